@@ -1,0 +1,76 @@
+// swift-tools-version: 6.3
+import PackageDescription
+
+// AVX2, FMA and F16C: without them every half-precision scale and every fused product is a function call.
+// qtool refuses to start on a machine that lacks them (see Sources/CMachine).
+#if arch(x86_64)
+  let vectorFlags = ["-march=x86-64-v3"]
+#else
+  let vectorFlags: [String] = []
+#endif
+
+let swiftSettings: [SwiftSetting] = [
+  .unsafeFlags(vectorFlags.flatMap { ["-Xcc", $0] })
+]
+
+#if os(Linux)
+  let blas: [Target.Dependency] = ["COpenBLAS"]
+#else
+  let blas: [Target.Dependency] = []
+#endif
+
+let libraries = [
+  "Tensors", "Blocks", "GGUF", "Checkpoint", "Tokenizers", "Transformer", "Imatrix", "Perplexity", "Sensitivity", "Quantize",
+]
+
+func library(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+  .target(name: name, dependencies: dependencies, swiftSettings: swiftSettings)
+}
+
+func tests(of name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+  .testTarget(
+    name: "\(name)Tests", dependencies: [.byName(name: name), "TestSupport"] + dependencies,
+    exclude: [], resources: [.copy("Fixtures")], swiftSettings: swiftSettings)
+}
+
+let collections: Target.Dependency = .product(name: "OrderedCollections", package: "swift-collections")
+let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
+
+let package = Package(
+  name: "qtool",
+  platforms: [.macOS(.v26)],
+  products: [.executable(name: "qtool", targets: ["qtool"])]
+    + libraries.map { .library(name: $0, targets: [$0]) },
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+    .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+    .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+  ],
+  targets: [
+    .target(name: "CVectors"),
+    .target(name: "CMachine"),
+    .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"]), .brew(["zstd"])]),
+    .systemLibrary(name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
+
+    library("Tensors", ["CVectors"] + blas),
+    library("Blocks", ["CVectors", "Tensors"]),
+    library("GGUF", ["Blocks", "Tensors", collections]),
+    library("Tokenizers", ["GGUF"]),
+    library("Checkpoint", ["GGUF", "Tensors", "Tokenizers", collections]),
+    library("Transformer", ["GGUF", "Tensors", "CVectors", "CZstd"]),
+    library("Imatrix", ["Transformer", "GGUF", "Tensors"]),
+    library("Perplexity", ["Transformer", "Tensors", "CVectors", "CZstd", crypto]),
+    library("Quantize", ["GGUF", "Blocks", "Tensors", collections, .product(name: "Yams", package: "Yams")]),
+    library("Sensitivity", ["Quantize", "Perplexity", "Transformer", "Blocks", "GGUF", "Tensors"]),
+    .executableTarget(
+      name: "qtool",
+      dependencies: libraries.map { .byName(name: $0) } + [
+        "CMachine", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ],
+      swiftSettings: swiftSettings),
+
+    .target(name: "TestSupport", dependencies: ["GGUF", "Tensors"], path: "Tests/TestSupport", swiftSettings: swiftSettings),
+    tests(of: "Tensors"),
+  ]
+)

@@ -1,0 +1,73 @@
+// Vector operations that Swift's SIMD types lack or compile to scalar code: min, max, fused multiply-add, rounding,
+// conversion, horizontal sums, half-precision loads. Everything is `static inline`, so it disappears into the Swift
+// loop that calls it. The vector types are clang's `ext_vector_type`, which Swift imports as `SIMD8<Float>` and so on.
+//
+// Rounding: `cv_round` rounds half to even, as `nearbyintf` does in the default mode and as ggml's `nearest_int` does.
+#ifndef CVECTORS_H
+#define CVECTORS_H
+
+#include <stdint.h>
+#include <string.h>
+
+typedef float cv_f32x8 __attribute__((ext_vector_type(8)));
+typedef float cv_f32x4 __attribute__((ext_vector_type(4)));
+typedef int32_t cv_i32x8 __attribute__((ext_vector_type(8)));
+typedef uint32_t cv_u32x8 __attribute__((ext_vector_type(8)));
+typedef uint8_t cv_u8x8 __attribute__((ext_vector_type(8)));
+typedef int8_t cv_i8x8 __attribute__((ext_vector_type(8)));
+typedef _Float16 cv_f16x8 __attribute__((ext_vector_type(8)));
+typedef uint16_t cv_u16x8 __attribute__((ext_vector_type(8)));
+
+#define CV static inline __attribute__((always_inline))
+
+CV cv_f32x8 cv_splat(float x) { return (cv_f32x8)x; }
+CV cv_f32x8 cv_min(cv_f32x8 a, cv_f32x8 b) { return __builtin_elementwise_min(a, b); }
+CV cv_f32x8 cv_max(cv_f32x8 a, cv_f32x8 b) { return __builtin_elementwise_max(a, b); }
+CV cv_f32x8 cv_abs(cv_f32x8 a) { return __builtin_elementwise_abs(a); }
+// a * b + c, rounded once
+CV cv_f32x8 cv_fma(cv_f32x8 a, cv_f32x8 b, cv_f32x8 c) { return __builtin_elementwise_fma(a, b, c); }
+CV cv_f32x8 cv_round(cv_f32x8 a) { return __builtin_elementwise_roundeven(a); }
+CV cv_f32x8 cv_clamp(cv_f32x8 a, cv_f32x8 low, cv_f32x8 high) { return cv_min(cv_max(a, low), high); }
+
+CV cv_i32x8 cv_to_i32(cv_f32x8 a) { return __builtin_convertvector(a, cv_i32x8); }
+CV cv_f32x8 cv_from_i32(cv_i32x8 a) { return __builtin_convertvector(a, cv_f32x8); }
+CV cv_f32x8 cv_from_u8(cv_u8x8 a) { return __builtin_convertvector(a, cv_f32x8); }
+CV cv_f32x8 cv_from_i8(cv_i8x8 a) { return __builtin_convertvector(a, cv_f32x8); }
+
+// Always adds in the same tree: (0+4, 1+5, 2+6, 3+7), then halves. Part of the format of every reproducible sum.
+CV float cv_sum(cv_f32x8 a) {
+  cv_f32x4 h = a.lo + a.hi;
+  float x = h.x + h.z, y = h.y + h.w;
+  return x + y;
+}
+CV float cv_largest(cv_f32x8 a) { return __builtin_reduce_max(a); }
+CV float cv_smallest(cv_f32x8 a) { return __builtin_reduce_min(a); }
+
+CV cv_f32x8 cv_load(const void *p) { cv_f32x8 v; memcpy(&v, p, sizeof v); return v; }
+CV void cv_store(void *p, cv_f32x8 v) { memcpy(p, &v, sizeof v); }
+CV cv_u8x8 cv_load_u8(const void *p) { cv_u8x8 v; memcpy(&v, p, sizeof v); return v; }
+CV cv_i8x8 cv_load_i8(const void *p) { cv_i8x8 v; memcpy(&v, p, sizeof v); return v; }
+
+// Eight IEEE halves (little-endian) to floats, exactly; signalling NaNs come back quiet.
+CV cv_f32x8 cv_load_f16(const void *p) {
+  cv_f16x8 v;
+  memcpy(&v, p, sizeof v);
+  return __builtin_convertvector(v, cv_f32x8);
+}
+// Eight bfloat16 values to floats, exactly.
+CV cv_f32x8 cv_load_bf16(const void *p) {
+  cv_u16x8 v;
+  memcpy(&v, p, sizeof v);
+  cv_u32x8 w = __builtin_convertvector(v, cv_u32x8) << 16;
+  cv_f32x8 f;
+  memcpy(&f, &w, sizeof f);
+  return f;
+}
+// Rounds half to even.
+CV void cv_store_f16(void *p, cv_f32x8 v) {
+  cv_f16x8 h = __builtin_convertvector(v, cv_f16x8);
+  memcpy(p, &h, sizeof h);
+}
+
+#undef CV
+#endif

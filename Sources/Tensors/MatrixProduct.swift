@@ -1,0 +1,44 @@
+#if canImport(Accelerate)
+  import Accelerate
+#else
+  import COpenBLAS
+#endif
+
+/// y [tokens, outputs] = x [tokens, inputs] times the transpose of w [outputs, inputs], all row-major.
+///
+/// `accumulate` adds to y instead of replacing it. `outputStride` is the distance between rows of y where y is a slice
+/// of columns of a wider matrix (default: `outputs`).
+public func multiply(
+  _ x: Span<Float>, by w: Span<Float>, into y: inout MutableSpan<Float>,
+  tokens: Int, inputs: Int, outputs: Int, outputStride: Int? = nil, accumulate: Bool = false
+) {
+  guard tokens > 0, outputs > 0 else { return }
+  let stride = outputStride ?? outputs
+  precondition(
+    x.count >= tokens * inputs && w.count >= outputs * inputs && stride >= outputs
+      && y.count >= (tokens - 1) * stride + outputs,
+    "x \(x.count), w \(w.count), y \(y.count) for [\(tokens), \(inputs)] by [\(outputs), \(inputs)]")
+  x.withUnsafeBufferPointer { x in
+    w.withUnsafeBufferPointer { w in
+      y.withUnsafeMutableBufferPointer { y in
+        cblas_sgemm(
+          CblasRowMajor, CblasNoTrans, CblasTrans, BLASInt(tokens), BLASInt(outputs), BLASInt(inputs), 1,
+          x.baseAddress, BLASInt(inputs), w.baseAddress, BLASInt(inputs), accumulate ? 1 : 0,
+          y.baseAddress, BLASInt(stride))
+      }
+    }
+  }
+}
+
+#if canImport(Accelerate)
+  private typealias BLASInt = __LAPACK_int
+#else
+  private typealias BLASInt = Int32
+#endif
+
+/// Tells the matrix library how many threads one product may use: 1 inside parallel rows, all of them outside.
+public func setMatrixThreads(_ count: Int) {
+  #if !canImport(Accelerate)
+    openblas_set_num_threads(Int32(count))
+  #endif
+}

@@ -1,0 +1,70 @@
+#if canImport(Darwin)
+  import Darwin
+#else
+  import Glibc
+#endif
+
+/// A file that appears under its name only when it is whole.
+///
+/// Bytes go to `<path>.part` beside the target; ``commit()`` syncs and renames. An output that is dropped without a
+/// commit removes its temporary file, unless it was asked to stay for a resumed run.
+public final class OutputFile {
+  public let path: String
+  public let temporaryPath: String
+  /// Where the next ``write(_:)`` goes.
+  public private(set) var offset = 0
+  private var descriptor: Int32
+  private var keepsTemporary = false
+
+  /// Creates the temporary file. `overwrite` decides whether a file under the final name may be replaced.
+  public init(path: String, overwrite: Bool = false) throws(FileError) {
+    if !overwrite && access(path, F_OK) == 0 { throw FileError(.create, path: path, code: EEXIST) }
+    self.path = path
+    self.temporaryPath = path + ".part"
+    descriptor = open(temporaryPath, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0o644)
+    guard descriptor >= 0 else { throw FileError(.create, path: temporaryPath, code: errno) }
+  }
+
+  deinit {
+    guard descriptor >= 0 else { return }
+    close(descriptor)
+    if !keepsTemporary { unlink(temporaryPath) }
+  }
+
+  /// Appends.
+  public func write(_ bytes: RawSpan) throws(FileError) {
+    try write(bytes, at: offset)
+    offset += bytes.byteCount
+  }
+
+  /// Writes at a position without moving ``offset``.
+  public func write(_ bytes: RawSpan, at position: Int) throws(FileError) {
+    let failure: FileError? = bytes.withUnsafeBytes { buffer in
+      var done = 0
+      while done < buffer.count {
+        let count = min(buffer.count - done, 1 << 30)
+        let put = pwrite(descriptor, buffer.baseAddress! + done, count, off_t(position + done))
+        if put < 0 && errno == EINTR { continue }
+        guard put > 0 else { return FileError(.write, path: path, offset: position + done, code: errno) }
+        done += put
+      }
+      return nil
+    }
+    if let failure { throw failure }
+  }
+
+  public func write(_ bytes: [UInt8]) throws(FileError) { try write(bytes.span.bytes) }
+
+  /// Syncs, closes, and gives the file its name.
+  public func commit() throws(FileError) {
+    precondition(descriptor >= 0, "\(path) is committed already")
+    guard fsync(descriptor) == 0 else { throw FileError(.sync, path: temporaryPath, code: errno) }
+    close(descriptor)
+    descriptor = -1
+    guard rename(temporaryPath, path) == 0 else {
+      let code = errno
+      unlink(temporaryPath)
+      throw FileError(.rename, path: path, code: code)
+    }
+  }
+}

@@ -1,0 +1,80 @@
+import Dispatch
+import Synchronization
+
+#if canImport(Darwin)
+  import Darwin
+#else
+  import Glibc
+#endif
+
+/// Threads that parallel work uses at most: the machine's processors.
+public let processorCount = max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))
+
+/// How many threads ``parallelRanges(_:grain:_:)`` uses. Results never depend on it.
+public enum Threads {
+  private static let limit = Atomic<Int>(0)
+  public static var count: Int {
+    get {
+      let value = limit.load(ordering: .relaxed)
+      return value > 0 ? value : processorCount
+    }
+    set { limit.store(newValue, ordering: .relaxed) }
+  }
+}
+
+/// Calls `body` for consecutive ranges of at most `grain` that cover `0..<count`, on all threads.
+///
+/// The ranges are the same for any number of threads, so a reduction that keeps one result per range and adds them in
+/// order is reproducible. The first error (of the lowest range) is rethrown after all started work ended.
+public func parallelRanges(
+  _ count: Int, grain: Int, _ body: @Sendable (_ index: Int, _ range: Range<Int>) throws -> Void
+) throws {
+  precondition(grain > 0 && count >= 0, "\(count) by \(grain)")
+  let ranges = (count + grain - 1) / grain
+  guard ranges > 0 else { return }
+  let threads = min(Threads.count, ranges)
+  if threads == 1 {
+    for index in 0..<ranges { try body(index, index * grain..<min(count, (index + 1) * grain)) }
+    return
+  }
+  let next = Atomic<Int>(0)
+  let failure = Mutex<(index: Int, error: any Error)?>(nil)
+  DispatchQueue.concurrentPerform(iterations: threads) { _ in
+    while true {
+      let index = next.add(1, ordering: .relaxed).oldValue
+      guard index < ranges, failure.withLock({ $0 == nil }) else { return }
+      do {
+        try body(index, index * grain..<min(count, (index + 1) * grain))
+      } catch {
+        failure.withLock { if $0 == nil || index < $0!.index { $0 = (index, error) } }
+      }
+    }
+  }
+  if let failure = failure.withLock({ $0 }) { throw failure.error }
+}
+
+/// Splits `output` into rows and hands ranges of them to `body` in parallel: `slice` holds the rows of `range` only.
+///
+///     try parallelRows(of: &bytes, rowLength: rowBytes, grain: 16) { range, slice in … }
+public func parallelRows<Element: BitwiseCopyable & Sendable>(
+  of output: inout MutableSpan<Element>, rowLength: Int, grain: Int,
+  _ body: @Sendable (_ range: Range<Int>, _ slice: inout MutableSpan<Element>) throws -> Void
+) throws {
+  precondition(rowLength > 0 && output.count % rowLength == 0, "\(output.count) elements in rows of \(rowLength)")
+  let rows = output.count / rowLength
+  try output.withUnsafeMutableBufferPointer { buffer in
+    let view = DisjointRows(buffer)
+    try parallelRanges(rows, grain: grain) { _, range in
+      var slice = MutableSpan(
+        _unsafeElements: UnsafeMutableBufferPointer(
+          rebasing: view.buffer[range.lowerBound * rowLength..<range.upperBound * rowLength]))
+      try body(range, &slice)
+    }
+  }
+}
+
+/// A buffer that threads share because each touches rows of its own.
+private struct DisjointRows<Element>: @unchecked Sendable {
+  let buffer: UnsafeMutableBufferPointer<Element>
+  init(_ buffer: UnsafeMutableBufferPointer<Element>) { self.buffer = buffer }
+}

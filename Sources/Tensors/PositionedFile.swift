@@ -1,0 +1,80 @@
+#if canImport(Darwin)
+  import Darwin
+#else
+  import Glibc
+#endif
+
+/// What went wrong with a file, and where.
+public struct FileError: Error, Equatable, Sendable {
+  public enum Operation: String, Sendable { case open, read, write, sync, rename, create, size }
+  public let operation: Operation
+  public let path: String
+  /// Byte offset, where the operation has one.
+  public let offset: Int?
+  /// `errno`, or 0 where the file simply ended.
+  public let code: Int32
+
+  public init(_ operation: Operation, path: String, offset: Int? = nil, code: Int32) {
+    self.operation = operation
+    self.path = path
+    self.offset = offset
+    self.code = code
+  }
+
+  /// The operating system's words for ``code``, or "the file ends" for 0.
+  public var reason: String { code == 0 ? "the file ends" : String(cString: strerror(code)) }
+}
+
+/// A file that is read at positions, by any number of threads at once.
+///
+/// Reading at a position instead of mapping keeps memory a setting: what is resident is what was asked for.
+public final class PositionedFile: Sendable {
+  public let path: String
+  /// Bytes in the file when it was opened.
+  public let size: Int
+  private let descriptor: Int32
+
+  public init(path: String) throws(FileError) {
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+    guard descriptor >= 0 else { throw FileError(.open, path: path, code: errno) }
+    var status = stat()
+    guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT != S_IFDIR else {
+      let code = status.st_mode & S_IFMT == S_IFDIR ? EISDIR : errno
+      close(descriptor)
+      throw FileError(.open, path: path, code: code)
+    }
+    self.descriptor = descriptor
+    self.path = path
+    self.size = Int(status.st_size)
+  }
+
+  deinit { close(descriptor) }
+
+  /// Fills `output` with the bytes from `offset` on; an end of file before that is an error.
+  public func read(into output: inout MutableRawSpan, at offset: Int) throws(FileError) {
+    precondition(offset >= 0, "offset \(offset)")
+    let failure: FileError? = output.withUnsafeMutableBytes { buffer in
+      var done = 0
+      while done < buffer.count {
+        let got = pread(descriptor, buffer.baseAddress! + done, min(buffer.count - done, 1 << 30), off_t(offset + done))
+        if got < 0 && errno == EINTR { continue }
+        guard got > 0 else {
+          return FileError(.read, path: path, offset: offset + done, code: got == 0 ? 0 : errno)
+        }
+        done += got
+      }
+      return nil
+    }
+    if let failure { throw failure }
+  }
+
+  /// The bytes of `range`.
+  public func bytes(in range: Range<Int>) throws(FileError) -> [UInt8] {
+    guard range.upperBound <= size else { throw FileError(.read, path: path, offset: size, code: 0) }
+    var bytes = [UInt8](repeating: 0, count: range.count)
+    var span = bytes.mutableSpan
+    var raw = span.mutableBytes
+    try read(into: &raw, at: range.lowerBound)
+    return bytes
+  }
+}
