@@ -20,17 +20,18 @@ let swiftSettings: [SwiftSetting] = [
 #endif
 
 let libraries = [
-  "Tensors", "Blocks", "GGUF", "Checkpoint", "Tokenizers", "Transformer", "Imatrix", "Perplexity", "Sensitivity", "Quantize",
+  "Tensors", "Blocks", "GGUF", "Checkpoint", "Tokenizers", "Transformer", "Imatrix", "Perplexity", "Sensitivity",
+  "Quantize",
 ]
 
 func library(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
   .target(name: name, dependencies: dependencies, swiftSettings: swiftSettings)
 }
 
-func tests(of name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+func tests(of module: String, named name: String? = nil, _ dependencies: [Target.Dependency] = []) -> Target {
   .testTarget(
-    name: "\(name)Tests", dependencies: [.byName(name: name), "TestSupport"] + dependencies,
-    exclude: [], resources: [.copy("Fixtures")], swiftSettings: swiftSettings)
+    name: "\(name ?? module)Tests", dependencies: [.byName(name: module), "TestSupport"] + dependencies,
+    resources: [.copy("Fixtures")], swiftSettings: swiftSettings)
 }
 
 let collections: Target.Dependency = .product(name: "OrderedCollections", package: "swift-collections")
@@ -72,5 +73,15 @@ let package = Package(
 
     .target(name: "TestSupport", dependencies: ["GGUF", "Tensors"], path: "Tests/TestSupport", swiftSettings: swiftSettings),
     tests(of: "Tensors"),
+    tests(of: "Blocks", ["Tensors"]),
+    tests(of: "GGUF", ["Tensors", "Blocks"]),
+    tests(of: "Tokenizers", ["GGUF", "Checkpoint"]),
+    tests(of: "Checkpoint", ["GGUF", "Tensors"]),
+    tests(of: "Transformer", ["Checkpoint", "Tokenizers", "GGUF", "Tensors"]),
+    tests(of: "Imatrix", ["Transformer", "Checkpoint", "Tokenizers", "GGUF", "Tensors"]),
+    tests(of: "Perplexity", ["Transformer", "Checkpoint", "Tokenizers", "GGUF", "Tensors"]),
+    tests(of: "Quantize", ["Checkpoint", "GGUF", "Blocks", "Tensors"]),
+    tests(of: "Sensitivity", ["Quantize", "Checkpoint", "GGUF", "Tensors"]),
+    tests(of: "qtool", named: "Command", ["GGUF", "Tensors"]),
   ]
 )
