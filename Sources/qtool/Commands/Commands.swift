@@ -1,0 +1,5 @@
+import ArgumentParser
+
+extension QTool {
+  static var commands: [any ParsableCommand.Type] { [] }
+}

@@ -1,0 +1,67 @@
+import Foundation
+import Tensors
+
+/// A failure as a person reads it: one line that names the place, a hint where there is one, and an exit code.
+struct Failure: Error {
+  /// The codes of sysexits.h that scripts may rely on.
+  enum Code: Int32 {
+    /// A comparison that was asked for came out wrong (`drift --fail-above`, `plan` on a machine that fits nothing).
+    case unmet = 1
+    case usage = 64
+    case data = 65
+    case missing = 66
+    case software = 70
+    case machine = 69
+    case unwritable = 73
+    case io = 74
+    case interrupted = 130
+  }
+
+  let code: Code
+  let message: String
+  var hint: String?
+
+  init(_ code: Code, _ message: String, hint: String? = nil) {
+    self.code = code
+    self.message = message
+    self.hint = hint
+  }
+
+  /// Two lines at most, on standard error.
+  func report() {
+    var text = "qtool: \(message)\n"
+    if let hint { text += "hint: \(hint)\n" }
+    FileHandle.standardError.write(Data(text.utf8))
+  }
+}
+
+extension Failure {
+  /// The failure that `error` means to a person; nil for those that the argument parser words itself.
+  init?(_ error: any Error) {
+    switch error {
+    case let failure as Failure: self = failure
+    case is Interruption: self.init(.interrupted, "interrupted; nothing was left under the final name")
+    case let error as FileError: self.init(file: error)
+    default: return nil
+    }
+  }
+
+  private init(file error: FileError) {
+    let place = error.offset.map { "\(error.path): at byte \($0)" } ?? error.path
+    switch (error.operation, error.code) {
+    case (.open, ENOENT):
+      self.init(.missing, "\(error.path): no such file or directory", hint: "check the path")
+    case (.open, _), (.size, _):
+      self.init(.missing, "\(error.path): cannot be opened: \(error.reason)")
+    case (.create, EEXIST):
+      self.init(.unwritable, "\(error.path): exists already", hint: "name another output, or replace it with --force")
+    case (.create, _), (.rename, _):
+      self.init(.unwritable, "\(place): cannot be written: \(error.reason)")
+    case (.read, 0):
+      self.init(.data, "\(place): the file ends too early", hint: "the file is truncated: download it again")
+    case (.read, _): self.init(.io, "\(place): cannot be read: \(error.reason)")
+    case (.write, ENOSPC): self.init(.io, "\(place): the disk is full", hint: "free some space and start again")
+    case (.write, _), (.sync, _): self.init(.io, "\(place): cannot be written: \(error.reason)")
+    }
+  }
+}

@@ -1,0 +1,25 @@
+import Synchronization
+
+#if canImport(Darwin)
+  import Darwin
+#else
+  import Glibc
+#endif
+
+/// Ctrl-C: long work asks ``check()`` between blocks and unwinds, so that temporary files go; a second Ctrl-C ends the
+/// process at once.
+struct Interruption: Error {
+  private static let requested = Atomic<Bool>(false)
+
+  static func install() {
+    signal(SIGINT) { _ in
+      if Interruption.requested.exchange(true, ordering: .relaxed) { _exit(130) }
+    }
+    // A reader that goes away (qtool … | head) ends the output, not the run that writes a file.
+    signal(SIGPIPE, SIG_IGN)
+  }
+
+  static func check() throws {
+    if requested.load(ordering: .relaxed) { throw Interruption() }
+  }
+}

@@ -1,0 +1,36 @@
+import ArgumentParser
+import CMachine
+import Foundation
+
+@main struct QTool: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "qtool",
+    abstract: "Quantize language models to a size, and measure what it costs.",
+    discussion: """
+      MODEL is a Hugging Face directory (config.json, tokenizer, safetensors) or a GGUF file; of a sharded GGUF, its \
+      first shard.
+
+        qtool quantize Llama-3.1-405B-Instruct --target 190GB -o Llama-3.1-405B-190GB.gguf
+        qtool drift Llama-3.1-8B-F16.gguf Llama-3.1-8B-Q4_K_M.gguf --text held-out.txt
+
+      Exit codes: 64 usage, 65 bad data, 66 missing input, 69 unfit machine, 73 cannot write, 74 input or output \
+      failed, 130 interrupted.
+      """,
+    version: version,
+    subcommands: commands)
+
+  static let version = "0.1.0"
+
+  static func main() {
+    precondition(cmachine_linked == 1)
+    Interruption.install()
+    do {
+      var command = try parseAsRoot()
+      try command.run()
+    } catch {
+      guard let failure = Failure(error) else { exit(withError: error) }
+      failure.report()
+      Foundation.exit(failure.code.rawValue)
+    }
+  }
+}
