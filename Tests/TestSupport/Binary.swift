@@ -1,0 +1,39 @@
+import Foundation
+
+/// Runs the built `qtool` as a user would.
+public struct Binary {
+  public struct Result {
+    public let status: Int32
+    public let output: String
+    public let error: String
+  }
+
+  public let url: URL
+
+  /// `bundle` is the test target's own: the binary is built beside it.
+  public init(beside bundle: Bundle) {
+    url = bundle.bundleURL.deletingLastPathComponent().appending(path: "qtool")
+  }
+
+  public func run(_ arguments: [String], environment: [String: String] = [:]) throws -> Result {
+    let process = Process()
+    process.executableURL = url
+    process.arguments = arguments
+    process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
+    // Files rather than pipes: output of any length can't block the process.
+    let directory = try TemporaryDirectory()
+    let files = try ["out", "err"].map { name in
+      FileManager.default.createFile(atPath: directory.path(name), contents: nil)
+      return try FileHandle(forWritingTo: directory.url.appending(path: name))
+    }
+    process.standardInput = FileHandle.nullDevice
+    process.standardOutput = files[0]
+    process.standardError = files[1]
+    try process.run()
+    process.waitUntilExit()
+    func text(_ name: String) throws -> String {
+      String(decoding: try Data(contentsOf: directory.url.appending(path: name)), as: UTF8.self)
+    }
+    return Result(status: process.terminationStatus, output: try text("out"), error: try text("err"))
+  }
+}
