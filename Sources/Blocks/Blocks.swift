@@ -1,13 +1,10 @@
 import Tensors
 
-/// Why rows can't be encoded.
-public enum EncodeError: Error, Equatable, Sendable {
-  /// A weight is NaN or infinite: row and column within the rows handed over.
-  case nonFiniteWeight(row: Int, column: Int)
-  /// The type needs an importance matrix to be of any use.
-  case needsImportance(GGMLType)
-  /// Columns are no multiple of the type's block length.
-  case raggedRow(columns: Int, type: GGMLType)
-  /// Integer types and F64 are carried, never made.
-  case notEncodable(GGMLType)
+/// Decodes whole rows of blocks to floats, exactly as ggml does.
+///
+/// `bytes` holds `output.count / blockLength` blocks.
+public func decodeRows(_ bytes: RawSpan, as type: GGMLType, into output: inout MutableSpan<Float>) {
+  precondition(
+    output.count % type.blockLength == 0 && bytes.byteCount == output.count / type.blockLength * type.blockBytes,
+    "\(bytes.byteCount) bytes of \(type) for \(output.count) elements")
 }

@@ -31,6 +31,18 @@ public final class OutputFile {
     if !keepsTemporary { unlink(temporaryPath) }
   }
 
+  /// Gives the file its final size, filled with zeros, after making sure that the disk can hold it.
+  public func reserve(_ bytes: Int) throws(FileError) {
+    var space = statvfs()
+    if fstatvfs(descriptor, &space) == 0 {
+      let free = UInt64(space.f_bavail) * UInt64(space.f_frsize)
+      guard UInt64(bytes) <= free else {
+        throw FileError(.reserve, path: path, offset: bytes - Int(clamping: free), code: ENOSPC)
+      }
+    }
+    guard ftruncate(descriptor, off_t(bytes)) == 0 else { throw FileError(.write, path: path, offset: 0, code: errno) }
+  }
+
   /// Appends.
   public func write(_ bytes: RawSpan) throws(FileError) {
     try write(bytes, at: offset)

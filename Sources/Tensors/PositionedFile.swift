@@ -6,10 +6,10 @@
 
 /// What went wrong with a file, and where.
 public struct FileError: Error, Equatable, Sendable {
-  public enum Operation: String, Sendable { case open, read, write, sync, rename, create, size }
+  public enum Operation: String, Sendable { case open, read, write, reserve, sync, rename, create }
   public let operation: Operation
   public let path: String
-  /// Byte offset, where the operation has one.
+  /// Byte offset, where the operation has one; for `reserve` the bytes that are missing.
   public let offset: Int?
   /// `errno`, or 0 where the file simply ended.
   public let code: Int32

@@ -51,7 +51,7 @@ extension Failure {
     switch (error.operation, error.code) {
     case (.open, ENOENT):
       self.init(.missing, "\(error.path): no such file or directory", hint: "check the path")
-    case (.open, _), (.size, _):
+    case (.open, _):
       self.init(.missing, "\(error.path): cannot be opened: \(error.reason)")
     case (.create, EEXIST):
       self.init(.unwritable, "\(error.path): exists already", hint: "name another output, or replace it with --force")
@@ -60,6 +60,10 @@ extension Failure {
     case (.read, 0):
       self.init(.data, "\(place): the file ends too early", hint: "the file is truncated: download it again")
     case (.read, _): self.init(.io, "\(place): cannot be read: \(error.reason)")
+    case (.reserve, _):
+      self.init(
+        .unwritable, "\(error.path): the disk lacks \(Figures.bytes(error.offset ?? 0)) for it",
+        hint: "free that much, or name an output on another disk")
     case (.write, ENOSPC): self.init(.io, "\(place): the disk is full", hint: "free some space and start again")
     case (.write, _), (.sync, _): self.init(.io, "\(place): cannot be written: \(error.reason)")
     }

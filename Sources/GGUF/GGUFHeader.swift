@@ -1,0 +1,150 @@
+import OrderedCollections
+import Tensors
+
+/// Everything in front of a GGUF's tensor data, checked.
+///
+/// Layout (little-endian): magic `GGUF`, u32 version (2 or 3), u64 tensors, u64 keys; the keys and values; per tensor
+/// its name, u32 dimensions, u64 extents (contiguous first), u32 type, u64 offset into the data; padding to
+/// `general.alignment` (32); the data.
+public struct GGUFHeader: Sendable {
+  public let version: UInt32
+  public let metadata: Metadata
+  public let tensors: [TensorInfo]
+  /// Absolute byte offsets of the tensors' data, in the order of ``tensors``.
+  public let offsets: [Int]
+  public let alignment: Int
+  /// Where tensor data begins.
+  public let dataOffset: Int
+
+  /// A model with more tensors or keys than this is no model: R1 has 1,025 tensors, and a header has some 50 keys.
+  private static let mostEntries = 1 << 20
+
+  /// Reads the header of a file; `headerOnly` accepts one whose data is missing (the first bytes of a download).
+  public init(file: PositionedFile, headerOnly: Bool = false) throws {
+    try self.init(path: file.path, size: file.size, headerOnly: headerOnly) { range throws in
+      try file.bytes(in: range)
+    }
+  }
+
+  /// Reads a header from memory.
+  public init(bytes: [UInt8], path: String, headerOnly: Bool = false) throws {
+    try self.init(path: path, size: bytes.count, headerOnly: headerOnly) { Array(bytes[$0]) }
+  }
+
+  private init(
+    path: String, size: Int, headerOnly: Bool, fetch: @escaping (Range<Int>) throws -> [UInt8]
+  ) throws {
+    var reader = HeaderReader(path: path, limit: size, fetch: fetch)
+    let magic = try reader.bytes(4, of: nil)
+    guard magic.elementsEqual("GGUF".utf8) else {
+      throw GGUFError(path: path, offset: 0, "is no GGUF: it does not begin with the letters GGUF")
+    }
+    version = try reader.integer(UInt32.self, of: "version")
+    guard version == 2 || version == 3 else {
+      let swapped = version.byteSwapped == 2 || version.byteSwapped == 3
+      throw GGUFError(
+        path: path, offset: 4, swapped ? "is a big-endian GGUF" : "has version \(version); 2 and 3 are known")
+    }
+    let tensorCount = try reader.count(elementWidth: 24, of: "tensor count")
+    let keyCount = try reader.count(elementWidth: 13, of: "key count")
+    guard tensorCount <= Self.mostEntries, keyCount <= Self.mostEntries else {
+      throw GGUFError(path: path, offset: 8, "counts \(tensorCount) tensors and \(keyCount) keys")
+    }
+
+    var metadata = Metadata(minimumCapacity: keyCount)
+    for index in 0..<keyCount {
+      let place = reader.offset
+      let key = try reader.string(of: "key number \(index)")
+      guard metadata[key] == nil else { throw reader.failure("key \(key)", "stands twice", at: place) }
+      metadata[key] = try reader.value(of: "key \(key)")
+    }
+    self.metadata = metadata
+    alignment = try Self.alignment(metadata, path: path)
+
+    var tensors: [TensorInfo] = []
+    var relative: [UInt64] = []
+    var names = Set<String>()
+    for index in 0..<tensorCount {
+      let place = reader.offset
+      let (tensor, offset) = try Self.tensor(&reader, index: index)
+      guard names.insert(tensor.name).inserted else {
+        throw reader.failure("tensor \(tensor.name)", "stands twice", at: place)
+      }
+      tensors.append(tensor)
+      relative.append(offset)
+    }
+    self.tensors = tensors
+    dataOffset = aligned(reader.offset, to: alignment)
+    offsets = try Self.absoluteOffsets(
+      tensors, relative, dataOffset: dataOffset, alignment: alignment, size: headerOnly ? Int.max : size, path: path)
+  }
+
+  private static func alignment(_ metadata: Metadata, path: String) throws -> Int {
+    guard let value = metadata["general.alignment"] else { return defaultAlignment }
+    guard case .uint32(let alignment) = value, alignment > 0, alignment & (alignment - 1) == 0, alignment <= 1 << 20
+    else {
+      throw GGUFError(path: path, subject: "key general.alignment", "must be a u32 power of two, and is \(value)")
+    }
+    return Int(alignment)
+  }
+
+  private static func tensor(_ reader: inout HeaderReader, index: Int) throws -> (TensorInfo, UInt64) {
+    let name = try reader.string(of: "tensor number \(index)")
+    let subject = "tensor \(name)"
+    let place = reader.offset
+    let rank = try reader.integer(UInt32.self, of: subject)
+    guard (1...4).contains(rank) else { throw reader.failure(subject, "has \(rank) dimensions", at: place) }
+    var dimensions: [Int] = []
+    for _ in 0..<rank {
+      dimensions.append(Int(clamping: try reader.integer(UInt64.self, of: subject)))
+    }
+    guard let shape = Shape(dimensions) else {
+      throw reader.failure(subject, "has the impossible shape \(dimensions)", at: place)
+    }
+    let typePlace = reader.offset
+    let rawType = try reader.integer(UInt32.self, of: subject)
+    guard let type = GGMLType(rawValue: rawType) else {
+      throw reader.failure(
+        subject, "has the unknown type \(rawType)", hint: "types of other forks can't be read", at: typePlace)
+    }
+    guard shape.bytes(as: type) != nil else {
+      throw reader.failure(
+        subject, "has rows of \(shape.columns) elements, no whole number of \(type) blocks", at: place)
+    }
+    return (TensorInfo(name: name, shape: shape, type: type), try reader.integer(UInt64.self, of: subject))
+  }
+
+  /// Offsets must be aligned, inside the file, and their tensors must not overlap.
+  private static func absoluteOffsets(
+    _ tensors: [TensorInfo], _ relative: [UInt64], dataOffset: Int, alignment: Int, size: Int, path: String
+  ) throws -> [Int] {
+    func failure(_ index: Int, _ reason: String, hint: String? = nil) -> GGUFError {
+      GGUFError(path: path, subject: "tensor \(tensors[index].name)", reason, hint: hint)
+    }
+    let offsets = try relative.enumerated().map { index, raw -> Int in
+      guard raw % UInt64(alignment) == 0 else { throw failure(index, "lies at \(raw), no multiple of \(alignment)") }
+      let (absolute, overflow) = Int(clamping: raw).addingReportingOverflow(dataOffset)
+      let bytes = tensors[index].shape.bytes(as: tensors[index].type) ?? 0
+      let (end, endOverflow) = absolute.addingReportingOverflow(bytes)
+      guard !overflow, !endOverflow, end <= size else {
+        throw failure(
+          index, "lies at byte \(absolute) and needs \(bytes) bytes, beyond the file's \(size)",
+          hint: "the file is truncated: download it again")
+      }
+      return absolute
+    }
+    let order = offsets.indices.sorted { offsets[$0] < offsets[$1] }
+    for (one, next) in zip(order, order.dropFirst()) {
+      let end = offsets[one] + (tensors[one].shape.bytes(as: tensors[one].type) ?? 0)
+      guard end <= offsets[next] || tensors[one].shape.count == 0 else {
+        throw failure(next, "overlaps tensor \(tensors[one].name)")
+      }
+    }
+    return offsets
+  }
+}
+
+/// What `general.alignment` means where it is absent.
+public let defaultAlignment = 32
+
+func aligned(_ offset: Int, to alignment: Int) -> Int { (offset + alignment - 1) / alignment * alignment }
