@@ -69,5 +69,31 @@ CV void cv_store_f16(void *p, cv_f32x8 v) {
   memcpy(p, &h, sizeof h);
 }
 
+// e^x within 2 units in the last place for x in [-87.3, 88.3]; 0 below that range and infinity above it; NaN stays NaN.
+// e^x = 2^n e^r with n = round(x / ln 2), r in [-ln2/2, ln2/2]; ln 2 is subtracted in two parts (Cody and Waite), e^r is
+// its Taylor polynomial of degree 7, whose remainder there is below 2^-29.
+CV cv_f32x8 cv_exp(cv_f32x8 x) {
+  cv_f32x8 n = cv_round(x * 1.44269504088896341f);
+  cv_f32x8 r = cv_fma(n, cv_splat(-0.693145751953125f), x);
+  r = cv_fma(n, cv_splat(-1.42860682030941723e-6f), r);
+  cv_f32x8 p = cv_splat(1.0f / 5040);
+  p = cv_fma(p, r, cv_splat(1.0f / 720));
+  p = cv_fma(p, r, cv_splat(1.0f / 120));
+  p = cv_fma(p, r, cv_splat(1.0f / 24));
+  p = cv_fma(p, r, cv_splat(1.0f / 6));
+  p = cv_fma(p, r, cv_splat(0.5f));
+  p = cv_fma(p, r, cv_splat(1.0f));
+  p = cv_fma(p, r, cv_splat(1.0f));
+  cv_f32x8 bounded = cv_clamp(n, cv_splat(-126.0f), cv_splat(127.0f));
+  cv_i32x8 bits = (cv_to_i32(bounded) + 127) << 23;
+  cv_f32x8 power;
+  memcpy(&power, &bits, sizeof power);
+  cv_f32x8 y = p * power;
+  cv_i32x8 low = x < -87.33654f, high = x > 88.37626f, bad = x != x;
+  y = low ? cv_splat(0.0f) : y;
+  y = high ? cv_splat(__builtin_inff()) : y;
+  return bad ? x : y;
+}
+
 #undef CV
 #endif

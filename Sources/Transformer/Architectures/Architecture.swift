@@ -1,0 +1,85 @@
+import GGUF
+
+/// Turns a model's metadata and tensor names into a ``Decoder``. One file per architecture; this is their registry.
+struct Architecture: Sendable {
+  /// What `general.architecture` says.
+  let name: String
+  let decoder: @Sendable (ModelFacts) throws -> Decoder
+
+  static let known: [Architecture] = [.llama]
+}
+
+extension Decoder {
+  /// The names that `general.architecture` may have.
+  public static var knownArchitectures: [String] { Architecture.known.map(\.name).sorted() }
+
+  /// Reads a model's structure. No weights are read.
+  ///
+  /// - Throws: ``ForwardError``
+  public init(_ source: any ModelSource) throws {
+    let facts = try ModelFacts(source)
+    guard let architecture = Architecture.known.first(where: { $0.name == facts.architecture }) else {
+      throw ForwardError.unknownArchitecture(facts.architecture, known: Self.knownArchitectures)
+    }
+    self = try architecture.decoder(facts)
+  }
+}
+
+/// What all these architectures share: embedding, output, epsilon, rotation.
+struct Frame {
+  let width: Int
+  let layers: Int
+  let vocabulary: Int
+  let embedding: TensorInfo
+
+  init(_ facts: ModelFacts) throws(ForwardError) {
+    width = try facts.int("embedding_length", in: 1...1 << 20)
+    layers = try facts.int("block_count", in: 1...1 << 16) - (try facts.optionalInt("nextn_predict_layers") ?? 0)
+    guard let embedding = facts.source.tensor(named: "token_embd.weight") else {
+      throw .missingTensor("token_embd.weight")
+    }
+    guard embedding.shape.dimensions.count == 2, embedding.shape.columns == width, embedding.shape.rows > 0 else {
+      throw .wrongShape(
+        tensor: embedding.name, found: "\(embedding.shape)", expected: "[\(width), size of the vocabulary]")
+    }
+    self.embedding = embedding
+    vocabulary = embedding.shape.rows
+  }
+
+  func decoder(
+    _ facts: ModelFacts, rope: Rope, layer: (Int) throws -> DecoderLayer
+  ) throws -> Decoder {
+    Decoder(
+      architecture: facts.architecture, width: width, vocabularyCount: vocabulary,
+      contextLength: try facts.optionalInt("context_length") ?? 0,
+      epsilon: Float(try facts.double("attention.layer_norm_rms_epsilon")), rope: rope,
+      ropeFactors: try facts.optional("rope_freqs.weight", [rope.dimensions / 2]), embedding: embedding,
+      outputNorm: try facts.tensor("output_norm.weight", [width]),
+      output: try facts.optional("output.weight", [width, vocabulary]) ?? embedding,
+      layers: try (0..<layers).map(layer))
+  }
+}
+
+extension Rope {
+  /// Reads base, dimensions and scaling; `dimensions` is what applies where the model does not say.
+  init(_ facts: ModelFacts, style: Style, dimensions: Int) throws(ForwardError) {
+    let turning = try facts.optionalInt("rope.dimension_count", in: 2...1 << 16) ?? dimensions
+    guard turning <= dimensions, turning % 2 == 0 else {
+      throw .invalidKey(
+        facts.key("rope.dimension_count"), reason: "is \(turning), but heads have \(dimensions) elements")
+    }
+    self.init(style: style, dimensions: turning, base: try facts.optionalDouble("rope.freq_base") ?? 10000)
+    let kind = try facts.optionalString("rope.scaling.type") ?? "none"
+    guard kind == "linear" || kind == "yarn" else { return }
+    factor = try facts.optionalDouble("rope.scaling.factor") ?? 1
+    guard factor > 0 else { throw .invalidKey(facts.key("rope.scaling.factor"), reason: "is \(factor)") }
+    guard kind == "yarn" else { return }
+    let original = "rope.scaling.original_context_length"
+    let hasOriginal = facts.source.metadata[facts.key(original)] != nil
+    yarn = Yarn(
+      originalContext: try facts.int(hasOriginal ? original : "context_length"),
+      betaFast: try facts.optionalDouble("rope.scaling.yarn_beta_fast") ?? 32,
+      betaSlow: try facts.optionalDouble("rope.scaling.yarn_beta_slow") ?? 1)
+    magnitude = try facts.optionalDouble("rope.scaling.attn_factor") ?? 1
+  }
+}

@@ -1,0 +1,36 @@
+/// The attention of llama and the qwen family: they differ in biases, norms of heads, and the rotation's pairs.
+extension GroupedAttention {
+  /// Layer `index` of a model. Biases are taken where tensors for them exist.
+  init(_ facts: ModelFacts, layer index: Int, width: Int, headNorms: Bool) throws(ForwardError) {
+    let block = "blk.\(index)."
+    let heads = try facts.uniformInt("attention.head_count")
+    let isGrouped = facts.source.metadata[facts.key("attention.head_count_kv")] != nil
+    let keyHeads = try facts.uniformInt(isGrouped ? "attention.head_count_kv" : "attention.head_count")
+    guard heads % keyHeads == 0 else {
+      throw .invalidKey(facts.key("attention.head_count_kv"), reason: "is \(keyHeads), no divisor of \(heads) heads")
+    }
+    let keyLength = try facts.optionalInt("attention.key_length", in: 1...1 << 16) ?? width / heads
+    let valueLength = try facts.optionalInt("attention.value_length", in: 1...1 << 16) ?? width / heads
+    self.init(
+      heads: heads, keyHeads: keyHeads, keyLength: keyLength, valueLength: valueLength,
+      norm: try facts.tensor(block + "attn_norm.weight", [width]),
+      q: try facts.linear(block + "attn_q", width, heads * keyLength),
+      k: try facts.linear(block + "attn_k", width, keyHeads * keyLength),
+      v: try facts.linear(block + "attn_v", width, keyHeads * valueLength),
+      output: try facts.linear(block + "attn_output", heads * valueLength, width),
+      queryNorm: headNorms ? try facts.tensor(block + "attn_q_norm.weight", [keyLength]) : nil,
+      keyNorm: headNorms ? try facts.tensor(block + "attn_k_norm.weight", [keyLength]) : nil)
+  }
+}
+
+extension DenseFeedForward {
+  /// Layer `index` of a model. Biases are taken where tensors for them exist.
+  init(_ facts: ModelFacts, layer index: Int, width: Int) throws(ForwardError) {
+    let block = "blk.\(index)."
+    let length = try facts.uniformInt("feed_forward_length")
+    self.init(
+      norm: try facts.tensor(block + "ffn_norm.weight", [width]),
+      gate: try facts.linear(block + "ffn_gate", width, length), up: try facts.linear(block + "ffn_up", width, length),
+      down: try facts.linear(block + "ffn_down", length, width))
+  }
+}

@@ -1,0 +1,61 @@
+import GGUF
+
+/// A decoder as data: which tensors it has, and how its layers are put together. What an architecture's file makes of a
+/// model's metadata, and what the forward pass executes.
+public struct Decoder: Sendable {
+  public let architecture: String
+  /// The length of a hidden state.
+  public let width: Int
+  public let vocabularyCount: Int
+  /// The context that the model was trained for, in tokens.
+  public let contextLength: Int
+  /// What RMSNorm adds to the mean square.
+  let epsilon: Float
+  let rope: Rope
+  /// llama3's divisors of the rotation frequencies.
+  let ropeFactors: TensorInfo?
+  let embedding: TensorInfo
+  let outputNorm: TensorInfo
+  /// The output head; the embedding where the two are tied.
+  public let output: TensorInfo
+  let layers: [DecoderLayer]
+
+  public var layerCount: Int { layers.count }
+}
+
+/// Attention, then a feed-forward part; each adds to the hidden states.
+struct DecoderLayer: Sendable {
+  let attention: any LayerPart
+  let feedForward: any LayerPart
+}
+
+/// One half of a layer.
+protocol LayerPart: Sendable {
+  /// The blocks that ``run(_:_:keeping:)`` takes first, in order, as far as they are known beforehand.
+  func reads(_ limit: Int) -> [WeightRequest]
+  /// True where more blocks follow that are known only while the part runs.
+  var readsAreOpen: Bool { get }
+
+  /// Adds this part's output to the hidden states.
+  ///
+  /// - Parameter keeping: where set, only these positions of every window are needed afterwards.
+  func run(_ hidden: inout Activations, _ context: LayerContext, keeping: Range<Int>?) throws
+
+  /// Every weight matrix, in the order of use.
+  var matrices: [TensorInfo] { get }
+  /// Columns that are resident per token while this part runs, beside the hidden states.
+  var columnsPerToken: Int { get }
+}
+
+/// A weight matrix [inputs, outputs], with its bias where the model has one.
+struct Linear: Sendable, Equatable {
+  let weight: TensorInfo
+  let bias: TensorInfo?
+
+  var inputs: Int { weight.shape.columns }
+  var outputs: Int { weight.shape.rows }
+}
+
+extension LayerPart {
+  var readsAreOpen: Bool { false }
+}

@@ -1,0 +1,51 @@
+import Tensors
+
+/// What stops a forward pass: a model it cannot run, text it cannot use, or numbers that ceased to be numbers.
+public enum ForwardError: Error, Sendable, Equatable {
+  /// `general.architecture` names one that is not in the registry.
+  case unknownArchitecture(String, known: [String])
+  /// A metadata key is missing or holds a value of another kind or range.
+  case missingKey(String)
+  case invalidKey(String, reason: String)
+  case missingTensor(String)
+  case wrongShape(tensor: String, found: String, expected: String)
+  /// Windows have to be of one length, and not empty.
+  case unequalWindows(index: Int, count: Int, expected: Int)
+  case noWindows
+  /// A token id outside the vocabulary.
+  case unknownToken(Int32, window: Int, position: Int, vocabulary: Int)
+  /// NaN or infinity came out of the product with this tensor.
+  case nonFinite(tensor: String)
+  /// The memory budget is too small for one window.
+  case budgetTooSmall(bytes: Int, least: Int)
+}
+
+extension ForwardError: CustomStringConvertible {
+  public var description: String {
+    switch self {
+    case .unknownArchitecture(let name, let known):
+      "architecture '\(name)' is not supported; known: \(known.joined(separator: ", "))"
+    case .missingKey(let key): "metadata key '\(key)' is missing"
+    case .invalidKey(let key, let reason): "metadata key '\(key)' \(reason)"
+    case .missingTensor(let name): "tensor '\(name)' is missing"
+    case .wrongShape(let tensor, let found, let expected): "tensor '\(tensor)' is \(found), expected \(expected)"
+    case .unequalWindows(let index, let count, let expected):
+      "window \(index) has \(count) tokens, the first one \(expected)"
+    case .noWindows: "there is no window of text to run"
+    case .unknownToken(let id, let window, let position, let vocabulary):
+      "token \(id) at position \(position) of window \(window) is outside the vocabulary of \(vocabulary)"
+    case .nonFinite(let tensor): "NaN or infinity in the product with '\(tensor)'"
+    case .budgetTooSmall(let bytes, let least):
+      "\(bytes) bytes of memory are too few for one window: at least \(least) are needed"
+    }
+  }
+
+  public var hint: String? {
+    switch self {
+    case .nonFinite: "the model's weights or its metadata are damaged; try the original checkpoint"
+    case .budgetTooSmall(_, let least): "pass --memory \((least + (1 << 20) - 1) >> 20)MiB or more, or a shorter --ctx"
+    case .missingKey, .invalidKey, .missingTensor, .wrongShape: "the model was converted incompletely; convert it again"
+    default: nil
+    }
+  }
+}

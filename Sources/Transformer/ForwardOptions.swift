@@ -1,0 +1,23 @@
+import Tensors
+
+#if canImport(Darwin)
+  import Darwin
+#else
+  import Glibc
+#endif
+
+/// What a forward pass may use.
+public struct ForwardOptions: Sendable {
+  /// Bytes for weights in flight, hidden states, attention and logits.
+  public var memory: Int
+  /// Where hidden states go that do not fit.
+  public var scratchDirectory: String
+
+  /// - Parameter memory: default: 60 % of the machine's.
+  public init(memory: Int? = nil, scratchDirectory: String = "/tmp") {
+    self.memory = memory ?? Self.physicalMemory / 5 * 3
+    self.scratchDirectory = scratchDirectory
+  }
+
+  static var physicalMemory: Int { sysconf(Int32(_SC_PHYS_PAGES)) * sysconf(Int32(_SC_PAGESIZE)) }
+}

@@ -1,0 +1,131 @@
+import GGUF
+import Tensors
+
+/// The forward pass of a model, layer after layer for all windows of text at once, so that every weight is read once
+/// whatever the amount of text.
+///
+///     let pass = try ForwardPass(source: model)
+///     let final = try pass.run(windows: windows, scored: 256..<511)
+///     try final.logits(rows: 0..<255, vocabulary: 0..<final.vocabularyCount, into: &logits)
+///
+/// Results do not depend on the number of threads. All arithmetic is in single precision.
+public final class ForwardPass {
+  public let source: any ModelSource
+  public let decoder: Decoder
+  public let options: ForwardOptions
+
+  /// - Throws: ``ForwardError`` where the model's architecture is unknown or incomplete.
+  public init(source: any ModelSource, options: ForwardOptions = ForwardOptions()) throws {
+    self.source = source
+    self.options = options
+    decoder = try Decoder(source)
+    // Tiles of a product are what runs in parallel here.
+    setMatrixThreads(1)
+  }
+
+  /// What running `windows` windows of `length` tokens takes.
+  public func plan(windows: Int, length: Int) throws -> ForwardPlan {
+    try ForwardPlan(decoder, windows: windows, length: length, memory: options.memory)
+  }
+
+  /// Runs the whole model.
+  ///
+  /// - Parameters:
+  ///   - windows: token ids, all windows of one length.
+  ///   - scored: the positions of every window whose final states are wanted.
+  ///   - progress: called after every layer with the number of layers that are done.
+  /// - Throws: ``ForwardError``, and what reading the model throws.
+  public func run(
+    windows: [[Int32]], scored: Range<Int>, observer: (any ForwardObserver)? = nil,
+    progress: (_ layersDone: Int, _ layers: Int) throws -> Void = { _, _ in }
+  ) throws -> FinalStates {
+    var states = try embed(windows)
+    let context = try makeContext(for: states, source: source, observer: observer)
+    defer { context.stream.cancel() }
+    context.stream.announce(decoder.layers[0].attention.reads(context.blockLimit))
+    for index in 0..<decoder.layerCount {
+      // An observer sees all tokens; without one, the last layer matters where it is scored.
+      let isLast = index == decoder.layerCount - 1
+      try run(index, &states, context, keeping: isLast && observer == nil ? scored : nil, isLast: isLast)
+      try progress(index + 1, decoder.layerCount)
+    }
+    return try finish(states, scored: scored, observer: observer)
+  }
+
+  /// The embedded tokens of all windows: the states before layer 0.
+  public func embed(_ windows: [[Int32]]) throws -> HiddenStates {
+    guard let length = windows.first?.count, length > 0 else { throw ForwardError.noWindows }
+    for (index, window) in windows.enumerated() where window.count != length {
+      throw ForwardError.unequalWindows(index: index, count: window.count, expected: length)
+    }
+    let plan = try plan(windows: windows.count, length: length)
+    let layout = WindowLayout(
+      windows: windows.count, length: length, firstPosition: 0, windowsPerSlab: plan.windowsPerSlab)
+    let storage = ActivationStorage(
+      account: MemoryAccount(limit: plan.activationLimit),
+      scratch: plan.spills ? try ScratchFile(directory: options.scratchDirectory) : nil)
+    var activations = Activations(layout, columns: decoder.width, storage: storage)
+    let embedding = try EmbeddingRows(windows, source: source, tensor: decoder.embedding)
+    for slab in 0..<layout.slabs {
+      try activations.update(slab) { rows in
+        for (offset, window) in layout.windows(inSlab: slab).enumerated() {
+          try embedding.write(windows[window], into: rows.from(offset * length * decoder.width))
+        }
+      }
+    }
+    return HiddenStates(layer: 0, activations: activations)
+  }
+
+  /// Runs one layer. `source` may replace the model's weights (a probe); its tensors have the same names and shapes.
+  public func layer(
+    _ index: Int, _ states: inout HiddenStates, source: (any ModelSource)? = nil,
+    observer: (any ForwardObserver)? = nil
+  ) throws {
+    let context = try makeContext(for: states, source: source ?? self.source, observer: observer)
+    defer { context.stream.cancel() }
+    context.stream.announce(decoder.layers[index].attention.reads(context.blockLimit))
+    try run(index, &states, context, keeping: nil, isLast: true)
+  }
+
+  /// Normalises the states of the scored positions. `source` may replace the output norm and head.
+  public func finish(
+    _ states: HiddenStates, scored: Range<Int>, source: (any ModelSource)? = nil,
+    observer: (any ForwardObserver)? = nil
+  ) throws -> FinalStates {
+    try FinalStates(states, decoder: decoder, source: source ?? self.source, scored: scored, observer: observer)
+  }
+
+  private func makeContext(
+    for states: HiddenStates, source: any ModelSource, observer: (any ForwardObserver)?
+  ) throws -> LayerContext {
+    let layout = states.activations.layout
+    let plan = try plan(windows: layout.windows, length: layout.length)
+    return LayerContext(
+      decoder, source: source, observer: observer, storage: states.activations.storage,
+      rotation: RotationTable(
+        decoder.rope, factors: try ropeFactors(source), positions: layout.firstPosition + layout.length),
+      blockLimit: plan.blockLimit)
+  }
+
+  private func ropeFactors(_ source: any ModelSource) throws -> [Float]? {
+    guard let tensor = decoder.ropeFactors else { return nil }
+    var factors = [Float](repeating: 1, count: tensor.shape.count)
+    var span = factors.mutableSpan
+    try source.readRows(of: tensor, rows: 0..<tensor.shape.rows, into: &span)
+    return factors
+  }
+
+  private func run(
+    _ index: Int, _ states: inout HiddenStates, _ context: LayerContext, keeping: Range<Int>?, isLast: Bool
+  ) throws {
+    precondition(states.layer == index, "states are before layer \(states.layer), not \(index)")
+    let layer = decoder.layers[index]
+    context.stream.announce(layer.feedForward.reads(context.blockLimit))
+    let next = isLast ? [] : decoder.layers[index + 1].attention.reads(context.blockLimit)
+    if !layer.feedForward.readsAreOpen { context.stream.announce(next) }
+    try layer.attention.run(&states.activations, context, keeping: keeping)
+    context.following = next
+    try layer.feedForward.run(&states.activations, context, keeping: nil)
+    states.layer = index + 1
+  }
+}

@@ -1,0 +1,10 @@
+/// The hidden states of all windows between two layers. A copy shares memory until one of the two goes on.
+public struct HiddenStates: Sendable {
+  /// The layer that comes next.
+  public internal(set) var layer: Int
+  var activations: Activations
+
+  /// Windows, and the tokens of each that are still in work.
+  public var windowCount: Int { activations.layout.windows }
+  public var tokensPerWindow: Int { activations.layout.length }
+}

@@ -1,0 +1,67 @@
+import Tensors
+
+#if canImport(Darwin)
+  import Darwin
+#else
+  import Glibc
+#endif
+
+/// Cosines and sines of every position, [positions, pairs].
+struct RotationTable: Sendable {
+  let pairs: Int
+  let style: Rope.Style
+  private let cosines: FloatBuffer
+  private let sines: FloatBuffer
+
+  /// Angles are computed in double precision.
+  init(_ rope: Rope, factors: [Float]?, positions: Int) {
+    let pairs = rope.dimensions / 2
+    self.pairs = pairs
+    style = rope.style
+    cosines = FloatBuffer(count: positions * pairs)
+    sines = FloatBuffer(count: positions * pairs)
+    let frequencies = rope.frequencies(factors: factors)
+    let magnitude = rope.magnitude
+    for position in 0..<positions {
+      for pair in 0..<pairs {
+        let angle = Double(position) * frequencies[pair]
+        cosines.floats.base[position * pairs + pair] = Float(cos(angle) * magnitude)
+        sines.floats.base[position * pairs + pair] = Float(sin(angle) * magnitude)
+      }
+    }
+  }
+
+  /// Turns the first `2 x pairs` elements of every head in place.
+  ///
+  /// x [windows x length, heads at `headStride`], tokens `stride` elements apart, positions from `firstPosition`.
+  func apply(
+    _ x: Floats, windows: Int, length: Int, firstPosition: Int, stride: Int, heads: Int, headStride: Int
+  ) throws {
+    try parallelRanges(windows * length, grain: 64) { _, range in
+      for token in range {
+        let position = firstPosition + token % length
+        let c = cosines.floats.base + position * pairs
+        let s = sines.floats.base + position * pairs
+        for head in 0..<heads {
+          let v = x.base + token * stride + head * headStride
+          switch style {
+          case .adjacent:
+            for i in 0..<pairs {
+              let a = v[2 * i]
+              let b = v[2 * i + 1]
+              v[2 * i] = a * c[i] - b * s[i]
+              v[2 * i + 1] = a * s[i] + b * c[i]
+            }
+          case .halves:
+            for i in 0..<pairs {
+              let a = v[i]
+              let b = v[i + pairs]
+              v[i] = a * c[i] - b * s[i]
+              v[i + pairs] = a * s[i] + b * c[i]
+            }
+          }
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,84 @@
+import GGUF
+import Tensors
+
+/// What the parts of a layer need while they run.
+final class LayerContext {
+  let source: any ModelSource
+  let stream: WeightStream
+  let observer: (any ForwardObserver)?
+  let storage: ActivationStorage
+  let rotation: RotationTable
+  let epsilon: Float
+  /// Floats in a block of weights at most.
+  let blockLimit: Int
+  /// Blocks of the next layer: a part that finds out while it runs what it reads announces them after its own.
+  var following: [WeightRequest] = []
+
+  init(
+    _ decoder: Decoder, source: any ModelSource, observer: (any ForwardObserver)?, storage: ActivationStorage,
+    rotation: RotationTable, blockLimit: Int
+  ) {
+    self.source = source
+    self.observer = observer
+    self.storage = storage
+    self.rotation = rotation
+    epsilon = decoder.epsilon
+    self.blockLimit = blockLimit
+    stream = WeightStream(source: source)
+  }
+
+  /// A small tensor (norm or bias) as a whole.
+  func vector(_ tensor: TensorInfo) throws -> FloatBuffer {
+    let buffer = FloatBuffer(count: tensor.shape.count)
+    defer { extendLifetime(buffer) }
+    try buffer.floats.withMutableSpan { try source.readRows(of: tensor, rows: 0..<tensor.shape.rows, into: &$0) }
+    return buffer
+  }
+
+  /// Working memory for one slab.
+  func scratch(_ count: Int) -> FloatBuffer { FloatBuffer(count: count, account: storage.account) }
+
+  /// Tells the observer what goes into a product.
+  func observe(_ tensors: [TensorInfo], _ inputs: Floats, columns: Int, matrix: Int? = nil) throws {
+    guard let observer, inputs.count > 0 else { return }
+    try inputs.withSpan {
+      try observer.observe(
+        tensors.map(\.name), inputs: $0, columns: columns, matrix: matrix,
+        matrices: matrix == nil ? 1 : tensors[0].shape.matrices)
+    }
+  }
+
+  /// hidden [tokens, outputs] += x times the transpose of a matrix, block after block of its rows.
+  ///
+  /// `inputs` gives the rows of a slab; they are observed on the first block.
+  func addProduct(
+    _ linear: Linear, to hidden: inout Activations, inputs: (_ slab: Int) throws -> FloatBuffer
+  ) throws {
+    let bias = try linear.bias.map(vector)
+    defer { extendLifetime(bias) }
+    let layout = hidden.layout
+    for request in WeightRequest.covering([linear.weight.whole], limit: blockLimit, together: false) {
+      let block = try stream.take(request)
+      defer { extendLifetime(block) }
+      let rows = request.pieces[0].rows
+      for slab in 0..<layout.slabs {
+        let x = try inputs(slab)
+        defer { extendLifetime(x) }
+        let tokens = layout.tokens(inSlab: slab)
+        if rows.lowerBound == 0 {
+          try observe([linear.weight], x.floats.slice(0, tokens * linear.inputs), columns: linear.inputs)
+        }
+        try hidden.update(slab) { y in
+          try product(
+            x.floats, tokens: tokens, columns: linear.inputs, by: block.weights(0), rows: rows.count,
+            into: y.from(rows.lowerBound), yStride: linear.outputs, accumulate: true, tensor: linear.weight.name)
+          if let bias {
+            try add(
+              bias.floats.from(rows.lowerBound), to: y.from(rows.lowerBound), rows: tokens, columns: rows.count,
+              stride: linear.outputs)
+          }
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,83 @@
+import GGUF
+
+/// down(silu(gate x) * up x), with x the normalised hidden state (SwiGLU, arXiv 2002.05202).
+struct DenseFeedForward: LayerPart {
+  let norm: TensorInfo
+  let gate: Linear
+  let up: Linear
+  let down: Linear
+
+  var matrices: [TensorInfo] { [gate, up, down].map(\.weight) }
+  var columnsPerToken: Int { gate.outputs }
+
+  private func expansions(_ limit: Int) -> [WeightRequest] {
+    WeightRequest.covering([gate.weight.whole, up.weight.whole], limit: limit, together: true)
+  }
+
+  func reads(_ limit: Int) -> [WeightRequest] {
+    expansions(limit) + WeightRequest.covering([down.weight.whole], limit: limit, together: false)
+  }
+
+  func run(_ hidden: inout Activations, _ context: LayerContext, keeping: Range<Int>?) throws {
+    let weight = try context.vector(norm)
+    let x = context.scratch(hidden.layout.slabTokens * hidden.columns)
+    let inner = try expand(hidden.layout, context) { slab in
+      let h = try hidden.read(slab)
+      defer { extendLifetime((h, weight)) }
+      try normalize(
+        h.floats, rows: hidden.layout.tokens(inSlab: slab), columns: hidden.columns, weight: weight.floats,
+        epsilon: context.epsilon, into: x.floats)
+      return x
+    }
+    try contract(inner, into: &hidden, context)
+  }
+
+  /// silu(gate x) * up x for normalised x, [tokens, outputs of gate].
+  func expand(
+    _ layout: WindowLayout, _ context: LayerContext, inputs: (_ slab: Int) throws -> FloatBuffer
+  ) throws -> Activations {
+    var inner = Activations(layout, columns: gate.outputs, storage: context.storage)
+    let gateBias = try gate.bias.map(context.vector)
+    let upBias = try up.bias.map(context.vector)
+    defer { extendLifetime((gateBias, upBias)) }
+    for request in expansions(context.blockLimit) {
+      let block = try context.stream.take(request)
+      let rows = request.pieces[0].rows
+      let lifted = context.scratch(layout.slabTokens * rows.count)
+      defer { extendLifetime((block, lifted)) }
+      for slab in 0..<layout.slabs {
+        let tokens = layout.tokens(inSlab: slab)
+        let x = try inputs(slab)
+        defer { extendLifetime(x) }
+        if rows.lowerBound == 0 {
+          try context.observe(
+            [gate.weight, up.weight], x.floats.slice(0, tokens * gate.inputs), columns: gate.inputs)
+        }
+        try product(
+          x.floats, tokens: tokens, columns: up.inputs, by: block.weights(1), rows: rows.count, into: lifted.floats,
+          yStride: rows.count, tensor: up.weight.name)
+        if let upBias {
+          try add(
+            upBias.floats.from(rows.lowerBound), to: lifted.floats, rows: tokens, columns: rows.count,
+            stride: rows.count)
+        }
+        try inner.fill(slab, columns: rows) { y, stride in
+          try product(
+            x.floats, tokens: tokens, columns: gate.inputs, by: block.weights(0), rows: rows.count, into: y,
+            yStride: stride, tensor: gate.weight.name)
+          if let gateBias {
+            try add(
+              gateBias.floats.from(rows.lowerBound), to: y, rows: tokens, columns: rows.count, stride: stride)
+          }
+          try gatedUnit(y, gateStride: stride, up: lifted.floats, rows: tokens, columns: rows.count)
+        }
+      }
+    }
+    return inner
+  }
+
+  /// hidden += down inner.
+  func contract(_ inner: Activations, into hidden: inout Activations, _ context: LayerContext) throws {
+    try context.addProduct(down, to: &hidden) { try inner.read($0) }
+  }
+}

@@ -1,0 +1,178 @@
+import GGUF
+
+/// Causal self-attention whose query heads share key and value heads in groups (arXiv 2305.13245).
+struct GroupedAttention: LayerPart {
+  let heads: Int
+  let keyHeads: Int
+  let keyLength: Int
+  let valueLength: Int
+  let norm: TensorInfo
+  let q: Linear
+  let k: Linear
+  let v: Linear
+  let output: Linear
+  /// RMSNorm over every head's query and key, where the architecture has it.
+  let queryNorm: TensorInfo?
+  let keyNorm: TensorInfo?
+
+  var matrices: [TensorInfo] { [q, k, v, output].map(\.weight) }
+  var columnsPerToken: Int { q.outputs + k.outputs + v.outputs }
+
+  private func projections(_ limit: Int) -> [WeightRequest] {
+    WeightRequest.covering([q, k, v].map(\.weight.whole), limit: limit, together: false)
+  }
+
+  func reads(_ limit: Int) -> [WeightRequest] {
+    projections(limit) + WeightRequest.covering([output.weight.whole], limit: limit, together: false)
+  }
+
+  func run(_ hidden: inout Activations, _ context: LayerContext, keeping: Range<Int>?) throws {
+    var mixed = try attend(hidden, context, keeping: keeping)
+    if let keeping { try hidden.restrict(to: keeping) }
+    try context.addProduct(output, to: &hidden) { try mixed.read($0) }
+    for slab in 0..<mixed.layout.slabs { mixed.drop(slab) }
+  }
+
+  /// The heads' outputs side by side, [tokens, heads x valueLength].
+  private func attend(_ hidden: Activations, _ context: LayerContext, keeping: Range<Int>?) throws -> Activations {
+    let layout = hidden.layout
+    let queryLayout = keeping.map { layout.keeping($0) } ?? layout
+    var queries = Activations(queryLayout, columns: q.outputs, storage: context.storage)
+    var keys = Activations(layout, columns: k.outputs, storage: context.storage)
+    var values = Activations(layout, columns: v.outputs, storage: context.storage)
+    try project(hidden, context) { linear, slab, x, rows, weights in
+      if linear == q {
+        try queries.fill(slab, columns: rows) { y, stride in
+          try projectQueries(x, weights, rows, into: y, stride, layout, queryLayout, slab)
+        }
+      } else {
+        let fill = { (y: Floats, stride: Int) in
+          try product(
+            x, tokens: layout.tokens(inSlab: slab), columns: linear.inputs, by: weights, rows: rows.count, into: y,
+            yStride: stride, tensor: linear.weight.name)
+        }
+        if linear == k { try keys.fill(slab, columns: rows, fill) } else { try values.fill(slab, columns: rows, fill) }
+      }
+    }
+    var mixed = Activations(queryLayout, columns: heads * valueLength, storage: context.storage)
+    let preparation = try HeadPreparation(self, context)
+    for slab in 0..<layout.slabs {
+      let windows = layout.windows(inSlab: slab).count
+      try queries.update(slab) { try preparation.queries($0, windows: windows, queryLayout) }
+      try keys.update(slab) { try preparation.keys($0, windows: windows, layout) }
+      if let bias = preparation.valueBias {
+        try values.update(slab) {
+          try add(bias.floats, to: $0, rows: windows * layout.length, columns: v.outputs, stride: v.outputs)
+        }
+      }
+      let rows = (try queries.read(slab), try keys.read(slab), try values.read(slab))
+      defer { extendLifetime(rows) }
+      try mixed.update(slab) {
+        try Transformer.attend(
+          rows.0.floats, rows.1.floats, rows.2.floats, into: $0,
+          AttentionShape(
+            windows: windows, queries: queryLayout.length, firstPosition: queryLayout.firstPosition,
+            keys: layout.length, heads: heads, keyHeads: keyHeads, keyLength: keyLength, valueLength: valueLength,
+            queryStride: q.outputs, keyStride: k.outputs, valueStride: v.outputs,
+            outStride: heads * valueLength, scale: 1 / Float(keyLength).squareRoot()))
+      }
+      queries.drop(slab)
+      keys.drop(slab)
+      values.drop(slab)
+    }
+    return mixed
+  }
+
+  /// Calls `body` for every slab and every block of rows of q, k and v, with the normalised hidden states.
+  private func project(
+    _ hidden: Activations, _ context: LayerContext,
+    _ body: (_ linear: Linear, _ slab: Int, _ x: Floats, _ rows: Range<Int>, _ weights: Floats) throws -> Void
+  ) throws {
+    let weight = try context.vector(norm)
+    let x = context.scratch(hidden.layout.slabTokens * hidden.columns)
+    defer { extendLifetime((weight, x)) }
+    for (index, request) in projections(context.blockLimit).enumerated() {
+      let block = try context.stream.take(request)
+      defer { extendLifetime(block) }
+      for slab in 0..<hidden.layout.slabs {
+        let tokens = hidden.layout.tokens(inSlab: slab)
+        let h = try hidden.read(slab)
+        defer { extendLifetime(h) }
+        try normalize(
+          h.floats, rows: tokens, columns: hidden.columns, weight: weight.floats, epsilon: context.epsilon,
+          into: x.floats)
+        if index == 0 {
+          try context.observe(
+            [q, k, v].map(\.weight), x.floats.slice(0, tokens * hidden.columns), columns: hidden.columns)
+        }
+        for (number, piece) in request.pieces.enumerated() {
+          let linear = piece.tensor == q.weight ? q : piece.tensor == k.weight ? k : v
+          try body(linear, slab, x.floats, piece.rows, block.weights(number))
+        }
+      }
+    }
+  }
+
+  /// Queries are needed at the kept positions only.
+  private func projectQueries(
+    _ x: Floats, _ weights: Floats, _ rows: Range<Int>, into y: Floats, _ stride: Int, _ layout: WindowLayout,
+    _ queryLayout: WindowLayout, _ slab: Int
+  ) throws {
+    if layout == queryLayout {
+      return try product(
+        x, tokens: layout.tokens(inSlab: slab), columns: q.inputs, by: weights, rows: rows.count, into: y,
+        yStride: stride, tensor: q.weight.name)
+    }
+    for window in 0..<layout.windows(inSlab: slab).count {
+      let first = window * layout.length + queryLayout.firstPosition - layout.firstPosition
+      try product(
+        x.from(first * q.inputs), tokens: queryLayout.length, columns: q.inputs, by: weights, rows: rows.count,
+        into: y.from(window * queryLayout.length * stride), yStride: stride, tensor: q.weight.name)
+    }
+  }
+}
+
+/// Biases, norms and rotation of queries and keys.
+private struct HeadPreparation {
+  let part: GroupedAttention
+  let context: LayerContext
+  let queryBias: FloatBuffer?
+  let keyBias: FloatBuffer?
+  let valueBias: FloatBuffer?
+  let queryNorm: FloatBuffer?
+  let keyNorm: FloatBuffer?
+
+  init(_ part: GroupedAttention, _ context: LayerContext) throws {
+    self.part = part
+    self.context = context
+    queryBias = try part.q.bias.map(context.vector)
+    keyBias = try part.k.bias.map(context.vector)
+    valueBias = try part.v.bias.map(context.vector)
+    queryNorm = try part.queryNorm.map(context.vector)
+    keyNorm = try part.keyNorm.map(context.vector)
+  }
+
+  func queries(_ x: Floats, windows: Int, _ layout: WindowLayout) throws {
+    try prepare(x, windows, layout, heads: part.heads, bias: queryBias, norm: queryNorm)
+  }
+
+  func keys(_ x: Floats, windows: Int, _ layout: WindowLayout) throws {
+    try prepare(x, windows, layout, heads: part.keyHeads, bias: keyBias, norm: keyNorm)
+  }
+
+  private func prepare(
+    _ x: Floats, _ windows: Int, _ layout: WindowLayout, heads: Int, bias: FloatBuffer?, norm: FloatBuffer?
+  ) throws {
+    defer { extendLifetime((bias, norm)) }
+    let width = heads * part.keyLength
+    let tokens = windows * layout.length
+    if let bias { try add(bias.floats, to: x, rows: tokens, columns: width, stride: width) }
+    if let norm {
+      try normalize(
+        x, rows: tokens * heads, columns: part.keyLength, weight: norm.floats, epsilon: context.epsilon, into: x)
+    }
+    try context.rotation.apply(
+      x, windows: windows, length: layout.length, firstPosition: layout.firstPosition, stride: width, heads: heads,
+      headStride: part.keyLength)
+  }
+}

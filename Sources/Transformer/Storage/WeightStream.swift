@@ -1,0 +1,143 @@
+import Dispatch
+import GGUF
+import Synchronization
+import Tensors
+
+/// Reads weights ahead of their use, on a thread of its own, into a fixed number of buffers.
+///
+/// Blocks are announced in the order in which they will be taken; the reader works through the announcements and waits
+/// while every buffer is in use.
+final class WeightStream: Sendable {
+  /// Blocks in memory at most: one in use, the others read ahead.
+  static let buffers = 2
+
+  private let source: any ModelSource
+  private let queue = DispatchQueue(label: "weights")
+  private let slots = DispatchSemaphore(value: 0)
+  private let state = Mutex(State())
+
+  private struct State {
+    var pending: [Pending] = []
+    var head = 0
+    var spare: [FloatBuffer] = []
+    var isCancelled = false
+  }
+
+  private final class Pending: Sendable {
+    let request: WeightRequest
+    let ready = DispatchSemaphore(value: 0)
+    let result = Mutex<Result<FloatBuffer, any Error>?>(nil)
+    init(_ request: WeightRequest) { self.request = request }
+  }
+
+  /// A block in memory; its buffer goes back to the stream with it.
+  final class Block {
+    let request: WeightRequest
+    private let buffer: FloatBuffer
+    private let stream: WeightStream
+
+    fileprivate init(request: WeightRequest, buffer: FloatBuffer, stream: WeightStream) {
+      self.request = request
+      self.buffer = buffer
+      self.stream = stream
+    }
+
+    deinit { stream.giveBack(buffer) }
+
+    /// The rows of a piece. They are valid as long as the block is.
+    func weights(_ piece: Int) -> Floats {
+      let start = request.pieces[..<piece].reduce(0) { $0 + $1.count }
+      return buffer.floats.slice(start, request.pieces[piece].count)
+    }
+  }
+
+  init(source: any ModelSource) {
+    self.source = source
+    for _ in 0..<Self.buffers { slots.signal() }
+  }
+
+  /// Queues blocks for reading.
+  func announce(_ requests: [WeightRequest]) {
+    for request in requests {
+      let pending = Pending(request)
+      state.withLock { $0.pending.append(pending) }
+      queue.async { [self] in fill(pending) }
+    }
+  }
+
+  /// Waits for the next announced block, which has to be `request`.
+  func take(_ request: WeightRequest) throws -> Block {
+    let pending = state.withLock { state -> Pending? in
+      guard state.head < state.pending.count else { return nil }
+      let pending = state.pending[state.head]
+      state.head += 1
+      if state.head == state.pending.count {
+        state.pending = []
+        state.head = 0
+      }
+      return pending
+    }
+    guard let pending, pending.request == request else {
+      preconditionFailure("\(request) was not announced; next is \(String(describing: pending?.request))")
+    }
+    pending.ready.wait()
+    let buffer = try pending.result.withLock { try $0!.get() }
+    return Block(request: request, buffer: buffer, stream: self)
+  }
+
+  /// Drops what was announced and not yet read.
+  func cancel() {
+    state.withLock { $0.isCancelled = true }
+    slots.signal()
+  }
+
+  private func giveBack(_ buffer: FloatBuffer) {
+    state.withLock { $0.spare.append(buffer) }
+    slots.signal()
+  }
+
+  private func fill(_ pending: Pending) {
+    slots.wait()
+    let (cancelled, spare) = state.withLock { state -> (Bool, FloatBuffer?) in
+      let count = pending.request.count
+      guard let index = state.spare.firstIndex(where: { $0.count >= count }) else {
+        // Too small for this block: its memory goes before the larger one is taken.
+        if !state.spare.isEmpty { state.spare.removeLast() }
+        return (state.isCancelled, nil)
+      }
+      return (state.isCancelled, state.spare.remove(at: index))
+    }
+    if cancelled {
+      slots.signal()
+      pending.result.withLock { $0 = .failure(CancellationError()) }
+      pending.ready.signal()
+      return
+    }
+    let buffer = spare ?? FloatBuffer(count: pending.request.count)
+    defer { extendLifetime(buffer) }
+    do {
+      var offset = 0
+      for piece in pending.request.pieces {
+        try read(piece, into: buffer.floats.slice(offset, piece.count))
+        offset += piece.count
+      }
+      pending.result.withLock { $0 = .success(buffer) }
+    } catch {
+      giveBack(buffer)
+      pending.result.withLock { $0 = .failure(error) }
+    }
+    pending.ready.signal()
+  }
+
+  /// Decodes on all threads: behind a short text decoding takes as long as multiplying.
+  private func read(_ piece: WeightRequest.Piece, into floats: Floats) throws {
+    let columns = piece.tensor.shape.columns
+    let rowBytes = piece.tensor.type.rowBytes(columns: columns) ?? columns * 4
+    try parallelRanges(piece.rows.count, grain: max(128, (1 << 20) / max(1, rowBytes))) { _, range in
+      let rows = piece.rows.lowerBound + range.lowerBound..<piece.rows.lowerBound + range.upperBound
+      try floats.slice(range.lowerBound * columns, range.count * columns).withMutableSpan {
+        try source.readRows(of: piece.tensor, rows: rows, into: &$0)
+      }
+    }
+  }
+}
