@@ -73,6 +73,24 @@ public func parallelRows<Element: BitwiseCopyable & Sendable>(
   }
 }
 
+/// The same for rows of bytes: `slice` holds the bytes of `range` only.
+public func parallelRows(
+  of output: inout MutableRawSpan, rowBytes: Int, grain: Int,
+  _ body: @Sendable (_ range: Range<Int>, _ slice: inout MutableRawSpan) throws -> Void
+) throws {
+  precondition(rowBytes > 0 && output.byteCount % rowBytes == 0, "\(output.byteCount) bytes in rows of \(rowBytes)")
+  let rows = output.byteCount / rowBytes
+  try output.withUnsafeMutableBytes { buffer in
+    let view = DisjointRows(buffer.assumingMemoryBound(to: UInt8.self))
+    try parallelRanges(rows, grain: grain) { _, range in
+      var slice = MutableRawSpan(
+        _unsafeBytes: UnsafeMutableRawBufferPointer(
+          UnsafeMutableBufferPointer(rebasing: view.buffer[range.lowerBound * rowBytes..<range.upperBound * rowBytes])))
+      try body(range, &slice)
+    }
+  }
+}
+
 /// A buffer that threads share because each touches rows of its own.
 private struct DisjointRows<Element>: @unchecked Sendable {
   let buffer: UnsafeMutableBufferPointer<Element>

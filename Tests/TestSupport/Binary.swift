@@ -23,7 +23,7 @@ public struct Binary {
     // Files rather than pipes: output of any length can't block the process.
     let directory = try TemporaryDirectory()
     let files = try ["out", "err"].map { name in
-      FileManager.default.createFile(atPath: directory.path(name), contents: nil)
+      _ = FileManager.default.createFile(atPath: directory.path(name), contents: nil)
       return try FileHandle(forWritingTo: directory.url.appending(path: name))
     }
     process.standardInput = FileHandle.nullDevice

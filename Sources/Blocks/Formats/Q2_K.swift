@@ -1,0 +1,40 @@
+import Tensors
+
+// Q2_K: 256 weights in 84 bytes, 2.625 bits per weight.
+//
+//    0  scales  16 bytes, one for 16 weights: scale in the low, min in the high nibble
+//   16  qs      two halves of 128 weights, 32 bytes each; byte l holds weights l, l + 32, l + 64, l + 96 from bit 0 up
+//   80  d       half: scale of the scales
+//   82  dmin    half: scale of the mins
+//
+// x = (d * scale) * q - dmin * min
+
+struct BlockQ2_K: Block {
+  var scales: InlineArray<16, UInt8>
+  var qs: InlineArray<64, UInt8>
+  var d: Float16
+  var dmin: Float16
+
+  static var type: GGMLType { .q2_K }
+
+  func decode(into output: UnsafeMutablePointer<Float>) {
+    let d = Float(d)
+    let dmin = Float(dmin)
+    for j in 0..<16 {
+      let (step, offset) = (d * Float(scales[j] & 15), dmin * Float(scales[j] >> 4))
+      let shift = UInt8(j % 8 / 2 * 2)
+      let source = 32 * (j / 8) + 16 * (j % 2)
+      for l in 0..<16 { output[16 * j + l] = step * Float(qs[source + l] >> shift & 3) - offset }
+    }
+  }
+
+  init(_ x: Floats, weights: Floats) {
+    let fit = fitAffineSuperBlock(
+      x, weights, AffineShape(count: 16, length: 16, levels: 3, scaleLevels: 15, spread: 1.2))
+    d = fit.d
+    dmin = fit.dmin
+    scales = InlineArray { fit.scales[$0] | fit.mins[$0] << 4 }
+    qs = InlineArray(repeating: 0)
+    for i in 0..<256 { qs[32 * (i / 128) + i % 32] |= fit.q[i] << UInt8(i % 128 / 32 * 2) }
+  }
+}

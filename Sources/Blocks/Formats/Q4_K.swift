@@ -1,0 +1,47 @@
+import Tensors
+
+// Q4_K: 256 weights in 144 bytes, 4.5 bits per weight.
+//
+//    0  d       half: scale of the scales
+//    2  dmin    half: scale of the mins
+//    4  scales  eight 6-bit scales and mins (ScalesK4), one pair for 32 weights
+//   16  qs      four groups of 64 weights: byte l of a group holds weight l in its low and l + 32 in its high nibble
+//
+// x = (d * scale) * q - dmin * min
+
+struct BlockQ4_K: Block {
+  var d: Float16
+  var dmin: Float16
+  var scales: ScalesK4
+  var qs: InlineArray<128, UInt8>
+
+  static var type: GGMLType { .q4_K }
+
+  func decode(into output: UnsafeMutablePointer<Float>) {
+    let d = Float(d)
+    let dmin = Float(dmin)
+    for group in 0..<4 {
+      let (scale1, min1) = scales[2 * group]
+      let (scale2, min2) = scales[2 * group + 1]
+      let (d1, m1) = (d * Float(scale1), dmin * Float(min1))
+      let (d2, m2) = (d * Float(scale2), dmin * Float(min2))
+      for l in 0..<32 {
+        let byte = qs[32 * group + l]
+        output[64 * group + l] = d1 * Float(byte & 15) - m1
+        output[64 * group + 32 + l] = d2 * Float(byte >> 4) - m2
+      }
+    }
+  }
+
+  init(_ x: Floats, weights: Floats) {
+    let fit = fitAffineSuperBlock(
+      x, weights, AffineShape(count: 8, length: 32, levels: 15, scaleLevels: 63, spread: 1))
+    d = fit.d
+    dmin = fit.dmin
+    scales = ScalesK4(scales: fit.scales, mins: fit.mins)
+    qs = InlineArray(repeating: 0)
+    for group in 0..<4 {
+      for l in 0..<32 { qs[32 * group + l] = fit.q[64 * group + l] | fit.q[64 * group + 32 + l] << 4 }
+    }
+  }
+}

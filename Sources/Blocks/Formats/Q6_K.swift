@@ -1,0 +1,53 @@
+import Tensors
+
+// Q6_K: 256 weights in 210 bytes, 6.5625 bits per weight.
+//
+//     0  ql      low 4 bits: two halves of 128 weights, 64 bytes each; byte l of a half holds weight l in its low and
+//                weight l + 64 in its high nibble
+//   128  qh      high 2 bits: 32 bytes a half; byte l holds weights l, l + 32, l + 64, l + 96 from bit 0 up
+//   192  scales  16 signed bytes, one for 16 weights
+//   208  d       half
+//
+// x = (d * scale) * (q - 32)
+
+struct BlockQ6_K: Block {
+  var ql: InlineArray<128, UInt8>
+  var qh: InlineArray<64, UInt8>
+  var scales: InlineArray<16, Int8>
+  var d: Float16
+
+  static var type: GGMLType { .q6_K }
+
+  func decode(into output: UnsafeMutablePointer<Float>) {
+    let d = Float(d)
+    for part in 0..<2 {
+      let base = 128 * part
+      for l in 0..<32 {
+        let high = qh[32 * part + l]
+        let first = ql[64 * part + l]
+        let second = ql[64 * part + 32 + l]
+        let s = 8 * part + l / 16
+        output[base + l] = d * Float(scales[s]) * Float(Int(first & 15 | (high & 3) << 4) - 32)
+        output[base + 32 + l] = d * Float(scales[s + 2]) * Float(Int(second & 15 | (high >> 2 & 3) << 4) - 32)
+        output[base + 64 + l] = d * Float(scales[s + 4]) * Float(Int(first >> 4 | (high >> 4 & 3) << 4) - 32)
+        output[base + 96 + l] = d * Float(scales[s + 6]) * Float(Int(second >> 4 | (high >> 6) << 4) - 32)
+      }
+    }
+  }
+
+  init(_ x: Floats, weights: Floats) {
+    let fit = fitSymmetricSuperBlock(x, weights, SymmetricShape(levels: 32, scaleLevels: 128))
+    ql = InlineArray(repeating: 0)
+    qh = InlineArray(repeating: 0)
+    scales = fit.scales
+    d = fit.d
+    for part in 0..<2 {
+      for l in 0..<32 {
+        let q = [0, 32, 64, 96].map { UInt8(Int(fit.q[128 * part + $0 + l]) + 32) }
+        ql[64 * part + l] = q[0] & 15 | q[2] << 4
+        ql[64 * part + 32 + l] = q[1] & 15 | q[3] << 4
+        qh[32 * part + l] = q[0] >> 4 | (q[1] >> 4) << 2 | (q[2] >> 4) << 4 | (q[3] >> 4) << 6
+      }
+    }
+  }
+}

@@ -1,0 +1,201 @@
+import CVectors
+import Tensors
+
+// Where bytes become blocks and blocks become bytes: the one place with casts.
+
+/// Decodes whole rows of blocks to floats, exactly as ggml does.
+///
+/// `bytes` holds `output.count / blockLength` blocks.
+public func decodeRows(_ bytes: RawSpan, as type: GGMLType, into output: inout MutableSpan<Float>) {
+  precondition(
+    output.count % type.blockLength == 0 && bytes.byteCount == output.count / type.blockLength * type.blockBytes,
+    "\(bytes.byteCount) bytes of \(type) for \(output.count) elements")
+  switch type {
+  case .f32: decodeF32(bytes, into: &output)
+  case .f16: decodeF16(bytes, into: &output)
+  case .bf16: decodeBF16(bytes, into: &output)
+  case .q8_0: decodeBlocks(BlockQ8_0.self, bytes, into: &output)
+  case .q2_K: decodeBlocks(BlockQ2_K.self, bytes, into: &output)
+  case .q3_K: decodeBlocks(BlockQ3_K.self, bytes, into: &output)
+  case .q4_K: decodeBlocks(BlockQ4_K.self, bytes, into: &output)
+  case .q5_K: decodeBlocks(BlockQ5_K.self, bytes, into: &output)
+  case .q6_K: decodeBlocks(BlockQ6_K.self, bytes, into: &output)
+  default: preconditionFailure("\(type) can't be decoded")
+  }
+}
+
+/// Encodes rows into blocks of `type`.
+///
+/// - Parameters:
+///   - rows: whole rows of `columns` floats.
+///   - importance: `columns` weights that all rows share (mean squared activations), or nil for equal weights. Entries
+///     that are zero, negative or not finite count as the mean of the others.
+///   - output: exactly the bytes of the rows in `type`.
+/// - Returns: how many entries of `importance` were replaced by the mean.
+/// - Throws: a weight that is not finite, with its place; a type that needs importance and has none.
+@discardableResult
+public func encodeRows(
+  _ rows: Span<Float>, columns: Int, importance: Span<Float>?, as type: GGMLType, into output: inout MutableRawSpan
+) throws(EncodeError) -> Int {
+  guard type.canEncode else { throw .notEncodable(type) }
+  guard let rowBytes = type.rowBytes(columns: columns) else { throw .raggedRow(columns: columns, type: type) }
+  guard importance != nil || !type.needsImportance else { throw .needsImportance(type) }
+  precondition(columns > 0 && rows.count % columns == 0, "\(rows.count) weights in rows of \(columns)")
+  precondition(output.byteCount == rows.count / columns * rowBytes, "\(output.byteCount) bytes for \(type)")
+  if let importance { precondition(importance.count == columns, "importance of another width") }
+  if let index = firstNonFinite(rows) {
+    throw .nonFiniteWeight(row: index / columns, column: index % columns)
+  }
+  let weights = SearchWeights(importance: importance, columns: columns)
+  switch type {
+  case .f32: encodeF32(rows, into: &output)
+  case .f16: encodeF16(rows, into: &output)
+  case .bf16: encodeBF16(rows, into: &output)
+  case .q8_0: encodeBlocks(BlockQ8_0.self, rows, weights, into: &output)
+  case .q2_K: encodeBlocks(BlockQ2_K.self, rows, weights, into: &output)
+  case .q3_K: encodeBlocks(BlockQ3_K.self, rows, weights, into: &output)
+  case .q4_K: encodeBlocks(BlockQ4_K.self, rows, weights, into: &output)
+  case .q5_K: encodeBlocks(BlockQ5_K.self, rows, weights, into: &output)
+  case .q6_K: encodeBlocks(BlockQ6_K.self, rows, weights, into: &output)
+  default: throw .notEncodable(type)
+  }
+  return weights.replaced
+}
+
+extension GGMLType {
+  /// True where rows can be written in this type.
+  public var canEncode: Bool {
+    switch self {
+    case .f32, .f16, .bf16, .q8_0, .q2_K, .q3_K, .q4_K, .q5_K, .q6_K: true
+    default: false
+    }
+  }
+
+  /// True where a file without an importance matrix would be useless, as llama-quantize judges it too.
+  public var needsImportance: Bool {
+    switch self {
+    case .iq1_s, .iq1_m, .iq2_xxs, .iq2_xs: true
+    default: false
+    }
+  }
+}
+
+/// Encodes rows on all threads; the bytes are those of ``encodeRows(_:columns:importance:as:into:)``.
+@discardableResult
+public func encodeRowsInParallel(
+  _ rows: Span<Float>, columns: Int, importance: Span<Float>?, as type: GGMLType, into output: inout MutableRawSpan
+) throws -> Int {
+  guard let rowBytes = type.rowBytes(columns: columns) else {
+    throw EncodeError.raggedRow(columns: columns, type: type)
+  }
+  let grain = max(1, (1 << 16) / max(1, columns))
+  let source = SharedFloats(rows)
+  var weights: SharedFloats?
+  var replaced = 0
+  if let importance {
+    weights = SharedFloats(importance)
+    replaced = SearchWeights(importance: importance, columns: columns).replaced
+  }
+  try parallelRows(of: &output, rowBytes: rowBytes, grain: grain) { [weights] range, slice throws in
+    do {
+      let rows = Span(_unsafeElements: source.buffer[range.lowerBound * columns..<range.upperBound * columns])
+      if let weights {
+        try encodeRows(
+          rows, columns: columns, importance: Span(_unsafeElements: weights.buffer), as: type, into: &slice)
+      } else {
+        try encodeRows(rows, columns: columns, importance: nil, as: type, into: &slice)
+      }
+    } catch EncodeError.nonFiniteWeight(let row, let column) {
+      throw EncodeError.nonFiniteWeight(row: row + range.lowerBound, column: column)
+    }
+  }
+  return replaced
+}
+
+private func decodeBlocks<B: Block>(_: B.Type, _ bytes: RawSpan, into output: inout MutableSpan<Float>) {
+  let length = B.type.blockLength
+  bytes.withUnsafeBytes { bytes in
+    output.withUnsafeMutableBufferPointer { output in
+      guard let base = output.baseAddress else { return }
+      for index in 0..<output.count / length {
+        let block = bytes.loadUnaligned(fromByteOffset: index * MemoryLayout<B>.size, as: B.self)
+        block.decode(into: base + index * length)
+      }
+    }
+  }
+}
+
+private func encodeBlocks<B: Block>(
+  _: B.Type, _ rows: Span<Float>, _ weights: SearchWeights, into output: inout MutableRawSpan
+) {
+  let length = B.type.blockLength
+  let blocksPerRow = weights.columns / length
+  rows.withUnsafeBufferPointer { rows in
+    weights.values.withUnsafeBufferPointer { weights in
+      output.withUnsafeMutableBytes { output in
+        guard let x = rows.baseAddress, let w = weights.baseAddress else { return }
+        for index in 0..<rows.count / length {
+          let block = B(x + index * length, weights: w + index % blocksPerRow * length)
+          output.storeBytes(of: block, toByteOffset: index * MemoryLayout<B>.size, as: B.self)
+        }
+      }
+    }
+  }
+}
+
+/// The index of the first NaN or infinity.
+private func firstNonFinite(_ x: Span<Float>) -> Int? {
+  x.withUnsafeBufferPointer { x in
+    guard let base = x.baseAddress else { return nil }
+    var index = 0
+    // x - x is zero for finite x and NaN otherwise.
+    while index + 8 <= x.count {
+      let v = cv_load(base + index)
+      if cv_sum(v - v).isNaN { break }
+      index += 8
+    }
+    while index < x.count {
+      if !x[index].isFinite { return index }
+      index += 1
+    }
+    return nil
+  }
+}
+
+/// What an error in each column costs: the importance, made safe.
+struct SearchWeights {
+  let values: [Float]
+  let columns: Int
+  /// Entries that were zero, negative or not finite.
+  let replaced: Int
+
+  init(importance: Span<Float>?, columns: Int) {
+    self.columns = columns
+    guard let importance else {
+      values = [Float](repeating: 1, count: columns)
+      replaced = 0
+      return
+    }
+    var sum = 0.0
+    var good = 0
+    for index in importance.indices where importance[index] > 0 && importance[index].isFinite {
+      sum += Double(importance[index])
+      good += 1
+    }
+    let mean = good > 0 ? sum / Double(good) : 1
+    // Divided by the mean, so that sums of squares stay far from Float's limits.
+    values = importance.indices.map { index in
+      let value = importance[index]
+      return value > 0 && value.isFinite ? Float(Double(value) / mean) : 1
+    }
+    replaced = columns - good
+  }
+}
+
+/// Floats that threads read at once.
+private struct SharedFloats: @unchecked Sendable {
+  let buffer: UnsafeBufferPointer<Float>
+
+  /// The caller keeps the floats alive while threads work.
+  init(_ span: Span<Float>) { buffer = span.withUnsafeBufferPointer { $0 } }
+}
