@@ -17,6 +17,7 @@ typedef uint8_t cv_u8x8 __attribute__((ext_vector_type(8)));
 typedef int8_t cv_i8x8 __attribute__((ext_vector_type(8)));
 typedef _Float16 cv_f16x8 __attribute__((ext_vector_type(8)));
 typedef uint16_t cv_u16x8 __attribute__((ext_vector_type(8)));
+typedef double cv_f64x4 __attribute__((ext_vector_type(4)));
 
 #define CV static inline __attribute__((always_inline))
 
@@ -40,6 +41,10 @@ CV float cv_sum(cv_f32x8 a) {
   float x = h.x + h.z, y = h.y + h.w;
   return x + y;
 }
+// The first and the last four values in double precision, exactly.
+CV cv_f64x4 cv_low_f64(cv_f32x8 a) { return __builtin_convertvector(a.lo, cv_f64x4); }
+CV cv_f64x4 cv_high_f64(cv_f32x8 a) { return __builtin_convertvector(a.hi, cv_f64x4); }
+CV double cv_sum_f64(cv_f64x4 a) { return (a.x + a.z) + (a.y + a.w); }
 CV float cv_largest(cv_f32x8 a) { return __builtin_reduce_max(a); }
 CV float cv_smallest(cv_f32x8 a) { return __builtin_reduce_min(a); }
 

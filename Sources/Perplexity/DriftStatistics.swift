@@ -1,0 +1,75 @@
+#if canImport(Darwin)
+  import Darwin
+#else
+  import Glibc
+#endif
+
+/// The figures that llama-perplexity's `--kl-divergence` prints, with the same definitions.
+public struct DriftStatistics: Sendable, Equatable, Codable {
+  public let positions: Int
+
+  /// e^(mean loss) of the model and of its reference.
+  public let perplexity: Estimate
+  public let basePerplexity: Estimate
+  /// Correlation of the two losses over positions, from -1 to 1.
+  public let correlation: Double
+  /// ln(PPL / PPL(base)), PPL / PPL(base) and PPL - PPL(base); errors allow for the correlation.
+  public let logRatio: Estimate
+  public let ratio: Estimate
+  public let difference: Estimate
+
+  /// Mean KL(base || model) in nats; quantiles from 0 (least) to 1 (greatest).
+  public let divergence: Estimate
+  public let divergenceQuantiles: [Quantile]
+
+  /// Change of the right token's probability, model minus base, from -1 to 1.
+  public let probabilityChange: Estimate
+  public let probabilityChangeRMS: Estimate
+  public let probabilityChangeQuantiles: [Quantile]
+
+  /// The fraction of positions where both find the same token likeliest.
+  public let sameTop: Estimate
+
+  public static let divergenceFractions = [1, 0.999, 0.99, 0.95, 0.9, 0.5, 0.1, 0.05, 0.01, 0.001, 0]
+  public static let changeFractions = [1, 0.999, 0.99, 0.95, 0.9, 0.75, 0.5, 0.25, 0.1, 0.05, 0.01, 0.001, 0]
+
+  public init(_ drift: Drift) {
+    let count = drift.positions
+    positions = count
+    let loss = Estimate(meanOf: drift.losses)
+    let baseLoss = Estimate(meanOf: drift.baseLosses)
+    // The errors of differences are those of the differences themselves: what variances and covariance add up to.
+    let gap = Estimate(meanOf: zip(drift.losses, drift.baseLosses).map { $0 - $1 })
+    perplexity = Estimate(value: exp(loss.value), error: exp(loss.value) * loss.error)
+    basePerplexity = Estimate(value: exp(baseLoss.value), error: exp(baseLoss.value) * baseLoss.error)
+    let covariance =
+      (loss.error * loss.error + baseLoss.error * baseLoss.error - gap.error * gap.error) / 2
+    let scale = loss.error * baseLoss.error
+    correlation = scale > 0 ? covariance / scale : 1
+    logRatio = gap
+    ratio = Estimate(value: exp(gap.value), error: exp(gap.value) * gap.error)
+    let variance =
+      perplexity.error * perplexity.error + basePerplexity.error * basePerplexity.error
+      - 2 * perplexity.value * basePerplexity.value * covariance
+    difference = Estimate(
+      value: perplexity.value - basePerplexity.value, error: max(0, variance).squareRoot())
+
+    divergence = Estimate(meanOf: drift.divergences)
+    divergenceQuantiles = Quantile.all(Self.divergenceFractions, ofSorted: drift.divergences.sorted())
+
+    let changes = zip(drift.losses, drift.baseLosses).map { exp(-$0) - exp(-$1) }
+    probabilityChange = Estimate(meanOf: changes)
+    let square = Estimate(meanOf: changes.map { $0 * $0 })
+    let rms = square.value.squareRoot()
+    probabilityChangeRMS = Estimate(value: rms, error: rms > 0 ? square.error / (2 * rms) : 0)
+    probabilityChangeQuantiles = Quantile.all(Self.changeFractions, ofSorted: changes.sorted())
+
+    let same = Double(drift.sameTops.count { $0 }) / Double(max(1, count))
+    sameTop = Estimate(value: same, error: count > 1 ? (same * (1 - same) / Double(count - 1)).squareRoot() : 0)
+  }
+
+  /// The quantile of the divergence at a fraction that ``divergenceFractions`` lists.
+  public func divergenceQuantile(_ fraction: Double) -> Double? {
+    divergenceQuantiles.first { $0.fraction == fraction }?.value
+  }
+}

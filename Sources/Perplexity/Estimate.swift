@@ -1,0 +1,41 @@
+/// A figure and its standard error.
+public struct Estimate: Sendable, Equatable, Codable {
+  public let value: Double
+  /// One standard error; 0 where fewer than two samples leave it unknown.
+  public let error: Double
+
+  public init(value: Double, error: Double) {
+    self.value = value
+    self.error = error
+  }
+
+  /// The mean of `samples`, with the error sqrt(variance / (n - 1)) that llama-perplexity prints.
+  public init(meanOf samples: some Collection<Double>) {
+    let count = Double(samples.count)
+    guard count > 0 else {
+      self.init(value: 0, error: 0)
+      return
+    }
+    let mean = samples.reduce(0, +) / count
+    let variance = samples.reduce(0) { $0 + ($1 - mean) * ($1 - mean) } / count
+    self.init(value: mean, error: count > 1 ? (variance / (count - 1)).squareRoot() : 0)
+  }
+}
+
+/// A value below which `fraction` of the samples lie.
+public struct Quantile: Sendable, Equatable, Codable {
+  public let fraction: Double
+  public let value: Double
+
+  /// Quantiles of samples in ascending order, linear between neighbours; fraction 0 is the least, 1 the greatest.
+  static func all(_ fractions: [Double], ofSorted samples: [Double]) -> [Quantile] {
+    guard let last = samples.indices.last else { return [] }
+    return fractions.map { fraction in
+      let place = fraction * Double(last)
+      let index = min(Int(place), last)
+      let weight = place - Double(index)
+      return Quantile(
+        fraction: fraction, value: (1 - weight) * samples[index] + weight * samples[min(index + 1, last)])
+    }
+  }
+}

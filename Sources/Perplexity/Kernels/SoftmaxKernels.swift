@@ -1,0 +1,127 @@
+import CVectors
+
+#if canImport(Darwin)
+  import Darwin
+#else
+  import Glibc
+#endif
+
+// The loops over the vocabulary. Exponentials are single precision, within 2 units in the last place; every sum is
+// double precision, so a log-sum-exp is within 3e-7 of the exact one whatever the vocabulary.
+
+/// The running softmax of one model at one position, while the vocabulary goes by in tiles.
+struct RunningSoftmax: BitwiseCopyable, Sendable {
+  /// The greatest logit so far, and the first token that has it.
+  var peak = -Float.infinity
+  var top: Int32 = -1
+  /// The logit of the token that is to be predicted.
+  var target: Float = 0
+  /// Sum of e^(logit - peak).
+  var sum = 0.0
+  /// Sum of e^(a - peak of a) * (a - b), with a the reference's logits and b this model's.
+  var difference = 0.0
+
+  /// The natural logarithm of the sum of e^logit.
+  var logSum: Double { Double(peak) + log(sum) }
+  /// -ln of the probability of the target, in nats.
+  var loss: Double { logSum - Double(target) }
+
+  /// Takes the greatest logit of a tile in, and returns by which factor sums so far shrink.
+  mutating func raise(_ x: UnsafePointer<Float>, _ count: Int, first: Int) -> Double {
+    let highest = largest(x, count)
+    guard highest > peak else { return 1 }
+    var index = 0
+    while index < count && x[index] != highest { index += 1 }
+    let factor = exp(Double(peak) - Double(highest))
+    peak = highest
+    top = Int32(first + index)
+    return factor
+  }
+}
+
+/// The greatest of x; NaNs are passed over.
+func largest(_ x: UnsafePointer<Float>, _ count: Int) -> Float {
+  var vector = cv_splat(-.infinity)
+  let whole = count & ~7
+  for i in stride(from: 0, to: whole, by: 8) { vector = cv_max(vector, cv_load(x + i)) }
+  var result = cv_largest(vector)
+  for i in whole..<count where x[i] > result { result = x[i] }
+  return result
+}
+
+/// w = e^(x - peak); returns the sum.
+func exponentials(
+  _ x: UnsafePointer<Float>, _ count: Int, peak: Float, into w: UnsafeMutablePointer<Float>
+) -> Double {
+  var low = SIMD4<Double>.zero
+  var high = SIMD4<Double>.zero
+  let shift = cv_splat(peak)
+  let whole = count & ~7
+  for i in stride(from: 0, to: whole, by: 8) {
+    let e = cv_exp(cv_load(x + i) - shift)
+    cv_store(w + i, e)
+    low += cv_low_f64(e)
+    high += cv_high_f64(e)
+  }
+  var sum = cv_sum_f64(low + high)
+  for i in whole..<count {
+    w[i] = cv_exp(cv_splat(x[i] - peak))[0]
+    sum += Double(w[i])
+  }
+  return sum
+}
+
+/// The sums of e^(b - peak) and of w (a - b).
+func divergenceTerms(
+  weights w: UnsafePointer<Float>, reference a: UnsafePointer<Float>, candidate b: UnsafePointer<Float>, _ count: Int,
+  peak: Float
+) -> (sum: Double, difference: Double) {
+  var sumLow = SIMD4<Double>.zero
+  var sumHigh = SIMD4<Double>.zero
+  var differenceLow = SIMD4<Double>.zero
+  var differenceHigh = SIMD4<Double>.zero
+  let shift = cv_splat(peak)
+  let whole = count & ~7
+  for i in stride(from: 0, to: whole, by: 8) {
+    let y = cv_load(b + i)
+    let e = cv_exp(y - shift)
+    sumLow += cv_low_f64(e)
+    sumHigh += cv_high_f64(e)
+    let weight = cv_load(w + i)
+    let gap = cv_load(a + i) - y
+    differenceLow += cv_low_f64(weight) * cv_low_f64(gap)
+    differenceHigh += cv_high_f64(weight) * cv_high_f64(gap)
+  }
+  var sum = cv_sum_f64(sumLow + sumHigh)
+  var difference = cv_sum_f64(differenceLow + differenceHigh)
+  for i in whole..<count {
+    sum += Double(cv_exp(cv_splat(b[i] - peak))[0])
+    difference += Double(w[i]) * Double(a[i] - b[i])
+  }
+  return (sum, difference)
+}
+
+/// Logits of a tile, [models, rows, vocabulary], that threads read and one thread at a time fills.
+final class LogitTile: @unchecked Sendable {
+  private let base: UnsafeMutablePointer<Float>
+  private let capacity: Int
+
+  init(capacity: Int) {
+    base = .allocate(capacity: capacity)
+    self.capacity = capacity
+  }
+
+  deinit { base.deallocate() }
+
+  /// Fills the logits of model number `index`.
+  func fill(_ index: Int, from source: any LogitSource, rows: Range<Int>, vocabulary: Range<Int>) throws {
+    let count = rows.count * vocabulary.count
+    precondition((index + 1) * count <= capacity)
+    var span = MutableSpan(_unsafeStart: base + index * count, count: count)
+    try source.logits(rows: rows, vocabulary: vocabulary, into: &span)
+  }
+
+  func row(_ row: Int, model: Int, rows: Int, columns: Int) -> UnsafePointer<Float> {
+    UnsafePointer(base + (model * rows + row) * columns)
+  }
+}

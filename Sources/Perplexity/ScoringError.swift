@@ -1,0 +1,42 @@
+/// Why a text can't be scored, or its scores can't be compared.
+public enum ScoringError: Error, Equatable, Sendable {
+  /// The context must hold at least four tokens, the stride at least one and fewer than the context.
+  case badWindow(context: Int, stride: Int?)
+  case textTooShort(name: String, tokens: Int, needed: Int)
+  /// A token id that the vocabulary hasn't.
+  case unknownToken(id: Int32, vocabulary: Int)
+  /// A model gave NaN or infinity: its name, the window and the position in it, counted from 0.
+  case nonFiniteLogits(model: String, window: Int, position: Int)
+  case vocabulariesDiffer(base: String, baseCount: Int, model: String, count: Int)
+  /// A model gave another number of scored positions than the windows have.
+  case positionsDiffer(model: String, count: Int, expected: Int)
+}
+
+extension ScoringError: CustomStringConvertible {
+  public var description: String {
+    switch self {
+    case .badWindow(let context, let stride?):
+      "a stride of \(stride) in a context of \(context) tokens: it must be from 1 to \(max(1, context - 1))"
+    case .badWindow(let context, nil): "a context of \(context) tokens is too small: at least 4"
+    case .textTooShort(let name, let tokens, let needed):
+      "\(name): \(tokens) tokens, \(needed - tokens) fewer than the \(needed) of one window"
+    case .unknownToken(let id, let vocabulary): "token \(id) is outside the vocabulary of \(vocabulary)"
+    case .nonFiniteLogits(let model, let window, let position):
+      "\(model): logits at position \(position) of window \(window) are not finite"
+    case .vocabulariesDiffer(let base, let baseCount, let model, let count):
+      "vocabularies differ: \(base) has \(baseCount) tokens, \(model) has \(count)"
+    case .positionsDiffer(let model, let count, let expected):
+      "\(model): \(count) scored positions where the text has \(expected)"
+    }
+  }
+
+  public var hint: String? {
+    switch self {
+    case .badWindow: nil
+    case .textTooShort: "give more text, or a smaller --ctx"
+    case .unknownToken, .vocabulariesDiffer: "compare models that share a tokenizer"
+    case .nonFiniteLogits: "some weights may be damaged: run qtool verify"
+    case .positionsDiffer: nil
+    }
+  }
+}

@@ -1,0 +1,124 @@
+import Tensors
+
+/// Runs over the vocabulary in tiles and keeps, for every scored position, a running softmax of each model.
+///
+/// The divergence from the first model comes out of the same pass:
+///
+///     KL(P || Q) = sum p (ln p - ln q) = sum p (a - b) - lse(a) + lse(b)
+///
+/// where a and b are logits and lse is their log-sum-exp, so that no position's logits are ever held whole.
+struct ScoringPass {
+  let names: [String]
+  let windows: ScoringWindows
+  /// [rows, models]
+  private(set) var states: [RunningSoftmax]
+
+  /// What a tile may take, and how it is cut: at most `vocabulary` tokens wide, rows by the memory left.
+  private static let vocabularyTile = 4096
+  private static let leastRows = 16
+
+  /// - Parameters:
+  ///   - models: a reference and any number of candidates, with the names that messages use.
+  ///   - memory: bytes for the tile of logits.
+  ///   - progress: called after every tile with the fraction that is done.
+  init(
+    models: [(name: String, source: any LogitSource)], windows: ScoringWindows, memory: Int,
+    progress: (Double) throws -> Void
+  ) throws {
+    names = models.map(\.name)
+    self.windows = windows
+    let rowCount = windows.rowCount
+    let vocabulary = models[0].source.vocabularyCount
+    for (name, source) in models {
+      guard source.vocabularyCount == vocabulary else {
+        throw ScoringError.vocabulariesDiffer(
+          base: names[0], baseCount: vocabulary, model: name, count: source.vocabularyCount)
+      }
+      guard source.rowCount == rowCount else {
+        throw ScoringError.positionsDiffer(model: name, count: source.rowCount, expected: rowCount)
+      }
+    }
+    if let wrong = windows.targets.first(where: { $0 < 0 || Int($0) >= vocabulary }) {
+      throw ScoringError.unknownToken(id: wrong, vocabulary: vocabulary)
+    }
+    states = Array(repeating: RunningSoftmax(), count: rowCount * models.count)
+    let width = min(vocabulary, Self.vocabularyTile)
+    let height = min(rowCount, max(Self.leastRows, memory / (width * models.count * MemoryLayout<Float>.size)))
+    guard height > 0 else { return }
+    let tile = LogitTile(capacity: width * height * models.count)
+    for first in stride(from: 0, to: vocabulary, by: width) {
+      let columns = first..<min(vocabulary, first + width)
+      for start in stride(from: 0, to: rowCount, by: height) {
+        let rows = start..<min(rowCount, start + height)
+        for (index, model) in models.enumerated() {
+          try tile.fill(index, from: model.source, rows: rows, vocabulary: columns)
+        }
+        try take(tile, rows: rows, columns: columns)
+        let done = first * rowCount + rows.upperBound * columns.count
+        try progress(Double(done) / Double(vocabulary * rowCount))
+      }
+    }
+    try checkFinite()
+  }
+
+  private mutating func take(_ tile: LogitTile, rows: Range<Int>, columns: Range<Int>) throws {
+    let models = names.count
+    let targets = windows.targets
+    let place = rows.lowerBound * models..<rows.upperBound * models
+    var part = Array(states[place])
+    var span = part.mutableSpan
+    try parallelRows(of: &span, rowLength: models, grain: 8) { range, slice in
+      let count = columns.count
+      let weights = UnsafeMutablePointer<Float>.allocate(capacity: count)
+      defer { weights.deallocate() }
+      for row in range {
+        let own = (row - range.lowerBound) * models
+        let target = Int(targets[rows.lowerBound + row])
+        let a = tile.row(row, model: 0, rows: rows.count, columns: count)
+        let factor = slice[own].raise(a, count, first: columns.lowerBound)
+        slice[own].sum = slice[own].sum * factor + exponentials(a, count, peak: slice[own].peak, into: weights)
+        if columns.contains(target) { slice[own].target = a[target - columns.lowerBound] }
+        for model in 1..<max(1, models) {
+          let b = tile.row(row, model: model, rows: rows.count, columns: count)
+          let shrink = slice[own + model].raise(b, count, first: columns.lowerBound)
+          let terms = divergenceTerms(
+            weights: weights, reference: a, candidate: b, count, peak: slice[own + model].peak)
+          slice[own + model].sum = slice[own + model].sum * shrink + terms.sum
+          slice[own + model].difference = slice[own + model].difference * factor + terms.difference
+          if columns.contains(target) { slice[own + model].target = b[target - columns.lowerBound] }
+        }
+      }
+    }
+    states.replaceSubrange(place, with: part)
+  }
+
+  private func checkFinite() throws {
+    for (index, state) in states.enumerated() where !(state.logSum.isFinite && state.difference.isFinite) {
+      let place = windows.place(ofRow: index / names.count)
+      throw ScoringError.nonFiniteLogits(
+        model: names[index % names.count], window: place.window, position: place.position)
+    }
+  }
+
+  /// -ln of each target's probability under model number `model`, in nats.
+  func losses(model: Int) -> [Double] {
+    stride(from: model, to: states.count, by: names.count).map { states[$0].loss }
+  }
+
+  /// KL(reference || model) at each position, in nats.
+  func divergences(model: Int) -> [Double] {
+    stride(from: 0, to: states.count, by: names.count).map { row in
+      let a = states[row]
+      let b = states[row + model]
+      return b.difference / a.sum - a.logSum + b.logSum
+    }
+  }
+
+  /// Whether reference and model agree on the likeliest token.
+  func sameTops(model: Int) -> [Bool] {
+    stride(from: 0, to: states.count, by: names.count).map { states[$0].top == states[$0 + model].top }
+  }
+}
+
+/// Bytes for tiles of logits where nobody says otherwise.
+public let defaultScoringMemory = 256 << 20
