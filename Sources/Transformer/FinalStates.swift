@@ -57,7 +57,7 @@ public final class FinalStates {
     defer { extendLifetime((all, weight)) }
     try normalize(h.floats, rows: rows, columns: width, weight: weight.floats, epsilon: epsilon, into: all.floats)
     try all.floats.withSpan {
-      try observer.observe([head.name], inputs: $0, columns: width, matrix: nil, matrices: 1)
+      try observer.observe([head.name], inputs: $0, columns: width, matrix: .whole)
     }
   }
 

@@ -6,10 +6,8 @@ public protocol ForwardObserver: AnyObject {
   /// - Parameters:
   ///   - tensors: the weights that are multiplied by these inputs (`blk.0.attn_q.weight` and its companions share them).
   ///   - inputs: [tokens, columns], row after row.
-  ///   - matrix: which matrix of a stack: the expert, or the head of a tensor that has one matrix a head; nil for a
-  ///     plain matrix.
-  ///   - matrices: how many matrices the stack has (1 for a plain matrix).
-  func observe(_ tensors: [String], inputs: Span<Float>, columns: Int, matrix: Int?, matrices: Int) throws
+  ///   - matrix: which matrix of the tensors, where they are stacks.
+  func observe(_ tensors: [String], inputs: Span<Float>, columns: Int, matrix: ObservedMatrix) throws
 
   /// True where every token should also be sent through every expert, for observation alone.
   var wantsAllExperts: Bool { get }
@@ -20,4 +18,14 @@ public protocol ForwardObserver: AnyObject {
 extension ForwardObserver {
   public var wantsAllExperts: Bool { false }
   public var wantsOutput: Bool { false }
+}
+
+/// One matrix of a tensor.
+public enum ObservedMatrix: Sendable, Equatable {
+  /// The tensor is a matrix.
+  case whole
+  /// One expert: it sees the tokens that were routed to it.
+  case expert(Int, of: Int)
+  /// One attention head of a tensor that has a matrix per head: all see the same tokens.
+  case head(Int, of: Int)
 }

@@ -39,12 +39,10 @@ final class LayerContext {
   func scratch(_ count: Int) -> FloatBuffer { FloatBuffer(count: count, account: storage.account) }
 
   /// Tells the observer what goes into a product.
-  func observe(_ tensors: [TensorInfo], _ inputs: Floats, columns: Int, matrix: Int? = nil) throws {
+  func observe(_ tensors: [TensorInfo], _ inputs: Floats, columns: Int, matrix: ObservedMatrix = .whole) throws {
     guard let observer, inputs.count > 0 else { return }
     try inputs.withSpan {
-      try observer.observe(
-        tensors.map(\.name), inputs: $0, columns: columns, matrix: matrix,
-        matrices: matrix == nil ? 1 : tensors[0].shape.matrices)
+      try observer.observe(tensors.map(\.name), inputs: $0, columns: columns, matrix: matrix)
     }
   }
 

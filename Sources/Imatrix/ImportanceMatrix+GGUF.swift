@@ -1,0 +1,83 @@
+import GGUF
+import Tensors
+
+/// The GGUF form: `general.type` = "imatrix"; per tensor `<name>.in_sum2` F32 [columns, counts], raw sums, and
+/// `<name>.counts` F32 [1, counts]. A stack with one count lies in one long row.
+extension ImportanceMatrix {
+  /// Reads either form, told apart by the file's first bytes.
+  ///
+  /// - Throws: ``ImatrixError``, `GGUFError` or `FileError`
+  public init(path: String) throws {
+    let file = try PositionedFile(path: path)
+    let magic = try file.bytes(in: 0..<min(4, file.size))
+    if magic == Array("GGUF".utf8) { try self.init(gguf: path) } else { try self.init(legacy: file) }
+  }
+
+  private init(gguf path: String) throws {
+    let file = try GGUFFile(path: path)
+    func fail(_ reason: String) -> ImatrixError { .malformed(file: file.name, reason: reason) }
+    let kind = file.metadata.optionalString("general.type")
+    guard kind == "imatrix" else {
+      throw fail(kind.map { "is a GGUF of type '\($0)', not 'imatrix'" } ?? "is a GGUF without importance")
+    }
+    var entries: [String: Entry] = [:]
+    for tensor in file.tensors {
+      guard tensor.type == .f32 else { throw fail("tensor '\(tensor.name)' is \(tensor.type), not F32") }
+      guard tensor.name.hasSuffix(".in_sum2") else {
+        guard tensor.name.hasSuffix(".counts") else { throw fail("tensor '\(tensor.name)' is no importance") }
+        continue
+      }
+      let name = String(tensor.name.dropLast(".in_sum2".count))
+      guard let counts = file.tensor(named: name + ".counts") else { throw fail("'\(name)' has sums but no counts") }
+      guard counts.shape.count > 0, tensor.shape.count > 0, tensor.shape.count % counts.shape.count == 0 else {
+        throw fail("'\(name)' has \(tensor.shape.count) sums for \(counts.shape.count) counts")
+      }
+      let entry = Entry(sums: try file.floats(tensor), counts: try file.floats(counts))
+      guard (entry.sums + entry.counts).allSatisfy({ $0.isFinite && $0 >= 0 }) else {
+        throw ImatrixError.notANumber(file: file.name, tensor: name)
+      }
+      entries[name] = entry
+    }
+    guard !entries.isEmpty else { throw fail("holds no tensor") }
+    self.init(
+      entries: entries, datasets: file.metadata.optionalStrings("imatrix.datasets") ?? [],
+      chunkCount: file.metadata.optionalInt("imatrix.chunk_count") ?? 0,
+      chunkSize: file.metadata.optionalInt("imatrix.chunk_size") ?? 0)
+  }
+
+  /// Writes the GGUF form, sorted by name. Values do not depend on when or where it is written.
+  public func write(gguf path: String, overwrite: Bool = false) throws {
+    let metadata: Metadata = [
+      "general.type": .string("imatrix"), "imatrix.datasets": .array(.string(datasets)),
+      "imatrix.chunk_count": .uint32(UInt32(clamping: chunkCount)),
+      "imatrix.chunk_size": .uint32(UInt32(clamping: chunkSize)),
+    ]
+    var tensors: [TensorInfo] = []
+    var contents: [[Float]] = []
+    for name in names {
+      let entry = entries[name]!
+      let matrices = entry.counts.count
+      for (suffix, columns, values) in [
+        ("in_sum2", entry.sums.count / matrices, entry.sums), ("counts", 1, entry.counts),
+      ] {
+        tensors.append(TensorInfo(name: "\(name).\(suffix)", shape: Shape([columns, matrices])!, type: .f32))
+        contents.append(values)
+      }
+    }
+    let layout = GGUFLayout(metadata: metadata, tensors: tensors)
+    let writer = try GGUFWriter(path: path, layout: layout, overwrite: overwrite)
+    for (index, values) in contents.enumerated() { try writer.write(values.span.bytes, tensor: index, row: 0) }
+    try writer.commit()
+  }
+}
+
+extension ModelSource {
+  /// All elements of an F32 tensor.
+  fileprivate func floats(_ tensor: TensorInfo) throws -> [Float] {
+    var values = [Float](repeating: 0, count: tensor.shape.count)
+    var span = values.mutableSpan
+    var bytes = span.mutableBytes
+    try readBytes(of: tensor, rows: 0..<tensor.shape.rows, into: &bytes)
+    return values
+  }
+}

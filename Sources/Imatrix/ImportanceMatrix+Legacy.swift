@@ -1,0 +1,127 @@
+import Tensors
+
+/// The older form, little-endian: i32 entries; per entry i32 length, name, i32 calls, i32 values, f32 values = sum /
+/// tokens x calls; then, in newer files, i32 chunks, i32 length, data set.
+extension ImportanceMatrix {
+  init(legacy file: PositionedFile) throws {
+    var reader = LegacyReader(bytes: try file.bytes(in: 0..<file.size), file: Self.baseName(file.path))
+    let count = try reader.integer("the number of entries")
+    guard count > 0, count <= file.size / 12 else { throw reader.failure("is no importance matrix") }
+    var entries: [String: Entry] = [:]
+    for index in 0..<count {
+      let name = try reader.string("the name of entry \(index)")
+      let calls = try reader.integer("the calls of '\(name)'")
+      let values = try reader.floats("the values of '\(name)'")
+      guard calls > 0 else { throw reader.failure("'\(name)' was never called") }
+      guard values.allSatisfy({ $0.isFinite && $0 >= 0 }) else {
+        throw ImatrixError.notANumber(file: reader.file, tensor: name)
+      }
+      guard entries.updateValue(Entry(sums: values, counts: [Float(calls)]), forKey: name) == nil else {
+        throw reader.failure("'\(name)' stands twice")
+      }
+    }
+    var chunks = 0
+    var datasets: [String] = []
+    if !reader.isAtEnd {
+      chunks = try reader.integer("the number of chunks")
+      if !reader.isAtEnd { datasets = [try reader.string("the data set")] }
+    }
+    self.init(entries: entries, datasets: datasets.filter { !$0.isEmpty }, chunkCount: chunks, chunkSize: 0)
+  }
+
+  /// Writes the older form. What it can't say is lost: tokens per expert. Starved experts get their layer's mean.
+  public func write(legacy path: String, overwrite: Bool = false) throws {
+    var writer = LegacyWriter()
+    let written = names.filter { entries[$0]!.counts.contains { $0 > 0 } }
+    writer.append(written.count)
+    let chunk = max(1, chunkSize)
+    for name in written {
+      let entry = entries[name]!
+      let width = entry.sums.count / entry.counts.count
+      let most = entry.counts.max()!
+      let calls = chunkSize == 0 ? Int(most) : (Int(most) + chunk - 1) / chunk
+      writer.append(name)
+      writer.append(calls)
+      // Through the model-independent view of the entry: a row per count.
+      let shape = Shape([width, 1, entry.counts.count])!
+      let means = importance(for: .init(name: name, shape: shape, type: .f32))!
+      writer.append(means.map { $0 * Float(calls) })
+    }
+    writer.append(chunkCount)
+    writer.append(datasets.last ?? "")
+    let output = try OutputFile(path: path, overwrite: overwrite)
+    try output.write(writer.bytes)
+    try output.commit()
+  }
+
+  /// An old file's means as sums and counts of tokens, so that it can be merged with others.
+  public func expanded(chunkSize size: Int) -> ImportanceMatrix {
+    guard chunkSize == 0, size > 0 else { return self }
+    var result = self
+    for (name, entry) in entries {
+      result.entries[name] = Entry(
+        sums: entry.sums.map { $0 * Float(size) }, counts: entry.counts.map { $0 * Float(size) })
+    }
+    result.chunkSize = size
+    return result
+  }
+}
+
+private struct LegacyReader {
+  let bytes: [UInt8]
+  let file: String
+  private var offset = 0
+
+  init(bytes: [UInt8], file: String) {
+    self.bytes = bytes
+    self.file = file
+  }
+
+  var isAtEnd: Bool { offset == bytes.count }
+
+  func failure(_ reason: String) -> ImatrixError { .malformed(file: file, reason: reason, offset: offset) }
+
+  mutating func integer(_ what: String) throws -> Int {
+    guard bytes.count - offset >= 4 else { throw failure("the file ends in \(what)") }
+    defer { offset += 4 }
+    return Int(Int32(bitPattern: word(offset)))
+  }
+
+  mutating func string(_ what: String) throws -> String {
+    let count = try integer(what)
+    guard count >= 0, count <= bytes.count - offset else { throw failure("\(what) is \(count) bytes long") }
+    defer { offset += count }
+    return String(decoding: bytes[offset..<offset + count], as: UTF8.self)
+  }
+
+  mutating func floats(_ what: String) throws -> [Float] {
+    let count = try integer(what)
+    guard count > 0, count <= (bytes.count - offset) / 4 else { throw failure("\(what) are \(count)") }
+    defer { offset += count * 4 }
+    return (0..<count).map { Float(bitPattern: word(offset + $0 * 4)) }
+  }
+
+  private func word(_ place: Int) -> UInt32 {
+    (0..<4).reduce(0) { $0 | UInt32(bytes[place + $1]) << (8 * UInt32($1)) }
+  }
+}
+
+private struct LegacyWriter {
+  private(set) var bytes: [UInt8] = []
+
+  mutating func append(_ value: Int) { word(UInt32(bitPattern: Int32(clamping: value))) }
+
+  mutating func append(_ string: String) {
+    append(string.utf8.count)
+    bytes += Array(string.utf8)
+  }
+
+  mutating func append(_ values: [Float]) {
+    append(values.count)
+    for value in values { word(value.bitPattern) }
+  }
+
+  private mutating func word(_ value: UInt32) {
+    for shift in stride(from: 0, to: 32, by: 8) { bytes.append(UInt8(truncatingIfNeeded: value >> UInt32(shift))) }
+  }
+}
