@@ -1,0 +1,27 @@
+/// The 256 printable characters that byte-level vocabularies write bytes with (GPT-2's `bytes_to_unicode`): printable
+/// Latin-1 stands for itself, the others follow from U+0100 on.
+enum ByteAlphabet {
+  static let scalars: [Unicode.Scalar] = {
+    var next: UInt32 = 0x100
+    return (0..<256 as Range<UInt32>).map { byte in
+      if (0x21...0x7E).contains(byte) || (0xA1...0xAC).contains(byte) || (0xAE...0xFF).contains(byte) {
+        return Unicode.Scalar(byte) ?? " "
+      }
+      defer { next += 1 }
+      return Unicode.Scalar(next) ?? " "
+    }
+  }()
+
+  private static let bytes: [Unicode.Scalar: UInt8] =
+    Dictionary(uniqueKeysWithValues: scalars.enumerated().map { ($1, UInt8($0)) })
+
+  /// The bytes of a token's text; nil where a character stands for no byte (an added token in plain text).
+  static func bytes(of token: String) -> [UInt8]? {
+    var result: [UInt8] = []
+    for scalar in token.unicodeScalars {
+      guard let byte = bytes[scalar] else { return nil }
+      result.append(byte)
+    }
+    return result
+  }
+}
