@@ -50,7 +50,9 @@ enum JSONValue: Sendable, Hashable, Decodable {
   /// Reads a JSON file of at most `limit` bytes.
   static func read(_ path: String, limit: Int = 256 << 20) throws -> JSONValue {
     let file = try PositionedFile(path: path)
-    guard file.size <= limit else { throw CheckpointError(path: path, "has \(file.size) bytes, too many for this file") }
+    guard file.size <= limit else {
+      throw CheckpointError(path: path, "has \(file.size) bytes, too many for this file")
+    }
     let bytes = try file.bytes(in: 0..<file.size)
     do {
       return try JSONDecoder().decode(JSONValue.self, from: Data(bytes))

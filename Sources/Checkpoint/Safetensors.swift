@@ -135,7 +135,8 @@ struct Safetensors: Sendable {
       bytes == entry.data_offsets[1] - entry.data_offsets[0]
     else {
       throw failure(
-        "has shape \(entry.shape) of \(entry.dtype), which is not \(entry.data_offsets[1] - entry.data_offsets[0]) bytes")
+        "has shape \(entry.shape) of \(entry.dtype), which is not \(entry.data_offsets[1] - entry.data_offsets[0]) bytes"
+      )
     }
     return StoredTensor(
       name: name, element: element, shape: dimensions, file: file, offset: start + entry.data_offsets[0])

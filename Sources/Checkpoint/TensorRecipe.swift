@@ -43,8 +43,10 @@ struct TensorRecipe: Sendable {
           let start = (source(row, heads: heads, rows: tensor.rows) - head) * size
           output.withUnsafeMutableBytes { output in
             bytes.withUnsafeBytes { bytes in
-              UnsafeMutableRawBufferPointer(rebasing: output[(row - range.lowerBound) * size..<(row - range.lowerBound + 1) * size])
-                .copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[start..<start + size]))
+              UnsafeMutableRawBufferPointer(
+                rebasing: output[(row - range.lowerBound) * size..<(row - range.lowerBound + 1) * size]
+              )
+              .copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[start..<start + size]))
             }
           }
         }

@@ -116,7 +116,8 @@ private struct MergeHeap {
     var parent = 0
     while true {
       var least = parent
-      for child in [2 * parent + 1, 2 * parent + 2] where child < entries.count && entries[child].key < entries[least].key {
+      for child in [2 * parent + 1, 2 * parent + 2]
+      where child < entries.count && entries[child].key < entries[least].key {
         least = child
       }
       if least == parent { return first }

@@ -45,7 +45,8 @@ enum LlamaSplitter {
       return end
     }
     // Punctuation, with a blank in front and line breaks behind.
-    let symbol = text[start] == " " && start + 1 < text.count && CharacterClass(text[start + 1]) == .other ? start + 1 : start
+    let symbol =
+      text[start] == " " && start + 1 < text.count && CharacterClass(text[start + 1]) == .other ? start + 1 : start
     if CharacterClass(text[symbol]) == .other {
       var end = run(of: .other, text, symbol)
       while end < text.count, CharacterClass(text[end]) == .lineBreak { end += 1 }

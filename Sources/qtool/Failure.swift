@@ -1,5 +1,10 @@
+import Checkpoint
 import Foundation
+import GGUF
+import Perplexity
 import Tensors
+import Tokenizers
+import Transformer
 
 /// A failure as a person reads it: one line that names the place, a hint where there is one, and an exit code.
 struct Failure: Error {
@@ -42,8 +47,25 @@ extension Failure {
     case let failure as Failure: self = failure
     case is Interruption: self.init(.interrupted, "interrupted; nothing was left under the final name")
     case let error as FileError: self.init(file: error)
+    case let error as GGUFError: self.init(.data, error.description, hint: error.hint)
+    case let error as MetadataError: self.init(.data, error.description)
+    case let error as CheckpointError:
+      self.init(error.kind == .missing ? .missing : .data, error.description, hint: error.hint)
+    case let error as TokenizerError: self.init(.data, error.description, hint: error.hint)
+    case let error as ForwardError: self.init(forward: error)
+    case let error as ScoringError: self.init(scoring: error)
     default: return nil
     }
+  }
+
+  private init(forward error: ForwardError) {
+    let code: Code = if case .budgetTooSmall = error { .usage } else { .data }
+    self.init(code, error.description, hint: error.hint)
+  }
+
+  private init(scoring error: ScoringError) {
+    let code: Code = if case .badWindow = error { .usage } else { .data }
+    self.init(code, error.description, hint: error.hint)
   }
 
   private init(file error: FileError) {

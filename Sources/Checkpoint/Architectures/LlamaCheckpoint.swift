@@ -24,7 +24,8 @@ struct LlamaCheckpoint: Architecture {
     keyHeads = try config.int("num_key_value_heads", default: heads)
     guard heads % keyHeads == 0, config["head_dim"] != nil || width % heads == 0 else {
       throw CheckpointError(
-        path: config.path, subject: "key num_attention_heads", "\(heads) heads over \(keyHeads) key/value heads in width \(width)")
+        path: config.path, subject: "key num_attention_heads",
+        "\(heads) heads over \(keyHeads) key/value heads in width \(width)")
     }
     headSize = try config.int("head_dim", default: width / heads)
     vocabulary = try config.int("vocab_size")

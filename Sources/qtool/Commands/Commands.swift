@@ -1,5 +1,7 @@
 import ArgumentParser
 
 extension QTool {
-  static var commands: [any ParsableCommand.Type] { [] }
+  static var commands: [any ParsableCommand.Type] {
+    [PerplexityCommand.self, DriftCommand.self, TokenizeCommand.self]
+  }
 }

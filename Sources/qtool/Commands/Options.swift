@@ -1,0 +1,83 @@
+import ArgumentParser
+import Foundation
+import Quantize
+import Tensors
+import Transformer
+
+/// Options that commands share.
+struct RunOptions: ParsableArguments {
+  @Option(
+    name: .long,
+    help: ArgumentHelp("Memory to use at most, such as 8GiB (default: 60 % of the machine's).", valueName: "size"))
+  var memory: ByteSize?
+
+  @Option(name: .long, help: ArgumentHelp("Folder for what does not fit in memory.", valueName: "dir"))
+  var scratch: String?
+
+  @Option(name: .long, help: "Threads to use (default: all processors). Results do not depend on it.")
+  var threads: Int?
+
+  @Flag(name: .shortAndLong, help: "Say nothing on standard error but errors.")
+  var quiet = false
+
+  func validate() throws {
+    if let threads, threads < 1 { throw ValidationError("--threads is at least 1") }
+  }
+
+  /// Puts the options that concern the whole process into force.
+  func apply() -> Progress {
+    if let threads { Threads.count = threads }
+    return Progress(quiet: quiet)
+  }
+
+  var forward: ForwardOptions {
+    ForwardOptions(memory: memory?.bytes, scratchDirectory: scratch ?? NSTemporaryDirectory())
+  }
+}
+
+/// Where a result goes.
+struct OutputOptions: ParsableArguments {
+  @Option(name: [.short, .long], help: ArgumentHelp("The file to write.", valueName: "file"))
+  var output: String
+
+  @Flag(name: .long, help: "Replace a file of that name.")
+  var force = false
+
+  /// Refuses early what would be refused after hours of work.
+  func check() throws {
+    if !force, FileManager.default.fileExists(atPath: output) {
+      throw FileError(.create, path: output, code: EEXIST)
+    }
+    let folder = URL(filePath: output).deletingLastPathComponent().path
+    guard FileManager.default.isWritableFile(atPath: folder) else {
+      throw Failure(.unwritable, "\(output): the folder is missing or not writable", hint: "create it, or name another")
+    }
+  }
+}
+
+extension ByteSize: ExpressibleByArgument {
+  public init?(argument: String) {
+    guard let size = try? ByteSize(argument) else { return nil }
+    self = size
+  }
+}
+
+/// The text to score, and how it is cut.
+struct TextOptions: ParsableArguments {
+  @Option(name: .long, parsing: .upToNextOption, help: ArgumentHelp("Text files to score.", valueName: "file"))
+  var text: [String]
+
+  @Option(name: .long, help: "Tokens in a window.")
+  var ctx = 512
+
+  @Option(name: .long, help: "Windows begin this many tokens apart, and its last so many predictions count.")
+  var stride: Int?
+
+  @Option(name: .long, help: "Score this many windows of each text at most.")
+  var chunks: Int?
+
+  func validate() throws {
+    if text.isEmpty { throw ValidationError("--text names at least one file") }
+    if let chunks, chunks < 1 { throw ValidationError("--chunks is at least 1") }
+  }
+}
