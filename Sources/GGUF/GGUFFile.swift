@@ -8,6 +8,8 @@ public final class GGUFFile: ModelSource {
   public let metadata: Metadata
   public let tensors: [TensorInfo]
   public let paths: [String]
+  /// Shards that are not there, of a model that was opened for its header only.
+  public let missingShards: Int
 
   private struct Place {
     let tensor: TensorInfo
@@ -18,21 +20,32 @@ public final class GGUFFile: ModelSource {
   private let places: [String: Place]
 
   /// Opens a file, or all shards of a model by its first.
-  public init(path: String) throws {
+  ///
+  /// `headerOnly` accepts files whose tensor data is missing or cut off, and a first shard whose others are missing:
+  /// what a plan needs before the download. Such a model's rows can't be read beyond what is there.
+  ///
+  /// - Throws: ``GGUFError`` where a header is malformed, `FileError` where a file (or a shard) can't be opened.
+  public init(path: String, headerOnly: Bool = false) throws {
     let first = try PositionedFile(path: path)
-    let header = try GGUFHeader(file: first)
-    let paths = try ShardName.siblings(of: path, header: header)
+    let header = try GGUFHeader(file: first, headerOnly: headerOnly)
+    let all = try ShardName.siblings(of: path, header: header)
+    var paths = [path]
     var files = [first]
     var headers = [header]
-    for (index, path) in paths.enumerated().dropFirst() {
+    for (index, path) in all.enumerated().dropFirst() {
+      if headerOnly && FileIdentity(path: path) == nil { continue }
       let file = try PositionedFile(path: path)
-      let header = try GGUFHeader(file: file)
-      guard header.metadata.optionalInt("split.no") == index else {
-        throw GGUFError(path: path, subject: "key split.no", "is not \(index), the number that the file name says")
+      let header = try GGUFHeader(file: file, headerOnly: headerOnly)
+      for (key, expected) in [("split.no", index), ("split.count", all.count)] {
+        guard header.metadata.optionalInt(key) == expected else {
+          throw GGUFError(path: path, subject: "key \(key)", "is not \(expected), as the file's name says")
+        }
       }
+      paths.append(path)
       files.append(file)
       headers.append(header)
     }
+    missingShards = all.count - paths.count
     var places: [String: Place] = [:]
     var tensors: [TensorInfo] = []
     for (shard, header) in headers.enumerated() {
@@ -43,7 +56,8 @@ public final class GGUFFile: ModelSource {
         tensors.append(tensor)
       }
     }
-    if let expected = header.metadata.optionalInt("split.tensors.count"), expected != tensors.count {
+    if missingShards == 0, let expected = header.metadata.optionalInt("split.tensors.count"), expected != tensors.count
+    {
       throw GGUFError(
         path: path, subject: "key split.tensors.count", "says \(expected), and the shards hold \(tensors.count) tensors"
       )

@@ -107,9 +107,12 @@ public struct GGUFHeader: Sendable {
       throw reader.failure(
         subject, "has the unknown type \(rawType)", hint: "types of other forks can't be read", at: typePlace)
     }
-    guard shape.bytes(as: type) != nil else {
+    guard shape.columns % type.blockLength == 0 else {
       throw reader.failure(
         subject, "has rows of \(shape.columns) elements, no whole number of \(type) blocks", at: place)
+    }
+    guard shape.bytes(as: type) != nil else {
+      throw reader.failure(subject, "has the impossible shape \(shape) as \(type)", at: place)
     }
     return (TensorInfo(name: name, shape: shape, type: type), try reader.integer(UInt64.self, of: subject))
   }

@@ -9,10 +9,16 @@ public struct GGUFLayout: Sendable {
   /// The whole file, with the padding behind its last tensor.
   public let totalBytes: Int
   public let tensors: [TensorInfo]
+  public let alignment: Int
+  let unpaddedHeaderBytes: Int
+
+  /// Where tensor data begins.
+  public var dataOffset: Int { header.count }
 
   /// Tensors are laid in the given order; their rows must be whole blocks (a precondition).
   public init(metadata: Metadata, tensors: [TensorInfo]) {
-    let alignment = metadata.optionalInt("general.alignment") ?? defaultAlignment
+    alignment = metadata.optionalInt("general.alignment") ?? defaultAlignment
+    precondition(alignment > 0 && alignment & (alignment - 1) == 0, "alignment \(alignment)")
     var writer = HeaderWriter()
     writer.append(UInt32(0x4655_4747))  // GGUF
     writer.append(UInt32(3))
@@ -37,10 +43,16 @@ public struct GGUFLayout: Sendable {
       end += aligned(bytes, to: alignment)
     }
     var header = writer.bytes
+    unpaddedHeaderBytes = header.count
     header.append(contentsOf: repeatElement(0, count: aligned(header.count, to: alignment) - header.count))
     self.header = header
     self.offsets = relative.map { $0 + header.count }
     self.totalBytes = header.count + end
     self.tensors = tensors
+  }
+
+  /// Bytes of a tensor's entry in the directory: name, rank, extents, type, offset.
+  static func directoryBytes(_ tensor: TensorInfo) -> Int {
+    8 + tensor.name.utf8.count + 4 + 8 * tensor.shape.dimensions.count + 4 + 8
   }
 }

@@ -5,28 +5,68 @@ import Tensors
 ///     let writer = try GGUFWriter(path: path, layout: layout, overwrite: false)
 ///     try writer.write(bytes, tensor: 0, row: 0)
 ///     try writer.commit()
+///
+/// A model in shards is written the same way; tensors are numbered through all of them.
 public final class GGUFWriter {
-  public let layout: GGUFLayout
-  private let output: OutputFile
+  public let shards: GGUFShards
+  /// The files that ``commit()`` leaves.
+  public let paths: [String]
+  public let tensors: [TensorInfo]
+  private let outputs: [OutputFile]
+  private let places: [(output: Int, offset: Int)]
 
   /// Reserves the whole size and writes the header.
-  public init(path: String, layout: GGUFLayout, overwrite: Bool) throws {
-    self.layout = layout
-    output = try OutputFile(path: path, overwrite: overwrite)
-    try output.reserve(layout.totalBytes)
-    try output.write(layout.header)
+  public convenience init(path: String, layout: GGUFLayout, overwrite: Bool) throws {
+    try self.init(path: path, shards: GGUFShards(layout), overwrite: overwrite)
+  }
+
+  /// Reserves the whole size of all files and writes their headers. `path` is the one that a single file would have.
+  public init(path: String, shards: GGUFShards, overwrite: Bool) throws {
+    self.shards = shards
+    paths = shards.paths(path)
+    tensors = shards.layouts.flatMap(\.tensors)
+    places = shards.layouts.enumerated().flatMap { output, layout in layout.offsets.map { (output, $0) } }
+    try OutputFile.requireSpace(shards.totalBytes, for: path)
+    outputs = try zip(paths, shards.layouts).map { path, layout in
+      let output = try OutputFile(path: path, overwrite: overwrite)
+      try output.reserve(layout.totalBytes)
+      try output.write(layout.header)
+      return output
+    }
   }
 
   /// Rows of tensor number `index`, from row `row` on, in the tensor's type.
   public func write(_ bytes: RawSpan, tensor index: Int, row: Int) throws {
-    let tensor = layout.tensors[index]
+    let tensor = tensors[index]
     guard let rowBytes = tensor.type.rowBytes(columns: tensor.shape.columns) else { return }
     precondition(
       rowBytes == 0 || bytes.byteCount % rowBytes == 0 && row + bytes.byteCount / rowBytes <= tensor.shape.rows,
       "\(bytes.byteCount) bytes at row \(row) of \(tensor.name)")
-    try output.write(bytes, at: layout.offsets[index] + row * rowBytes)
+    try outputs[places[index].output].write(bytes, at: places[index].offset + row * rowBytes)
   }
 
-  /// Syncs and gives the file its name.
-  public func commit() throws { try output.commit() }
+  /// Writes tensor number `index` as it is stored in `source`, at most `bufferBytes` at a time (a row at least).
+  public func copy(
+    tensor index: Int, from source: any ModelSource, bufferBytes: Int = 16 << 20,
+    progress: (_ bytes: Int) throws -> Void = { _ in }
+  ) throws {
+    let tensor = tensors[index]
+    guard let rowBytes = tensor.type.rowBytes(columns: tensor.shape.columns), rowBytes > 0 else { return }
+    let step = max(1, bufferBytes / rowBytes)
+    var buffer = [UInt8](repeating: 0, count: min(step, tensor.shape.rows) * rowBytes)
+    for row in stride(from: 0, to: tensor.shape.rows, by: step) {
+      let rows = row..<min(tensor.shape.rows, row + step)
+      if rows.count < step && row > 0 { buffer.removeLast(buffer.count - rows.count * rowBytes) }
+      var span = buffer.mutableSpan
+      var raw = span.mutableBytes
+      try source.readBytes(of: tensor, rows: rows, into: &raw)
+      try write(buffer.span.bytes, tensor: index, row: row)
+      try progress(buffer.count)
+    }
+  }
+
+  /// Syncs and gives the files their names, the first shard last: it is the one that opens the model.
+  public func commit() throws {
+    for output in outputs.reversed() { try output.commit() }
+  }
 }

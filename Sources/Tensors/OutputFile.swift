@@ -33,14 +33,19 @@ public final class OutputFile {
 
   /// Gives the file its final size, filled with zeros, after making sure that the disk can hold it.
   public func reserve(_ bytes: Int) throws(FileError) {
-    var space = statvfs()
-    if fstatvfs(descriptor, &space) == 0 {
-      let free = UInt64(space.f_bavail) * UInt64(space.f_frsize)
-      guard UInt64(bytes) <= free else {
-        throw FileError(.reserve, path: path, offset: bytes - Int(clamping: free), code: ENOSPC)
-      }
-    }
+    try Self.requireSpace(bytes, for: path)
     guard ftruncate(descriptor, off_t(bytes)) == 0 else { throw FileError(.write, path: path, offset: 0, code: errno) }
+  }
+
+  /// Makes sure that the disk of `path` has `bytes` left; the error's offset is how many are missing.
+  public static func requireSpace(_ bytes: Int, for path: String) throws(FileError) {
+    var space = statvfs()
+    let folder = path.lastIndex(of: "/").map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
+    guard statvfs(folder, &space) == 0 else { return }
+    let free = UInt64(space.f_bavail) * UInt64(space.f_frsize)
+    guard UInt64(bytes) <= free else {
+      throw FileError(.reserve, path: path, offset: bytes - Int(clamping: free), code: ENOSPC)
+    }
   }
 
   /// Appends.

@@ -1,0 +1,38 @@
+import Tensors
+
+/// One model in one file, or in several: the same tensors, bit for bit.
+public enum GGUFSplit {
+  /// Writes a model as shards, or with no `limit` as one file.
+  ///
+  /// - Parameters:
+  ///   - source: one file or shards.
+  ///   - path: what one file would be called; shards get `-00001-of-0000N` before `.gguf`.
+  ///   - progress: called with the bytes done and the bytes in all.
+  /// - Returns: the paths of the files that were written.
+  /// - Throws: ``GGUFError`` where an output is also an input; `FileError`.
+  @discardableResult
+  public static func write(
+    _ source: GGUFFile, to path: String, limit: ShardLimit?, emptyFirst: Bool = false, overwrite: Bool = false,
+    progress: (_ done: Int, _ total: Int) throws -> Void = { _, _ in }
+  ) throws -> [String] {
+    let shards = try GGUFShards(
+      metadata: source.metadata, tensors: source.tensors, limit: limit, emptyFirst: emptyFirst)
+    let inputs = Set(source.paths.compactMap(FileIdentity.init(path:)))
+    for output in shards.paths(path) {
+      if let identity = FileIdentity(path: output), inputs.contains(identity) {
+        throw GGUFError(path: output, "is an input too", hint: "name another output")
+      }
+    }
+    let writer = try GGUFWriter(path: path, shards: shards, overwrite: overwrite)
+    let total = source.tensors.reduce(0) { $0 + ($1.shape.bytes(as: $1.type) ?? 0) }
+    var done = 0
+    for index in writer.tensors.indices {
+      try writer.copy(tensor: index, from: source) {
+        done += $0
+        try progress(done, total)
+      }
+    }
+    try writer.commit()
+    return writer.paths
+  }
+}

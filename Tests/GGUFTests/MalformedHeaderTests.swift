@@ -1,0 +1,83 @@
+import Foundation
+import GGUF
+import TestSupport
+import Testing
+
+@Suite struct MalformedHeaderTests {
+  @Test(arguments: Malformed.all) func isRefused(_ case: Malformed) throws {
+    let error = try #require(throws: GGUFError.self) { try GGUFHeader(bytes: `case`.bytes, path: "bad.gguf") }
+    #expect(error.path == "bad.gguf")
+    #expect(error.subject == `case`.subject)
+    #expect(error.reason.contains(`case`.says), "\(error)")
+    #expect(error.description.hasPrefix("bad.gguf"))
+  }
+
+  /// The cases above are malformed by what they name and by nothing else.
+  @Test func theSameHeaderWithoutFaultIsRead() throws {
+    var header = RawHeader(tensors: 2, keys: 1)
+    header.key("general.alignment", type: 4) { $0.append(UInt32(64)) }
+    header.tensor("t", [16], offset: 0)
+    header.tensor("u", [4], offset: 64)
+    while header.bytes.count % 64 != 0 { header.bytes.append(0) }
+    header.bytes += [UInt8](repeating: 0, count: 80)
+    let read = try GGUFHeader(bytes: header.bytes, path: "good.gguf")
+    #expect(read.tensors.count == 2 && read.alignment == 64)
+    #expect(read.offsets == [read.dataOffset, read.dataOffset + 64])
+  }
+
+  /// Mutated files are read or refused; nothing crashes, hangs, or asks for memory that the file does not justify.
+  ///
+  /// In a process of its own, which dies where it wants 256 MB more than it had: each file is 3 KB.
+  @Test func mutatedFiles() async throws {
+    let result = await #expect(processExitsWith: .success, observing: [\.standardErrorContent]) {
+      let seed: UInt64 = 20_261_124
+      let golden = Array(try Data(contentsOf: URL(filePath: goldenPath)))
+      limitMemory(more: 256 << 20)
+      var random = SeededGenerator(seed: seed)
+      var refused = 0
+      for _ in 0..<20_000 {
+        let bytes = mutate(golden, headerBytes: 1700, &random)
+        do {
+          let header = try GGUFHeader(bytes: bytes, path: "mutated.gguf", headerOnly: Bool.random(using: &random))
+          precondition(header.tensors.count <= bytes.count)
+        } catch is GGUFError {
+          refused += 1
+        }
+      }
+      precondition(refused > 5_000, "\(refused) refused, seed \(seed)")
+    }
+    // What the process said before it died, if it did.
+    #expect(String(decoding: (result?.standardErrorContent ?? []).suffix(500), as: UTF8.self) == "")
+  }
+}
+
+private func mutate(_ golden: [UInt8], headerBytes: Int, _ random: inout SeededGenerator) -> [UInt8] {
+  var bytes = golden
+  for _ in 0..<Int.random(in: 1...4, using: &random) {
+    let place = Int.random(in: 0..<min(headerBytes, bytes.count), using: &random)
+    switch Int.random(in: 0..<6, using: &random) {
+    case 0: bytes[place] = UInt8.random(in: 0...255, using: &random)
+    case 1: bytes[place] ^= 1 << UInt8.random(in: 0..<8, using: &random)
+    case 2: bytes.removeSubrange(place..<min(bytes.count, place + Int.random(in: 1...16, using: &random)))
+    case 3: bytes.insert(contentsOf: (0..<8).map { _ in UInt8.random(in: 0...255, using: &random) }, at: place)
+    case 4: bytes.removeLast(Int.random(in: 0..<bytes.count, using: &random))
+    default:
+      // A count or a length of extreme size.
+      for i in place..<min(bytes.count, place + 8) { bytes[i] = random.next() & 1 == 0 ? 0xFF : 0x7F }
+    }
+    if bytes.isEmpty { return bytes }
+  }
+  return bytes
+}
+
+/// Lets this process allocate `more` bytes beyond what it has mapped now. Only Linux enforces it.
+private func limitMemory(more: Int) {
+  #if os(Linux)
+    guard let text = try? String(contentsOfFile: "/proc/self/statm", encoding: .utf8),
+      let pages = text.split(separator: " ").first.flatMap({ UInt($0) })
+    else { return }
+    let limit = pages * UInt(sysconf(Int32(_SC_PAGESIZE))) + UInt(more)
+    var bounds = rlimit(rlim_cur: limit, rlim_max: limit)
+    setrlimit(__rlimit_resource_t(RLIMIT_AS.rawValue), &bounds)
+  #endif
+}
