@@ -45,17 +45,35 @@ protocol LayerPart: Sendable {
   var matrices: [TensorInfo] { get }
   /// Columns that are resident per token while this part runs, beside the hidden states.
   var columnsPerToken: Int { get }
+  /// Weights that a token meets.
+  var weightsPerToken: Double { get }
+  /// Floats of the largest block that can't be split.
+  var leastBlock: Int { get }
 }
 
-/// A weight matrix [inputs, outputs], with its bias where the model has one.
+/// A weight matrix [inputs, outputs], with its bias where the model has one; or one expert of a stack.
 struct Linear: Sendable, Equatable {
   let weight: TensorInfo
-  let bias: TensorInfo?
+  var bias: TensorInfo?
+  var matrix = ObservedMatrix.whole
 
   var inputs: Int { weight.shape.columns }
-  var outputs: Int { weight.shape.rows }
+  var outputs: Int { weight.shape.rowsPerMatrix }
+
+  /// All rows of the matrix.
+  var piece: WeightRequest.Piece {
+    if case .expert(let index, of: _) = matrix { weight.matrix(index) } else { weight.whole }
+  }
+
+  /// Which outputs the rows of a block of this matrix give.
+  func outputs(of rows: Range<Int>) -> Range<Int> {
+    let first = piece.rows.lowerBound
+    return rows.lowerBound - first..<rows.upperBound - first
+  }
 }
 
 extension LayerPart {
   var readsAreOpen: Bool { false }
+  var weightsPerToken: Double { matrices.reduce(0) { $0 + Double($1.shape.count) } }
+  var leastBlock: Int { 0 }
 }

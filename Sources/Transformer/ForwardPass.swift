@@ -104,7 +104,7 @@ public final class ForwardPass {
       decoder, source: source, observer: observer, storage: states.activations.storage,
       rotation: RotationTable(
         decoder.rope, factors: try ropeFactors(source), positions: layout.firstPosition + layout.length),
-      blockLimit: plan.blockLimit)
+      plan: plan)
   }
 
   private func ropeFactors(_ source: any ModelSource) throws -> [Float]? {

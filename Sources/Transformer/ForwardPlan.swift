@@ -5,6 +5,8 @@ public struct ForwardPlan: Sendable, Equatable {
   /// Floats in a block of weights at most.
   let blockLimit: Int
   let windowsPerSlab: Int
+  /// Floats of hidden states that are gathered for a group of experts.
+  let gatherLimit: Int
   /// Bytes that activations may take before they are spilled.
   let activationLimit: Int
   /// True where the scratch file will be used.
@@ -23,7 +25,7 @@ public struct ForwardPlan: Sendable, Equatable {
     let widest = parts.map(\.columnsPerToken).max() ?? 0
     // The slowest row decides how small a block may be.
     let longestRow = matrices.map(\.shape.columns).max() ?? decoder.width
-    let leastBlock = 2 * 64 * longestRow * 4
+    let leastBlock = 4 * max(2 * 64 * longestRow, parts.map(\.leastBlock).max() ?? 0)
     // In work for one slab: states, their normalised form, and the widest part of a layer in two copies.
     let perToken = 4 * (3 * decoder.width + 2 * widest)
     let attention = 128 * length * 4 * 4
@@ -39,15 +41,11 @@ public struct ForwardPlan: Sendable, Equatable {
     // Spilled activations are read again for every block of weights: larger blocks, fewer readings.
     if spills { block = max(leastBlock, (memory - slab) * 2 / 5 / WeightStream.buffers) }
     blockLimit = block / 4
+    gatherLimit = max(windowsPerSlab * length * decoder.width, memory / 64)
     activationLimit = max(0, memory - WeightStream.buffers * block - slab)
     residentBytes = WeightStream.buffers * block + slab + min(everything, activationLimit)
     bytesToRead = (matrices + [decoder.output]).reduce(0) { $0 + ($1.shape.bytes(as: $1.type) ?? 0) }
     let weights = decoder.layers.reduce(0.0) { $0 + $1.attention.weightsPerToken + $1.feedForward.weightsPerToken }
     operations = 2 * Double(tokens) * weights
   }
-}
-
-extension LayerPart {
-  /// Weights that a token meets.
-  var weightsPerToken: Double { matrices.reduce(0) { $0 + Double($1.shape.count) } }
 }

@@ -11,19 +11,22 @@ final class LayerContext {
   let epsilon: Float
   /// Floats in a block of weights at most.
   let blockLimit: Int
+  /// Floats of hidden states that are gathered for a group of experts.
+  let gatherLimit: Int
   /// Blocks of the next layer: a part that finds out while it runs what it reads announces them after its own.
   var following: [WeightRequest] = []
 
   init(
     _ decoder: Decoder, source: any ModelSource, observer: (any ForwardObserver)?, storage: ActivationStorage,
-    rotation: RotationTable, blockLimit: Int
+    rotation: RotationTable, plan: ForwardPlan
   ) {
     self.source = source
     self.observer = observer
     self.storage = storage
     self.rotation = rotation
     epsilon = decoder.epsilon
-    self.blockLimit = blockLimit
+    blockLimit = plan.blockLimit
+    gatherLimit = plan.gatherLimit
     stream = WeightStream(source: source)
   }
 
@@ -55,16 +58,17 @@ final class LayerContext {
     let bias = try linear.bias.map(vector)
     defer { extendLifetime(bias) }
     let layout = hidden.layout
-    for request in WeightRequest.covering([linear.weight.whole], limit: blockLimit, together: false) {
+    for request in linear.reads(blockLimit) {
       let block = try stream.take(request)
       defer { extendLifetime(block) }
-      let rows = request.pieces[0].rows
+      let rows = linear.outputs(of: request.pieces[0].rows)
       for slab in 0..<layout.slabs {
         let x = try inputs(slab)
         defer { extendLifetime(x) }
         let tokens = layout.tokens(inSlab: slab)
         if rows.lowerBound == 0 {
-          try observe([linear.weight], x.floats.slice(0, tokens * linear.inputs), columns: linear.inputs)
+          try observe(
+            [linear.weight], x.floats.slice(0, tokens * linear.inputs), columns: linear.inputs, matrix: linear.matrix)
         }
         try hidden.update(slab) { y in
           try product(

@@ -1,12 +1,18 @@
 import GGUF
 
+#if canImport(Darwin)
+  import Darwin
+#else
+  import Glibc
+#endif
+
 /// Turns a model's metadata and tensor names into a ``Decoder``. One file per architecture; this is their registry.
 struct Architecture: Sendable {
   /// What `general.architecture` says.
   let name: String
   let decoder: @Sendable (ModelFacts) throws -> Decoder
 
-  static let known: [Architecture] = [.llama]
+  static let known: [Architecture] = [.llama, .qwen2, .qwen3, .qwen3moe, .deepseek2]
 }
 
 extension Decoder {
@@ -80,6 +86,6 @@ extension Rope {
       originalContext: try facts.int(hasOriginal ? original : "context_length"),
       betaFast: try facts.optionalDouble("rope.scaling.yarn_beta_fast") ?? 32,
       betaSlow: try facts.optionalDouble("rope.scaling.yarn_beta_slow") ?? 1)
-    magnitude = try facts.optionalDouble("rope.scaling.attn_factor") ?? 1
+    magnitude = (1 + 0.1 * log(factor)) * (try facts.optionalDouble("rope.scaling.attn_factor") ?? 1)
   }
 }

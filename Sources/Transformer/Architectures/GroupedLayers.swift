@@ -30,7 +30,48 @@ extension DenseFeedForward {
     let length = try facts.uniformInt("feed_forward_length")
     self.init(
       norm: try facts.tensor(block + "ffn_norm.weight", [width]),
-      gate: try facts.linear(block + "ffn_gate", width, length), up: try facts.linear(block + "ffn_up", width, length),
-      down: try facts.linear(block + "ffn_down", length, width))
+      unit: GatedUnit(
+        gate: try facts.linear(block + "ffn_gate", width, length),
+        up: try facts.linear(block + "ffn_up", width, length),
+        down: try facts.linear(block + "ffn_down", length, width)))
+  }
+}
+
+extension ModelFacts {
+  /// True where layers have experts.
+  var hasExperts: Bool {
+    get throws(ForwardError) { (try optionalInt("expert_count") ?? 0) > 0 }
+  }
+}
+
+extension ExpertFeedForward {
+  /// Layer `index` of a model with a softmax gate, no groups and no shared expert.
+  init(
+    _ facts: ModelFacts, layer index: Int, width: Int, norm: String, normalizes: Bool
+  ) throws(ForwardError) {
+    let block = "blk.\(index)."
+    let experts = try facts.int("expert_count")
+    // Mixtral's files give the experts' length as the length of the feed-forward part.
+    let own = facts.source.metadata[facts.key("expert_feed_forward_length")] != nil
+    let length = try facts.uniformInt(own ? "expert_feed_forward_length" : "feed_forward_length")
+    self.init(
+      norm: try facts.tensor(block + norm + ".weight", [width]),
+      router: Router(
+        weight: try facts.tensor(block + "ffn_gate_inp.weight", [width, experts]), bias: nil, gate: .softmax,
+        experts: experts, used: try facts.int("expert_used_count", in: 1...experts), groups: 1, groupsUsed: 1,
+        normalizes: try facts.optionalBool("expert_weights_norm") ?? normalizes, scale: try facts.expertScale),
+      gates: try facts.tensor(block + "ffn_gate_exps.weight", [width, length, experts]),
+      ups: try facts.tensor(block + "ffn_up_exps.weight", [width, length, experts]),
+      downs: try facts.tensor(block + "ffn_down_exps.weight", [length, width, experts]), shared: nil)
+  }
+}
+
+extension ModelFacts {
+  /// What experts' weights are multiplied by; files write 0 for "not at all".
+  var expertScale: Float {
+    get throws(ForwardError) {
+      let scale = Float(try optionalDouble("expert_weights_scale") ?? 1)
+      return scale == 0 ? 1 : scale
+    }
   }
 }

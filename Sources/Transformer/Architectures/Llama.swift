@@ -9,7 +9,9 @@ extension Architecture {
     return try frame.decoder(facts, rope: rope) { index in
       DecoderLayer(
         attention: attention[index],
-        feedForward: try DenseFeedForward(facts, layer: index, width: frame.width))
+        feedForward: try facts.hasExperts
+          ? ExpertFeedForward(facts, layer: index, width: frame.width, norm: "ffn_norm", normalizes: true)
+          : DenseFeedForward(facts, layer: index, width: frame.width))
     }
   }
 }

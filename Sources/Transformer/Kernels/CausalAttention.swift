@@ -45,13 +45,20 @@ func attend(_ q: Floats, _ k: Floats, _ v: Floats, into out: Floats, _ shape: At
     for head in keyHead * group + first..<keyHead * group + min(group, first + headBlock) {
       let q = q.from(window * shape.queries * shape.queryStride + head * shape.keyLength)
       let out = out.from(window * shape.queries * shape.outStride + head * shape.valueLength)
-      attendHead(q, k, v, out, scores.floats, shape)
+      attendHead(q, k, v, out, shape, scores: scores.floats)
     }
   }
 }
 
+/// One head of one window, with its own scores.
+func attendHead(_ q: Floats, _ k: Floats, _ v: Floats, _ out: Floats, _ shape: AttentionShape) {
+  let scores = FloatBuffer(count: min(queryBlock, shape.queries) * shape.keys)
+  defer { extendLifetime(scores) }
+  attendHead(q, k, v, out, shape, scores: scores.floats)
+}
+
 private func attendHead(
-  _ q: Floats, _ k: Floats, _ v: Floats, _ out: Floats, _ scores: Floats, _ shape: AttentionShape
+  _ q: Floats, _ k: Floats, _ v: Floats, _ out: Floats, _ shape: AttentionShape, scores: Floats
 ) {
   for start in stride(from: 0, to: shape.queries, by: queryBlock) {
     let count = min(queryBlock, shape.queries - start)

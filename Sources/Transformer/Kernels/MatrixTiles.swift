@@ -8,12 +8,13 @@ private let rowTile = 256
 
 /// y [tokens, rows] (+)= x [tokens, columns] times the transpose of w [rows, columns].
 ///
-/// Rows of y lie `yStride` elements apart. Throws ``ForwardError/nonFinite(tensor:)`` where the result is no number.
+/// Rows of y lie `yStride` elements apart, those of x `xStride` (default: `columns`). Throws ``ForwardError/nonFinite(tensor:)`` where the result is no number.
 func product(
-  _ x: Floats, tokens: Int, columns: Int, by w: Floats, rows: Int, into y: Floats, yStride: Int,
+  _ x: Floats, tokens: Int, columns: Int, xStride: Int? = nil, by w: Floats, rows: Int, into y: Floats, yStride: Int,
   accumulate: Bool = false, tensor: String
 ) throws {
   guard tokens > 0, rows > 0 else { return }
+  let xStride = xStride ?? columns
   let across = (rows + rowTile - 1) / rowTile
   let down = (tokens + tokenTile - 1) / tokenTile
   try parallelRanges(across * down, grain: 1) { index, _ in
@@ -22,11 +23,11 @@ func product(
     let tokenCount = min(tokenTile, tokens - token)
     let rowCount = min(rowTile, rows - row)
     let tile = y.from(token * yStride + row)
-    x.from(token * columns).withSpan { x in
+    x.from(token * xStride).withSpan { x in
       w.from(row * columns).withSpan { w in
         tile.withMutableSpan { y in
           multiplySlices(
-            x, xStride: columns, by: w, wStride: columns, into: &y, yStride: yStride, tokens: tokenCount,
+            x, xStride: xStride, by: w, wStride: columns, into: &y, yStride: yStride, tokens: tokenCount,
             inputs: columns, outputs: rowCount, accumulate: accumulate)
         }
       }

@@ -55,7 +55,7 @@ func gatedUnit(_ gate: Floats, gateStride: Int, up: Floats, rows: Int, columns: 
       }
       for i in whole..<columns {
         let x = g[i]
-        g[i] = x / (1 + cv_exp(cv_splat(-x))[0]) * u[i]
+        g[i] = x / (1 + exponential(-x)) * u[i]
       }
     }
   }
@@ -75,3 +75,6 @@ func add(_ bias: Floats, to y: Floats, rows: Int, columns: Int, stride: Int) thr
 func copyRows(from x: Floats, stride xStride: Int, to y: Floats, stride yStride: Int, rows: Int, columns: Int) {
   for row in 0..<rows { (y.base + row * yStride).update(from: x.base + row * xStride, count: columns) }
 }
+
+/// e^x of one number, by the same polynomial as everywhere.
+func exponential(_ x: Float) -> Float { cv_exp(cv_splat(x))[0] }

@@ -3,25 +3,17 @@ import GGUF
 /// down(silu(gate x) * up x), with x the normalised hidden state (SwiGLU, arXiv 2002.05202).
 struct DenseFeedForward: LayerPart {
   let norm: TensorInfo
-  let gate: Linear
-  let up: Linear
-  let down: Linear
+  let unit: GatedUnit
 
-  var matrices: [TensorInfo] { [gate, up, down].map(\.weight) }
-  var columnsPerToken: Int { gate.outputs }
+  var matrices: [TensorInfo] { unit.matrices }
+  var columnsPerToken: Int { unit.gate.outputs }
 
-  private func expansions(_ limit: Int) -> [WeightRequest] {
-    WeightRequest.covering([gate.weight.whole, up.weight.whole], limit: limit, together: true)
-  }
-
-  func reads(_ limit: Int) -> [WeightRequest] {
-    expansions(limit) + WeightRequest.covering([down.weight.whole], limit: limit, together: false)
-  }
+  func reads(_ limit: Int) -> [WeightRequest] { unit.reads(limit) }
 
   func run(_ hidden: inout Activations, _ context: LayerContext, keeping: Range<Int>?) throws {
     let weight = try context.vector(norm)
     let x = context.scratch(hidden.layout.slabTokens * hidden.columns)
-    let inner = try expand(hidden.layout, context) { slab in
+    let inner = try unit.expand(hidden.layout, context) { slab in
       let h = try hidden.read(slab)
       defer { extendLifetime((h, weight)) }
       try normalize(
@@ -29,7 +21,24 @@ struct DenseFeedForward: LayerPart {
         epsilon: context.epsilon, into: x.floats)
       return x
     }
-    try contract(inner, into: &hidden, context)
+    try context.addProduct(unit.down, to: &hidden) { try inner.read($0) }
+  }
+}
+
+/// The three matrices of a gated feed-forward network: a dense one, a shared expert, or one expert of many.
+struct GatedUnit: Sendable {
+  let gate: Linear
+  let up: Linear
+  let down: Linear
+
+  var matrices: [TensorInfo] { [gate, up, down].map(\.weight) }
+
+  private func expansions(_ limit: Int) -> [WeightRequest] {
+    WeightRequest.covering([gate.piece, up.piece], limit: limit, together: true)
+  }
+
+  func reads(_ limit: Int) -> [WeightRequest] {
+    expansions(limit) + down.reads(limit)
   }
 
   /// silu(gate x) * up x for normalised x, [tokens, outputs of gate].
@@ -42,7 +51,7 @@ struct DenseFeedForward: LayerPart {
     defer { extendLifetime((gateBias, upBias)) }
     for request in expansions(context.blockLimit) {
       let block = try context.stream.take(request)
-      let rows = request.pieces[0].rows
+      let rows = gate.outputs(of: request.pieces[0].rows)
       let lifted = context.scratch(layout.slabTokens * rows.count)
       defer { extendLifetime((block, lifted)) }
       for slab in 0..<layout.slabs {
@@ -51,7 +60,8 @@ struct DenseFeedForward: LayerPart {
         defer { extendLifetime(x) }
         if rows.lowerBound == 0 {
           try context.observe(
-            [gate.weight, up.weight], x.floats.slice(0, tokens * gate.inputs), columns: gate.inputs)
+            [gate.weight, up.weight], x.floats.slice(0, tokens * gate.inputs), columns: gate.inputs,
+            matrix: gate.matrix)
         }
         try product(
           x.floats, tokens: tokens, columns: up.inputs, by: block.weights(1), rows: rows.count, into: lifted.floats,
@@ -74,10 +84,5 @@ struct DenseFeedForward: LayerPart {
       }
     }
     return inner
-  }
-
-  /// hidden += down inner.
-  func contract(_ inner: Activations, into hidden: inout Activations, _ context: LayerContext) throws {
-    try context.addProduct(down, to: &hidden) { try inner.read($0) }
   }
 }

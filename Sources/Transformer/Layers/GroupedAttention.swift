@@ -19,11 +19,11 @@ struct GroupedAttention: LayerPart {
   var columnsPerToken: Int { q.outputs + k.outputs + v.outputs }
 
   private func projections(_ limit: Int) -> [WeightRequest] {
-    WeightRequest.covering([q, k, v].map(\.weight.whole), limit: limit, together: false)
+    WeightRequest.covering([q, k, v].map(\.piece), limit: limit, together: false)
   }
 
   func reads(_ limit: Int) -> [WeightRequest] {
-    projections(limit) + WeightRequest.covering([output.weight.whole], limit: limit, together: false)
+    projections(limit) + output.reads(limit)
   }
 
   func run(_ hidden: inout Activations, _ context: LayerContext, keeping: Range<Int>?) throws {

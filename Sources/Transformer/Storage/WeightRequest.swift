@@ -39,6 +39,11 @@ struct WeightRequest: Equatable, Sendable {
   }
 }
 
+extension Linear {
+  /// The blocks that cover the matrix.
+  func reads(_ limit: Int) -> [WeightRequest] { WeightRequest.covering([piece], limit: limit, together: false) }
+}
+
 extension TensorInfo {
   /// All rows.
   var whole: WeightRequest.Piece { WeightRequest.Piece(tensor: self, rows: 0..<shape.rows) }

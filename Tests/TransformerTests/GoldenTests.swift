@@ -1,0 +1,71 @@
+import Foundation
+import GGUF
+import TestSupport
+import Testing
+import Transformer
+
+/// A golden model with its tokens and expected logits.
+struct Golden: CustomTestStringConvertible {
+  static let names = [
+    "llama", "mixtral", "qwen2", "qwen2-yarn", "qwen3", "qwen3moe", "deepseek2-v2", "deepseek2-v3",
+    "deepseek2-v3-joint",
+  ]
+
+  let name: String
+  let model: GGUFFile
+  let windows: [[Int32]]
+  let logits: [Float]
+  var testDescription: String { name }
+
+  init(_ name: String) throws {
+    func open(_ file: String) throws -> GGUFFile {
+      let url = try #require(Bundle.module.url(forResource: file, withExtension: "gguf", subdirectory: "Fixtures"))
+      return try GGUFFile(path: url.path)
+    }
+    self.name = name
+    model = try open(name)
+    let golden = try open(name + ".golden")
+    let tokens = try #require(golden.tensor(named: "tokens"))
+    let ids = try golden.elements(of: tokens, as: Int32.self)
+    let length = tokens.shape.columns
+    windows = (0..<ids.count / length).map { Array(ids[$0 * length..<($0 + 1) * length]) }
+    logits = try golden.elements(of: try #require(golden.tensor(named: "logits")), as: Float.self)
+  }
+}
+
+extension GGUFFile {
+  func elements<Element: BitwiseCopyable>(of tensor: TensorInfo, as type: Element.Type) throws -> [Element] {
+    var bytes = [UInt8](repeating: 0, count: tensor.shape.count * MemoryLayout<Element>.size)
+    var span = bytes.mutableSpan
+    var raw = span.mutableBytes
+    try readBytes(of: tensor, rows: 0..<tensor.shape.rows, into: &raw)
+    return bytes.withUnsafeBytes { Array($0.bindMemory(to: Element.self)) }
+  }
+}
+
+@Suite(.serialized) struct GoldenTests {
+  /// Single precision against single precision in another order of additions.
+  static let tolerance = 1e-4
+
+  @Test(arguments: Golden.names)
+  func agreesWithTransformers(name: String) throws {
+    let golden = try Golden(name)
+    let pass = try ForwardPass(source: golden.model)
+    let length = golden.windows[0].count
+    let final = try pass.run(windows: golden.windows, scored: 0..<length)
+    let difference = relativeDifference(try allLogits(final), golden.logits.map(Double.init))
+    #expect(difference < Self.tolerance)
+  }
+
+  @Test(arguments: Golden.names)
+  func scoredPositionsAlone(name: String) throws {
+    let golden = try Golden(name)
+    let final = try ForwardPass(source: golden.model).run(windows: golden.windows, scored: 11..<23)
+    let length = golden.windows[0].count
+    let vocabulary = final.vocabularyCount
+    let expected = golden.windows.indices.flatMap { window in
+      golden.logits[(window * length + 11) * vocabulary..<(window * length + 23) * vocabulary].map(Double.init)
+    }
+    #expect(relativeDifference(try allLogits(final), expected) < Self.tolerance)
+  }
+}
