@@ -1,0 +1,160 @@
+import Tensors
+
+/// What a tensor may become: a type, its bytes in the file, and what it costs in drift.
+public struct AllocationOption: Sendable, Equatable {
+  public let type: GGMLType
+  public let bytes: Int
+  public let cost: Double
+
+  public init(type: GGMLType, bytes: Int, cost: Double) {
+    self.type = type
+    self.bytes = bytes
+    self.cost = cost
+  }
+}
+
+/// Chooses one option for every tensor so that their bytes fit a budget and their costs add up to the least.
+///
+/// The lower convex hull of every tensor's options is walked from the smallest file up, best gain per byte first: that
+/// is the Lagrangian optimum at every point where a step ends. What is then left of the budget is closed by single
+/// changes and by exchanges between two tensors, options off the hull included.
+///
+/// Pure and deterministic: ties go to the first tensor.
+public struct Allocation: Sendable, Equatable {
+  /// The index of the chosen option of each tensor.
+  public let choices: [Int]
+  public let bytes: Int
+  public let cost: Double
+
+  /// nil where even the smallest options exceed the budget.
+  public init?(_ tensors: [[AllocationOption]], budget: Int) {
+    precondition(tensors.allSatisfy { !$0.isEmpty }, "a tensor without options")
+    var choices = tensors.map { options in
+      options.indices.min { (options[$0].bytes, options[$0].cost, $0) < (options[$1].bytes, options[$1].cost, $1) }!
+    }
+    var bytes = zip(tensors, choices).reduce(0) { $0 + $1.0[$1.1].bytes }
+    guard bytes <= budget else { return nil }
+
+    var steps: [Step] = []
+    for (tensor, options) in tensors.enumerated() {
+      steps += Self.hullSteps(options, from: choices[tensor]).map {
+        Step(tensor: tensor, target: $0.target, slope: $0.slope)
+      }
+    }
+    // Within a tensor slopes fall, so that a stable order by slope keeps its steps in order.
+    let order = steps.indices.sorted { (-steps[$0].slope, $0) < (-steps[$1].slope, $1) }
+    var blocked = Set<Int>()
+    for index in order where !blocked.contains(steps[index].tensor) {
+      let step = steps[index]
+      let extra = tensors[step.tensor][step.target].bytes - tensors[step.tensor][choices[step.tensor]].bytes
+      if bytes + extra <= budget {
+        choices[step.tensor] = step.target
+        bytes += extra
+      } else {
+        blocked.insert(step.tensor)
+      }
+    }
+    Self.closeGap(tensors, budget: budget, &choices, &bytes)
+    self.choices = choices
+    self.bytes = bytes
+    cost = zip(tensors, choices).reduce(0) { $0 + $1.0[$1.1].cost }
+  }
+
+  private struct Step {
+    let tensor: Int
+    let target: Int
+    /// Cost saved per byte.
+    let slope: Double
+  }
+
+  /// The steps along the lower convex hull of (bytes, cost), upwards from option `start`.
+  private static func hullSteps(_ options: [AllocationOption], from start: Int) -> [(target: Int, slope: Double)] {
+    var steps: [(target: Int, slope: Double)] = []
+    var current = start
+    while true {
+      var best: (target: Int, slope: Double)?
+      for index in options.indices where options[index].bytes > options[current].bytes {
+        let slope =
+          (options[current].cost - options[index].cost) / Double(options[index].bytes - options[current].bytes)
+        guard slope > 0 else { continue }
+        // Of equal slopes, the longer step.
+        if let known = best,
+          slope < known.slope || slope == known.slope && options[index].bytes <= options[known.target].bytes
+        {
+          continue
+        }
+        best = (index, slope)
+      }
+      guard let best else { return steps }
+      steps.append(best)
+      current = best.target
+    }
+  }
+
+  /// Repeats the best single change or exchange of two tensors that fits, until none gains.
+  private static func closeGap(
+    _ tensors: [[AllocationOption]], budget: Int, _ choices: inout [Int], _ bytes: inout Int
+  ) {
+    struct Change {
+      let tensor: Int
+      let target: Int
+      let bytes: Int
+      let gain: Double
+    }
+    // A bound on the rounds keeps the time known; each takes the best there is.
+    for _ in 0..<4 * tensors.count + 16 {
+      let slack = budget - bytes
+      var raises: [Change] = []
+      var lowers: [Change] = []
+      for (tensor, options) in tensors.enumerated() {
+        let now = options[choices[tensor]]
+        for (target, option) in options.enumerated() where target != choices[tensor] {
+          let change = Change(
+            tensor: tensor, target: target, bytes: option.bytes - now.bytes, gain: now.cost - option.cost)
+          if change.gain > 0 { raises.append(change) } else if change.bytes < 0 { lowers.append(change) }
+        }
+      }
+      // Lowering frees bytes for a cost: sorted by what it frees, with the cheapest so far, a raise finds its partner
+      // by bisection.
+      lowers.sort { ($0.bytes, -$0.gain, $0.tensor) < ($1.bytes, -$1.gain, $1.tensor) }
+      var cheapest: [(first: Int, second: Int?)] = []
+      for index in lowers.indices {
+        var (first, second) = cheapest.last.map { ($0.first, $0.second) } ?? (index, nil)
+        if lowers[index].gain > lowers[first].gain {
+          if lowers[first].tensor != lowers[index].tensor { second = first }
+          first = index
+        } else if index != first, lowers[index].tensor != lowers[first].tensor,
+          second.map({ lowers[index].gain > lowers[$0].gain }) ?? true
+        {
+          second = index
+        }
+        cheapest.append((first, second))
+      }
+      var best: (raise: Change, lower: Change?, gain: Double)?
+      for raise in raises {
+        if raise.bytes <= slack {
+          if raise.gain > best?.gain ?? 0 { best = (raise, nil, raise.gain) }
+          continue
+        }
+        // Partners that free at least what is lacking: a prefix of `lowers`.
+        let lacking = raise.bytes - slack
+        var (low, high) = (0, lowers.count)
+        while low < high {
+          let middle = (low + high) / 2
+          if -lowers[middle].bytes >= lacking { low = middle + 1 } else { high = middle }
+        }
+        guard low > 0 else { continue }
+        let candidates = [cheapest[low - 1].first, cheapest[low - 1].second].compactMap { $0 }
+        for partner in candidates where lowers[partner].tensor != raise.tensor {
+          let gain = raise.gain + lowers[partner].gain
+          if gain > best?.gain ?? 0 { best = (raise, lowers[partner], gain) }
+        }
+      }
+      guard let best, best.gain > 1e-15 else { return }
+      for change in [best.raise, best.lower].compactMap({ $0 }) {
+        choices[change.tensor] = change.target
+        bytes += change.bytes
+      }
+    }
+  }
+}

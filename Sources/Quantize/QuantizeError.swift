@@ -1,0 +1,41 @@
+import Tensors
+
+/// Why a model can't be quantized as asked.
+public enum QuantizeError: Error, Equatable, Sendable, CustomStringConvertible {
+  /// Bytes that were asked for, and the smallest file that there can be.
+  case targetTooSmall(target: Int, smallest: Int)
+  /// A weight that is not finite.
+  case nonFiniteWeight(tensor: String, row: Int, column: Int)
+  case needsImportance(tensor: String, type: GGMLType)
+  case notEncodable(tensor: String, type: GGMLType)
+  /// Importance of another size than the tensor's columns times its matrices.
+  case importanceOfOtherSize(tensor: String, count: Int, expected: Int)
+  case needsRequantize(tensor: String, type: GGMLType)
+  case unsupported(String)
+
+  public var description: String {
+    switch self {
+    case .targetTooSmall(let target, let smallest):
+      "a target of \(target) bytes is too small: the smallest file has \(smallest)"
+    case .nonFiniteWeight(let tensor, let row, let column):
+      "tensor \(tensor): the weight in row \(row), column \(column) is NaN or infinite"
+    case .needsImportance(let tensor, let type): "tensor \(tensor): \(type) needs an importance matrix"
+    case .notEncodable(let tensor, let type): "tensor \(tensor): rows can't be written as \(type)"
+    case .importanceOfOtherSize(let tensor, let count, let expected):
+      "tensor \(tensor): importance has \(count) entries where the model needs \(expected)"
+    case .needsRequantize(let tensor, let type): "tensor \(tensor): is quantized already, as \(type)"
+    case .unsupported(let reason): reason
+    }
+  }
+
+  public var hint: String? {
+    switch self {
+    case .targetTooSmall(_, let smallest): "raise --target to \((smallest + 999) / 1000)kB or more"
+    case .nonFiniteWeight: "the checkpoint is damaged: download it again"
+    case .needsImportance: "give --imatrix FILE, or --calibration DIR to compute one"
+    case .notEncodable, .unsupported: nil
+    case .importanceOfOtherSize: "the importance matrix is of another model"
+    case .needsRequantize: "quantize from the original; --allow-requantize goes on and loses more"
+    }
+  }
+}
