@@ -1,7 +1,9 @@
 import Checkpoint
 import Foundation
 import GGUF
+import Imatrix
 import Perplexity
+import Quantize
 import Tensors
 import Tokenizers
 import Transformer
@@ -54,12 +56,23 @@ extension Failure {
     case let error as TokenizerError: self.init(.data, error.description, hint: error.hint)
     case let error as ForwardError: self.init(forward: error)
     case let error as ScoringError: self.init(scoring: error)
+    case let error as ImatrixError: self.init(.data, error.description, hint: error.hint)
+    case let error as QuantizeError: self.init(quantize: error)
     default: return nil
     }
   }
 
   private init(forward error: ForwardError) {
     let code: Code = if case .budgetTooSmall = error { .usage } else { .data }
+    self.init(code, error.description, hint: error.hint)
+  }
+
+  private init(quantize error: QuantizeError) {
+    let code: Code =
+      switch error {
+      case .targetTooSmall, .needsImportance, .notEncodable, .needsRequantize, .unsupported: .usage
+      case .nonFiniteWeight, .importanceOfOtherSize: .data
+      }
     self.init(code, error.description, hint: error.hint)
   }
 

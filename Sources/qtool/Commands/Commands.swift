@@ -2,6 +2,9 @@ import ArgumentParser
 
 extension QTool {
   static var commands: [any ParsableCommand.Type] {
-    [PerplexityCommand.self, DriftCommand.self, TokenizeCommand.self]
+    [
+      QuantizeCommand.self, ImatrixCommand.self, ConvertCommand.self, PerplexityCommand.self, DriftCommand.self,
+      TokenizeCommand.self,
+    ]
   }
 }

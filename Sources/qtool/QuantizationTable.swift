@@ -1,0 +1,44 @@
+import GGUF
+import Quantize
+import Tensors
+
+/// What a file will hold, tensor by tensor.
+enum QuantizationTable {
+  static func tensors(_ plan: RewritePlan) -> String {
+    var table = Table([
+      ("tensor", .left), ("shape", .left), ("from", .left), ("to", .left), ("bytes", .right), ("bpw", .right),
+    ])
+    var weights = 0
+    for (from, to) in zip(plan.source.tensors, plan.layout.tensors) {
+      let bytes = to.shape.bytes(as: to.type) ?? 0
+      weights += to.shape.count
+      table.add([
+        to.name, to.shape.description, from.type.name, to.type.name, Figures.grouped(bytes),
+        Figures.fixed(to.type.bitsPerWeight, 4),
+      ])
+    }
+    return table.rendered() + "\n\n" + total(plan, weights: weights)
+  }
+
+  /// One line: bytes of the whole file and bits per weight.
+  static func total(_ plan: RewritePlan, weights: Int? = nil) -> String {
+    let count = weights ?? plan.source.tensors.reduce(0) { $0 + $1.shape.count }
+    let data = plan.totalBytes - plan.layout.header.count
+    return "\(Figures.grouped(plan.totalBytes)) bytes in all, "
+      + "\(Figures.fixed(Double(data) * 8 / Double(max(1, count)), 4)) bits per weight"
+  }
+
+  /// How many tensors and bytes each type has.
+  static func types(_ plan: RewritePlan) -> String {
+    var counts: [GGMLType: (tensors: Int, bytes: Int)] = [:]
+    for tensor in plan.layout.tensors {
+      counts[tensor.type, default: (0, 0)].tensors += 1
+      counts[tensor.type, default: (0, 0)].bytes += tensor.shape.bytes(as: tensor.type) ?? 0
+    }
+    var table = Table([("type", .left), ("tensors", .right), ("bytes", .right)])
+    for (type, count) in counts.sorted(by: { ($0.value.bytes, $0.key.rawValue) > ($1.value.bytes, $1.key.rawValue) }) {
+      table.add([type.name, "\(count.tensors)", Figures.grouped(count.bytes)])
+    }
+    return table.rendered()
+  }
+}
