@@ -1,0 +1,44 @@
+import Foundation
+import GGUF
+import TestSupport
+import Testing
+import Transformer
+
+@Suite(.serialized) struct BudgetTests {
+  /// Blocks of other sizes may end in other tiles, whose sums the matrix library may order otherwise.
+  static let tolerance = 2e-5
+
+  /// The least memory in which a pass runs.
+  private func least(_ model: any ModelSource, windows: Int, length: Int) throws -> Int {
+    let pass = try ForwardPass(source: model, options: ForwardOptions(memory: 1))
+    do {
+      _ = try pass.plan(windows: windows, length: length)
+      return 1
+    } catch ForwardError.budgetTooSmall(_, let least) {
+      return least
+    }
+  }
+
+  @Test(arguments: Golden.names)
+  func spilledStatesGiveTheSameLogits(name: String) throws {
+    let golden = try Golden(name)
+    let windows = Array(repeating: golden.windows, count: 40).flatMap { $0 }
+    let least = try least(golden.model, windows: windows.count, length: 24)
+    let small = try ForwardPass(source: golden.model, options: ForwardOptions(memory: least))
+    #expect(try small.plan(windows: windows.count, length: 24).spills)
+    let large = try ForwardPass(source: golden.model)
+    #expect(try !large.plan(windows: windows.count, length: 24).spills)
+    let expected = try allLogits(large.run(windows: windows, scored: 3..<23))
+    let found = try allLogits(small.run(windows: windows, scored: 3..<23))
+    #expect(relativeDifference(found, expected.map(Double.init)) < Self.tolerance)
+  }
+
+  @Test func aBudgetTooSmallSaysWhatIsNeeded() throws {
+    let golden = try Golden("llama")
+    let least = try least(golden.model, windows: 2, length: 24)
+    #expect(least > 1)
+    #expect(throws: ForwardError.budgetTooSmall(bytes: least - 1, least: least)) {
+      try ForwardPass(source: golden.model, options: ForwardOptions(memory: least - 1)).embed(golden.windows)
+    }
+  }
+}
