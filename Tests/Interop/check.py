@@ -1,0 +1,73 @@
+#!/usr/bin/env python3
+"""check.py QTOOL MODEL FOLDER: every GGUF of the demo in FOLDER, judged by llama.cpp and gguf-py.
+
+Prints a line a check, and ends with '<n> passed, <n> failed'; exits with 1 where one failed.
+"""
+import json
+import pathlib
+import re
+import subprocess
+import sys
+
+from gguf import GGUFReader
+
+from llama import Llama
+
+QTOOL, MODEL, FOLDER = sys.argv[1], pathlib.Path(sys.argv[2]), pathlib.Path(sys.argv[3])
+HELD_OUT = pathlib.Path("Examples/held-out.txt")
+WINDOWS = 12
+# llama.cpp multiplies by F16 weights with activations rounded to F16, and by others with 8-bit activations.
+PERPLEXITY_TOLERANCE = 0.003
+TEXTS = [HELD_OUT, pathlib.Path("calibration/code.txt"), pathlib.Path("calibration/chinese.txt")]
+results = []
+
+
+def check(name, passed, detail=""):
+    results.append(passed)
+    print(f"{'ok  ' if passed else 'FAIL'} {name} {detail}".rstrip())
+
+
+def qtool(*arguments):
+    return subprocess.run([QTOOL, *map(str, arguments)], check=True, capture_output=True, text=True).stdout
+
+
+def our_perplexity(path):
+    out = qtool("perplexity", path, "--text", HELD_OUT, "--chunks", WINDOWS, "--quiet")
+    return float(re.split(r"\s{2,}", out.strip().splitlines()[-1].strip())[3])
+
+
+text = HELD_OUT.read_bytes()
+files = sorted(p for p in FOLDER.glob("*.gguf") if "imatrix" not in p.name)
+check("the demo wrote four files", len(files) == 4, str(len(files)))
+for path in files:
+    model = Llama(path)
+    theirs = model.perplexity(text, WINDOWS)
+    ours = our_perplexity(path)
+    check(f"{path.name}: perplexity", abs(ours / theirs - 1) < PERPLEXITY_TOLERANCE,
+          f"ours {ours:.4f}, llama.cpp {theirs:.4f}, {100 * (ours / theirs - 1):+.3f} %")
+    if path.name == "demo-F16.gguf":
+        for source in TEXTS:
+            ids = list(map(int, qtool("tokenize", path, "--text", source).split()))
+            direct = list(map(int, qtool("tokenize", MODEL, "--text", source).split()))
+            expected = model.tokens(source.read_bytes())
+            check(f"{source.name}: tokens", ids == expected and direct == expected, f"{len(expected)} ids")
+    model.close()
+
+    reader = GGUFReader(path)
+    keys = {name: field.contents() for name, field in reader.fields.items()}
+    wanted = json.loads((MODEL / "config.json").read_text())
+    same = (keys["general.architecture"] == "llama" and keys["llama.block_count"] == wanted["num_hidden_layers"]
+            and keys["llama.embedding_length"] == wanted["hidden_size"]
+            and len(keys["tokenizer.ggml.tokens"]) == wanted["vocab_size"])
+    check(f"{path.name}: keys in gguf-py", same, f"{len(keys)} keys, {len(reader.tensors)} tensors")
+    size = path.stat().st_size
+    last = max(reader.tensors, key=lambda t: t.data_offset)
+    check(f"{path.name}: tensors fill the file", 0 <= size - (last.data_offset + last.n_bytes) < 32)
+    target = re.fullmatch(r"demo-([\d.]+)MB\.gguf", path.name)
+    if target:
+        limit = float(target[1]) * 1e6
+        check(f"{path.name}: within its size", 0.99 * limit <= size <= limit, f"{size / limit * 100:.2f} %")
+
+failed = results.count(False)
+print(f"{len(results) - failed} passed, {failed} failed")
+sys.exit(failed > 0)
