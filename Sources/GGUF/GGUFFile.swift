@@ -72,6 +72,9 @@ public final class GGUFFile: ModelSource {
     self.places = places
   }
 
+  /// Bytes of all files.
+  public var bytes: Int { files.reduce(0) { $0 + $1.size } }
+
   public func tensor(named name: String) -> TensorInfo? { places[name]?.tensor }
 
   public func readBytes(of tensor: TensorInfo, rows: Range<Int>, into output: inout MutableRawSpan) throws {

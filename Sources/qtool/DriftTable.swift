@@ -6,8 +6,9 @@ import Tensors
 enum DriftTable {
   /// One row a model, the reference first.
   static func summary(base: any ModelSource, models: [any ModelSource], _ statistics: [DriftStatistics]) -> String {
+    // Bytes of whole files; of a directory, what its tensors take.
     var table = Table([
-      ("model", .left), ("tensor bytes", .right), ("bpw", .right), ("perplexity", .right), ("±", .right),
+      ("model", .left), ("bytes", .right), ("bpw", .right), ("perplexity", .right), ("±", .right),
       ("mean KLD", .right),
       ("±", .right), ("99.9 % KLD", .right), ("same top", .right),
     ])
@@ -30,11 +31,12 @@ enum DriftTable {
     return table.rendered()
   }
 
-  /// Bytes of all tensors as stored, and bits per weight.
+  /// Bytes of the file or its shards (of a directory: of all tensors as stored), and bits per weight.
   static func storage(of model: any ModelSource) -> (bytes: Int, bitsPerWeight: Double) {
-    let bytes = model.tensors.reduce(0) { $0 + ($1.shape.bytes(as: $1.type) ?? 0) }
+    let tensors = model.tensors.reduce(0) { $0 + ($1.shape.bytes(as: $1.type) ?? 0) }
     let weights = model.tensors.reduce(0) { $0 + $1.shape.count }
-    return (bytes, Double(bytes) * 8 / Double(max(1, weights)))
+    let bytes = (model as? GGUFFile)?.bytes ?? tensors
+    return (bytes, Double(tensors) * 8 / Double(max(1, weights)))
   }
 
   /// Every figure of one comparison.

@@ -15,7 +15,7 @@ from llama import Llama
 
 QTOOL, MODEL, FOLDER = sys.argv[1], pathlib.Path(sys.argv[2]), pathlib.Path(sys.argv[3])
 HELD_OUT = pathlib.Path("Examples/held-out.txt")
-WINDOWS = 12
+WINDOWS = 8
 # llama.cpp multiplies by F16 weights with activations rounded to F16, and by others with 8-bit activations.
 PERPLEXITY_TOLERANCE = 0.003
 TEXTS = [HELD_OUT, pathlib.Path("calibration/code.txt"), pathlib.Path("calibration/chinese.txt")]
