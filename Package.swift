@@ -56,12 +56,12 @@ let package = Package(
 
     library("Tensors", ["CVectors"] + blas),
     library("Blocks", ["CVectors", "Tensors"]),
-    library("GGUF", ["Blocks", "Tensors", collections]),
+    library("GGUF", ["Blocks", "Tensors", collections, crypto]),
     library("Tokenizers", ["GGUF"]),
     library("Checkpoint", ["GGUF", "Tensors", "Tokenizers", collections]),
     library("Transformer", ["GGUF", "Tensors", "CVectors", "CZstd"]),
     library("Imatrix", ["Transformer", "GGUF", "Tensors"]),
-    library("Perplexity", ["Transformer", "Tensors", "CVectors", "CZstd", crypto]),
+    library("Perplexity", ["Transformer", "GGUF", "Tensors", "CVectors", "CZstd", crypto]),
     library("Quantize", ["GGUF", "Blocks", "Tensors", collections, .product(name: "Yams", package: "Yams")]),
     library("Sensitivity", ["Quantize", "Perplexity", "Transformer", "Blocks", "GGUF", "Tensors"]),
     .executableTarget(

@@ -1,12 +1,23 @@
 /// How far a model's predictions are from its reference's: what is known of every scored position.
 public struct Drift: Sendable, Equatable {
   /// KL(reference || model), in nats.
-  public var divergences: [Double]
+  public private(set) var divergences: [Double]
   /// -ln of the probability of the next token, in nats: the reference's and the model's.
-  public var baseLosses: [Double]
-  public var losses: [Double]
+  public private(set) var baseLosses: [Double]
+  public private(set) var losses: [Double]
   /// Whether the likeliest token is the same.
-  public var sameTops: [Bool]
+  public private(set) var sameTops: [Bool]
+  /// What is not known exactly, position by position; empty where the reference is whole.
+  private(set) var tails: [Tail] = []
+
+  /// The part of a divergence that a compact reference samples.
+  struct Tail: Sendable, Equatable {
+    /// The square of the estimate's standard error.
+    let variance: Double
+    /// What the divergence can't be below or above, whatever the tail.
+    let least: Double
+    let most: Double
+  }
 
   public init(divergences: [Double], baseLosses: [Double], losses: [Double], sameTops: [Bool]) {
     let count = divergences.count
@@ -17,38 +28,57 @@ public struct Drift: Sendable, Equatable {
     self.sameTops = sameTops
   }
 
-  /// Compares several models with one reference in one pass over the vocabulary.
-  ///
-  /// All have run over `windows`. `memory` is bytes for tiles of logits.
-  /// - Throws: ``ScoringError``, and what the sources and `progress` throw.
-  public static func measure(
-    base: (name: String, source: any LogitSource), candidates: [(name: String, source: any LogitSource)],
-    windows: ScoringWindows, memory: Int = defaultScoringMemory, progress: (Double) throws -> Void = { _ in }
-  ) throws -> [Drift] {
-    let pass = try ScoringPass(
-      models: [base] + candidates, windows: windows, memory: memory, progress: progress)
-    let baseLosses = pass.losses(model: 0)
-    return candidates.indices.map { index in
-      Drift(
-        divergences: pass.divergences(model: index + 1), baseLosses: baseLosses, losses: pass.losses(model: index + 1),
-        sameTops: pass.sameTops(model: index + 1))
-    }
-  }
-
   public var positions: Int { divergences.count }
+
+  /// What a compact reference may add to the error of the mean; nil where the reference is whole.
+  public var truncation: Truncation? { tails.isEmpty ? nil : Truncation(tails) }
 
   /// Adds the positions of further windows.
   public mutating func append(_ other: Drift) {
+    precondition(positions == 0 || tails.isEmpty == other.tails.isEmpty, "references of two kinds")
     divergences += other.divergences
     baseLosses += other.baseLosses
     losses += other.losses
     sameTops += other.sameTops
+    tails += other.tails
+  }
+
+  mutating func append(divergence: Double, baseLoss: Double, loss: Double, sameTop: Bool, tail: Tail) {
+    divergences.append(divergence)
+    baseLosses.append(baseLoss)
+    losses.append(loss)
+    sameTops.append(sameTop)
+    tails.append(tail)
   }
 
   /// Some rows of it: a text, or the texts of one kind.
   public func selecting(rows: [Range<Int>]) -> Drift {
-    Drift(
+    var selection = Drift(
       divergences: rows.flatMap { divergences[$0] }, baseLosses: rows.flatMap { baseLosses[$0] },
       losses: rows.flatMap { losses[$0] }, sameTops: rows.flatMap { sameTops[$0] })
+    if !tails.isEmpty { selection.tails = rows.flatMap { tails[$0] } }
+    return selection
+  }
+}
+
+/// How far the mean divergence from a compact reference may be from the true one, in nats.
+public struct Truncation: Sendable, Equatable, Codable {
+  /// Of the sampled tails' share of the mean.
+  public let standardError: Double
+  /// Three standard errors, and the rounding of what is stored.
+  public let bound: Double
+  /// What the mean can't be below or above, whatever the tails were.
+  public let least: Double
+  public let most: Double
+
+  /// Stored log-probabilities are rounded by 2e-6, sums are in single precision of 1e-6.
+  private static let rounding = 5e-6
+
+  init(_ tails: [Drift.Tail]) {
+    let count = Double(max(1, tails.count))
+    standardError = tails.reduce(0) { $0 + $1.variance }.squareRoot() / count
+    bound = 3 * standardError + Self.rounding
+    least = tails.reduce(0) { $0 + $1.least } / count
+    most = tails.reduce(0) { $0 + $1.most } / count
   }
 }

@@ -1,5 +1,11 @@
 import Tensors
 
+#if canImport(Darwin)
+  import Darwin
+#else
+  import Glibc
+#endif
+
 /// Runs over the vocabulary in tiles and keeps, for every scored position, a running softmax of each model.
 ///
 /// The divergence from the first model comes out of the same pass:
@@ -14,7 +20,7 @@ struct ScoringPass {
   private(set) var states: [RunningSoftmax]
 
   /// What a tile may take, and how it is cut: at most `vocabulary` tokens wide, rows by the memory left.
-  private static let vocabularyTile = 4096
+  static let vocabularyTile = 4096
   private static let leastRows = 16
 
   /// - Parameters:
@@ -111,6 +117,13 @@ struct ScoringPass {
       let a = states[row]
       let b = states[row + model]
       return b.difference / a.sum - a.logSum + b.logSum
+    }
+  }
+
+  /// The same where the reference's logits are log-probabilities to be taken as they are, though they don't add up to 1.
+  func storedDivergences(model: Int) -> [Double] {
+    stride(from: 0, to: states.count, by: names.count).map { row in
+      exp(Double(states[row].peak)) * (states[row + model].difference + states[row].sum * states[row + model].logSum)
     }
   }
 

@@ -50,6 +50,15 @@ public struct ScoringWindows: Sendable, Equatable {
     parts = [Part(name: name, kind: kind ?? name, windows: 0..<windows.count)]
   }
 
+  /// Windows that a file holds; all are of one length, and the positions after the scored ones lie in them.
+  init(windows: [[Int32]], scored: Range<Int>, parts: [Part]) {
+    context = windows.first?.count ?? 0
+    self.scored = scored
+    self.windows = windows
+    targets = windows.flatMap { $0[scored.lowerBound + 1..<scored.upperBound + 1] }
+    self.parts = parts
+  }
+
   /// The windows of several texts as one text. They must agree in context and stride (a precondition).
   public init(joining texts: [ScoringWindows]) {
     precondition(!texts.isEmpty && texts.allSatisfy { $0.scored == texts[0].scored && $0.context == texts[0].context })

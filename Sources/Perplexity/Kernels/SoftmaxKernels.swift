@@ -1,4 +1,5 @@
 import CVectors
+import Tensors
 
 #if canImport(Darwin)
   import Darwin
@@ -49,7 +50,17 @@ func largest(_ x: UnsafePointer<Float>, _ count: Int) -> Float {
   return result
 }
 
-/// w = e^(x - peak); returns the sum.
+/// The least of x; NaNs are passed over.
+func smallest(_ x: UnsafePointer<Float>, _ count: Int) -> Float {
+  var vector = cv_splat(.infinity)
+  let whole = count & ~7
+  for i in stride(from: 0, to: whole, by: 8) { vector = cv_min(vector, cv_load(x + i)) }
+  var result = cv_smallest(vector)
+  for i in whole..<count where x[i] < result { result = x[i] }
+  return result
+}
+
+/// w = e^(x - peak), in place where w is x; returns the sum.
 func exponentials(
   _ x: UnsafePointer<Float>, _ count: Int, peak: Float, into w: UnsafeMutablePointer<Float>
 ) -> Double {
@@ -103,25 +114,62 @@ func divergenceTerms(
 
 /// Logits of a tile, [models, rows, vocabulary], that threads read and one thread at a time fills.
 final class LogitTile: @unchecked Sendable {
-  private let base: UnsafeMutablePointer<Float>
+  let start: UnsafeMutablePointer<Float>
   private let capacity: Int
 
   init(capacity: Int) {
-    base = .allocate(capacity: capacity)
+    start = .allocate(capacity: capacity)
     self.capacity = capacity
   }
 
-  deinit { base.deallocate() }
+  deinit { start.deallocate() }
 
   /// Fills the logits of model number `index`.
   func fill(_ index: Int, from source: any LogitSource, rows: Range<Int>, vocabulary: Range<Int>) throws {
     let count = rows.count * vocabulary.count
     precondition((index + 1) * count <= capacity)
-    var span = MutableSpan(_unsafeStart: base + index * count, count: count)
+    var span = MutableSpan(_unsafeStart: start + index * count, count: count)
     try source.logits(rows: rows, vocabulary: vocabulary, into: &span)
   }
 
   func row(_ row: Int, model: Int, rows: Int, columns: Int) -> UnsafePointer<Float> {
-    UnsafePointer(base + (model * rows + row) * columns)
+    UnsafePointer(start + (model * rows + row) * columns)
+  }
+}
+
+extension LogitTile {
+  /// Copies the first tile, [rows, columns], to its place in rows of `width` elements.
+  func copy(to other: LogitTile, rows: Int, columns: Range<Int>, width: Int) {
+    for row in 0..<rows {
+      other.mutableRow(row, columns: width).advanced(by: columns.lowerBound)
+        .update(from: self.row(row, model: 0, rows: rows, columns: columns.count), count: columns.count)
+    }
+  }
+
+  func mutableRow(_ row: Int, columns: Int) -> UnsafeMutablePointer<Float> { start + row * columns }
+}
+
+/// False where any of x is NaN or infinite: then, and only then, x - x is not 0.
+func allFinite(_ x: UnsafePointer<Float>, _ count: Int) -> Bool {
+  var sum = SIMD8<Float>.zero
+  let whole = count & ~7
+  for i in stride(from: 0, to: whole, by: 8) {
+    let v = cv_load(x + i)
+    sum += v - v
+  }
+  var finite = cv_sum(sum) == 0
+  for i in whole..<count where !x[i].isFinite { finite = false }
+  return finite
+}
+
+/// Sets every element of `results` to what `make` returns for its index, in parallel.
+func fillInParallel<Element: Sendable>(
+  _ results: inout [Element], _ make: @Sendable (_ index: Int) throws -> Element
+) throws {
+  let count = results.count
+  try results.withUnsafeMutableBufferPointer { buffer in
+    // Each index is written by one thread.
+    nonisolated(unsafe) let base = buffer.baseAddress
+    try parallelRanges(count, grain: 1) { index, _ in base![index] = try make(index) }
   }
 }

@@ -1,0 +1,66 @@
+import Crypto
+import Tensors
+
+/// Tells models apart without reading them whole: SHA-256 in hexadecimal.
+///
+/// It covers the architecture's own keys (`llama.block_count` and the like), every tensor's name, shape and type, and
+/// the bytes of its first, middle and last row. Tensors are taken by name, so neither their order nor how they are
+/// spread over files matters; names, authors and other texts about the model do not either.
+public struct ModelFingerprint: Hashable, Sendable, Codable, CustomStringConvertible {
+  public let hex: String
+
+  public init(hex: String) { self.hex = hex }
+
+  /// Reads three rows of each tensor.
+  public init(of model: any ModelSource) throws {
+    var hash = SHA256()
+    let architecture = model.metadata.optionalString("general.architecture") ?? ""
+    hash.update(key: "general.architecture", .string(architecture))
+    for key in model.metadata.keys.sorted() where key.hasPrefix(architecture + ".") {
+      if let value = model.metadata[key] { hash.update(key: key, value) }
+    }
+    for tensor in model.tensors.sorted(by: { $0.name < $1.name }) {
+      hash.update(key: tensor.name, .array(.int64(tensor.shape.dimensions.map(Int64.init))))
+      hash.update(key: "type", .uint32(tensor.type.rawValue))
+      let rows = tensor.shape.rows
+      guard rows > 0, let rowBytes = tensor.type.rowBytes(columns: tensor.shape.columns) else { continue }
+      for row in Set([0, rows / 2, rows - 1]).sorted() {
+        var bytes = [UInt8](repeating: 0, count: rowBytes)
+        var span = bytes.mutableSpan
+        var raw = span.mutableBytes
+        try model.readBytes(of: tensor, rows: row..<row + 1, into: &raw)
+        hash.update(data: bytes)
+      }
+    }
+    hex = hash.finalize().hexadecimal
+  }
+
+  public var description: String { hex }
+}
+
+extension ModelFingerprint {
+  /// What turns text into ids: the tokens, and how they merge. SHA-256 in hexadecimal.
+  public static func tokenizerDigest(of metadata: Metadata) -> String {
+    var hash = SHA256()
+    for key in ["tokenizer.ggml.tokens", "tokenizer.ggml.merges"] {
+      if let value = metadata[key] { hash.update(key: key, value) }
+    }
+    return hash.finalize().hexadecimal
+  }
+}
+
+extension SHA256 {
+  fileprivate mutating func update(key: String, _ value: MetadataValue) {
+    var writer = HeaderWriter()
+    writer.append(key)
+    writer.append(value)
+    update(data: writer.bytes)
+  }
+}
+
+extension SHA256.Digest {
+  fileprivate var hexadecimal: String {
+    let digits = Array("0123456789abcdef".utf8)
+    return String(decoding: flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
+  }
+}

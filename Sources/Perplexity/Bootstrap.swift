@@ -1,0 +1,77 @@
+/// An interval that holds a figure with a certain confidence.
+public struct ConfidenceInterval: Sendable, Equatable, Codable {
+  public let low: Double
+  public let high: Double
+  /// 0.95 for a 95 % interval.
+  public let confidence: Double
+
+  public init(low: Double, high: Double, confidence: Double) {
+    self.low = low
+    self.high = high
+    self.confidence = confidence
+  }
+
+  public var width: Double { high - low }
+  /// False where the difference could as well be the other way round.
+  public var excludesZero: Bool { low > 0 || high < 0 }
+}
+
+/// Intervals from resampling, without assumptions about how divergences are distributed.
+///
+/// Positions of a window share their context and are not independent, so whole windows are drawn. With fewer than 20
+/// windows positions are drawn, and the interval is narrower than it should be. The same seed gives the same interval.
+public enum Bootstrap {
+  public static let resamples = 2000
+  private static let leastWindows = 20
+
+  /// The interval of a mean over scored positions.
+  ///
+  /// - Parameter rowsPerWindow: scored positions of a window; `values` are window after window.
+  public static func interval(
+    ofMean values: [Double], rowsPerWindow: Int, confidence: Double = 0.95, seed: UInt64 = 1
+  ) -> ConfidenceInterval {
+    precondition(rowsPerWindow > 0 && values.count % rowsPerWindow == 0, "\(values.count) by \(rowsPerWindow)")
+    let size = values.count / rowsPerWindow >= leastWindows ? rowsPerWindow : 1
+    let groups = stride(from: 0, to: values.count, by: size).map { start in
+      values[start..<start + size].reduce(0, +) / Double(size)
+    }
+    guard !groups.isEmpty else { return ConfidenceInterval(low: 0, high: 0, confidence: confidence) }
+    var random = SplitMix(state: seed)
+    let means = (0..<resamples).map { _ in
+      var sum = 0.0
+      for _ in groups.indices { sum += groups[random.below(groups.count)] }
+      return sum / Double(groups.count)
+    }.sorted()
+    let tail = (1 - confidence) / 2
+    let bounds = Quantile.all([tail, 1 - tail], ofSorted: means)
+    return ConfidenceInterval(low: bounds[0].value, high: bounds[1].value, confidence: confidence)
+  }
+
+  /// The interval of the difference of two models' mean divergences, position by position on the same text.
+  public static func difference(
+    _ one: Drift, _ other: Drift, rowsPerWindow: Int, confidence: Double = 0.95, seed: UInt64 = 1
+  ) -> ConfidenceInterval {
+    interval(
+      ofMean: zip(one.divergences, other.divergences).map { $0 - $1 }, rowsPerWindow: rowsPerWindow,
+      confidence: confidence, seed: seed)
+  }
+}
+
+/// Reproducible random numbers.
+struct SplitMix {
+  var state: UInt64
+
+  mutating func next() -> UInt64 {
+    state &+= 0x9E37_79B9_7F4A_7C15
+    var z = state
+    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+    return z ^ (z >> 31)
+  }
+
+  /// From 0 to bound - 1; the bias of the multiplication is below bound / 2^64.
+  mutating func below(_ bound: Int) -> Int { Int(next().multipliedFullWidth(by: UInt64(bound)).high) }
+
+  /// From 0 to 1, 1 excluded.
+  mutating func fraction() -> Double { Double(next() >> 11) * 0x1p-53 }
+}

@@ -1,0 +1,87 @@
+/// One model's drift as a report shows it: over the whole text, and over each kind of text.
+public struct ModelDrift: Sendable, Equatable, Codable {
+  public struct Kind: Sendable, Equatable, Codable {
+    public let kind: String
+    public let windows: Int
+    public let statistics: DriftStatistics
+  }
+
+  public let name: String
+  public let statistics: DriftStatistics
+  /// Of the mean divergence, from resampled windows.
+  public let interval: ConfidenceInterval
+  /// One entry a kind of text, in the order in which kinds first appear; empty where there is only one.
+  public let kinds: [Kind]
+  /// What a compact reference adds to the error; nil for a reference that is whole.
+  public let truncation: Truncation?
+
+  public init(name: String, drift: Drift, windows: ScoringWindows) {
+    self.name = name
+    statistics = DriftStatistics(drift)
+    interval = Bootstrap.interval(ofMean: drift.divergences, rowsPerWindow: windows.scored.count)
+    let kinds = windows.kinds
+    self.kinds =
+      kinds.count < 2
+      ? []
+      : kinds.map { kind in
+        let rows = windows.rows(ofKind: kind)
+        return Kind(
+          kind: kind, windows: rows.reduce(0) { $0 + $1.count } / windows.scored.count,
+          statistics: DriftStatistics(drift.selecting(rows: rows)))
+      }
+    truncation = drift.truncation
+  }
+}
+
+/// Two candidates, compared position by position.
+public struct DriftComparison: Sendable, Equatable, Codable {
+  public let one: String
+  public let other: String
+  /// Mean divergence of `one` minus that of `other`, in nats.
+  public let difference: Estimate
+  public let interval: ConfidenceInterval
+
+  public init(_ one: (name: String, drift: Drift), _ other: (name: String, drift: Drift), windows: ScoringWindows) {
+    self.one = one.name
+    self.other = other.name
+    difference = Estimate(meanOf: zip(one.drift.divergences, other.drift.divergences).map { $0 - $1 })
+    interval = Bootstrap.difference(one.drift, other.drift, rowsPerWindow: windows.scored.count)
+  }
+}
+
+/// Everything that a comparison with one reference found, ready for JSON.
+public struct DriftReport: Sendable, Equatable, Codable {
+  public let base: String
+  public let context: Int
+  public let windows: Int
+  public let models: [ModelDrift]
+  /// Each model against the one before it, in the order given.
+  public let comparisons: [DriftComparison]
+
+  public init(base: String, windows: ScoringWindows, drifts: [(name: String, drift: Drift)]) {
+    self.base = base
+    context = windows.context
+    self.windows = windows.windows.count
+    models = drifts.map { ModelDrift(name: $0.name, drift: $0.drift, windows: windows) }
+    comparisons = zip(drifts, drifts.dropFirst()).map { DriftComparison($0, $1, windows: windows) }
+  }
+
+  /// The widest interval of what is compared: of the differences, or with one model of its mean divergence. A run that
+  /// may stop early does so once this is narrow enough.
+  public var widestInterval: Double {
+    (comparisons.isEmpty ? models.map(\.interval.width) : comparisons.map(\.interval.width)).max() ?? 0
+  }
+}
+
+extension ScoringWindows {
+  /// Kinds of text, in the order in which they first appear.
+  public var kinds: [String] {
+    var seen = Set<String>()
+    return parts.map(\.kind).filter { seen.insert($0).inserted }
+  }
+
+  /// The scored rows of all texts of one kind.
+  public func rows(ofKind kind: String) -> [Range<Int>] {
+    parts.filter { $0.kind == kind }.map { rows(ofWindows: $0.windows) }
+  }
+}

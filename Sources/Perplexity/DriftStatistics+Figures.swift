@@ -1,0 +1,27 @@
+extension DriftStatistics {
+  /// A figure by the name that tables and CSV columns give it.
+  public struct Figure: Sendable, Equatable {
+    public let name: String
+    public let value: Double
+    public let error: Double?
+  }
+
+  /// Every figure in a fixed order: a row of a CSV file, whatever the model.
+  public var figures: [Figure] {
+    func estimate(_ name: String, _ estimate: Estimate) -> Figure {
+      Figure(name: name, value: estimate.value, error: estimate.error)
+    }
+    func quantiles(_ name: String, _ quantiles: [Quantile]) -> [Figure] {
+      quantiles.map { Figure(name: "\(name)_\($0.fraction)", value: $0.value, error: nil) }
+    }
+    return [
+      Figure(name: "positions", value: Double(positions), error: nil),
+      estimate("perplexity", perplexity), estimate("perplexity_base", basePerplexity),
+      Figure(name: "correlation", value: correlation, error: nil),
+      estimate("log_ratio", logRatio), estimate("ratio", ratio), estimate("difference", difference),
+      estimate("kld", divergence),
+    ] + quantiles("kld", divergenceQuantiles) + [estimate("delta_p", probabilityChange)]
+      + quantiles("delta_p", probabilityChangeQuantiles)
+      + [estimate("delta_p_rms", probabilityChangeRMS), estimate("same_top", sameTop)]
+  }
+}

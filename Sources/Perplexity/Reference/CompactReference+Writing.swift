@@ -1,0 +1,103 @@
+import Crypto
+import Foundation
+import Tensors
+
+extension CompactReference {
+  /// The error of a mean divergence that the tails' samples may add, in nats, where tails differ as much as 1 nat.
+  static let errorTarget = 1e-4
+  /// No single position's tail may hold more, so that quantiles are right too.
+  private static let largestTail = 0.005
+
+  /// The probability that the tail of each of `rows` positions may hold.
+  ///
+  /// A sample of m gives a tail of mass t with a standard error of t s / sqrt(m), with s the standard deviation of
+  /// ln p - ln q over the tail. The mean over n positions then has t s / sqrt(m n); three of them are the bound.
+  static func tailTarget(rows: Int) -> Double {
+    min(largestTail, errorTarget / 3 * Double(samples * max(1, rows)).squareRoot())
+  }
+
+  /// Stores the predictions of a model that has run over `windows`.
+  ///
+  /// The file appears under its name when it is whole.
+  /// - Parameter memory: bytes for rows of logits.
+  /// - Throws: ``ScoringError``, `FileError`, and what `source` and `progress` throw.
+  public static func write(
+    _ source: any LogitSource, windows: ScoringWindows, provenance: Provenance, to path: String,
+    overwrite: Bool = false, memory: Int = defaultScoringMemory, progress: (Double) throws -> Void = { _ in }
+  ) throws {
+    precondition(
+      provenance.context == windows.context && provenance.vocabulary == source.vocabularyCount, "\(provenance)")
+    let header = Header(
+      provenance: provenance, windows: windows.windows.count, scored: windows.scored, parts: windows.parts,
+      rowsPerFrame: ReferenceFrame.rowsPerFrame, mostTokens: mostTokens, samples: samples,
+      tailTarget: tailTarget(rows: windows.rowCount))
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = .sortedKeys
+    let json = Array(try encoder.encode(header))
+    var start = magic
+    start.append(UInt64(json.count))
+    start += json
+    let output = try OutputFile(path: path, overwrite: overwrite)
+    var offsets = [start.count + (header.frames + 2) * 8 + SHA256.byteCount]
+    try output.write([UInt8](repeating: 0, count: offsets[0]))
+    func append(_ bytes: [UInt8]) throws {
+      let frame = Zstd.compress(bytes)
+      try output.write(frame)
+      offsets.append(offsets[offsets.count - 1] + frame.count)
+    }
+    var tokens: [UInt8] = []
+    for token in windows.windows.joined() { tokens.append(token) }
+    try append(tokens)
+
+    var pending: [ReferenceRow] = []
+    try forEachRow(
+      of: source, named: provenance.model, windows: windows, memory: memory, progress: progress,
+      body: { row, logits in
+        ReferenceRow(
+          logits: logits, count: provenance.vocabulary, target: Int(windows.targets[row]), limit: mostTokens,
+          tailTarget: header.tailTarget, samples: samples, seed: UInt64(row))
+      },
+      take: { rows in
+        pending += rows
+        while pending.count >= header.rowsPerFrame {
+          try append(ReferenceFrame.encode(Array(pending.prefix(header.rowsPerFrame))))
+          pending.removeFirst(header.rowsPerFrame)
+        }
+      })
+    if !pending.isEmpty { try append(ReferenceFrame.encode(pending)) }
+    var front = start
+    for offset in offsets { front.append(UInt64(offset)) }
+    front += Array(SHA256.hash(data: front))
+    try output.write(front.span.bytes, at: 0)
+    try output.commit()
+  }
+}
+
+extension Array where Element == UInt8 {
+  mutating func append<T: FixedWidthInteger>(_ value: T) {
+    Swift.withUnsafeBytes(of: value.littleEndian) { append(contentsOf: $0) }
+  }
+}
+
+extension CompactReference {
+  /// A frame of rows of logits, as the file has them: what tests damage behind its checksum.
+  package static func encodedRows(_ logits: [Float], vocabulary: Int, limit: Int, samples: Int) -> [UInt8] {
+    var logits = logits
+    let rows = logits.count / vocabulary
+    return logits.withUnsafeMutableBufferPointer { buffer in
+      guard let base = buffer.baseAddress else { return [] }
+      return ReferenceFrame.encode(
+        (0..<rows).map { row in
+          ReferenceRow(
+            logits: base + row * vocabulary, count: vocabulary, target: 0, limit: limit, tailTarget: 0,
+            samples: samples, seed: UInt64(row))
+        })
+    }
+  }
+
+  /// Whether bytes are a frame.
+  package static func isFrame(_ bytes: [UInt8], rows: Int, vocabulary: Int, limit: Int, samples: Int) -> Bool {
+    let decoded = ReferenceFrame.decode(bytes, rows: rows, limit: limit, samples: samples, vocabulary: vocabulary)
+    return (try? decoded.get()) != nil
+  }
+}

@@ -1,0 +1,152 @@
+import Crypto
+import Foundation
+import Tensors
+
+/// A reference's predictions in a file: for each scored position the likeliest tokens and a sample of the others.
+///
+/// It takes a fortieth of llama-perplexity's file or less, nothing is clamped, and it says what it was made of.
+///
+/// Layout (little-endian): the letters `QREF`, u32 version 1, u64 length of the header, the header as JSON; u64 byte
+/// offsets of the frames and of the file's end; SHA-256 of all that; the frames, each compressed by zstd: the windows'
+/// tokens as i32, then ``ReferenceFrame`` after frame.
+public final class CompactReference: Sendable {
+  /// Tokens kept of a position at most.
+  public static let mostTokens = 1024
+  /// Tokens drawn from the tail of a position.
+  static let samples = 32
+
+  public let path: String
+  public let provenance: Provenance
+  public let windows: ScoringWindows
+  private let file: PositionedFile
+  private let header: Header
+  private let offsets: [Int]
+
+  public var rowCount: Int { windows.rowCount }
+  public var vocabularyCount: Int { provenance.vocabulary }
+  /// Bytes of the file.
+  public var byteCount: Int { file.size }
+
+  struct Header: Codable {
+    var provenance: Provenance
+    var windows: Int
+    var scored: Range<Int>
+    var parts: [ScoringWindows.Part]
+    var rowsPerFrame: Int
+    var mostTokens: Int
+    var samples: Int
+    /// The probability that tails may hold.
+    var tailTarget: Double
+
+    var rows: Int { windows * scored.count }
+    /// Frames of rows; the tokens' frame comes before them.
+    var frames: Int { (rows + rowsPerFrame - 1) / rowsPerFrame }
+
+    /// Counts that can be multiplied and allocated without surprise.
+    var isSane: Bool {
+      provenance.context >= 4 && provenance.context <= 1 << 24 && windows >= 1 && windows <= 1 << 32
+        && scored.lowerBound >= 0 && scored.upperBound < provenance.context && !scored.isEmpty
+        && (1...4096).contains(rowsPerFrame) && (1...65535).contains(mostTokens) && (0...65535).contains(samples)
+        && provenance.vocabulary >= 1 && provenance.vocabulary <= Int(Int32.max)
+        && parts.allSatisfy { $0.windows.lowerBound >= 0 && $0.windows.upperBound <= windows }
+    }
+  }
+
+  static let magic: [UInt8] = Array("QREF".utf8) + [1, 0, 0, 0]
+  private static let digestBytes = 32
+
+  /// Opens a reference and reads its tokens.
+  ///
+  /// - Throws: ``ReferenceError/malformed(path:offset:reason:)``, `FileError`.
+  public init(path: String) throws {
+    let file = try PositionedFile(path: path)
+    func failure(_ offset: Int, _ reason: String) -> ReferenceError {
+      .malformed(path: path, offset: offset, reason: reason)
+    }
+    let start = try file.bytes(in: 0..<min(16, file.size))
+    guard start.count == 16, start.prefix(8).elementsEqual(Self.magic) else {
+      throw failure(0, "is no compact reference: it does not begin with QREF and version 1")
+    }
+    let length = start.integer(at: 8)
+    guard length <= UInt64(file.size - 16) else { throw failure(8, "a header of \(length) bytes") }
+    let json = try file.bytes(in: 16..<16 + Int(length))
+    guard let header = try? JSONDecoder().decode(Header.self, from: Data(json)), header.isSane else {
+      throw failure(16, "the header is damaged")
+    }
+    let tableStart = 16 + json.count
+    let tableBytes = (header.frames + 2) * 8
+    guard header.frames < file.size, tableBytes + Self.digestBytes <= file.size - tableStart else {
+      throw failure(tableStart, "the table of \(header.frames) frames does not fit")
+    }
+    let table = try file.bytes(in: tableStart..<tableStart + tableBytes + Self.digestBytes)
+    let offsets = (0..<header.frames + 2).map { Int(clamping: table.integer(at: $0 * 8)) }
+    guard Array(SHA256.hash(data: start + json + table.prefix(tableBytes))) == Array(table.suffix(Self.digestBytes))
+    else { throw failure(tableStart, "the header or the table is damaged: its checksum differs") }
+    guard offsets.first == tableStart + table.count, offsets.last == file.size,
+      zip(offsets, offsets.dropFirst()).allSatisfy({ $0 <= $1 })
+    else { throw failure(tableStart, "the frames do not follow each other up to the end of the file") }
+
+    let context = header.provenance.context
+    let tokenBytes = header.windows * context * 4
+    // A few hundred zero bytes can claim any size; text does not compress a thousandfold.
+    let compressed = offsets[1] - offsets[0]
+    guard tokenBytes <= max(1 << 20, compressed * 1000),
+      let raw = Zstd.decompress(try file.bytes(in: offsets[0]..<offsets[1]), bound: tokenBytes), raw.count == tokenBytes
+    else { throw failure(offsets[0], "the tokens are damaged") }
+    let tokens = (0..<header.windows * context).map { raw.token(at: $0 * 4) }
+    guard tokens.allSatisfy({ $0 >= 0 && $0 < header.provenance.vocabulary }) else {
+      throw failure(offsets[0], "a token is outside the vocabulary")
+    }
+    windows = ScoringWindows(
+      windows: (0..<header.windows).map { Array(tokens[$0 * context..<($0 + 1) * context]) }, scored: header.scored,
+      parts: header.parts)
+    self.path = path
+    self.file = file
+    self.header = header
+    self.offsets = offsets
+    provenance = header.provenance
+  }
+
+  /// The positions of some frames, and the rows that they are.
+  func rows(frames: Range<Int>) throws -> [ReferenceRow] {
+    var rows: [ReferenceRow] = []
+    for frame in frames {
+      let bytes = try file.bytes(in: offsets[frame + 1]..<offsets[frame + 2])
+      let count = min(header.rowsPerFrame, header.rows - frame * header.rowsPerFrame)
+      let bound = ReferenceFrame.bound(rows: count, entriesPerRow: header.mostTokens + header.samples)
+      guard let raw = Zstd.decompress(bytes, bound: bound) else {
+        throw ReferenceError.malformed(path: path, offset: offsets[frame + 1], reason: "a frame is damaged")
+      }
+      switch ReferenceFrame.decode(
+        raw, rows: count, limit: header.mostTokens, samples: header.samples, vocabulary: vocabularyCount)
+      {
+      case .success(let decoded): rows += decoded
+      case .failure(let malformed):
+        throw ReferenceError.malformed(path: path, offset: offsets[frame + 1], reason: malformed.reason)
+      }
+    }
+    return rows
+  }
+
+  /// Consecutive frames of at most `memory` bytes once decoded, as ranges of frames and of rows.
+  func groups(memory: Int) -> [(frames: Range<Int>, rows: Range<Int>)] {
+    let perFrame = header.rowsPerFrame * (header.mostTokens + header.samples) * 8
+    let step = max(1, memory / perFrame)
+    return stride(from: 0, to: header.frames, by: step).map { first in
+      let frames = first..<min(header.frames, first + step)
+      return (
+        frames, frames.lowerBound * header.rowsPerFrame..<min(header.rows, frames.upperBound * header.rowsPerFrame)
+      )
+    }
+  }
+}
+
+extension Array where Element == UInt8 {
+  func integer(at place: Int) -> UInt64 {
+    (0..<8).reduce(0) { $0 | UInt64(self[place + $1]) << (8 * $1) }
+  }
+
+  func token(at place: Int) -> Int32 {
+    Int32(bitPattern: (0..<4).reduce(0) { $0 | UInt32(self[place + $1]) << (8 * $1) })
+  }
+}

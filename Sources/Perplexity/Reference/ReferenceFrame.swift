@@ -1,0 +1,107 @@
+/// Some consecutive positions of a compact reference, as bytes: what is compressed together.
+///
+///     u16 tokens[n], u16 samples[n], f32 tail mass[n], f32 ln p of the target[n]
+///     token ids of all rows, then of all samples: the first of a row as it is, then differences, each as a varint
+///     -ln p of all of them in units of 2^-18: all high bytes, all middle bytes, all low bytes
+enum ReferenceFrame {
+  static let rowsPerFrame = 64
+  private static let fixedBytes = 12
+
+  /// The most bytes that `rows` positions can take: what a reader allows a frame to claim.
+  static func bound(rows: Int, entriesPerRow: Int) -> Int { rows * (fixedBytes + entriesPerRow * 8) }
+
+  static func encode(_ rows: [ReferenceRow]) -> [UInt8] {
+    var bytes: [UInt8] = []
+    func append<T: FixedWidthInteger>(_ value: T) {
+      withUnsafeBytes(of: value.littleEndian) { bytes.append(contentsOf: $0) }
+    }
+    for row in rows { append(UInt16(row.tokens.count)) }
+    for row in rows { append(UInt16(row.sampleTokens.count)) }
+    for row in rows { append(row.tailMass.bitPattern) }
+    for row in rows { append(row.target.bitPattern) }
+    for tokens in rows.map(\.tokens) + rows.map(\.sampleTokens) {
+      var last: Int32 = 0
+      for token in tokens {
+        var rest = UInt32(token - last)
+        while rest >= 128 {
+          bytes.append(UInt8(truncatingIfNeeded: rest) | 128)
+          rest >>= 7
+        }
+        bytes.append(UInt8(rest))
+        last = token
+      }
+    }
+    let losses = rows.flatMap(\.losses) + rows.flatMap(\.sampleLosses)
+    for shift in [16, 8, 0] as [UInt32] {
+      for loss in losses { bytes.append(UInt8(truncatingIfNeeded: loss >> shift)) }
+    }
+    return bytes
+  }
+
+  /// Nil, with the reason, where the bytes are no such rows. `limit` is the most tokens that a row may keep.
+  static func decode(
+    _ bytes: [UInt8], rows count: Int, limit: Int, samples: Int, vocabulary: Int
+  ) -> Result<[ReferenceRow], Malformed> {
+    guard bytes.count >= count * fixedBytes else { return .failure(Malformed("a frame of \(bytes.count) bytes")) }
+    var place = 0
+    func read<T: FixedWidthInteger>(_: T.Type) -> T {
+      var value: T = 0
+      for index in 0..<MemoryLayout<T>.size { value |= T(truncatingIfNeeded: bytes[place + index]) << (8 * index) }
+      place += MemoryLayout<T>.size
+      return value
+    }
+    let tokenCounts = (0..<count).map { _ in Int(read(UInt16.self)) }
+    let sampleCounts = (0..<count).map { _ in Int(read(UInt16.self)) }
+    var rows = [ReferenceRow](repeating: ReferenceRow(), count: count)
+    for index in rows.indices { rows[index].tailMass = Float(bitPattern: read(UInt32.self)) }
+    for index in rows.indices { rows[index].target = Float(bitPattern: read(UInt32.self)) }
+    for index in rows.indices {
+      guard (1...limit).contains(tokenCounts[index]), sampleCounts[index] <= samples else {
+        return .failure(Malformed("a position with \(tokenCounts[index]) tokens, \(sampleCounts[index]) samples"))
+      }
+      guard rows[index].tailMass >= 0, rows[index].tailMass <= 1, rows[index].target <= 0, rows[index].target.isFinite
+      else { return .failure(Malformed("a position with impossible probabilities")) }
+    }
+    func tokens(_ count: Int, strict: Bool) -> [Int32]? {
+      var tokens: [Int32] = []
+      var last = 0
+      for index in 0..<count {
+        var step = 0
+        var shift = 0
+        while true {
+          guard place < bytes.count, shift <= 28 else { return nil }
+          step |= Int(bytes[place] & 127) << shift
+          place += 1
+          shift += 7
+          if bytes[place - 1] < 128 { break }
+        }
+        last += step
+        guard last < vocabulary, !strict || index == 0 || step > 0 else { return nil }
+        tokens.append(Int32(last))
+      }
+      return tokens
+    }
+    for index in rows.indices {
+      guard let ids = tokens(tokenCounts[index], strict: true) else { return .failure(Malformed("bad token ids")) }
+      rows[index].tokens = ids
+    }
+    for index in rows.indices {
+      guard let ids = tokens(sampleCounts[index], strict: false) else { return .failure(Malformed("bad token ids")) }
+      rows[index].sampleTokens = ids
+    }
+    let entries = tokenCounts.reduce(0, +) + sampleCounts.reduce(0, +)
+    guard bytes.count - place == 3 * entries else { return .failure(Malformed("a frame of the wrong length")) }
+    func loss() -> UInt32 {
+      defer { place += 1 }
+      return UInt32(bytes[place]) << 16 | UInt32(bytes[place + entries]) << 8 | UInt32(bytes[place + 2 * entries])
+    }
+    for index in rows.indices { rows[index].losses = (0..<tokenCounts[index]).map { _ in loss() } }
+    for index in rows.indices { rows[index].sampleLosses = (0..<sampleCounts[index]).map { _ in loss() } }
+    return .success(rows)
+  }
+
+  struct Malformed: Error {
+    let reason: String
+    init(_ reason: String) { self.reason = reason }
+  }
+}
