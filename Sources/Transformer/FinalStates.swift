@@ -70,23 +70,18 @@ public final class FinalStates {
     try output.withUnsafeMutableBufferPointer { buffer in
       guard let base = buffer.baseAddress else { return }
       try product(
-        states.floats.from(rows.lowerBound * width), tokens: rows.count, columns: width, by: weights.floats,
-        rows: vocabulary.count, into: Floats(base: base, count: buffer.count), yStride: vocabulary.count,
-        tensor: head.name)
+        states.floats.from(rows.lowerBound * width), tokens: rows.count,
+        by: PackedMatrix(panels: weights.floats, rows: vocabulary.count, columns: width),
+        into: Floats(base: base, count: buffer.count), yStride: vocabulary.count, tensor: head.name)
     }
   }
 
   private func headRows(_ range: Range<Int>) throws -> FloatBuffer {
     if let decoded, decoded.rows == range { return decoded.weights }
     decoded = nil
-    let weights = FloatBuffer(count: range.count * width)
+    let weights = FloatBuffer(count: PackedMatrix.count(rows: range.count, columns: width))
     defer { extendLifetime(weights) }
-    try parallelRanges(range.count, grain: 512) { [source, head, width] _, part in
-      try weights.floats.slice(part.lowerBound * width, part.count * width).withMutableSpan {
-        try source.readRows(
-          of: head, rows: range.lowerBound + part.lowerBound..<range.lowerBound + part.upperBound, into: &$0)
-      }
-    }
+    try source.read(head, rows: range, isPacked: true, into: weights.floats)
     decoded = (range, weights)
     return weights
   }

@@ -72,8 +72,8 @@ final class LayerContext {
         }
         try hidden.update(slab) { y in
           try product(
-            x.floats, tokens: tokens, columns: linear.inputs, by: block.weights(0), rows: rows.count,
-            into: y.from(rows.lowerBound), yStride: linear.outputs, accumulate: true, tensor: linear.weight.name)
+            x.floats, tokens: tokens, by: block.matrix(0), into: y.from(rows.lowerBound), yStride: linear.outputs,
+            accumulate: true, tensor: linear.weight.name)
           if let bias {
             try add(
               bias.floats.from(rows.lowerBound), to: y.from(rows.lowerBound), rows: tokens, columns: rows.count,

@@ -100,5 +100,122 @@ CV cv_f32x8 cv_exp(cv_f32x8 x) {
   return bad ? x : y;
 }
 
+// Matrix product: a tile of 6 by 16 (or 6 by 32) sums over k, each a chain of fused multiply-adds in the order of k, so
+// that an element's bits do not depend on the tile it lies in, nor on the width of the machine's vectors.
+
+// out[k][6] = rows[6][k], rows `stride` elements apart, those from `count` on zero. `out` has room for 2 more elements.
+CV void cv_pack6(const float *x, long stride, long count, long k, float *out) {
+  for (long i = 0; i < k; i++) {
+    for (long j = 0; j < 6; j++) out[i * 6 + j] = j < count ? x[j * stride + i] : 0;
+  }
+}
+
+#define CV_LOW(a, b) __builtin_shufflevector(a, b, 0, 8, 1, 9, 4, 12, 5, 13)
+#define CV_HIGH(a, b) __builtin_shufflevector(a, b, 2, 10, 3, 11, 6, 14, 7, 15)
+#define CV_EVEN(a, b) __builtin_shufflevector(a, b, 0, 1, 8, 9, 4, 5, 12, 13)
+#define CV_ODD(a, b) __builtin_shufflevector(a, b, 2, 3, 10, 11, 6, 7, 14, 15)
+#define CV_FRONT(a, b) __builtin_shufflevector(a, b, 0, 1, 2, 3, 8, 9, 10, 11)
+#define CV_BACK(a, b) __builtin_shufflevector(a, b, 4, 5, 6, 7, 12, 13, 14, 15)
+
+// Rows become columns.
+CV void cv_transpose8(cv_f32x8 r[8]) {
+  cv_f32x8 a0 = CV_LOW(r[0], r[1]), a1 = CV_HIGH(r[0], r[1]), a2 = CV_LOW(r[2], r[3]), a3 = CV_HIGH(r[2], r[3]);
+  cv_f32x8 a4 = CV_LOW(r[4], r[5]), a5 = CV_HIGH(r[4], r[5]), a6 = CV_LOW(r[6], r[7]), a7 = CV_HIGH(r[6], r[7]);
+  cv_f32x8 b0 = CV_EVEN(a0, a2), b1 = CV_ODD(a0, a2), b2 = CV_EVEN(a1, a3), b3 = CV_ODD(a1, a3);
+  cv_f32x8 b4 = CV_EVEN(a4, a6), b5 = CV_ODD(a4, a6), b6 = CV_EVEN(a5, a7), b7 = CV_ODD(a5, a7);
+  r[0] = CV_FRONT(b0, b4), r[1] = CV_FRONT(b1, b5), r[2] = CV_FRONT(b2, b6), r[3] = CV_FRONT(b3, b7);
+  r[4] = CV_BACK(b0, b4), r[5] = CV_BACK(b1, b5), r[6] = CV_BACK(b2, b6), r[7] = CV_BACK(b3, b7);
+}
+
+// The same as cv_pack6 with six whole rows, eight columns at a time; writes up to 2 elements behind its end.
+CV void cv_pack6_whole(const float *x, long stride, long k, float *out) {
+  long i = 0;
+  for (; i + 8 <= k; i += 8) {
+    cv_f32x8 r[8];
+    for (long j = 0; j < 6; j++) r[j] = cv_load(x + j * stride + i);
+    r[6] = r[7] = cv_splat(0);
+    cv_transpose8(r);
+    for (long j = 0; j < 8; j++) cv_store(out + (i + j) * 6, r[j]);
+  }
+  cv_pack6(x + i, stride, 6, k - i, out + i * 6);
+}
+
+// out[k][16] = rows[16][k]; rows from `count` on are zero.
+CV void cv_pack16(const float *w, long stride, long count, long k, float *out) {
+  for (long half = 0; half < 16; half += 8) {
+    long i = 0;
+    if (half + 8 <= count) {
+      for (; i + 8 <= k; i += 8) {
+        cv_f32x8 r[8];
+        for (long j = 0; j < 8; j++) r[j] = cv_load(w + (half + j) * stride + i);
+        cv_transpose8(r);
+        for (long j = 0; j < 8; j++) cv_store(out + (i + j) * 16 + half, r[j]);
+      }
+    }
+    for (; i < k; i++) {
+      for (long j = half; j < half + 8; j++) out[i * 16 + j] = j < count ? w[j * stride + i] : 0;
+    }
+  }
+}
+
+// c[6][16] (+)= a[k][6] times b[k][16]; rows of c lie `stride` elements apart.
+CV void cv_tile16(long k, const float *a, const float *b, float *c, long stride, int accumulate) {
+  cv_f32x8 s[6][2];
+  for (int t = 0; t < 6; t++) s[t][0] = s[t][1] = cv_splat(0);
+  for (long i = 0; i < k; i++, a += 6, b += 16) {
+    cv_f32x8 low = cv_load(b), high = cv_load(b + 8);
+#pragma clang loop unroll(full)
+    for (int t = 0; t < 6; t++) {
+      cv_f32x8 x = cv_splat(a[t]);
+      s[t][0] = cv_fma(x, low, s[t][0]);
+      s[t][1] = cv_fma(x, high, s[t][1]);
+    }
+  }
+  for (int t = 0; t < 6; t++, c += stride) {
+    cv_store(c, accumulate ? cv_load(c) + s[t][0] : s[t][0]);
+    cv_store(c + 8, accumulate ? cv_load(c + 8) + s[t][1] : s[t][1]);
+  }
+}
+
+#if defined(__x86_64__)
+typedef float cv_f32x16 __attribute__((ext_vector_type(16)));
+
+static inline int cv_has_wide_tiles(void) { return __builtin_cpu_supports("avx512f"); }
+
+// Two tiles side by side, for machines with AVX-512: b is two panels [k][16], `gap` elements apart.
+__attribute__((target("avx512f"), noinline, unused)) static void cv_tile32(
+    long k, const float *a, const float *b, long gap, float *c, long stride, int accumulate) {
+  cv_f32x16 s[6][2];
+  for (int t = 0; t < 6; t++) s[t][0] = s[t][1] = (cv_f32x16)0.0f;
+  for (long i = 0; i < k; i++, a += 6, b += 16) {
+    cv_f32x16 low, high;
+    __builtin_memcpy(&low, b, sizeof low);
+    __builtin_memcpy(&high, b + gap, sizeof high);
+#pragma clang loop unroll(full)
+    for (int t = 0; t < 6; t++) {
+      cv_f32x16 x = (cv_f32x16)a[t];
+      s[t][0] = __builtin_elementwise_fma(x, low, s[t][0]);
+      s[t][1] = __builtin_elementwise_fma(x, high, s[t][1]);
+    }
+  }
+  for (int t = 0; t < 6; t++, c += stride) {
+    cv_f32x16 low, high;
+    __builtin_memcpy(&low, c, sizeof low);
+    __builtin_memcpy(&high, c + 16, sizeof high);
+    low = accumulate ? low + s[t][0] : s[t][0];
+    high = accumulate ? high + s[t][1] : s[t][1];
+    __builtin_memcpy(c, &low, sizeof low);
+    __builtin_memcpy(c + 16, &high, sizeof high);
+  }
+}
+#else
+static inline int cv_has_wide_tiles(void) { return 0; }
+static inline void cv_tile32(
+    long k, const float *a, const float *b, long gap, float *c, long stride, int accumulate) {
+  cv_tile16(k, a, b, c, stride, accumulate);
+  cv_tile16(k, a, b + gap, c + 16, stride, accumulate);
+}
+#endif
+
 #undef CV
 #endif

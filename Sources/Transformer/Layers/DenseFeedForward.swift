@@ -64,7 +64,7 @@ struct GatedUnit: Sendable {
             matrix: gate.matrix)
         }
         try product(
-          x.floats, tokens: tokens, columns: up.inputs, by: block.weights(1), rows: rows.count, into: lifted.floats,
+          x.floats, tokens: tokens, by: block.matrix(1), into: lifted.floats,
           yStride: rows.count, tensor: up.weight.name)
         if let upBias {
           try add(
@@ -73,7 +73,7 @@ struct GatedUnit: Sendable {
         }
         try inner.fill(slab, columns: rows) { y, stride in
           try product(
-            x.floats, tokens: tokens, columns: gate.inputs, by: block.weights(0), rows: rows.count, into: y,
+            x.floats, tokens: tokens, by: block.matrix(0), into: y,
             yStride: stride, tensor: gate.weight.name)
           if let gateBias {
             try add(

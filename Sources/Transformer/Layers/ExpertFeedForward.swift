@@ -105,8 +105,8 @@ struct ExpertFeedForward: LayerPart {
         if rows.lowerBound == 0 { try context.observe([router.weight], x.floats, columns: inputs.columns) }
         try logits.fill(slab, columns: rows) { y, stride in
           try product(
-            x.floats, tokens: layout.tokens(inSlab: slab), columns: linear.inputs, by: block.weights(0),
-            rows: rows.count, into: y, yStride: stride, tensor: router.weight.name)
+            x.floats, tokens: layout.tokens(inSlab: slab), by: block.matrix(0), into: y, yStride: stride,
+            tensor: router.weight.name)
         }
       }
     }

@@ -43,12 +43,12 @@ struct GroupedAttention: LayerPart {
     try project(hidden, context) { linear, slab, x, rows, weights in
       if linear == q {
         try queries.fill(slab, columns: rows) { y, stride in
-          try projectQueries(x, weights, rows, into: y, stride, layout, queryLayout, slab)
+          try projectQueries(x, weights, into: y, stride, layout, queryLayout, slab)
         }
       } else {
         let fill = { (y: Floats, stride: Int) in
           try product(
-            x, tokens: layout.tokens(inSlab: slab), columns: linear.inputs, by: weights, rows: rows.count, into: y,
+            x, tokens: layout.tokens(inSlab: slab), by: weights, into: y,
             yStride: stride, tensor: linear.weight.name)
         }
         if linear == k { try keys.fill(slab, columns: rows, fill) } else { try values.fill(slab, columns: rows, fill) }
@@ -86,7 +86,7 @@ struct GroupedAttention: LayerPart {
   /// Calls `body` for every slab and every block of rows of q, k and v, with the normalised hidden states.
   private func project(
     _ hidden: Activations, _ context: LayerContext,
-    _ body: (_ linear: Linear, _ slab: Int, _ x: Floats, _ rows: Range<Int>, _ weights: Floats) throws -> Void
+    _ body: (_ linear: Linear, _ slab: Int, _ x: Floats, _ rows: Range<Int>, _ weights: PackedMatrix) throws -> Void
   ) throws {
     let weight = try context.vector(norm)
     let x = context.scratch(hidden.layout.slabTokens * hidden.columns)
@@ -107,7 +107,7 @@ struct GroupedAttention: LayerPart {
         }
         for (number, piece) in request.pieces.enumerated() {
           let linear = piece.tensor == q.weight ? q : piece.tensor == k.weight ? k : v
-          try body(linear, slab, x.floats, piece.rows, block.weights(number))
+          try body(linear, slab, x.floats, piece.rows, block.matrix(number))
         }
       }
     }
@@ -115,18 +115,18 @@ struct GroupedAttention: LayerPart {
 
   /// Queries are needed at the kept positions only.
   private func projectQueries(
-    _ x: Floats, _ weights: Floats, _ rows: Range<Int>, into y: Floats, _ stride: Int, _ layout: WindowLayout,
+    _ x: Floats, _ weights: PackedMatrix, into y: Floats, _ stride: Int, _ layout: WindowLayout,
     _ queryLayout: WindowLayout, _ slab: Int
   ) throws {
     if layout == queryLayout {
       return try product(
-        x, tokens: layout.tokens(inSlab: slab), columns: q.inputs, by: weights, rows: rows.count, into: y,
+        x, tokens: layout.tokens(inSlab: slab), by: weights, into: y,
         yStride: stride, tensor: q.weight.name)
     }
     for window in 0..<layout.windows(inSlab: slab).count {
       let first = window * layout.length + queryLayout.firstPosition - layout.firstPosition
       try product(
-        x.from(first * q.inputs), tokens: queryLayout.length, columns: q.inputs, by: weights, rows: rows.count,
+        x.from(first * q.inputs), tokens: queryLayout.length, by: weights,
         into: y.from(window * queryLayout.length * stride), yStride: stride, tensor: q.weight.name)
     }
   }

@@ -53,7 +53,7 @@ struct LatentAttention: LayerPart {
   }
 
   /// Needed as a whole for every window.
-  private var expansionRead: WeightRequest { WeightRequest(pieces: expansionTensors.map(\.whole)) }
+  private var expansionRead: WeightRequest { WeightRequest(pieces: expansionTensors.map(\.whole), isPacked: false) }
 
   func reads(_ limit: Int) -> [WeightRequest] {
     projections(limit) + (queryDown == nil ? [] : query.reads(limit)) + [expansionRead] + output.reads(limit)
@@ -121,8 +121,7 @@ struct LatentAttention: LayerPart {
         for (number, piece) in request.pieces.enumerated() {
           let fill = { (y: Floats, stride: Int) in
             try product(
-              x.floats, tokens: tokens, columns: hidden.columns, by: block.weights(number), rows: piece.rows.count,
-              into: y, yStride: stride, tensor: piece.tensor.name)
+              x.floats, tokens: tokens, by: block.matrix(number), into: y, yStride: stride, tensor: piece.tensor.name)
           }
           if piece.tensor == first.weight {
             try queries.fill(slab, columns: piece.rows, fill)
@@ -178,8 +177,8 @@ struct LatentAttention: LayerPart {
         if rows.lowerBound == 0 { try context.observe([query.weight], x.floats, columns: query.inputs) }
         try queries.fill(slab, columns: rows) { y, stride in
           try product(
-            x.floats, tokens: layout.tokens(inSlab: slab), columns: query.inputs, by: block.weights(0),
-            rows: rows.count, into: y, yStride: stride, tensor: query.weight.name)
+            x.floats, tokens: layout.tokens(inSlab: slab), by: block.matrix(0), into: y, yStride: stride,
+            tensor: query.weight.name)
         }
       }
     }

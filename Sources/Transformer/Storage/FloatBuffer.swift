@@ -8,15 +8,12 @@ final class FloatBuffer: @unchecked Sendable {
   var count: Int { floats.count }
 
   init(count: Int, account: MemoryAccount? = nil) {
-    let raw = UnsafeMutableRawPointer.allocate(byteCount: max(count, 1) * 4, alignment: 64)
-    floats = Floats(base: raw.bindMemory(to: Float.self, capacity: max(count, 1)), count: count)
+    floats = Floats(base: account?.allocate(count) ?? MemoryAccount.fresh(count), count: count)
     self.account = account
-    account?.add(count * 4)
   }
 
   deinit {
-    floats.base.deallocate()
-    account?.add(-count * 4)
+    if let account { account.give(back: floats.base, count) } else { floats.base.deallocate() }
   }
 
   func copy() -> FloatBuffer {

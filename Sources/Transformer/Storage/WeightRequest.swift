@@ -6,10 +6,16 @@ struct WeightRequest: Equatable, Sendable {
   struct Piece: Equatable, Sendable {
     let tensor: TensorInfo
     let rows: Range<Int>
+    /// Elements of these rows, and of their panels.
     var count: Int { rows.count * tensor.shape.columns }
+    var packedCount: Int { PackedMatrix.count(rows: rows.count, columns: tensor.shape.columns) }
   }
   let pieces: [Piece]
-  var count: Int { pieces.reduce(0) { $0 + $1.count } }
+  /// Whether the rows are wanted in panels, for ``product(_:tokens:xStride:by:into:yStride:accumulate:tensor:)``.
+  var isPacked = true
+  var count: Int { pieces.reduce(0) { $0 + size($1) } }
+
+  func size(_ piece: Piece) -> Int { isPacked ? piece.packedCount : piece.count }
 
   /// Rows of a block are multiples of this where the limit allows, so that the tiles of a matrix product are the same
   /// for every limit.

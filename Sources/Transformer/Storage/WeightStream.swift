@@ -44,10 +44,17 @@ final class WeightStream: Sendable {
 
     deinit { stream.giveBack(buffer) }
 
-    /// The rows of a piece. They are valid as long as the block is.
-    func weights(_ piece: Int) -> Floats {
-      let start = request.pieces[..<piece].reduce(0) { $0 + $1.count }
-      return buffer.floats.slice(start, request.pieces[piece].count)
+    /// The rows of a piece as they come. They are valid as long as the block is.
+    func weights(_ index: Int) -> Floats {
+      let start = request.pieces[..<index].reduce(0) { $0 + request.size($1) }
+      return buffer.floats.slice(start, request.size(request.pieces[index]))
+    }
+
+    /// The rows of a piece in panels. They are valid as long as the block is.
+    func matrix(_ index: Int) -> PackedMatrix {
+      precondition(request.isPacked)
+      let piece = request.pieces[index]
+      return PackedMatrix(panels: weights(index), rows: piece.rows.count, columns: piece.tensor.shape.columns)
     }
   }
 
@@ -118,8 +125,10 @@ final class WeightStream: Sendable {
     do {
       var offset = 0
       for piece in pending.request.pieces {
-        try read(piece, into: buffer.floats.slice(offset, piece.count))
-        offset += piece.count
+        let size = pending.request.size(piece)
+        try source.read(
+          piece.tensor, rows: piece.rows, isPacked: pending.request.isPacked, into: buffer.floats.slice(offset, size))
+        offset += size
       }
       pending.result.withLock { $0 = .success(buffer) }
     } catch {
@@ -128,16 +137,28 @@ final class WeightStream: Sendable {
     }
     pending.ready.signal()
   }
+}
 
-  /// Decodes on all threads: behind a short text decoding takes as long as multiplying.
-  private func read(_ piece: WeightRequest.Piece, into floats: Floats) throws {
-    let columns = piece.tensor.shape.columns
-    let rowBytes = piece.tensor.type.rowBytes(columns: columns) ?? columns * 4
-    try parallelRanges(piece.rows.count, grain: max(128, (1 << 20) / max(1, rowBytes))) { _, range in
-      let rows = piece.rows.lowerBound + range.lowerBound..<piece.rows.lowerBound + range.upperBound
-      try floats.slice(range.lowerBound * columns, range.count * columns).withMutableSpan {
-        try source.readRows(of: piece.tensor, rows: rows, into: &$0)
+extension ModelSource {
+  /// Reads and decodes rows on all threads: behind a short text decoding takes as long as multiplying.
+  func read(_ tensor: TensorInfo, rows: Range<Int>, isPacked: Bool, into floats: Floats) throws {
+    let columns = tensor.shape.columns
+    let rowBytes = max(1, tensor.type.rowBytes(columns: columns) ?? columns * 4)
+    // Whole panels, and enough bytes for one read.
+    let grain = max(128, ((1 << 20) / rowBytes + PackedMatrix.panel - 1) / PackedMatrix.panel * PackedMatrix.panel)
+    try parallelRanges(rows.count, grain: grain) { _, range in
+      let wanted = rows.lowerBound + range.lowerBound..<rows.lowerBound + range.upperBound
+      guard isPacked else {
+        try floats.slice(range.lowerBound * columns, range.count * columns).withMutableSpan {
+          try readRows(of: tensor, rows: wanted, into: &$0)
+        }
+        return
       }
+      let plain = FloatBuffer(count: range.count * columns)
+      defer { extendLifetime(plain) }
+      try plain.floats.withMutableSpan { try readRows(of: tensor, rows: wanted, into: &$0) }
+      PackedMatrix.pack(
+        plain.floats, rows: range.count, columns: columns, into: floats.from(range.lowerBound * columns))
     }
   }
 }

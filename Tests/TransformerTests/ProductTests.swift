@@ -1,0 +1,31 @@
+import GGUF
+import TestSupport
+import Testing
+import Transformer
+
+/// The kernel through its only door, a whole pass, is tested elsewhere; here its edges, by shapes that fill no tile.
+@Suite(.serialized) struct ProductTests {
+  @Test(arguments: [(36, 7, 21), (48, 1, 40), (400, 391, 33), (392, 6, 17), (8, 13, 16)])
+  func shapesThatFillNoTileAgreeWithThePlainLoops(width: Int, length: Int, inner: Int) throws {
+    let llama = RandomLlama(
+      layers: 1, width: width, heads: 2, keyHeads: 1, inner: inner, vocabulary: 37, seed: UInt64(width))
+    let model = llama.model()
+    let windows = llama.windows(1, length: min(length, 40))
+    let final = try ForwardPass(source: model).run(windows: windows, scored: 0..<windows[0].count)
+    let expected = windows.flatMap { llama.plainLogits(model, $0) }.flatMap { $0 }
+    #expect(relativeDifference(try allLogits(final), expected) < LlamaTests.tolerance)
+  }
+
+  /// Every row of a batch is what it is alone.
+  @Test func aTokensBitsDoNotDependOnItsNeighbours() throws {
+    let llama = RandomLlama(width: 64, inner: 100)
+    let model = llama.model()
+    let pass = try ForwardPass(source: model)
+    let windows = llama.windows(400, length: 1)
+    let together = try allLogits(pass.run(windows: windows, scored: 0..<1))
+    for index in [0, 1, 5, 6, 383, 384, 399] {
+      let alone = try allLogits(pass.run(windows: [windows[index]], scored: 0..<1))
+      #expect(Array(together[index * llama.vocabulary..<(index + 1) * llama.vocabulary]) == alone)
+    }
+  }
+}
