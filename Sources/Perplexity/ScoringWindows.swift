@@ -59,6 +59,15 @@ public struct ScoringWindows: Sendable, Equatable {
     self.parts = parts
   }
 
+  /// Positions that belong to no common window: one window that names each by its number.
+  init(selected targets: [Int32]) {
+    context = targets.count + 1
+    scored = 0..<targets.count
+    windows = [[]]
+    self.targets = targets
+    parts = []
+  }
+
   /// The windows of several texts as one text. They must agree in context and stride (a precondition).
   public init(joining texts: [ScoringWindows]) {
     precondition(!texts.isEmpty && texts.allSatisfy { $0.scored == texts[0].scored && $0.context == texts[0].context })

@@ -1,0 +1,175 @@
+import Foundation
+
+// The formats of llama-perplexity's task files, and which tasks it picks where not all are wanted.
+
+extension ChoiceTask {
+  /// HellaSwag: six lines a task, the context, the number of the right ending from 0, and four endings.
+  ///
+  /// - Parameters:
+  ///   - limit: how many tasks, drawn at random; nil for all.
+  ///   - tokenize: ids of a text, with what the vocabulary puts in front of every text.
+  public static func hellaSwag(
+    _ text: String, path: String, limit: Int? = nil, tokenize: (String) -> [Int32]
+  ) throws(TaskError) -> [ChoiceTask] {
+    let lines = lines(of: text)
+    guard !lines.isEmpty, lines.count % 6 == 0 else {
+      throw TaskError(path: path, "\(lines.count) lines where a task has six")
+    }
+    var left = Array(0..<lines.count / 6)
+    var chosen = left
+    if let limit, limit < left.count {
+      var random = MersenneTwister(seed: 1)
+      chosen = (0..<limit).map { _ in left.remove(at: random.below(left.count)) }
+    }
+    var tasks: [ChoiceTask] = []
+    for index in chosen {
+      let part = lines[index * 6..<index * 6 + 6].map(String.init)
+      guard let right = Int(part[1].trimmingCharacters(in: .whitespaces)), (0..<4).contains(right) else {
+        throw TaskError(path: path, task: index + 1, "its second line, \(part[1]), is not the number of an ending")
+      }
+      tasks.append(
+        try ChoiceTask(
+          question: part[0], answers: Array(part[2...]), correct: [right], path: path, number: index + 1,
+          tokenize: tokenize))
+    }
+    return tasks
+  }
+
+  /// WinoGrande: lines of number, sentence with a gap `_`, two choices, and which of them is right (1 or 2).
+  ///
+  /// What follows the choice counts, but for the last token, where both sequences have more than three tokens that
+  /// differ; else the choice counts too.
+  public static func winoGrande(
+    _ text: String, path: String, limit: Int? = nil, tokenize: (String) -> [Int32]
+  ) throws(TaskError) -> [ChoiceTask] {
+    var lines = lines(of: text)
+    guard !lines.isEmpty else { throw TaskError(path: path, "no tasks") }
+    if let limit, limit < lines.count { lines = MersenneTwister.picks(limit, of: lines.count).map { lines[$0] } }
+    var tasks: [ChoiceTask] = []
+    for (index, line) in lines.enumerated() {
+      func failure(_ reason: String) -> TaskError { TaskError(path: path, task: index + 1, reason) }
+      guard let fields = commaSeparated(line), fields.count == 5 else {
+        throw failure("not five fields: number, sentence, choice, choice, answer")
+      }
+      guard let gap = fields[1].firstIndex(of: "_") else { throw failure("its sentence has no gap _") }
+      guard let answer = Int(fields[4].trimmingCharacters(in: .whitespaces)), (1...2).contains(answer) else {
+        throw failure("its answer, \(fields[4]), is not 1 or 2")
+      }
+      let before = String(fields[1][..<gap])
+      let after = String(fields[1][fields[1].index(after: gap)...])
+      let sequences = [fields[2], fields[3]].map { tokenize(before + $0 + after) }
+      let prefix = commonPrefix(sequences)
+      guard prefix > 0, sequences.allSatisfy({ $0.count > prefix }) else { throw failure("its choices do not differ") }
+      let skipsChoice = sequences.allSatisfy { $0.count - prefix > 3 }
+      let scored = zip(sequences, [fields[2], fields[3]]).map { sequence, choice in
+        let start = skipsChoice ? min(sequence.count - 1, tokenize(before + choice).count) : prefix
+        return start..<max(start + 1, sequence.count - 1)
+      }
+      tasks.append(ChoiceTask(sequences: sequences, scored: scored, correct: [answer - 1]))
+    }
+    return tasks
+  }
+
+  /// Multiple choice (MMLU, ARC, TruthfulQA): binary, little-endian. u32 tasks; u32 byte offset of each; then per task
+  /// the question, its answers with one right, and its answers with several right, of which the first are used. A text
+  /// is a u32 length and bytes; answers are a u32 count, texts, and an i32 label each, 1 where it is right.
+  public static func multipleChoice(
+    _ bytes: [UInt8], path: String, limit: Int? = nil, tokenize: (String) -> [Int32]
+  ) throws(TaskError) -> [ChoiceTask] {
+    var reader = TaskReader(bytes, path: path)
+    let count = try reader.count(leastBytes: 4)
+    guard count > 0 else { throw TaskError(path: path, "no tasks") }
+    var offsets: [Int] = []
+    for _ in 0..<count { offsets.append(Int(try reader.integer())) }
+    let chosen: [Int]? = limit.flatMap { $0 < count ? MersenneTwister.picks($0, of: count) : nil }
+    var tasks: [ChoiceTask] = []
+    for index in chosen ?? Array(0..<count) {
+      reader.task = index + 1
+      if chosen != nil { try reader.seek(offsets[index]) }
+      let question = try reader.text()
+      let (answers, labels) = try reader.answers()
+      _ = try reader.answers()
+      guard !question.isEmpty, !answers.isEmpty, !answers.contains("") else {
+        throw TaskError(path: path, task: index + 1, "its question or one of its answers is empty")
+      }
+      tasks.append(
+        try ChoiceTask(
+          question: question, answers: answers, correct: Set(labels.indices.filter { labels[$0] == 1 }), path: path,
+          number: index + 1, tokenize: tokenize))
+    }
+    return tasks
+  }
+
+  private static func lines(of text: String) -> [Substring] {
+    var lines = text.split(separator: "\n", omittingEmptySubsequences: false)
+    if lines.last?.isEmpty == true { lines.removeLast() }
+    return lines.map { $0.hasSuffix("\r") ? $0.dropLast() : $0 }
+  }
+
+  /// The first four commas outside quotes separate fields; quotes around a field are no part of it.
+  private static func commaSeparated(_ line: Substring) -> [String]? {
+    var fields: [String] = [""]
+    var quoted = false
+    for character in line {
+      switch character {
+      case "\"": quoted.toggle()
+      case "," where !quoted && fields.count < 5: fields.append("")
+      default: fields[fields.count - 1].append(character)
+      }
+    }
+    return quoted ? nil : fields
+  }
+}
+
+/// Reads a binary file of tasks; lengths are checked against what is left.
+private struct TaskReader {
+  private let bytes: [UInt8]
+  private let path: String
+  private var offset = 0
+  var task: Int?
+
+  init(_ bytes: [UInt8], path: String) {
+    self.bytes = bytes
+    self.path = path
+  }
+
+  private func failure(_ reason: String) -> TaskError {
+    TaskError(path: path, task: task, "at byte \(offset): \(reason)", hint: "the file is truncated or damaged")
+  }
+
+  mutating func seek(_ place: Int) throws(TaskError) {
+    guard place <= bytes.count else { throw failure("a task at byte \(place), beyond the end") }
+    offset = place
+  }
+
+  mutating func integer() throws(TaskError) -> UInt32 {
+    guard bytes.count - offset >= 4 else { throw failure("the file ends") }
+    defer { offset += 4 }
+    return UInt32(bitPattern: bytes.token(at: offset))
+  }
+
+  mutating func count(leastBytes: Int) throws(TaskError) -> Int {
+    let count = Int(try integer())
+    guard count <= (bytes.count - offset) / leastBytes else { throw failure("counts \(count), more than is left") }
+    return count
+  }
+
+  mutating func text() throws(TaskError) -> String {
+    let length = try count(leastBytes: 1)
+    guard let text = String(validating: bytes[offset..<offset + length], as: UTF8.self) else {
+      throw failure("no valid UTF-8")
+    }
+    offset += length
+    return text
+  }
+
+  mutating func answers() throws(TaskError) -> (texts: [String], labels: [UInt32]) {
+    let count = try count(leastBytes: 8)
+    guard count <= 100 else { throw failure("\(count) answers") }
+    var texts: [String] = []
+    for _ in 0..<count { texts.append(try text()) }
+    var labels: [UInt32] = []
+    for _ in 0..<count { labels.append(try integer()) }
+    return (texts, labels)
+  }
+}

@@ -1,0 +1,144 @@
+import Foundation
+import Perplexity
+import TestSupport
+import Testing
+
+/// A model over bytes that finds one continuation likeliest: after byte b comes b + 1.
+struct CountingModel {
+  func run(windows: [[Int32]], scored: Range<Int>) -> any LogitSource {
+    var values: [Float] = []
+    for window in windows {
+      for position in scored {
+        var row = [Float](repeating: 0, count: 256)
+        row[Int(window[position] + 1) % 256] = 8
+        values += row
+      }
+    }
+    return TableSource(rows: windows.count * scored.count, vocabulary: 256, values: values)
+  }
+
+  func tokenize(_ text: String) -> [Int32] { [1] + text.utf8.map(Int32.init) }
+}
+
+@Suite struct TaskTests {
+  let model = CountingModel()
+
+  @Test func hellaSwag() throws {
+    let text = "Letters: a\n2\nzz\nqrq\nabcd\nba\nMore: k\n0\nlm\nklkl\nlkj\nmmm\n"
+    let tasks = try ChoiceTask.hellaSwag(text, path: "h.txt", tokenize: model.tokenize)
+    #expect(tasks.count == 2)
+    // BOS, ten bytes and a space are shared.
+    #expect(tasks[0].scored.map(\.lowerBound) == [12, 12, 12, 12])
+    let score = try ChoiceTask.score(tasks, named: "m", run: model.run)
+    #expect(score.tasks == 2 && score.chance == 0.25)
+    // "abcd" counts up from a; of the second task "klkl" climbs for half of its tokens, "lm" for one of two.
+    #expect(score.correct == 2)
+    #expect(try ChoiceTask.score(tasks, named: "m", runs: 1, run: model.run) == score)
+    #expect(try ChoiceTask.score(tasks, named: "m", runs: 8, run: model.run) == score)
+  }
+
+  @Test func winoGrande() throws {
+    let text = "0,The _ bcdefgh.,a,x,1\n1,\"So, _ klmnopq.\",x,j,2\n2,Yes _ bcdefgh.,a,x,2\n"
+    let tasks = try ChoiceTask.winoGrande(text, path: "w.csv", tokenize: model.tokenize)
+    #expect(tasks.map(\.correct) == [[0], [1], [1]])
+    // The choice itself and the last token do not count.
+    #expect(tasks[0].scored == [6..<14, 6..<14])
+    // Behind the choice the texts are the same, so neither choice is likelier but by what it makes likely itself.
+    #expect(tasks[1].sequences[0].count == 1 + "So, x klmnopq.".utf8.count)
+    let score = try ChoiceTask.score(tasks, named: "m", run: model.run)
+    #expect(score.tasks == 3 && score.chance == 0.5)
+  }
+
+  @Test func multipleChoice() throws {
+    var file = TaskFile()
+    file.task("What comes: a", answers: ["bb", "abc", "zz"], right: [1])
+    file.task("And then: k", answers: ["zz", "lk", "klm"], right: [0])
+    let tasks = try ChoiceTask.multipleChoice(file.bytes, path: "m.bin", tokenize: model.tokenize)
+    let score = try ChoiceTask.score(tasks, named: "m", run: model.run)
+    #expect(score.tasks == 2 && score.correct == 1)
+    #expect(abs(score.chance - 1.0 / 3) < 1e-12)
+    let picked = try ChoiceTask.multipleChoice(file.bytes, path: "m.bin", limit: 1, tokenize: model.tokenize)
+    #expect(picked.count == 1 && tasks.contains(picked[0]))
+  }
+
+  /// Wilson's interval for 8 of 10, from the textbook formula.
+  @Test func wilsonInterval() {
+    let score = TaskScore(tasks: 10, correct: 8, chance: 0.25)
+    #expect(abs(score.interval.low - 0.4902) < 1e-4 && abs(score.interval.high - 0.9433) < 1e-4)
+    #expect(abs(score.accuracy.error - (0.8 * 0.2 / 9).squareRoot()) < 1e-12)
+    let none = TaskScore(tasks: 10, correct: 0, chance: 0.25)
+    #expect(none.interval.low == 0 && none.interval.high > 0.2)
+  }
+
+  @Test(arguments: [
+    "one\ntwo\n", "", "ctx\n4\na\nb\nc\nd\n", "ctx\nx\na\nb\nc\nd\n", "ctx\n0\nsame\nsame\nsame\nsame\n",
+  ])
+  func refusesBadHellaSwag(text: String) {
+    #expect(throws: TaskError.self) { try ChoiceTask.hellaSwag(text, path: "h", tokenize: model.tokenize) }
+  }
+
+  @Test(arguments: ["", "0,no gap,a,b,1\n", "0,a _ b,a,b,3\n", "0,a _ b,a,1\n", "0,\"a _ b,a,b,1\n", "0,a _ b,x,x,1\n"])
+  func refusesBadWinoGrande(text: String) {
+    #expect(throws: TaskError.self) { try ChoiceTask.winoGrande(text, path: "w", tokenize: model.tokenize) }
+  }
+
+  /// Every damaged file of tasks is refused or read; none crashes.
+  @Test func mutatedTaskFiles() {
+    var file = TaskFile()
+    for index in 0..<5 { file.task("Question \(index)", answers: ["a", "b", "cd"], right: [index % 3]) }
+    var random = SeededGenerator(seed: 61)
+    var refused = 0
+    for _ in 0..<20_000 {
+      var bytes = file.bytes
+      for _ in 0..<Int.random(in: 1...3, using: &random) {
+        let place = Int.random(in: 0..<bytes.count, using: &random)
+        if Bool.random(using: &random) {
+          bytes[place] = UInt8.random(in: 0...255, using: &random)
+        } else {
+          bytes.removeSubrange(place..<min(bytes.count, place + 5))
+        }
+        if bytes.isEmpty { break }
+      }
+      do {
+        _ = try ChoiceTask.multipleChoice(
+          bytes, path: "m", limit: Bool.random(using: &random) ? 3 : nil, tokenize: model.tokenize)
+      } catch {
+        refused += 1
+      }
+    }
+    #expect(refused > 10_000)
+  }
+}
+
+/// A multiple-choice file in the making.
+private struct TaskFile {
+  private var tasks: [[UInt8]] = []
+
+  mutating func task(_ question: String, answers: [String], right: Set<Int>) {
+    var bytes: [UInt8] = []
+    func append(_ value: Int) { withUnsafeBytes(of: UInt32(value).littleEndian) { bytes += Array($0) } }
+    func append(_ text: String) {
+      append(text.utf8.count)
+      bytes += text.utf8
+    }
+    append(question)
+    for _ in 0..<2 {
+      append(answers.count)
+      answers.forEach { append($0) }
+      answers.indices.forEach { append(right.contains($0) ? 1 : 0) }
+    }
+    tasks.append(bytes)
+  }
+
+  var bytes: [UInt8] {
+    var all: [UInt8] = []
+    func append(_ value: Int) { withUnsafeBytes(of: UInt32(value).littleEndian) { all += Array($0) } }
+    append(tasks.count)
+    var place = 4 + 4 * tasks.count
+    for task in tasks {
+      append(place)
+      place += task.count
+    }
+    return all + tasks.flatMap { $0 }
+  }
+}
