@@ -71,7 +71,9 @@ let package = Package(
       ],
       swiftSettings: swiftSettings),
 
-    .target(name: "TestSupport", dependencies: ["GGUF", "Tensors"], path: "Tests/TestSupport", swiftSettings: swiftSettings),
+    .target(
+      name: "TestSupport", dependencies: ["Blocks", "GGUF", "Tensors"], path: "Tests/TestSupport",
+      swiftSettings: swiftSettings),
     tests(of: "Tensors"),
     tests(of: "Blocks", ["Tensors"]),
     tests(of: "GGUF", ["Tensors", "Blocks"]),
@@ -81,7 +83,9 @@ let package = Package(
     tests(of: "Imatrix", ["Transformer", "Checkpoint", "Tokenizers", "GGUF", "Tensors"]),
     tests(of: "Perplexity", ["Transformer", "Checkpoint", "Tokenizers", "GGUF", "Tensors"]),
     tests(of: "Quantize", ["Checkpoint", "GGUF", "Blocks", "Tensors"]),
-    tests(of: "Sensitivity", ["Quantize", "Checkpoint", "GGUF", "Tensors"]),
+    tests(
+      of: "Sensitivity",
+      ["Quantize", "Checkpoint", "Perplexity", "Tokenizers", "Transformer", "Blocks", "GGUF", "Tensors"]),
     tests(of: "qtool", named: "Command", ["GGUF", "Tensors"]),
   ]
 )

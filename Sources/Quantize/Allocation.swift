@@ -13,13 +13,15 @@ public struct AllocationOption: Sendable, Equatable {
   }
 }
 
-/// Chooses one option for every tensor so that their bytes fit a budget and their costs add up to the least.
+/// Chooses one option for every tensor so that their bytes fit a budget and their costs add up to the least: the
+/// multiple-choice knapsack problem.
 ///
-/// The lower convex hull of every tensor's options is walked from the smallest file up, best gain per byte first: that
-/// is the Lagrangian optimum at every point where a step ends. What is then left of the budget is closed by single
-/// changes and by exchanges between two tensors, options off the hull included.
+/// Where the sizes have a common unit that is coarse enough for a table of budgets, the result is exact, by dynamic
+/// programming. Otherwise the lower convex hull of every tensor's options is walked from the smallest file up, best gain
+/// per byte first: that is the Lagrangian optimum at every point where a step ends. What is then left of the budget is
+/// closed by single changes and by exchanges between two tensors, options off the hull included.
 ///
-/// Pure and deterministic: ties go to the first tensor.
+/// Pure and deterministic: ties go to the first tensor and option.
 public struct Allocation: Sendable, Equatable {
   /// The index of the chosen option of each tensor.
   public let choices: [Int]
@@ -28,16 +30,68 @@ public struct Allocation: Sendable, Equatable {
 
   /// nil where even the smallest options exceed the budget.
   public init?(_ tensors: [[AllocationOption]], budget: Int) {
-    precondition(tensors.allSatisfy { !$0.isEmpty }, "a tensor without options")
-    var choices = tensors.map { options in
-      options.indices.min { (options[$0].bytes, options[$0].cost, $0) < (options[$1].bytes, options[$1].cost, $1) }!
-    }
-    var bytes = zip(tensors, choices).reduce(0) { $0 + $1.0[$1.1].bytes }
-    guard bytes <= budget else { return nil }
+    self.init(tensors, budget: budget, tableLimit: 1 << 29)
+  }
 
+  /// - Parameter tableLimit: additions that the exact solution may take.
+  package init?(_ tensors: [[AllocationOption]], budget: Int, tableLimit: Int) {
+    precondition(tensors.allSatisfy { !$0.isEmpty }, "a tensor without options")
+    let smallest = tensors.map { options in
+      options.indices.min { (options[$0].bytes, options[$0].cost, $0) < (options[$1].bytes, options[$1].cost, $1) } ?? 0
+    }
+    let least = zip(tensors, smallest).reduce(0) { $0 + $1.0[$1.1].bytes }
+    guard least <= budget else { return nil }
+    choices =
+      Self.exact(tensors, smallest, spare: budget - least, limit: tableLimit)
+      ?? Self.lagrangian(tensors, smallest, budget: budget)
+    bytes = zip(tensors, choices).reduce(0) { $0 + $1.0[$1.1].bytes }
+    cost = zip(tensors, choices).reduce(0) { $0 + $1.0[$1.1].cost }
+  }
+
+  /// The least cost for every number of spare units, tensor after tensor; nil where that would take too long.
+  private static func exact(
+    _ tensors: [[AllocationOption]], _ smallest: [Int], spare: Int, limit: Int
+  ) -> [Int]? {
+    func gcd(_ a: Int, _ b: Int) -> Int { b == 0 ? a : gcd(b, a % b) }
+    let extras = zip(tensors, smallest).map { options, start in options.map { $0.bytes - options[start].bytes } }
+    let unit = extras.joined().reduce(0, gcd)
+    guard unit > 0 else { return nil }
+    // More than every tensor's largest option is of no use.
+    let useful = extras.reduce(0) { $0 + ($1.max() ?? 0) }
+    let capacity = min(spare, useful) / unit
+    let work = tensors.reduce(0.0) { $0 + Double($1.count) * Double(capacity + 1) }
+    guard work <= Double(limit), tensors.allSatisfy({ $0.count < 256 }) else { return nil }
+    var costs = [Double](repeating: 0, count: capacity + 1)
+    var chosen: [[UInt8]] = []
+    for (options, extra) in zip(tensors, extras) {
+      var next = [Double](repeating: .infinity, count: capacity + 1)
+      var choice = [UInt8](repeating: 0, count: capacity + 1)
+      for (index, option) in options.enumerated() {
+        let units = extra[index] / unit
+        guard units <= capacity else { continue }
+        for place in units...capacity where costs[place - units] + option.cost < next[place] {
+          next[place] = costs[place - units] + option.cost
+          choice[place] = UInt8(index)
+        }
+      }
+      costs = next
+      chosen.append(choice)
+    }
+    var place = capacity
+    var choices = [Int](repeating: 0, count: tensors.count)
+    for tensor in tensors.indices.reversed() {
+      choices[tensor] = Int(chosen[tensor][place])
+      place -= extras[tensor][choices[tensor]] / unit
+    }
+    return choices
+  }
+
+  private static func lagrangian(_ tensors: [[AllocationOption]], _ smallest: [Int], budget: Int) -> [Int] {
+    var choices = smallest
+    var bytes = zip(tensors, choices).reduce(0) { $0 + $1.0[$1.1].bytes }
     var steps: [Step] = []
     for (tensor, options) in tensors.enumerated() {
-      steps += Self.hullSteps(options, from: choices[tensor]).map {
+      steps += hullSteps(options, from: choices[tensor]).map {
         Step(tensor: tensor, target: $0.target, slope: $0.slope)
       }
     }
@@ -54,10 +108,8 @@ public struct Allocation: Sendable, Equatable {
         blocked.insert(step.tensor)
       }
     }
-    Self.closeGap(tensors, budget: budget, &choices, &bytes)
-    self.choices = choices
-    self.bytes = bytes
-    cost = zip(tensors, choices).reduce(0) { $0 + $1.0[$1.1].cost }
+    closeGap(tensors, budget: budget, &choices, &bytes)
+    return choices
   }
 
   private struct Step {

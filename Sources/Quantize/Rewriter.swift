@@ -62,6 +62,7 @@ public struct Rewriter {
       guard let rowBytes = type.rowBytes(columns: tensor.shape.columns) else {
         throw QuantizeError.notEncodable(tensor: tensor.name, type: type)
       }
+      if tensor.shape.rows == 1 { try checkFinite(tensor) }
       let weights = type.isQuantized && type != tensor.type ? try self.weights(of: tensor, &report) : nil
       for rows in blocks(of: tensor) {
         if type == tensor.type {
@@ -81,6 +82,15 @@ public struct Rewriter {
     try writer.commit()
     report.bytes = plan.totalBytes
     return report
+  }
+
+  /// Norms and biases are copied unseen, and one NaN in them makes every token NaN: they are small enough to look at.
+  private func checkFinite(_ tensor: TensorInfo) throws {
+    guard tensor.type == .f32 || tensor.type == .f16 || tensor.type == .bf16 else { return }
+    let values = try plan.source.rows(0..<1, of: tensor)
+    if let column = values.firstIndex(where: { !$0.isFinite }) {
+      throw QuantizeError.nonFiniteWeight(tensor: tensor.name, row: 0, column: column)
+    }
   }
 
   /// Ranges of rows that fit a block and never cross from one matrix of a stack to the next: importance differs there.

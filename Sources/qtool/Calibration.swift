@@ -45,8 +45,9 @@ struct Calibration {
 
   /// All texts as one stream of tokens, cut into windows; `limit` keeps as many, evenly spread over the texts.
   func windows(_ tokenizer: Tokenizer, context: Int, limit: Int? = nil) throws -> ScoringWindows {
-    let tokens = try files.flatMap { tokenizer.encode(try readText($0), addSpecial: false) }
     let bos = tokenizer.addsBOS ? tokenizer.bos : nil
+    // The stream begins with BOS, as llama-imatrix has it: one text gives the same windows there.
+    let tokens = try (bos.map { [$0] } ?? []) + files.flatMap { tokenizer.encode(try readText($0), addSpecial: false) }
     let name = files.count == 1 ? files[0] : "\(files.count) calibration texts"
     let all = try ScoringWindows(tokens: tokens, context: context, bos: bos, name: name)
     guard let limit, limit < all.windows.count else { return all }

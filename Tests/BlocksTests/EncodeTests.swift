@@ -15,21 +15,6 @@ import Testing
     .tq2_0: 3e-1, .mxfp4: 1.6e-2,
   ]
 
-  static func roundTrip(_ rows: [Float], columns: Int, importance: [Float]?, as type: GGMLType) throws -> [Float] {
-    var bytes = [UInt8](repeating: 0xAA, count: type.rowBytes(columns: columns)! * rows.count / columns)
-    var span = bytes.mutableSpan
-    var raw = span.mutableBytes
-    if let importance {
-      try encodeRows(rows.span, columns: columns, importance: importance.span, as: type, into: &raw)
-    } else {
-      try encodeRows(rows.span, columns: columns, importance: nil, as: type, into: &raw)
-    }
-    var decoded = [Float](repeating: .nan, count: rows.count)
-    var output = decoded.mutableSpan
-    decodeRows(bytes.span.bytes, as: type, into: &output)
-    return decoded
-  }
-
   static func normal(_ count: Int, seed: UInt64, scale: Float = 0.02) -> [Float] {
     var random = SplitMix64(seed: seed)
     return (0..<count).map { _ in random.normal() * scale }
@@ -46,7 +31,7 @@ import Testing
     let rows = Self.normal(16 * 512, seed: 7)
     let importance = Self.normal(512, seed: 8).map { $0 * $0 + 1e-5 }
     for weights in [importance, type.needsImportance ? importance : nil] {
-      let decoded = try Self.roundTrip(rows, columns: 512, importance: weights, as: type)
+      let decoded = try roundTrip(rows, columns: 512, importance: weights, as: type)
       let error = Self.error(decoded, rows, columns: 512, importance: weights)
       let bound = try #require(Self.tolerance[type])
       #expect(error > 0 && error < bound, "\(type) \(error)")
@@ -55,7 +40,7 @@ import Testing
 
   @Test(arguments: types) func zerosStayZero(type: GGMLType) throws {
     let ones = [Float](repeating: 1, count: 256)
-    let decoded = try Self.roundTrip([Float](repeating: 0, count: 256), columns: 256, importance: ones, as: type)
+    let decoded = try roundTrip([Float](repeating: 0, count: 256), columns: 256, importance: ones, as: type)
     #expect(decoded.allSatisfy { $0 == 0 })
   }
 
@@ -63,8 +48,8 @@ import Testing
   @Test(arguments: types.filter { $0 != .mxfp4 }) func powersOfTwoScaleTheResult(type: GGMLType) throws {
     let rows = Self.normal(1024, seed: 11, scale: 1)
     let importance = Self.normal(256, seed: 12).map { $0 * $0 + 1e-5 }
-    let one = try Self.roundTrip(rows, columns: 256, importance: importance, as: type)
-    let four = try Self.roundTrip(rows.map { $0 * 4 }, columns: 256, importance: importance, as: type)
+    let one = try roundTrip(rows, columns: 256, importance: importance, as: type)
+    let four = try roundTrip(rows.map { $0 * 4 }, columns: 256, importance: importance, as: type)
     #expect(one.map { $0 * 4 } == four)
   }
 
@@ -72,27 +57,27 @@ import Testing
     let importance = [Float](repeating: 1, count: 256)
     var rows = Self.normal(256, seed: 13)
     rows[77] = 900
-    let outlier = try Self.roundTrip(rows, columns: 256, importance: importance, as: type)
+    let outlier = try roundTrip(rows, columns: 256, importance: importance, as: type)
     #expect(outlier.allSatisfy { $0.isFinite })
     #expect(abs(outlier[77] - 900) < 450)
     let tiny = rows.map { _ in Float.leastNonzeroMagnitude * 3 }
-    let decoded = try Self.roundTrip(tiny, columns: 256, importance: importance, as: type)
+    let decoded = try roundTrip(tiny, columns: 256, importance: importance, as: type)
     #expect(decoded.allSatisfy { abs($0) < 1e-6 })
     let huge = rows.map { $0 < 0 ? -Float.greatestFiniteMagnitude : Float.greatestFiniteMagnitude }
-    #expect(try Self.roundTrip(huge, columns: 256, importance: importance, as: type).allSatisfy { $0.isFinite })
+    #expect(try roundTrip(huge, columns: 256, importance: importance, as: type).allSatisfy { $0.isFinite })
   }
 
   @Test(arguments: types) func importanceWithoutInformationCountsAsTheMean(type: GGMLType) throws {
     let rows = Self.normal(512, seed: 14)
     let ones = [Float](repeating: 1, count: 256)
-    let expected = try Self.roundTrip(rows, columns: 256, importance: ones, as: type)
+    let expected = try roundTrip(rows, columns: 256, importance: ones, as: type)
     var spoiled = ones
     spoiled[3] = .nan
     spoiled[4] = 0
     spoiled[5] = -.infinity
-    #expect(try Self.roundTrip(rows, columns: 256, importance: spoiled, as: type) == expected)
+    #expect(try roundTrip(rows, columns: 256, importance: spoiled, as: type) == expected)
     let zero = [Float](repeating: 0, count: 256)
-    #expect(try Self.roundTrip(rows, columns: 256, importance: zero, as: type) == expected)
+    #expect(try roundTrip(rows, columns: 256, importance: zero, as: type) == expected)
   }
 
   @Test(arguments: types) func aWeightThatIsNotFiniteIsNamed(type: GGMLType) throws {
@@ -101,7 +86,7 @@ import Testing
       var rows = Self.normal(3 * 256, seed: 15)
       rows[2 * 256 + 9] = bad
       #expect(throws: EncodeError.nonFiniteWeight(row: 2, column: 9)) {
-        try Self.roundTrip(rows, columns: 256, importance: ones, as: type)
+        try roundTrip(rows, columns: 256, importance: ones, as: type)
       }
     }
   }
@@ -125,7 +110,7 @@ import Testing
     let rows = Self.normal(256, seed: 18)
     for type in Self.types where type.needsImportance {
       #expect(throws: EncodeError.needsImportance(type)) {
-        try Self.roundTrip(rows, columns: 256, importance: nil, as: type)
+        try roundTrip(rows, columns: 256, importance: nil, as: type)
       }
     }
   }

@@ -1,0 +1,155 @@
+import Foundation
+import TestSupport
+import Testing
+
+/// Every bad input gets one line that names the place, a hint, a code, and leaves nothing behind.
+@Suite struct BadInputTests {
+  let qtool = Binary(beside: .module)
+
+  /// Runs `convert` on a damaged copy of the demo model.
+  private func convert(_ damage: (DemoCopy) throws -> Void) throws -> (result: Binary.Result, left: [String]) {
+    let model = try DemoCopy()
+    try damage(model)
+    let out = try TemporaryDirectory()
+    let result = try qtool.run(["convert", model.path, "-o", out.path("out.gguf"), "--quiet"])
+    return (result, out.contents)
+  }
+
+  private func expect(
+    _ outcome: (result: Binary.Result, left: [String]), status: Int32, _ parts: String...,
+    location: SourceLocation = #_sourceLocation
+  ) {
+    #expect(outcome.result.status == status, "\(outcome.result.error)", sourceLocation: location)
+    let lines = outcome.result.error.split(separator: "\n")
+    #expect(lines.count <= 2 && lines.first?.hasPrefix("qtool: ") == true, "\(lines)", sourceLocation: location)
+    for part in parts {
+      #expect(outcome.result.error.contains(part), "\(outcome.result.error)", sourceLocation: location)
+    }
+    #expect(outcome.left.isEmpty, sourceLocation: location)
+    #expect(outcome.result.output.isEmpty, sourceLocation: location)
+  }
+
+  @Test func truncatedSafetensors() throws {
+    expect(
+      try convert { try $0.truncate("model.safetensors", to: 5_000_000) }, status: 65, "model.safetensors", "tensor ",
+      "hint: ")
+  }
+
+  @Test func headerLengthBeyondTheFile() throws {
+    expect(
+      try convert { try $0.rewriteHeader(length: 1 << 60) }, status: 65, "model.safetensors", "at byte 0",
+      "1152921504606846976")
+  }
+
+  @Test func overlappingTensors() throws {
+    let outcome = try convert { copy in
+      try copy.rewriteHeader { header in
+        // The second tensor begins where the first does.
+        header.replacing("\"data_offsets\":[1048576,", with: "\"data_offsets\":[1048064,")
+      }
+    }
+    expect(outcome, status: 65, "model.safetensors", "tensor ")
+  }
+
+  @Test func unknownArchitecture() throws {
+    let outcome = try convert { try $0.replace("LlamaForCausalLM", by: "LlamoForCausalLM", in: "config.json") }
+    expect(outcome, status: 65, "config.json", "LlamoForCausalLM", "hint: known: LlamaForCausalLM")
+  }
+
+  @Test func unknownElementType() throws {
+    let outcome = try convert { copy in
+      try copy.rewriteHeader { $0.replacing("\"F16\"", with: "\"F12\"") }
+    }
+    expect(outcome, status: 65, "model.safetensors", "F12", "hint: known: ")
+  }
+
+  @Test func shapeThatContradictsTheConfiguration() throws {
+    let outcome = try convert {
+      try $0.replace("\"intermediate_size\": 768", by: "\"intermediate_size\": 512", in: "config.json")
+    }
+    expect(outcome, status: 65, "gate_proj", "[512, 256]")
+  }
+
+  @Test func missingModel() throws {
+    let out = try TemporaryDirectory()
+    let result = try qtool.run(["convert", out.path("nothing.gguf"), "-o", out.path("out.gguf")])
+    expect((result, out.contents), status: 66, "nothing.gguf", "no such file")
+  }
+
+  @Test func targetTooSmallNamesTheSmallest() throws {
+    let out = try TemporaryDirectory()
+    let result = try qtool.run([
+      "quantize", Repository.demoModel, "--target", "100kB", "--no-importance", "-o", out.path("out.gguf"), "--quiet",
+    ])
+    expect((result, out.contents), status: 64, "100000 bytes", "smallest file has", "hint: raise --target")
+  }
+
+  @Test func textShorterThanAWindow() throws {
+    let out = try TemporaryDirectory()
+    try "Hello, world".write(toFile: out.path("short.txt"), atomically: true, encoding: .utf8)
+    let result = try qtool.run(["perplexity", Repository.demoModel, "--text", out.path("short.txt"), "--quiet"])
+    #expect(result.status == 65)
+    #expect(result.error.contains("short.txt") && result.error.contains("512"))
+  }
+
+  @Test func existingOutputStays() throws {
+    let out = try TemporaryDirectory()
+    try "precious".write(toFile: out.path("out.gguf"), atomically: true, encoding: .utf8)
+    let result = try qtool.run(["convert", Repository.demoModel, "-o", out.path("out.gguf"), "--quiet"])
+    #expect(result.status == 73)
+    #expect(result.error.contains("exists already") && result.error.contains("--force"))
+    #expect(try String(contentsOfFile: out.path("out.gguf"), encoding: .utf8) == "precious")
+    #expect(out.contents == ["out.gguf"])
+  }
+
+  @Test func folderThatIsNotThere() throws {
+    let out = try TemporaryDirectory()
+    let result = try qtool.run(["convert", Repository.demoModel, "-o", out.path("none/out.gguf"), "--quiet"])
+    expect((result, out.contents), status: 73, "none/out.gguf")
+  }
+
+  @Test func sizesNeedAUnit() throws {
+    let result = try qtool.run(["quantize", Repository.demoModel, "--target", "3000", "-o", "out.gguf"])
+    #expect(result.status == 64)
+    #expect(result.error.contains("--target"))
+  }
+
+  @Test func typesThatNobodyKnows() throws {
+    let out = try TemporaryDirectory()
+    let result = try qtool.run([
+      "quantize", Repository.demoModel, "--type", "Q4_KM", "-o", out.path("out.gguf"), "--quiet",
+    ])
+    expect((result, out.contents), status: 64, "Q4_KM", "Q4_K_M")
+  }
+
+  @Test func weightsThatAreNotNumbersAreNamed() throws {
+    let model = try DemoCopy()
+    let url = model.directory.url.appending(path: "model.safetensors")
+    var data = try Data(contentsOf: url)
+    // The last element of the file, in its last tensor, the output norm: a half NaN.
+    data[data.count - 1] = 0x7E
+    data[data.count - 2] = 0x01
+    try data.write(to: url)
+    let out = try TemporaryDirectory()
+    let result = try qtool.run(["quantize", model.path, "--type", "Q4_K_M", "-o", out.path("out.gguf"), "--quiet"])
+    expect((result, out.contents), status: 65, "output_norm.weight", "column 255")
+  }
+
+  @Test func importanceOfAnotherModel() throws {
+    let out = try TemporaryDirectory()
+    let model = try DemoCopy()
+    let made = try qtool.run([
+      "imatrix", model.path, "--calibration", Repository.calibration, "--chunks", "1", "-o", out.path("one.gguf"),
+      "--quiet",
+    ])
+    #expect(made.status == 0, "\(made.error)")
+    try model.replace("\"num_hidden_layers\": 4", by: "\"num_hidden_layers\": 3", in: "config.json")
+    let result = try qtool.run([
+      "quantize", model.path, "--type", "Q4_K_M", "--imatrix", out.path("one.gguf"), "-o", out.path("out.gguf"),
+      "--quiet",
+    ])
+    #expect(result.status == 65)
+    #expect(result.error.contains("blk.3"))
+    #expect(out.contents == ["one.gguf"])
+  }
+}

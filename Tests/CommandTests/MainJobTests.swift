@@ -1,0 +1,90 @@
+import Foundation
+import GGUF
+import TestSupport
+import Testing
+
+/// The main job on the demo model, through the binary.
+@Suite struct MainJobTests {
+  let qtool = Binary(beside: .module)
+
+  private func bytes(_ path: String) throws -> Int {
+    try FileManager.default.attributesOfItem(atPath: path)[.size] as? Int ?? 0
+  }
+
+  private func digits(_ text: Substring) -> Double { Double(text.filter { $0.isNumber || $0 == "." }) ?? .nan }
+
+  @Test func aModelIsFittedToASizeAndItsDriftMeasured() throws {
+    let out = try TemporaryDirectory()
+    let imatrix = out.path("demo.imatrix.gguf")
+    let made = try qtool.run([
+      "imatrix", Repository.demoModel, "--calibration", Repository.calibration, "-o", imatrix, "--quiet",
+    ])
+    #expect(made.status == 0, "\(made.error)")
+    let targets = [("1.6MB", 1_600_000), ("2600 KiB", 2_662_400)]
+    for (index, (target, limit)) in targets.enumerated() {
+      let result = try qtool.run([
+        "quantize", Repository.demoModel, "--target", target, "--imatrix", imatrix, "-o", out.path("\(index).gguf"),
+        "--quiet",
+      ])
+      #expect(result.status == 0, "\(result.error)")
+      let size = try bytes(out.path("\(index).gguf"))
+      #expect(size <= limit && Double(size) >= 0.99 * Double(limit), "\(target): \(size)")
+      let metadata = try GGUFFile(path: out.path("\(index).gguf")).metadata
+      #expect(metadata.optionalString("quantize.imatrix.file") == "demo.imatrix.gguf")
+      #expect(metadata.optionalInt("general.quantization_version") == 2)
+    }
+    let drift = try qtool.run([
+      "drift", Repository.demoModel, out.path("0.gguf"), out.path("1.gguf"), "--text",
+      Repository.root.appending(path: "Examples/held-out.txt").path, "--quiet",
+    ])
+    #expect(drift.status == 0, "\(drift.error)")
+    let rows = drift.output.split(separator: "\n").suffix(2).map { $0.split(separator: " ") }
+    let divergence = rows.map { digits($0[5]) }
+    // The smaller file drifts, and the larger one by less than a quarter of it.
+    #expect(divergence[0] > 0.05 && divergence[0] < 0.25, "\(drift.output)")
+    #expect(divergence[1] > 0 && divergence[1] < divergence[0] / 4, "\(drift.output)")
+  }
+
+  @Test(arguments: [("Q4_K_M", 2_683_264), ("Q3_K_M", 2_242_432), ("Q2_K", 1_824_640), ("Q8_0", 4_526_976)])
+  func stockMixesHaveLlamaQuantizesSizes(name: String, expected: Int) throws {
+    // The sizes of the files that llama-quantize makes of the same model; metadata differs by a few keys.
+    let out = try TemporaryDirectory()
+    let result = try qtool.run([
+      "quantize", Repository.demoModel, "--type", name, "-o", out.path("out.gguf"), "--quiet",
+    ])
+    #expect(result.status == 0, "\(result.error)")
+    #expect(abs(try bytes(out.path("out.gguf")) - expected) < 512)
+  }
+
+  @Test func aDryRunWritesNothing() throws {
+    let out = try TemporaryDirectory()
+    let result = try qtool.run([
+      "quantize", Repository.demoModel, "--type", "Q4_K_M", "--dry-run", "-o", out.path("a.gguf"),
+    ])
+    #expect(result.status == 0)
+    #expect(result.output.contains("blk.3.ffn_down.weight") && result.output.contains("bits per weight"))
+    #expect(out.contents.isEmpty)
+  }
+
+  @Test func bytesDoNotDependOnThreads() throws {
+    let out = try TemporaryDirectory()
+    for threads in ["1", "2"] {
+      let result = try qtool.run([
+        "quantize", Repository.demoModel, "--target", "2.0MB", "--calibration", Repository.calibration + "/news.txt",
+        Repository.calibration + "/code.txt", "--threads", threads, "-o", out.path("\(threads).gguf"), "--quiet",
+      ])
+      #expect(result.status == 0, "\(result.error)")
+    }
+    #expect(
+      try Data(contentsOf: out.url.appending(path: "1.gguf")) == Data(contentsOf: out.url.appending(path: "2.gguf")))
+  }
+
+  @Test func convertingAConvertedModelChangesNothing() throws {
+    let out = try TemporaryDirectory()
+    for (from, to) in [(Repository.demoModel, "a.gguf"), (out.path("a.gguf"), "b.gguf")] {
+      #expect(try qtool.run(["convert", from, "-o", out.path(to), "--quiet"]).status == 0)
+    }
+    #expect(
+      try Data(contentsOf: out.url.appending(path: "a.gguf")) == Data(contentsOf: out.url.appending(path: "b.gguf")))
+  }
+}

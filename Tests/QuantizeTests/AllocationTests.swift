@@ -1,0 +1,79 @@
+import Quantize
+import Tensors
+import TestSupport
+import Testing
+
+@Suite struct AllocationTests {
+  /// Random tensors whose options cost less the larger they are, as types do.
+  private func random(_ count: Int, options: Int, _ generator: inout SplitMix64) -> [[AllocationOption]] {
+    (0..<count).map { _ in
+      let scale = Double.random(in: 0.1..<10, using: &generator)
+      let size = Int.random(in: 1...40, using: &generator) * 32
+      return (1...options).map { level in
+        let noise = Double.random(in: 0.8..<1.2, using: &generator)
+        return AllocationOption(
+          type: .f16, bytes: size * level, cost: level == options ? 0 : scale / Double(level * level) * noise)
+      }
+    }
+  }
+
+  private func best(_ tensors: ArraySlice<[AllocationOption]>, budget: Int) -> Double? {
+    guard let first = tensors.first else { return 0 }
+    return first.compactMap { option -> Double? in
+      guard option.bytes <= budget else { return nil }
+      return best(tensors.dropFirst(), budget: budget - option.bytes).map { $0 + option.cost }
+    }.min()
+  }
+
+  /// Against every combination.
+  @Test func findsTheBestThereIs() throws {
+    var generator = SplitMix64(seed: 20)
+    for round in 0..<200 {
+      let tensors = random(7, options: 5, &generator)
+      let least = tensors.reduce(0) { $0 + $1[0].bytes }
+      let most = tensors.reduce(0) { $0 + $1[4].bytes }
+      let budget = least + (most - least) * (round % 10 + 1) / 11
+      let allocation = try #require(Allocation(tensors, budget: budget))
+      let exact = try #require(best(tensors[...], budget: budget))
+      #expect(allocation.bytes <= budget)
+      #expect(abs(allocation.cost - exact) < 1e-9, "round \(round)")
+    }
+  }
+
+  /// What takes over where a table would be too large, against the exact result.
+  @Test func theLagrangianComesClose() throws {
+    var generator = SplitMix64(seed: 22)
+    for round in 1...20 {
+      let tensors = random(80, options: 8, &generator)
+      let least = tensors.reduce(0) { $0 + $1[0].bytes }
+      let budget = least + least * round / 5
+      let exact = try #require(Allocation(tensors, budget: budget))
+      let close = try #require(Allocation(tensors, budget: budget, tableLimit: 0))
+      #expect(close.bytes <= budget)
+      #expect(close.cost >= exact.cost - 1e-9 && close.cost < exact.cost * 1.01, "\(close.cost) and \(exact.cost)")
+    }
+  }
+
+  @Test func fillsTheBudgetOfManyTensors() throws {
+    var generator = SplitMix64(seed: 21)
+    let tensors = random(1000, options: 12, &generator)
+    let least = tensors.reduce(0) { $0 + $1[0].bytes }
+    let allocation = try #require(Allocation(tensors, budget: least * 4, tableLimit: 0))
+    #expect(allocation.bytes <= least * 4)
+    #expect(Double(allocation.bytes) > 0.999 * Double(least * 4))
+  }
+
+  @Test func saysWhenNothingFits() {
+    let option = AllocationOption(type: .q4_K, bytes: 100, cost: 1)
+    #expect(Allocation([[option], [option]], budget: 199) == nil)
+    #expect(Allocation([[option], [option]], budget: 200)?.bytes == 200)
+  }
+
+  @Test func aCheaperOptionThatIsSmallerWins() throws {
+    let tensors = [
+      [AllocationOption(type: .q3_K, bytes: 110, cost: 2), AllocationOption(type: .iq3_s, bytes: 105, cost: 1)]
+    ]
+    let allocation = try #require(Allocation(tensors, budget: 1000))
+    #expect(allocation.choices == [1])
+  }
+}
