@@ -60,7 +60,7 @@ let package = Package(
     library("Tokenizers", ["GGUF"]),
     library("Checkpoint", ["GGUF", "Tensors", "Tokenizers", collections]),
     library("Transformer", ["GGUF", "Tensors", "CVectors", "CZstd"]),
-    library("Imatrix", ["Transformer", "GGUF", "Tensors"]),
+    library("Imatrix", ["Transformer", "GGUF", "Tensors", "CZstd"]),
     library("Perplexity", ["Transformer", "GGUF", "Tensors", "CVectors", "CZstd", crypto]),
     library("Quantize", ["GGUF", "Blocks", "Tensors", collections, .product(name: "Yams", package: "Yams")]),
     library("Sensitivity", ["Quantize", "Perplexity", "Transformer", "Blocks", "GGUF", "Tensors"]),
@@ -80,7 +80,7 @@ let package = Package(
     tests(of: "Tokenizers", ["GGUF", "Checkpoint"]),
     tests(of: "Checkpoint", ["GGUF", "Tensors"]),
     tests(of: "Transformer", ["Checkpoint", "Tokenizers", "GGUF", "Tensors"]),
-    tests(of: "Imatrix", ["Transformer", "Checkpoint", "Tokenizers", "GGUF", "Tensors"]),
+    tests(of: "Imatrix", ["CZstd", "Transformer", "Checkpoint", "Tokenizers", "GGUF", "Tensors"]),
     tests(of: "Perplexity", ["Transformer", "Checkpoint", "Tokenizers", "GGUF", "Tensors"]),
     tests(of: "Quantize", ["Checkpoint", "GGUF", "Blocks", "Tensors"]),
     tests(

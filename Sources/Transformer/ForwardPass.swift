@@ -33,20 +33,26 @@ public final class ForwardPass {
   /// - Parameters:
   ///   - windows: token ids, all windows of one length.
   ///   - scored: the positions of every window whose final states are wanted.
+  ///   - resuming: states that an interrupted run of the same windows came to.
   ///   - progress: called after every layer with the number of layers that are done.
+  ///   - snapshot: called after every layer but the last with the states to resume from.
   /// - Throws: ``ForwardError``, and what reading the model throws.
   public func run(
-    windows: [[Int32]], scored: Range<Int>, observer: (any ForwardObserver)? = nil,
-    progress: (_ layersDone: Int, _ layers: Int) throws -> Void = { _, _ in }
+    windows: [[Int32]], scored: Range<Int>, observer: (any ForwardObserver)? = nil, resuming: HiddenStates? = nil,
+    progress: (_ layersDone: Int, _ layers: Int) throws -> Void = { _, _ in },
+    snapshot: (HiddenStates) throws -> Void = { _ in }
   ) throws -> FinalStates {
-    var states = try embed(windows)
+    var states = try resuming ?? embed(windows)
     let context = try makeContext(for: states, source: source, observer: observer)
     defer { context.stream.cancel() }
-    context.stream.announce(decoder.layers[0].attention.reads(context.blockLimit))
-    for index in 0..<decoder.layerCount {
+    if states.layer < decoder.layerCount {
+      context.stream.announce(decoder.layers[states.layer].attention.reads(context.blockLimit))
+    }
+    for index in states.layer..<decoder.layerCount {
       // An observer sees all tokens; without one, the last layer matters where it is scored.
       let isLast = index == decoder.layerCount - 1
       try run(index, &states, context, keeping: isLast && observer == nil ? scored : nil, isLast: isLast)
+      if !isLast { try snapshot(states) }
       try progress(index + 1, decoder.layerCount)
     }
     return try finish(states, scored: scored, observer: observer)
@@ -58,13 +64,8 @@ public final class ForwardPass {
     for (index, window) in windows.enumerated() where window.count != length {
       throw ForwardError.unequalWindows(index: index, count: window.count, expected: length)
     }
-    let plan = try plan(windows: windows.count, length: length)
-    let layout = WindowLayout(
-      windows: windows.count, length: length, firstPosition: 0, windowsPerSlab: plan.windowsPerSlab)
-    let storage = ActivationStorage(
-      account: MemoryAccount(limit: plan.activationLimit),
-      scratch: plan.spills ? try ScratchFile(directory: options.scratchDirectory) : nil)
-    var activations = Activations(layout, columns: decoder.width, storage: storage)
+    var activations = try emptyStates(windows: windows.count, length: length)
+    let layout = activations.layout
     let embedding = try EmbeddingRows(windows, source: source, tensor: decoder.embedding)
     for slab in 0..<layout.slabs {
       try activations.update(slab) { rows in
@@ -74,6 +75,17 @@ public final class ForwardPass {
       }
     }
     return HiddenStates(layer: 0, activations: activations)
+  }
+
+  /// Room for the states of all windows, within the budget.
+  func emptyStates(windows: Int, length: Int) throws -> Activations {
+    let plan = try plan(windows: windows, length: length)
+    let layout = WindowLayout(
+      windows: windows, length: length, firstPosition: 0, windowsPerSlab: plan.windowsPerSlab)
+    let storage = ActivationStorage(
+      account: MemoryAccount(limit: plan.activationLimit),
+      scratch: plan.spills ? try ScratchFile(directory: options.scratchDirectory) : nil)
+    return Activations(layout, columns: decoder.width, storage: storage)
   }
 
   /// Runs one layer. `source` may replace the model's weights (a probe); its tensors have the same names and shapes.

@@ -1,0 +1,92 @@
+/// How documents are put in order.
+public struct CalibrationMix: Sendable {
+  /// By file name, with or without extension: the part of the tokens that a file contributes, relative to the others.
+  /// Files that are not named contribute nothing. Without weights every document is used once.
+  public var weights: [String: Double]
+  /// Shuffles the documents of every file; nil keeps their order.
+  public var seed: UInt64?
+
+  public init(weights: [String: Double] = [:], seed: UInt64? = nil) {
+    self.weights = weights
+    self.seed = seed
+  }
+}
+
+extension CalibrationText {
+  /// All text as windows of `context` tokens.
+  ///
+  /// - Parameters:
+  ///   - bos: the token that takes the place of every window's first, where the vocabulary asks for one.
+  ///   - first: windows to leave out at the beginning.
+  ///   - limit: windows to return at most.
+  ///   - encode: a document's token ids, without BOS.
+  /// - Throws: ``CalibrationError/tooShort(tokens:needed:)``, ``CalibrationError/unknownSource(_:known:)``
+  public func windows(
+    context: Int, bos: Int32?, mix: CalibrationMix = CalibrationMix(), first: Int = 0, limit: Int? = nil,
+    encode: (String) -> [Int32]
+  ) throws -> [[Int32]] {
+    precondition(context > 0 && first >= 0, "\(context) tokens, from window \(first)")
+    let tokens =
+      mix.weights.isEmpty
+      ? sources.enumerated().flatMap { index, source in
+        ordered(source, index, mix.seed).flatMap { encode($0) }
+      } : try weighted(mix, encode)
+    guard tokens.count >= (first + 1) * context else {
+      throw CalibrationError.tooShort(tokens: tokens.count, needed: (first + 1) * context)
+    }
+    let count = min(tokens.count / context - first, limit ?? .max)
+    return (first..<first + count).map { index in
+      var window = Array(tokens[index * context..<(index + 1) * context])
+      if let bos { window[0] = bos }
+      return window
+    }
+  }
+
+  private func ordered(_ source: Source, _ index: Int, _ seed: UInt64?) -> [String] {
+    guard let seed else { return source.documents }
+    var random = DocumentShuffle(state: seed &+ UInt64(index) &* 0x9E37_79B9_7F4A_7C15)
+    return source.documents.shuffled(using: &random)
+  }
+
+  /// Draws the next document from the file that lacks most of its part, until one of them has no more: so the parts
+  /// hold wherever the text is cut.
+  private func weighted(_ mix: CalibrationMix, _ encode: (String) -> [Int32]) throws -> [Int32] {
+    var weights = [Double](repeating: 0, count: sources.count)
+    for (name, weight) in mix.weights.sorted(by: { $0.key < $1.key }) {
+      let matching = sources.indices.filter { sources[$0].name == name || sources[$0].name.hasPrefix(name + ".") }
+      guard !matching.isEmpty else { throw CalibrationError.unknownSource(name, known: names) }
+      for index in matching { weights[index] = max(0, weight) }
+    }
+    let sum = weights.reduce(0, +)
+    let queues = sources.enumerated().map { ordered($1, $0, mix.seed) }
+    var next = [Int](repeating: 0, count: sources.count)
+    var taken = [Int](repeating: 0, count: sources.count)
+    var tokens: [Int32] = []
+    let used = weights.indices.filter { weights[$0] > 0 }
+    while !used.isEmpty {
+      let lacking = used.max {
+        weights[$0] / sum * Double(tokens.count) - Double(taken[$0])
+          < weights[$1] / sum * Double(tokens.count) - Double(taken[$1])
+      }!
+      guard next[lacking] < queues[lacking].count else { break }
+      let document = encode(queues[lacking][next[lacking]])
+      next[lacking] += 1
+      taken[lacking] += document.count
+      tokens += document
+    }
+    return tokens
+  }
+}
+
+/// SplitMix64: the same order on every machine.
+private struct DocumentShuffle: RandomNumberGenerator {
+  var state: UInt64
+
+  mutating func next() -> UInt64 {
+    state &+= 0x9E37_79B9_7F4A_7C15
+    var z = state
+    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+    return z ^ (z >> 31)
+  }
+}

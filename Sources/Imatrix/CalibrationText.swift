@@ -1,0 +1,123 @@
+import Foundation
+import Tensors
+
+/// Text that importance is measured on: files and directories of .txt, .md and .jsonl, each also compressed as .zst.
+///
+///     let text = try CalibrationText(paths: ["calibration", "chats.jsonl.zst"])
+///     let windows = try text.windows(context: 512, bos: bos) { tokenizer.encode($0, addSpecial: false) }
+public struct CalibrationText: Sendable {
+  /// A file, with its documents.
+  public struct Source: Sendable {
+    /// The base name.
+    public let name: String
+    public let documents: [String]
+  }
+
+  public let sources: [Source]
+
+  /// Base names of all files.
+  public var names: [String] { sources.map(\.name) }
+
+  /// Reads all files. In a directory (not below it) every file of a known kind counts, but for a README.
+  ///
+  /// - Parameter chat: how a conversation becomes text.
+  /// - Throws: ``CalibrationError`` or `FileError`
+  public init(paths: [String], chat: ChatFormat = .plain) throws {
+    var sources: [Source] = []
+    for path in paths {
+      var isDirectory: ObjCBool = false
+      guard FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory) else {
+        throw CalibrationError.missing(path)
+      }
+      guard isDirectory.boolValue else {
+        sources.append(try Self.read(path, chat))
+        continue
+      }
+      let names = try FileManager.default.contentsOfDirectory(atPath: path).sorted().filter {
+        Self.kind($0) != nil && !$0.hasPrefix("README.") && !$0.hasPrefix(".")
+      }
+      guard !names.isEmpty else { throw CalibrationError.emptyDirectory(path) }
+      sources += try names.map { try Self.read(path + "/" + $0, chat) }
+    }
+    self.sources = sources
+  }
+
+  private enum Kind { case text, lines }
+
+  private static func kind(_ name: String) -> Kind? {
+    var name = name.lowercased()
+    if name.hasSuffix(".zst") { name.removeLast(4) }
+    if name.hasSuffix(".jsonl") { return .lines }
+    return name.hasSuffix(".txt") || name.hasSuffix(".md") ? .text : nil
+  }
+
+  private static func read(_ path: String, _ chat: ChatFormat) throws -> Source {
+    let name = ImportanceMatrix.baseName(path)
+    let file = try PositionedFile(path: path)
+    var bytes = try file.bytes(in: 0..<file.size)
+    if path.lowercased().hasSuffix(".zst") {
+      guard let plain = decompressZstd(bytes) else { throw CalibrationError.damaged(path) }
+      bytes = plain
+    }
+    // As llama.cpp reads it: bytes that are no UTF-8 become U+FFFD.
+    guard kind(name) == .lines else {
+      return Source(name: name, documents: [String(decoding: bytes, as: UTF8.self)])
+    }
+    var documents: [String] = []
+    for (index, line) in bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false).enumerated() {
+      guard line.contains(where: { $0 > UInt8(ascii: " ") }) else { continue }
+      guard let object = try? JSONSerialization.jsonObject(with: Data(line)) as? [String: Any],
+        let document = document(object, chat)
+      else { throw CalibrationError.badLine(path, line: index + 1) }
+      documents.append(document)
+    }
+    return Source(name: name, documents: documents)
+  }
+
+  private static func document(_ object: [String: Any], _ chat: ChatFormat) -> String? {
+    if let text = object["text"] as? String { return text }
+    guard let messages = object["messages"] as? [[String: Any]] else { return nil }
+    var turns: [ChatFormat.Turn] = []
+    for message in messages {
+      guard let role = message["role"] as? String, let content = message["content"] as? String else { return nil }
+      turns.append(.init(role: role, content: content))
+    }
+    return chat.text(turns)
+  }
+}
+
+/// What is wrong with calibration text.
+public enum CalibrationError: Error, Sendable, Equatable {
+  case missing(String)
+  case emptyDirectory(String)
+  /// A .zst file that does not decompress.
+  case damaged(String)
+  /// A line that is no JSON object with `text` or `messages`.
+  case badLine(String, line: Int)
+  /// Fewer tokens than one window.
+  case tooShort(tokens: Int, needed: Int)
+  /// A weight for a file that is not there.
+  case unknownSource(String, known: [String])
+}
+
+extension CalibrationError: CustomStringConvertible {
+  public var description: String {
+    switch self {
+    case .missing(let path): "\(path): no such file or directory"
+    case .emptyDirectory(let path): "\(path): holds no .txt, .md or .jsonl file"
+    case .damaged(let path): "\(path): is no whole zstd file"
+    case .badLine(let path, let line): "\(path): line \(line) is no JSON object with 'text' or 'messages'"
+    case .tooShort(let tokens, let needed):
+      "the calibration text has \(tokens) tokens: \(needed - tokens) are missing to one window of \(needed)"
+    case .unknownSource(let name, let known):
+      "no calibration file is named '\(name)'; there are \(known.joined(separator: ", "))"
+    }
+  }
+
+  public var hint: String? {
+    switch self {
+    case .tooShort: "give more text, or shorter windows with --ctx"
+    default: nil
+    }
+  }
+}

@@ -1,0 +1,89 @@
+import Foundation
+import GGUF
+import Imatrix
+import TestSupport
+import Testing
+import Transformer
+
+private struct Interrupted: Error {}
+
+@Suite(.serialized) struct ImportanceRunTests {
+  private func model(layers: Int = 3) -> MemoryModel {
+    var random = SeededGenerator(seed: 3)
+    var tensors: [(name: String, shape: [Int], values: [Float])] = []
+    func matrix(_ name: String, _ shape: [Int]) {
+      tensors.append((name, shape, random.floats(shape.reduce(1, *), bound: 1 / Float(shape[0]).squareRoot())))
+    }
+    func norm(_ name: String) { tensors.append((name, [16], random.floats(16, bound: 0.2).map { 1 + $0 })) }
+    matrix("token_embd.weight", [16, 20])
+    for i in 0..<layers {
+      norm("blk.\(i).attn_norm.weight")
+      for name in ["q", "k", "v", "output"] { matrix("blk.\(i).attn_\(name).weight", [16, 16]) }
+      norm("blk.\(i).ffn_norm.weight")
+      matrix("blk.\(i).ffn_gate_inp.weight", [16, 4])
+      matrix("blk.\(i).ffn_gate_exps.weight", [16, 8, 4])
+      matrix("blk.\(i).ffn_up_exps.weight", [16, 8, 4])
+      matrix("blk.\(i).ffn_down_exps.weight", [8, 16, 4])
+    }
+    norm("output_norm.weight")
+    return MemoryModel(
+      metadata: [
+        "general.architecture": .string("llama"), "llama.block_count": .uint32(UInt32(layers)),
+        "llama.embedding_length": .uint32(16), "llama.feed_forward_length": .uint32(8),
+        "llama.attention.head_count": .uint32(2), "llama.attention.layer_norm_rms_epsilon": .float32(1e-5),
+        "llama.expert_count": .uint32(4), "llama.expert_used_count": .uint32(2),
+      ], tensors: tensors)
+  }
+
+  private let windows: [[Int32]] = (0..<3).map { (window: Int32) -> [Int32] in
+    (0..<10).map { (position: Int32) -> Int32 in (position * 7 + window * 3) % 20 }
+  }
+
+  private func path() -> String {
+    FileManager.default.temporaryDirectory.appending(path: "run-\(UUID().uuidString)").path
+  }
+
+  @Test func aResumedRunGivesTheBitsOfAnUninterruptedOne() throws {
+    let pass = try ForwardPass(source: model())
+    var run = ImportanceRun(pass: pass, windows: windows, datasets: ["a.txt"])
+    let whole = try run.run()
+    run.snapshotPath = path()
+    run.snapshotInterval = 0
+    #expect(throws: Interrupted.self) { try run.run { done, _ in if done == 2 { throw Interrupted() } } }
+    #expect(FileManager.default.fileExists(atPath: run.snapshotPath! + ".states.gguf"))
+    var steps: [Int] = []
+    let resumed = try run.run { done, _ in steps.append(done) }
+    #expect(resumed == whole)
+    #expect(steps == [2, 3])
+    #expect(!FileManager.default.fileExists(atPath: run.snapshotPath! + ".states.gguf"))
+  }
+
+  @Test func aSnapshotOfOtherTextIsNotUsed() throws {
+    let pass = try ForwardPass(source: model())
+    var run = ImportanceRun(pass: pass, windows: windows, datasets: [])
+    run.snapshotPath = path()
+    run.snapshotInterval = 0
+    #expect(throws: Interrupted.self) { try run.run { done, _ in if done == 2 { throw Interrupted() } } }
+    var other = ImportanceRun(pass: pass, windows: windows.reversed(), datasets: [])
+    other.snapshotPath = run.snapshotPath
+    var steps: [Int] = []
+    _ = try other.run { done, _ in steps.append(done) }
+    #expect(steps == [1, 2, 3])
+  }
+
+  @Test func expertsCountTheTokensTheySaw() throws {
+    let pass = try ForwardPass(source: model())
+    let tokens = Float(windows.count * windows[0].count)
+    let routed = try ImportanceRun(pass: pass, windows: windows, datasets: []).run()
+    let gate = try #require(routed.entries["blk.1.ffn_gate_exps.weight"])
+    #expect(gate.counts.count == 4 && gate.counts.reduce(0, +) == 2 * tokens)
+    #expect(routed.entries["blk.1.ffn_down_exps.weight"]?.counts == gate.counts)
+    #expect(routed.entries["blk.1.ffn_gate_inp.weight"]?.counts == [tokens])
+    var every = ImportanceRun(pass: pass, windows: windows, datasets: [])
+    every.allExperts = true
+    let all = try every.run()
+    #expect(all.entries["blk.1.ffn_down_exps.weight"]?.counts == [tokens, tokens, tokens, tokens])
+    // What the model computes stays what it was: attention's inputs in the last layer are the same.
+    #expect(all.entries["blk.2.attn_q.weight"] == routed.entries["blk.2.attn_q.weight"])
+  }
+}
