@@ -16,7 +16,7 @@ extension CalibrationText {
   /// All text as windows of `context` tokens.
   ///
   /// - Parameters:
-  ///   - bos: the token that takes the place of every window's first, where the vocabulary asks for one.
+  ///   - bos: the token that every window begins with, where the vocabulary asks for one.
   ///   - first: windows to leave out at the beginning.
   ///   - limit: windows to return at most.
   ///   - encode: a document's token ids, without BOS.
@@ -26,11 +26,14 @@ extension CalibrationText {
     encode: (String) -> [Int32]
   ) throws -> [[Int32]] {
     precondition(context > 0 && first >= 0, "\(context) tokens, from window \(first)")
+    // As llama-imatrix does: BOS leads the text, and takes the place of each further window's first token.
+    let lead = bos.map { [$0] } ?? []
     let tokens =
       mix.weights.isEmpty
-      ? sources.enumerated().flatMap { index, source in
-        ordered(source, index, mix.seed).flatMap { encode($0) }
-      } : try weighted(mix, encode)
+      ? lead
+        + sources.enumerated().flatMap { index, source in
+          ordered(source, index, mix.seed).flatMap { encode($0) }
+        } : try lead + weighted(mix, encode)
     guard tokens.count >= (first + 1) * context else {
       throw CalibrationError.tooShort(tokens: tokens.count, needed: (first + 1) * context)
     }

@@ -116,6 +116,7 @@ extension CalibrationError: CustomStringConvertible {
 
   public var hint: String? {
     switch self {
+    case .missing, .emptyDirectory: "name calibration text, or a folder of it"
     case .tooShort: "give more text, or shorter windows with --ctx"
     default: nil
     }

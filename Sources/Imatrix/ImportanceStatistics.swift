@@ -71,3 +71,26 @@ extension ImportanceMatrix {
     return norms > 0 ? dot(own, other) / norms : nil
   }
 }
+
+/// What the statistics of a layer's tensors come to, weighted by their columns.
+public struct LayerStatistics: Sendable, Equatable {
+  public let layer: Int
+  public let total: Double
+  public let outliers: Double
+  public let similarity: Double
+}
+
+extension ImportanceMatrix {
+  /// One for every layer, in order.
+  public static func layers(of statistics: [ImportanceStatistics]) -> [LayerStatistics] {
+    Dictionary(grouping: statistics.filter { $0.layer != nil }, by: { $0.layer! }).sorted { $0.key < $1.key }.map {
+      layer, tensors in
+      let columns = tensors.reduce(0.0) { $0 + Double($1.columns) }
+      func mean(_ value: (ImportanceStatistics) -> Double) -> Double {
+        tensors.reduce(0) { $0 + Double($1.columns) * value($1) } / columns
+      }
+      return LayerStatistics(
+        layer: layer, total: mean { $0.total }, outliers: mean { $0.outliers }, similarity: mean { $0.similarity ?? 0 })
+    }
+  }
+}

@@ -1,28 +1,17 @@
 import Foundation
+import GGUF
 import Imatrix
 import Perplexity
-import Tensors
 import Tokenizers
 
-/// Calibration text: files, or a directory of .txt and .md files in the order of their names.
+/// Calibration text as a command line names it.
 struct Calibration {
-  let files: [String]
+  let text: CalibrationText
 
-  init(_ paths: [String]) throws {
-    files = try paths.flatMap { path -> [String] in
-      var isDirectory: ObjCBool = false
-      guard FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory) else {
-        throw Failure(.missing, "\(path): no such file or directory", hint: "name calibration text, or a folder of it")
-      }
-      guard isDirectory.boolValue else { return [path] }
-      let names = try FileManager.default.contentsOfDirectory(atPath: path).sorted().filter {
-        ($0.hasSuffix(".txt") || $0.hasSuffix(".md")) && $0 != "README.md"
-      }
-      guard !names.isEmpty else {
-        throw Failure(.missing, "\(path): holds no .txt or .md file", hint: "name a folder with calibration text")
-      }
-      return names.map { URL(filePath: path).appending(path: $0).path }
-    }
+  /// - Parameter source: the model whose chat template conversations are written in.
+  init(_ paths: [String], for source: (any ModelSource)? = nil) throws {
+    text = try CalibrationText(
+      paths: paths, chat: ChatFormat(template: source?.metadata.optionalString("tokenizer.chat_template")))
   }
 
   /// The text that ships with qtool: in the folder `calibration` of the checkout or archive that holds the program.
@@ -45,10 +34,11 @@ struct Calibration {
 
   /// All texts as one stream of tokens, cut into windows; `limit` keeps as many, evenly spread over the texts.
   func windows(_ tokenizer: Tokenizer, context: Int, limit: Int? = nil) throws -> ScoringWindows {
+    let tokens = text.sources.flatMap { source in
+      source.documents.flatMap { tokenizer.encode($0, addSpecial: false) }
+    }
     let bos = tokenizer.addsBOS ? tokenizer.bos : nil
-    // The stream begins with BOS, as llama-imatrix has it: one text gives the same windows there.
-    let tokens = try (bos.map { [$0] } ?? []) + files.flatMap { tokenizer.encode(try readText($0), addSpecial: false) }
-    let name = files.count == 1 ? files[0] : "\(files.count) calibration texts"
+    let name = names.count == 1 ? names[0] : "\(names.count) calibration texts"
     let all = try ScoringWindows(tokens: tokens, context: context, bos: bos, name: name)
     guard let limit, limit < all.windows.count else { return all }
     return ScoringWindows(
@@ -58,5 +48,5 @@ struct Calibration {
       })
   }
 
-  var names: [String] { files.map { URL(filePath: $0).lastPathComponent } }
+  var names: [String] { text.names }
 }

@@ -57,9 +57,20 @@ extension Failure {
     case let error as ForwardError: self.init(forward: error)
     case let error as ScoringError: self.init(scoring: error)
     case let error as ImatrixError: self.init(.data, error.description, hint: error.hint)
+    case let error as CalibrationError: self.init(calibration: error)
     case let error as QuantizeError: self.init(quantize: error)
     default: return nil
     }
+  }
+
+  private init(calibration error: CalibrationError) {
+    let code: Code =
+      switch error {
+      case .missing, .emptyDirectory: .missing
+      case .unknownSource: .usage
+      case .damaged, .badLine, .tooShort: .data
+      }
+    self.init(code, error.description, hint: error.hint)
   }
 
   private init(forward error: ForwardError) {

@@ -62,7 +62,7 @@ import Testing
     let text = try CalibrationText(paths: [try folder.write("a.txt", "abcdefghij"), try folder.write("b.txt", "klmno")])
     #expect(
       try text.windows(context: 4, bos: 1, encode: encode) == [
-        [1, 98, 99, 100], [1, 102, 103, 104], [1, 106, 107, 108],
+        [1, 97, 98, 99], [1, 101, 102, 103], [1, 105, 106, 107], [1, 109, 110, 111],
       ])
     #expect(try text.windows(context: 4, bos: nil, first: 1, limit: 1, encode: encode) == [[101, 102, 103, 104]])
   }

@@ -13,6 +13,9 @@ final class MemoryAccount: Sendable {
     var spare: [Int: [Spare]] = [:]
   }
 
+  /// What one layer of a model of some billion parameters gives back.
+  private static let mostSpare = 256 << 20
+
   private struct Spare: @unchecked Sendable {
     let base: UnsafeMutablePointer<Float>
   }
@@ -37,7 +40,7 @@ final class MemoryAccount: Sendable {
         state.kept -= count * 4
         return spare
       }
-      Self.release(&state, downTo: max(0, limit - state.used))
+      Self.release(&state, downTo: min(Self.mostSpare, max(0, limit - state.used)))
       return nil
     }
     return spare?.base ?? Self.fresh(count)
@@ -49,7 +52,7 @@ final class MemoryAccount: Sendable {
       state.used -= count * 4
       state.kept += count * 4
       state.spare[count, default: []].append(spare)
-      Self.release(&state, downTo: max(0, limit - state.used))
+      Self.release(&state, downTo: min(Self.mostSpare, max(0, limit - state.used)))
     }
   }
 

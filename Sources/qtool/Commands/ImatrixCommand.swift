@@ -1,60 +1,174 @@
 import ArgumentParser
 import Checkpoint
+import Foundation
 import GGUF
 import Imatrix
 import Perplexity
+import Tensors
 import Tokenizers
 import Transformer
 
 struct ImatrixCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "imatrix",
-    abstract: "Compute an importance matrix from calibration text.",
+    abstract: "Compute, merge or show importance matrices.",
     discussion: """
-      Squared activations, summed for every input column of every weight matrix, in llama.cpp's GGUF form. All text \
-      goes through a layer before the next is read: each weight is read once.
+      Squared activations, summed for every input column of every weight matrix, in llama.cpp's forms (GGUF, or the \
+      older one where the output ends in .dat). All text goes through a layer before the next is read: each weight is \
+      read once, and the model may be larger than memory.
 
         qtool imatrix Qwen2.5-7B -o Qwen2.5-7B.imatrix.gguf
-        qtool imatrix model.gguf --calibration chats/ code.txt --ctx 1024 -o model.imatrix.gguf
+        qtool imatrix model.gguf --calibration chats.jsonl code.txt --mix chats=2 code=1 -o model.imatrix.gguf
+        qtool imatrix --merge a.imatrix.gguf b.dat -o both.imatrix.gguf
+        qtool imatrix --show-statistics model.imatrix.gguf
       """)
 
-  @Argument(help: "A Hugging Face directory or a GGUF file.") var model: String
+  @Argument(help: "A Hugging Face directory or a GGUF file.") var model: String?
+  @OptionGroup(title: "Text") var text: CalibrationOptions
+  @Flag(name: .long, help: "Collect for the output matrix too.") var processOutput = false
+  @Flag(name: .long, help: "Send every token through every expert, for importance alone.") var allExperts = false
+  @Option(
+    name: .long, parsing: .upToNextOption,
+    help: ArgumentHelp("Importance matrices to add up, with the model's where one is given.", valueName: "file"))
+  var merge: [String] = []
+  @Option(name: .long, help: ArgumentHelp("Print the figures of an importance matrix.", valueName: "file"))
+  var showStatistics: String?
+  @Option(
+    name: .long,
+    help: ArgumentHelp("Minutes between snapshots that a run goes on from; 0 for none.", valueName: "minutes"))
+  var snapshotEvery = 10.0
+  @Option(name: [.short, .long], help: ArgumentHelp("The file to write (.gguf or .dat).", valueName: "file"))
+  var output: String?
+  @Flag(name: .long, help: "Replace a file of that name.") var force = false
+  @OptionGroup(title: "Run") var options: RunOptions
+
+  func validate() throws {
+    if showStatistics != nil {
+      guard model == nil, merge.isEmpty, output == nil else {
+        throw ValidationError("--show-statistics goes alone")
+      }
+      return
+    }
+    guard model != nil || !merge.isEmpty else { throw ValidationError("name a model, or files to --merge") }
+    guard output != nil else { throw ValidationError("name the file to write with -o") }
+    if snapshotEvery < 0 { throw ValidationError("--snapshot-every is 0 or more") }
+  }
+
+  func run() throws {
+    if let showStatistics {
+      print(try ImportanceMatrix(path: showStatistics).statisticsTable())
+      return
+    }
+    guard let output else { preconditionFailure("validated") }
+    let progress = options.apply()
+    var destination = OutputOptions()
+    (destination.output, destination.force) = (output, force)
+    try destination.check()
+    var matrices = try merge.map { path in
+      let matrix = try ImportanceMatrix(path: path)
+      return matrix.expanded(chunkSize: text.ctx)
+    }
+    if let model {
+      let source = try openModel(path: model)
+      for matrix in matrices { try matrix.check(against: source) }
+      matrices.append(try compute(source, snapshotsBeside: output, progress))
+    }
+    let matrix = try ImportanceMatrix(merging: matrices)
+    if output.hasSuffix(".dat") {
+      try matrix.write(legacy: output, overwrite: force)
+    } else {
+      try matrix.write(gguf: output, overwrite: force)
+    }
+    if let report = matrix.coverageReport() { print(report) }
+    let size = matrix.chunkSize > 0 ? " of \(matrix.chunkSize) tokens" : ""
+    print("\(output): \(matrix.entries.count) tensors, \(matrix.chunkCount) windows\(size)")
+  }
+
+  private func compute(
+    _ source: any ModelSource, snapshotsBeside output: String, _ progress: Progress
+  ) throws -> ImportanceMatrix {
+    let calibration = try text.calibration(for: source)
+    let windows = try text.windows(calibration, try Tokenizer(metadata: source.metadata))
+    let pass = try ForwardPass(source: source, options: options.forward)
+    progress.note(try pass.plan(windows: windows.count, length: text.ctx).summary)
+    var run = ImportanceRun(pass: pass, windows: windows, datasets: calibration.names)
+    run.output = processOutput
+    run.allExperts = allExperts
+    run.snapshotPath = snapshotEvery > 0 ? output + ".snapshot" : nil
+    run.snapshotInterval = snapshotEvery * 60
+    let tokens = windows.count * text.ctx
+    progress.start("\(source.name): importance", total: tokens, unit: .tokens)
+    let matrix = try run.run { done, layers in
+      try Interruption.check()
+      progress.update(tokens * done / layers, "layer \(done) of \(layers)")
+    }
+    progress.finish()
+    return matrix
+  }
+}
+
+/// The calibration text of a command, and how it is cut.
+struct CalibrationOptions: ParsableArguments {
   @Option(
     name: .long, parsing: .upToNextOption,
     help: ArgumentHelp(
-      "Calibration text: files or folders (default: the text that ships with qtool).", valueName: "path"))
+      "Calibration text: files (.txt, .md, .jsonl, each also .zst) or folders (default: what ships with qtool).",
+      valueName: "path"))
   var calibration: [String] = []
   @Option(name: .long, help: "Tokens in a window.") var ctx = 512
   @Option(name: .long, help: "Windows to use at most.") var chunks: Int?
-  @Flag(name: .long, help: "Collect for the output matrix too.") var processOutput = false
-  @OptionGroup(title: "Output") var output: OutputOptions
-  @OptionGroup(title: "Run") var options: RunOptions
+  @Option(name: .long, help: ArgumentHelp("Windows to leave out at the beginning.", valueName: "count"))
+  var fromChunk = 0
+  @Option(
+    name: .long, parsing: .upToNextOption,
+    help: ArgumentHelp("Parts of the tokens by file, such as chat=2 code=1.", valueName: "name=weight"))
+  var mix: [String] = []
+  @Option(name: .long, help: "Shuffle the documents of every file by this number.") var seed: UInt64?
+  @Flag(name: .long, help: "Take the text of control tokens for the tokens themselves.") var parseSpecial = false
 
-  func run() throws {
-    let progress = options.apply()
-    try output.check()
-    let source = try openModel(path: model)
-    let text = calibration.isEmpty ? try Calibration.shipped() : try Calibration(calibration)
-    let windows = try text.windows(try Tokenizer(metadata: source.metadata), context: ctx, limit: chunks)
-    let matrix = try importance(of: source, text, windows, output: processOutput, options, progress)
-    try matrix.write(gguf: output.output, overwrite: output.force)
-    print("\(output.output): \(matrix.entries.count) tensors, \(matrix.chunkCount) windows of \(ctx) tokens")
+  func validate() throws {
+    if ctx < 2 { throw ValidationError("--ctx is at least 2") }
+    if let chunks, chunks < 1 { throw ValidationError("--chunks is at least 1") }
+    if fromChunk < 0 { throw ValidationError("--from-chunk is 0 or more") }
+    _ = try weights()
+  }
+
+  private func weights() throws -> [String: Double] {
+    var result: [String: Double] = [:]
+    for entry in mix {
+      let parts = entry.split(separator: "=", maxSplits: 1)
+      guard parts.count == 2, let weight = Double(parts[1]), weight > 0, weight.isFinite else {
+        throw ValidationError("--mix \(entry): expected name=weight")
+      }
+      result[String(parts[0])] = weight
+    }
+    return result
+  }
+
+  func calibration(for source: any ModelSource) throws -> Calibration {
+    calibration.isEmpty ? try Calibration.shipped() : try Calibration(calibration, for: source)
+  }
+
+  func windows(_ calibration: Calibration, _ tokenizer: Tokenizer) throws -> [[Int32]] {
+    try calibration.text.windows(
+      context: ctx, bos: tokenizer.addsBOS ? tokenizer.bos : nil,
+      mix: CalibrationMix(weights: try weights(), seed: seed), first: fromChunk, limit: chunks
+    ) { tokenizer.encode($0, addSpecial: false, parseSpecial: parseSpecial) }
   }
 }
 
 /// Runs calibration text through a model and sums what goes into its matrices.
 func importance(
-  of source: any ModelSource, _ text: Calibration, _ windows: ScoringWindows, output: Bool = false,
-  _ options: RunOptions, _ progress: Progress
+  of source: any ModelSource, _ text: Calibration, _ windows: ScoringWindows, _ options: RunOptions,
+  _ progress: Progress
 ) throws -> ImportanceMatrix {
   let pass = try ForwardPass(source: source, options: options.forward)
-  let collector = ImportanceCollector(output: output)
   let tokens = windows.windows.count * windows.context
   progress.start("\(source.name): importance", total: tokens, unit: .tokens)
-  _ = try pass.run(windows: windows.windows, scored: 0..<0, observer: collector) { done, layers in
+  let matrix = try ImportanceRun(pass: pass, windows: windows.windows, datasets: text.names).run { done, layers in
     try Interruption.check()
     progress.update(tokens * done / layers, "layer \(done) of \(layers)")
   }
   progress.finish()
-  return collector.matrix(datasets: text.names, chunkCount: windows.windows.count, chunkSize: windows.context)
+  return matrix
 }

@@ -1,0 +1,61 @@
+import Imatrix
+import Transformer
+
+extension ImportanceMatrix {
+  /// The columns of `llama-imatrix --show-statistics`, then its averages by layer.
+  func statisticsTable() -> String {
+    let statistics = statistics
+    var tensors = Table([
+      ("Layer", .right), ("Tensor", .left), ("Σ(Act²)", .right), ("Min", .right), ("Max", .right), ("μ", .right),
+      ("σ", .right), ("% Active", .right), ("N", .right), ("Entropy", .right), ("E (norm)", .right), ("ZD", .right),
+      ("CosSim", .right),
+    ])
+    for entry in statistics {
+      let parts = entry.tensor.split(separator: ".")
+      tensors.add([
+        entry.layer.map(String.init) ?? "-", parts.count > 1 ? String(parts[parts.count - 2]) : entry.tensor,
+        Figures.fixed(entry.total, 2), Figures.fixed(entry.least, 4), Figures.fixed(entry.most, 4),
+        Figures.fixed(entry.mean, 2), Figures.fixed(entry.deviation, 2), Figures.percent(entry.active),
+        "\(entry.columns)", Figures.fixed(entry.entropy, 4), Figures.percent(entry.normalizedEntropy),
+        Figures.percent(entry.outliers), Figures.fixed(entry.similarity ?? 0, 4),
+      ])
+    }
+    var layers = Table([("Layer", .right), ("μΣ(Act²)", .right), ("μZD", .right), ("μCosSim", .right)])
+    for layer in Self.layers(of: statistics) {
+      layers.add([
+        "\(layer.layer)", Figures.fixed(layer.total, 2), Figures.percent(layer.outliers, 4),
+        Figures.fixed(layer.similarity, 4),
+      ])
+    }
+    return tensors.rendered() + "\n\n" + layers.rendered()
+  }
+
+  /// How many tokens experts saw, or nil for a model without experts. Starved ones are listed.
+  func coverageReport() -> String? {
+    let coverage = coverage
+    guard !coverage.isEmpty else { return nil }
+    var table = Table([
+      ("Layer", .right), ("experts", .right), ("even share", .right), ("fewest", .right), ("most", .right),
+      ("starved (under 5 % of a share)", .left),
+    ])
+    for layer in coverage {
+      let starved = layer.starved
+      let list = starved.prefix(8).map { "\($0) (\(layer.tokens[$0]))" }.joined(separator: ", ")
+      table.add([
+        "\(layer.layer)", "\(layer.tokens.count)", Figures.fixed(layer.evenShare, 0), "\(layer.tokens.min()!)",
+        "\(layer.tokens.max()!)",
+        starved.isEmpty ? "none" : list + (starved.count > 8 ? " and \(starved.count - 8) more" : ""),
+      ])
+    }
+    return table.rendered()
+  }
+}
+
+extension ForwardPlan {
+  /// What a pass will take, in a line.
+  var summary: String {
+    let place = spills ? ", hidden states partly in the scratch folder" : ""
+    return "plan: \(Figures.bytes(residentBytes)) in memory, \(Figures.bytes(bytesToRead)) to read once, "
+      + "\(Figures.significant(operations / 1e12, 3)) TFLOP\(place)"
+  }
+}
