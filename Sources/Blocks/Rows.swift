@@ -20,6 +20,13 @@ public func decodeRows(_ bytes: RawSpan, as type: GGMLType, into output: inout M
   case .q4_K: decodeBlocks(BlockQ4_K.self, bytes, into: &output)
   case .q5_K: decodeBlocks(BlockQ5_K.self, bytes, into: &output)
   case .q6_K: decodeBlocks(BlockQ6_K.self, bytes, into: &output)
+  case .iq1_s: decodeBlocks(BlockIQ1_S.self, bytes, into: &output)
+  case .iq1_m: decodeBlocks(BlockIQ1_M.self, bytes, into: &output)
+  case .iq2_xxs: decodeBlocks(BlockIQ2_XXS.self, bytes, into: &output)
+  case .iq2_xs: decodeBlocks(BlockIQ2_XS.self, bytes, into: &output)
+  case .iq2_s: decodeBlocks(BlockIQ2_S.self, bytes, into: &output)
+  case .iq3_xxs: decodeBlocks(BlockIQ3_XXS.self, bytes, into: &output)
+  case .iq3_s: decodeBlocks(BlockIQ3_S.self, bytes, into: &output)
   default: preconditionFailure("\(type) can't be decoded")
   }
 }
@@ -57,6 +64,13 @@ public func encodeRows(
   case .q4_K: encodeBlocks(BlockQ4_K.self, rows, weights, into: &output)
   case .q5_K: encodeBlocks(BlockQ5_K.self, rows, weights, into: &output)
   case .q6_K: encodeBlocks(BlockQ6_K.self, rows, weights, into: &output)
+  case .iq1_s: encodeBlocks(BlockIQ1_S.self, rows, weights, into: &output)
+  case .iq1_m: encodeBlocks(BlockIQ1_M.self, rows, weights, into: &output)
+  case .iq2_xxs: encodeBlocks(BlockIQ2_XXS.self, rows, weights, into: &output)
+  case .iq2_xs: encodeBlocks(BlockIQ2_XS.self, rows, weights, into: &output)
+  case .iq2_s: encodeBlocks(BlockIQ2_S.self, rows, weights, into: &output)
+  case .iq3_xxs: encodeBlocks(BlockIQ3_XXS.self, rows, weights, into: &output)
+  case .iq3_s: encodeBlocks(BlockIQ3_S.self, rows, weights, into: &output)
   default: throw .notEncodable(type)
   }
   return weights.replaced
@@ -67,6 +81,7 @@ extension GGMLType {
   public var canEncode: Bool {
     switch self {
     case .f32, .f16, .bf16, .q8_0, .q2_K, .q3_K, .q4_K, .q5_K, .q6_K: true
+    case .iq1_s, .iq1_m, .iq2_xxs, .iq2_xs, .iq2_s, .iq3_xxs, .iq3_s: true
     default: false
     }
   }

@@ -59,7 +59,8 @@ import Testing
     rows[77] = 900
     let outlier = try roundTrip(rows, columns: 256, importance: importance, as: type)
     #expect(outlier.allSatisfy { $0.isFinite })
-    #expect(abs(outlier[77] - 900) < 450)
+    // At two bits the least error halves the outlier: its 31 neighbours can not be smaller than a fifth of it.
+    #expect(abs(outlier[77] - 900) < 480)
     let tiny = rows.map { _ in Float.leastNonzeroMagnitude * 3 }
     let decoded = try roundTrip(tiny, columns: 256, importance: importance, as: type)
     #expect(decoded.allSatisfy { abs($0) < 1e-6 })

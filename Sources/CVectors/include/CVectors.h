@@ -217,5 +217,83 @@ static inline void cv_tile32(
 }
 #endif
 
+// Codebook search: eight codewords lie side by side, coordinate after coordinate ([count / 8][dims][8] floats).
+
+// Two codewords of four bytes each.
+CV cv_i8x8 cv_pair_i8(const void *p, const void *q) {
+  cv_i8x8 v;
+  memcpy(&v, p, 4);
+  memcpy((char *)&v + 4, q, 4);
+  return v;
+}
+// Turns the sign of the lanes whose bit is set.
+CV cv_f32x8 cv_flip(cv_f32x8 v, uint8_t signs) {
+  cv_i32x8 bits = {1, 2, 4, 8, 16, 32, 64, 128};
+  cv_i32x8 set = ((cv_i32x8)(int32_t)signs & bits) == bits;
+  return set ? -v : v;
+}
+
+// For every codeword g: a = Σ wx g and b = Σ w g^2.
+#define CV_CODEWORD_SUMS(dims)                                                                                       \
+  CV void cv_codeword_sums##dims(const float *words, long count, const float *wx, const float *w, float *a,         \
+                                 float *b) {                                                                         \
+    for (long c = 0; c < count; c += 8, words += 8 * dims) {                                                         \
+      cv_f32x8 sa = cv_splat(0), sb = cv_splat(0);                                                                   \
+      _Pragma("clang loop unroll(full)") for (int i = 0; i < dims; i++) {                                            \
+        cv_f32x8 g = cv_load(words + 8 * i);                                                                         \
+        sa = cv_fma(g, cv_splat(wx[i]), sa);                                                                         \
+        sb = cv_fma(g * g, cv_splat(w[i]), sb);                                                                      \
+      }                                                                                                              \
+      cv_store(a + c, sa);                                                                                           \
+      cv_store(b + c, sb);                                                                                           \
+    }                                                                                                                \
+  }                                                                                                                  \
+  /* The same with the sign of the one coordinate turned that costs least. */                                       \
+  CV void cv_codeword_sums_odd##dims(const float *words, long count, const float *wx, const float *w, float *a,     \
+                                     float *b) {                                                                     \
+    for (long c = 0; c < count; c += 8, words += 8 * dims) {                                                         \
+      cv_f32x8 sa = cv_splat(0), sb = cv_splat(0), least = cv_splat(__builtin_inff());                               \
+      _Pragma("clang loop unroll(full)") for (int i = 0; i < dims; i++) {                                            \
+        cv_f32x8 g = cv_load(words + 8 * i), p = g * cv_splat(wx[i]);                                                \
+        sa += p;                                                                                                     \
+        sb = cv_fma(g * g, cv_splat(w[i]), sb);                                                                      \
+        least = cv_min(least, p);                                                                                    \
+      }                                                                                                              \
+      cv_store(a + c, sa - (least + least));                                                                         \
+      cv_store(b + c, sb);                                                                                           \
+    }                                                                                                                \
+  }
+CV_CODEWORD_SUMS(8)
+CV_CODEWORD_SUMS(4)
+#undef CV_CODEWORD_SUMS
+
+// For four values of t: the least of b - 2 t a over all codewords, and the first codeword that has it.
+CV void cv_least4(const float *a, const float *b, long count, const float *t, float *least, int32_t *index) {
+  cv_f32x8 best[4], m[4];
+  cv_i32x8 at[4];
+  for (int k = 0; k < 4; k++) {
+    best[k] = cv_splat(__builtin_inff());
+    at[k] = (cv_i32x8)0;
+    m[k] = cv_splat(-2 * t[k]);
+  }
+  for (long c = 0; c < count; c += 8) {
+    cv_f32x8 va = cv_load(a + c), vb = cv_load(b + c);
+    cv_i32x8 here = (cv_i32x8)(int32_t)c;
+#pragma clang loop unroll(full)
+    for (int k = 0; k < 4; k++) {
+      cv_f32x8 score = cv_fma(va, m[k], vb);
+      cv_i32x8 better = score < best[k];
+      best[k] = better ? score : best[k];
+      at[k] = better ? here : at[k];
+    }
+  }
+  for (int k = 0; k < 4; k++) {
+    least[k] = cv_smallest(best[k]);
+    cv_i32x8 lane = {0, 1, 2, 3, 4, 5, 6, 7};
+    cv_i32x8 among = best[k] == least[k] ? at[k] + lane : (cv_i32x8)0x7FFFFFFF;
+    index[k] = __builtin_reduce_min(among);
+  }
+}
+
 #undef CV
 #endif
