@@ -70,6 +70,12 @@ let package = Package(
         "CMachine", .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ],
       swiftSettings: swiftSettings),
+    .executableTarget(
+      name: "qtool-bench",
+      dependencies: [
+        "Blocks", "Checkpoint", "GGUF", "Imatrix", "Tensors",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ], path: "Benchmarks/qtool-bench", swiftSettings: swiftSettings),
 
     .target(
       name: "TestSupport", dependencies: ["Blocks", "GGUF", "Tensors"], path: "Tests/TestSupport",

@@ -4,6 +4,9 @@ import Tensors
 ///
 /// Elements go through unsafe pointers: a block is a fixed number of floats, and the rows around it were checked by
 /// ``decodeRows(_:as:into:)`` and ``encodeRows(_:columns:importance:as:into:)``.
+///
+/// For blocks of more than 32 bytes. Swift 6.3 hands smaller ones over in registers, and then every subscript of an
+/// `InlineArray` in them yields its first element: those formats are ``BlockFormat``s.
 protocol Block: BitwiseCopyable {
   static var type: GGMLType { get }
 
@@ -14,4 +17,31 @@ protocol Block: BitwiseCopyable {
   init(_ x: UnsafePointer<Float>, weights: UnsafePointer<Float>)
 }
 
+/// A format whose blocks are read and written as bytes, and encoded many at a time: that fills the lanes of vectors.
+protocol BlockFormat {
+  static var type: GGMLType { get }
+
+  /// Writes `blockLength` floats.
+  static func decode(_ block: UnsafePointer<UInt8>, into output: UnsafeMutablePointer<Float>)
+
+  /// Encodes `count` consecutive blocks of one row of finite floats; `weights` say what an error in each costs (never
+  /// all zero, never negative). The bytes of a block depend on its own floats and weights alone.
+  static func encode(_ x: Floats, weights: Floats, count: Int, into output: UnsafeMutablePointer<UInt8>)
+}
+
 typealias Floats = UnsafePointer<Float>
+
+extension UnsafePointer<UInt8> {
+  /// The little-endian half at byte `offset`.
+  @inline(__always) func half(at offset: Int) -> Float {
+    Float(Float16(bitPattern: UInt16(self[offset]) | UInt16(self[offset + 1]) << 8))
+  }
+}
+
+extension UnsafeMutablePointer<UInt8> {
+  @inline(__always) func store(_ half: Float16, at offset: Int) {
+    let bits = half.bitPattern
+    self[offset] = UInt8(truncatingIfNeeded: bits)
+    self[offset + 1] = UInt8(truncatingIfNeeded: bits >> 8)
+  }
+}

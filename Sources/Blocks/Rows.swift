@@ -14,6 +14,10 @@ public func decodeRows(_ bytes: RawSpan, as type: GGMLType, into output: inout M
   case .f32: decodeF32(bytes, into: &output)
   case .f16: decodeF16(bytes, into: &output)
   case .bf16: decodeBF16(bytes, into: &output)
+  case .q4_0: decodeBlocks(BlockQ4_0.self, bytes, into: &output)
+  case .q4_1: decodeBlocks(BlockQ4_1.self, bytes, into: &output)
+  case .q5_0: decodeBlocks(BlockQ5_0.self, bytes, into: &output)
+  case .q5_1: decodeBlocks(BlockQ5_1.self, bytes, into: &output)
   case .q8_0: decodeBlocks(BlockQ8_0.self, bytes, into: &output)
   case .q2_K: decodeBlocks(BlockQ2_K.self, bytes, into: &output)
   case .q3_K: decodeBlocks(BlockQ3_K.self, bytes, into: &output)
@@ -27,6 +31,11 @@ public func decodeRows(_ bytes: RawSpan, as type: GGMLType, into output: inout M
   case .iq2_s: decodeBlocks(BlockIQ2_S.self, bytes, into: &output)
   case .iq3_xxs: decodeBlocks(BlockIQ3_XXS.self, bytes, into: &output)
   case .iq3_s: decodeBlocks(BlockIQ3_S.self, bytes, into: &output)
+  case .iq4_nl: decodeBlocks(BlockIQ4_NL.self, bytes, into: &output)
+  case .iq4_xs: decodeBlocks(BlockIQ4_XS.self, bytes, into: &output)
+  case .tq1_0: decodeBlocks(BlockTQ1_0.self, bytes, into: &output)
+  case .tq2_0: decodeBlocks(BlockTQ2_0.self, bytes, into: &output)
+  case .mxfp4: decodeBlocks(BlockMXFP4.self, bytes, into: &output)
   default: preconditionFailure("\(type) can't be decoded")
   }
 }
@@ -58,6 +67,10 @@ public func encodeRows(
   case .f32: encodeF32(rows, into: &output)
   case .f16: encodeF16(rows, into: &output)
   case .bf16: encodeBF16(rows, into: &output)
+  case .q4_0: encodeBlocks(BlockQ4_0.self, rows, weights, into: &output)
+  case .q4_1: encodeBlocks(BlockQ4_1.self, rows, weights, into: &output)
+  case .q5_0: encodeBlocks(BlockQ5_0.self, rows, weights, into: &output)
+  case .q5_1: encodeBlocks(BlockQ5_1.self, rows, weights, into: &output)
   case .q8_0: encodeBlocks(BlockQ8_0.self, rows, weights, into: &output)
   case .q2_K: encodeBlocks(BlockQ2_K.self, rows, weights, into: &output)
   case .q3_K: encodeBlocks(BlockQ3_K.self, rows, weights, into: &output)
@@ -71,6 +84,11 @@ public func encodeRows(
   case .iq2_s: encodeBlocks(BlockIQ2_S.self, rows, weights, into: &output)
   case .iq3_xxs: encodeBlocks(BlockIQ3_XXS.self, rows, weights, into: &output)
   case .iq3_s: encodeBlocks(BlockIQ3_S.self, rows, weights, into: &output)
+  case .iq4_nl: encodeBlocks(BlockIQ4_NL.self, rows, weights, into: &output)
+  case .iq4_xs: encodeBlocks(BlockIQ4_XS.self, rows, weights, into: &output)
+  case .tq1_0: encodeBlocks(BlockTQ1_0.self, rows, weights, into: &output)
+  case .tq2_0: encodeBlocks(BlockTQ2_0.self, rows, weights, into: &output)
+  case .mxfp4: encodeBlocks(BlockMXFP4.self, rows, weights, into: &output)
   default: throw .notEncodable(type)
   }
   return weights.replaced
@@ -80,7 +98,9 @@ extension GGMLType {
   /// True where rows can be written in this type.
   public var canEncode: Bool {
     switch self {
-    case .f32, .f16, .bf16, .q8_0, .q2_K, .q3_K, .q4_K, .q5_K, .q6_K: true
+    case .f32, .f16, .bf16, .q4_0, .q4_1, .q5_0, .q5_1, .q8_0: true
+    case .q2_K, .q3_K, .q4_K, .q5_K, .q6_K: true
+    case .iq4_nl, .iq4_xs, .tq1_0, .tq2_0, .mxfp4: true
     case .iq1_s, .iq1_m, .iq2_xxs, .iq2_xs, .iq2_s, .iq3_xxs, .iq3_s: true
     default: false
     }
@@ -135,6 +155,38 @@ private func decodeBlocks<B: Block>(_: B.Type, _ bytes: RawSpan, into output: in
       for index in 0..<output.count / length {
         let block = bytes.loadUnaligned(fromByteOffset: index * MemoryLayout<B>.size, as: B.self)
         block.decode(into: base + index * length)
+      }
+    }
+  }
+}
+
+private func decodeBlocks<B: BlockFormat>(_: B.Type, _ bytes: RawSpan, into output: inout MutableSpan<Float>) {
+  let (length, size) = (B.type.blockLength, B.type.blockBytes)
+  bytes.withUnsafeBytes { bytes in
+    output.withUnsafeMutableBufferPointer { output in
+      guard let base = output.baseAddress, let blocks = bytes.baseAddress?.assumingMemoryBound(to: UInt8.self) else {
+        return
+      }
+      for index in 0..<output.count / length { B.decode(blocks + index * size, into: base + index * length) }
+    }
+  }
+}
+
+private func encodeBlocks<B: BlockFormat>(
+  _: B.Type, _ rows: Span<Float>, _ weights: SearchWeights, into output: inout MutableRawSpan
+) {
+  let blocksPerRow = weights.columns / B.type.blockLength
+  rows.withUnsafeBufferPointer { rows in
+    weights.values.withUnsafeBufferPointer { values in
+      output.withUnsafeMutableBytes { output in
+        guard let x = rows.baseAddress, let w = values.baseAddress,
+          let bytes = output.baseAddress?.assumingMemoryBound(to: UInt8.self)
+        else { return }
+        for row in 0..<rows.count / weights.columns {
+          B.encode(
+            x + row * weights.columns, weights: w, count: blocksPerRow,
+            into: bytes + row * blocksPerRow * B.type.blockBytes)
+        }
       }
     }
   }

@@ -1,0 +1,113 @@
+import Blocks
+import Foundation
+import Tensors
+
+/// The rows of one matrix, and what an error in each column costs.
+struct Sample {
+  let name: String
+  let columns: Int
+  let rows: [Float]
+  let importance: [Float]?
+}
+
+/// What encoding one sample costs, in time and in error.
+struct Measurement {
+  var name = ""
+  var weights = 0
+  /// CPU seconds of the calling thread, the best of all repetitions.
+  var seconds = 0.0
+  /// Σw(x - y)² / Σwx².
+  var error = 0.0
+  var ggmlSeconds: Double?
+  var ggmlError: Double?
+
+  var nanoseconds: Double { seconds * 1e9 / Double(max(1, weights)) }
+  var ggmlNanoseconds: Double? { ggmlSeconds.map { $0 * 1e9 / Double(max(1, weights)) } }
+}
+
+/// Our encoder and ggml's on the same rows, in turns, in one thread.
+struct EncoderBenchmark {
+  let ggml: Ggml?
+  let repetitions: Int
+
+  func measure(_ sample: Sample, as type: GGMLType) throws -> Measurement {
+    var result = Measurement(name: sample.name, weights: sample.rows.count)
+    guard let rowBytes = type.rowBytes(columns: sample.columns) else { return result }
+    var own = [UInt8](repeating: 0, count: rowBytes * (sample.rows.count / sample.columns))
+    var other = own
+    ggml?.prepare(type)
+    result.seconds = .infinity
+    for _ in 0..<max(1, repetitions) {
+      let start = Self.threadSeconds()
+      try Self.encode(sample, as: type, into: &own)
+      result.seconds = min(result.seconds, Self.threadSeconds() - start)
+      guard let ggml else { continue }
+      let turn = Self.threadSeconds()
+      ggml.encode(sample.rows, columns: sample.columns, importance: sample.importance, as: type, into: &other)
+      result.ggmlSeconds = min(result.ggmlSeconds ?? .infinity, Self.threadSeconds() - turn)
+    }
+    result.error = Self.error(own, sample, type)
+    if ggml != nil { result.ggmlError = Self.error(other, sample, type) }
+    return result
+  }
+
+  static func encode(_ sample: Sample, as type: GGMLType, into bytes: inout [UInt8]) throws {
+    var span = bytes.mutableSpan
+    var raw = span.mutableBytes
+    if let importance = sample.importance {
+      try encodeRows(
+        sample.rows.span, columns: sample.columns, importance: importance.span, as: type, into: &raw)
+    } else {
+      try encodeRows(sample.rows.span, columns: sample.columns, importance: nil, as: type, into: &raw)
+    }
+  }
+
+  static func error(_ bytes: [UInt8], _ sample: Sample, _ type: GGMLType) -> Double {
+    var decoded = [Float](repeating: 0, count: sample.rows.count)
+    var output = decoded.mutableSpan
+    decodeRows(bytes.span.bytes, as: type, into: &output)
+    guard let importance = sample.importance else {
+      return relativeError(of: decoded.span, to: sample.rows.span, columns: sample.columns, importance: nil)
+    }
+    return relativeError(of: decoded.span, to: sample.rows.span, columns: sample.columns, importance: importance.span)
+  }
+
+  static func threadSeconds() -> Double {
+    var time = timespec()
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
+    return Double(time.tv_sec) + Double(time.tv_nsec) * 1e-9
+  }
+}
+
+/// All samples of one type.
+struct TypeSummary {
+  let type: GGMLType
+  let measurements: [Measurement]
+
+  private func perWeight(_ seconds: (Measurement) -> Double?) -> Double? {
+    var sum = 0.0
+    var weights = 0
+    for measurement in measurements {
+      guard let part = seconds(measurement) else { return nil }
+      sum += part
+      weights += measurement.weights
+    }
+    return sum * 1e9 / Double(max(1, weights))
+  }
+
+  var nanoseconds: Double { perWeight { $0.seconds } ?? 0 }
+  var ggmlNanoseconds: Double? { perWeight { $0.ggmlSeconds } }
+  var speedup: Double? { ggmlNanoseconds.map { $0 / nanoseconds } }
+  /// The mean over tensors of the relative error.
+  var error: Double { measurements.reduce(0) { $0 + $1.error } / Double(max(1, measurements.count)) }
+  var ggmlError: Double? {
+    let errors = measurements.compactMap(\.ggmlError)
+    return errors.count == measurements.count ? errors.reduce(0, +) / Double(max(1, errors.count)) : nil
+  }
+  /// The mean over tensors of our error over ggml's, and the worst tensor's.
+  var errorRatio: (mean: Double, worst: Double)? {
+    let ratios = measurements.compactMap { one in one.ggmlError.map { $0 > 0 ? one.error / $0 : 1 } }
+    guard ratios.count == measurements.count, let worst = ratios.max() else { return nil }
+    return (ratios.reduce(0, +) / Double(ratios.count), worst)
+  }
+}

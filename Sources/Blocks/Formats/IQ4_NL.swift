@@ -1,0 +1,34 @@
+import Tensors
+
+// IQ4_NL: 32 weights in 18 bytes, 4.5 bits per weight; levels are denser around zero.
+//
+//   0  d   half
+//   2  qs  byte l holds the index of weight l in its low and of weight l + 16 in its high nibble
+//
+// x = d * levels[q]
+
+/// The sixteen levels of IQ4_NL and IQ4_XS.
+let iq4Levels: InlineArray<16, Float> = [
+  -127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113,
+]
+
+enum BlockIQ4_NL: BlockFormat {
+  static var type: GGMLType { .iq4_nl }
+
+  static func decode(_ block: UnsafePointer<UInt8>, into output: UnsafeMutablePointer<Float>) {
+    let d = block.half(at: 0)
+    for l in 0..<16 {
+      output[l] = d * iq4Levels[Int(block[2 + l] & 15)]
+      output[l + 16] = d * iq4Levels[Int(block[2 + l] >> 4)]
+    }
+  }
+
+  static func encode(_ x: Floats, weights: Floats, count: Int, into output: UnsafeMutablePointer<UInt8>) {
+    for index in 0..<count {
+      let block = output + 18 * index
+      let (scale, q) = roundToLevels(x + 32 * index)
+      block.store(half(scale), at: 0)
+      for l in 0..<16 { block[2 + l] = q[l] | q[l + 16] << 4 }
+    }
+  }
+}

@@ -1,0 +1,32 @@
+import Tensors
+
+// Q4_1: 32 weights in 20 bytes, 5 bits per weight.
+//
+//   0  d   half
+//   2  m   half
+//   4  qs  byte l holds weight l in its low and weight l + 16 in its high nibble
+//
+// x = d * q + m
+
+enum BlockQ4_1: BlockFormat {
+  static var type: GGMLType { .q4_1 }
+
+  static func decode(_ block: UnsafePointer<UInt8>, into output: UnsafeMutablePointer<Float>) {
+    let d = block.half(at: 0)
+    let m = block.half(at: 2)
+    for l in 0..<16 {
+      output[l] = d * Float(block[4 + l] & 15) + m
+      output[l + 16] = d * Float(block[4 + l] >> 4) + m
+    }
+  }
+
+  static func encode(_ x: Floats, weights: Floats, count: Int, into output: UnsafeMutablePointer<UInt8>) {
+    for index in 0..<count {
+      let block = output + 20 * index
+      let (d, m, q) = roundToRange(x + 32 * index, levels: 15)
+      block.store(d, at: 0)
+      block.store(m, at: 2)
+      for l in 0..<16 { block[4 + l] = q[l] | q[l + 16] << 4 }
+    }
+  }
+}
