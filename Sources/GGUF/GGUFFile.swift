@@ -77,6 +77,13 @@ public final class GGUFFile: ModelSource {
 
   public func tensor(named name: String) -> TensorInfo? { places[name]?.tensor }
 
+  /// The first shard.
+  public var path: String { paths[0] }
+
+  /// The file that holds a tensor of this model, and the byte where its data begins there.
+  public func path(of tensor: TensorInfo) -> String { places[tensor.name].map { paths[$0.shard] } ?? path }
+  public func offset(of tensor: TensorInfo) -> Int { places[tensor.name]?.offset ?? 0 }
+
   public func readBytes(of tensor: TensorInfo, rows: Range<Int>, into output: inout MutableRawSpan) throws {
     guard let place = places[tensor.name], let rowBytes = tensor.type.rowBytes(columns: tensor.shape.columns) else {
       preconditionFailure("\(name) has no tensor \(tensor.name)")

@@ -14,25 +14,55 @@ public final class GGUFWriter {
   public let tensors: [TensorInfo]
   private let outputs: [OutputFile]
   private let places: [(output: Int, offset: Int)]
+  /// True where all files were begun by an earlier run and have their whole size: its rows may be there.
+  public let isResumed: Bool
 
   /// Reserves the whole size and writes the header.
-  public convenience init(path: String, layout: GGUFLayout, overwrite: Bool) throws {
-    try self.init(path: path, shards: GGUFShards(layout), overwrite: overwrite)
+  public convenience init(path: String, layout: GGUFLayout, overwrite: Bool, resuming: Bool = false) throws {
+    try self.init(path: path, shards: GGUFShards(layout), overwrite: overwrite, resuming: resuming)
   }
 
   /// Reserves the whole size of all files and writes their headers. `path` is the one that a single file would have.
-  public init(path: String, shards: GGUFShards, overwrite: Bool) throws {
+  ///
+  /// `resuming` goes on with the temporary files that an earlier run left.
+  public init(path: String, shards: GGUFShards, overwrite: Bool, resuming: Bool = false) throws {
     self.shards = shards
     paths = shards.paths(path)
     tensors = shards.layouts.flatMap(\.tensors)
     places = shards.layouts.enumerated().flatMap { output, layout in layout.offsets.map { (output, $0) } }
-    try OutputFile.requireSpace(shards.totalBytes, for: path)
-    outputs = try zip(paths, shards.layouts).map { path, layout in
-      let output = try OutputFile(path: path, overwrite: overwrite)
+    outputs = try paths.map { try OutputFile(path: $0, overwrite: overwrite, resuming: resuming) }
+    let allocated = outputs.reduce(0) { $0 + $1.allocated }
+    try OutputFile.requireSpace(shards.totalBytes - allocated, for: path)
+    isResumed = resuming && zip(outputs, shards.layouts).allSatisfy { $0.inherited == $1.totalBytes }
+    for (output, layout) in zip(outputs, shards.layouts) {
       try output.reserve(layout.totalBytes)
       try output.write(layout.header)
-      return output
     }
+  }
+
+  /// Leaves what is written for a later run when this writer is dropped without a commit.
+  public func keepTemporary() { outputs.forEach { $0.keepTemporary() } }
+
+  /// What stands in the rows of tensor number `index`, from row `row` on.
+  public func read(into output: inout MutableRawSpan, tensor index: Int, row: Int) throws {
+    guard let rowBytes = tensors[index].type.rowBytes(columns: tensors[index].shape.columns) else { return }
+    try outputs[places[index].output].read(into: &output, at: places[index].offset + row * rowBytes)
+  }
+
+  /// SHA-256 of what stands in tensor number `index`.
+  public func digest(tensor index: Int, bufferBytes: Int = 16 << 20) throws -> String {
+    var digest = DataDigest()
+    let tensor = tensors[index]
+    guard let rowBytes = tensor.type.rowBytes(columns: tensor.shape.columns), rowBytes > 0 else { return digest.hex() }
+    let step = max(1, bufferBytes / rowBytes)
+    for row in stride(from: 0, to: tensor.shape.rows, by: step) {
+      var bytes = [UInt8](repeating: 0, count: min(step, tensor.shape.rows - row) * rowBytes)
+      var span = bytes.mutableSpan
+      var raw = span.mutableBytes
+      try read(into: &raw, tensor: index, row: row)
+      digest.update(bytes.span.bytes)
+    }
+    return digest.hex()
   }
 
   /// Rows of tensor number `index`, from row `row` on, in the tensor's type.

@@ -59,7 +59,7 @@ extension SHA256 {
 }
 
 extension SHA256.Digest {
-  fileprivate var hexadecimal: String {
+  var hexadecimal: String {
     let digits = Array("0123456789abcdef".utf8)
     return String(decoding: flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
   }

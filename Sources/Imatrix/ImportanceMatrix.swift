@@ -36,6 +36,18 @@ public struct ImportanceMatrix: Sendable, Equatable {
   /// Tensor names in the order of files.
   public var names: [String] { entries.keys.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) } }
 
+  /// SHA-256 of names, counts and sums: what tells whether two matrices lead to the same bytes.
+  public var digest: String {
+    var digest = DataDigest()
+    for name in names {
+      guard let entry = entries[name] else { continue }
+      digest.update(Array("\(name) \(entry.counts.count) \(entry.sums.count)\n".utf8).span.bytes)
+      digest.update(entry.counts.span.bytes)
+      digest.update(entry.sums.span.bytes)
+    }
+    return digest.hex()
+  }
+
   /// The last component of a path: local directories do not belong in a file that is published.
   static func baseName(_ path: String) -> String {
     path.split(separator: "/", omittingEmptySubsequences: true).last.map(String.init) ?? path

@@ -31,14 +31,33 @@ public struct RewritePlan: Sendable {
 /// What rewriting reports when it is done.
 public struct RewriteReport: Sendable, Equatable {
   public var bytes = 0
+  /// Tensors that an earlier run had written.
+  public var resumedTensors = 0
   /// Tensors whose importance had entries that were zero or not finite, with their number; they counted as the mean.
   public var replacedImportance: [String: Int] = [:]
   /// Quantized tensors without any importance, where an importance matrix was given.
   public var withoutImportance: [String] = []
 }
 
+/// How a run treats what is there already.
+public struct RewriteOptions: Sendable {
+  /// Replace a file of the output's name.
+  public var overwrite = false
+  /// What the run is made of; nil to keep no journal, so that an interrupted run leaves nothing.
+  public var identity: RunIdentity?
+  /// Begin anew, whatever an earlier run has done.
+  public var restart = false
+  /// Write the tensors' SHA-256 beside the output.
+  public var checksums = false
+
+  public init(overwrite: Bool = false) { self.overwrite = overwrite }
+}
+
 /// Writes a model as a GGUF, tensor by tensor and block of rows by block of rows: rows are read, decoded, encoded on
 /// all threads and written at their final place. Rows that keep their type are copied.
+///
+/// With an identity, a journal beside the output says which tensors are done. A run that was killed, interrupted, or
+/// that a full disk or a failing one stopped, leaves both; the next one verifies what is there and goes on.
 public struct Rewriter {
   private let plan: RewritePlan
   private let importance: Importance?
@@ -48,14 +67,44 @@ public struct Rewriter {
     self.importance = importance
   }
 
-  /// - Parameter progress: called after every block with the tensor's name and the bytes written so far; may throw to
-  ///   stop, which leaves nothing behind.
+  /// - Parameters:
+  ///   - progress: called after every block with the tensor's name and the bytes written so far.
+  ///   - pause: called after every tensor; may throw to stop.
   /// - Throws: ``QuantizeError``, `FileError`, and what reading the source throws.
   public func write(
-    to path: String, overwrite: Bool, progress: (_ tensor: String, _ bytes: Int) throws -> Void = { _, _ in }
+    to path: String, options: RewriteOptions, progress: (_ tensor: String, _ bytes: Int) -> Void = { _, _ in },
+    pause: () throws -> Void = {}
   ) throws -> RewriteReport {
-    let writer = try GGUFWriter(path: path, layout: plan.layout, overwrite: overwrite)
+    // Before the journal: a name that is taken leaves nothing.
+    let journal = try options.identity.map {
+      try OutputFile.check(path, overwrite: options.overwrite)
+      // A journal whose data is gone (a crash between the last two steps of a run) speaks of nothing.
+      return try RewriteJournal(
+        output: path, identity: $0, restart: options.restart || !OutputFile.isBegun(path))
+    }
+    do {
+      let writer = try GGUFWriter(
+        path: path, layout: plan.layout, overwrite: options.overwrite, resuming: journal?.inherited.isEmpty == false)
+      do {
+        let report = try write(to: writer, journal, options, progress, pause)
+        journal?.remove()
+        return report
+      } catch {
+        if journal != nil, leavesWorkWorthKeeping(error) { writer.keepTemporary() }
+        throw error
+      }
+    } catch {
+      if !leavesWorkWorthKeeping(error) { journal?.remove() }
+      throw error
+    }
+  }
+
+  private func write(
+    to writer: GGUFWriter, _ journal: RewriteJournal?, _ options: RewriteOptions,
+    _ progress: (String, Int) -> Void, _ pause: () throws -> Void
+  ) throws -> RewriteReport {
     var report = RewriteReport()
+    var sums = TensorChecksums()
     var written = plan.layout.header.count
     for (index, tensor) in plan.source.tensors.enumerated() {
       let type = plan.types[index]
@@ -64,24 +113,66 @@ public struct Rewriter {
       }
       if tensor.shape.rows == 1 { try checkFinite(tensor) }
       let weights = type.isQuantized && type != tensor.type ? try self.weights(of: tensor, &report) : nil
-      for rows in blocks(of: tensor) {
-        if type == tensor.type {
-          var bytes = [UInt8](repeating: 0, count: rows.count * rowBytes)
-          var span = bytes.mutableSpan
-          var raw = span.mutableBytes
-          try plan.source.readBytes(of: tensor, rows: rows, into: &raw)
-          try writer.write(bytes.span.bytes, tensor: index, row: rows.lowerBound)
-        } else {
-          let bytes = try encode(rows, of: tensor, as: type, rowBytes: rowBytes, weights, &report)
-          try writer.write(bytes.span.bytes, tensor: index, row: rows.lowerBound)
-        }
-        written += rows.count * rowBytes
-        try progress(tensor.name, written)
+      if writer.isResumed, let sum = journal?.inherited[tensor.name], try writer.digest(tensor: index) == sum {
+        report.resumedTensors += 1
+        sums.add(sum, for: tensor.name)
+        written += tensor.shape.rows * rowBytes
+        progress(tensor.name, written)
+        continue
       }
+      var digest = DataDigest()
+      for rows in blocks(of: tensor) {
+        let bytes =
+          type == tensor.type
+          ? try copy(rows, of: tensor, rowBytes: rowBytes)
+          : try encode(rows, of: tensor, as: type, rowBytes: rowBytes, weights, &report)
+        if journal != nil || options.checksums { digest.update(bytes.span.bytes) }
+        try writer.write(bytes.span.bytes, tensor: index, row: rows.lowerBound)
+        written += rows.count * rowBytes
+        progress(tensor.name, written)
+      }
+      try check(tensor, index, as: type, rowBytes: rowBytes, weights, writer)
+      if journal != nil || options.checksums {
+        let sum = digest.hex()
+        sums.add(sum, for: tensor.name)
+        try journal?.record(tensor.name, sha256: sum)
+      }
+      do { try pause() } catch { throw Paused(reason: error) }
     }
     try writer.commit()
+    if options.checksums { try sums.write(to: writer.paths[0] + TensorChecksums.suffix, overwrite: options.overwrite) }
     report.bytes = plan.totalBytes
     return report
+  }
+
+  /// Reads a sample of a tensor's rows back, and makes them once more: what stands in the file must be equal, and decode
+  /// to numbers.
+  private func check(
+    _ tensor: TensorInfo, _ index: Int, as type: GGMLType, rowBytes: Int, _ weights: [Float]?, _ writer: GGUFWriter
+  ) throws {
+    guard rowBytes > 0, tensor.shape.rows > 0 else { return }
+    var ignored = RewriteReport()
+    for row in Set([0, tensor.shape.rows / 2, tensor.shape.rows - 1]).sorted() {
+      var found = [UInt8](repeating: 0, count: rowBytes)
+      var span = found.mutableSpan
+      var raw = span.mutableBytes
+      try writer.read(into: &raw, tensor: index, row: row)
+      let expected =
+        type == tensor.type
+        ? try copy(row..<row + 1, of: tensor, rowBytes: rowBytes)
+        : try encode(row..<row + 1, of: tensor, as: type, rowBytes: rowBytes, weights, &ignored)
+      guard found == expected, !type.isQuantized || firstNonFiniteBlock(found.span.bytes, as: type) == nil else {
+        throw QuantizeError.writtenWrong(path: writer.paths[0], tensor: tensor.name, row: row)
+      }
+    }
+  }
+
+  private func copy(_ rows: Range<Int>, of tensor: TensorInfo, rowBytes: Int) throws -> [UInt8] {
+    var bytes = [UInt8](repeating: 0, count: rows.count * rowBytes)
+    var span = bytes.mutableSpan
+    var raw = span.mutableBytes
+    try plan.source.readBytes(of: tensor, rows: rows, into: &raw)
+    return bytes
   }
 
   /// Norms and biases are copied unseen, and one NaN in them makes every token NaN: they are small enough to look at.
@@ -140,6 +231,23 @@ public struct Rewriter {
       throw QuantizeError.notEncodable(tensor: tensor.name, type: type)
     }
     return bytes
+  }
+}
+
+/// The caller asked to stop between two tensors.
+public struct Paused: Error {
+  /// What the caller threw.
+  public let reason: any Error
+}
+
+/// A stop that was asked for, and faults of disks: what was written before is as good as ever. Faults of the data are
+/// not: there would be nothing to go on with.
+private func leavesWorkWorthKeeping(_ error: any Error) -> Bool {
+  switch error {
+  case is Paused: true
+  case QuantizeError.otherRun: true
+  case let error as FileError: !(error.operation == .read && error.code == 0) && error.operation != .create
+  default: false
   }
 }
 

@@ -48,6 +48,7 @@ extension Failure {
     switch error {
     case let failure as Failure: self = failure
     case is Interruption: self.init(.interrupted, "interrupted; nothing was left under the final name")
+    case let paused as Paused: self.init(paused: paused)
     case let error as FileError: self.init(file: error)
     case let error as GGUFError: self.init(.data, error.description, hint: error.hint)
     case let error as MetadataError: self.init(.data, error.description)
@@ -61,6 +62,11 @@ extension Failure {
     case let error as QuantizeError: self.init(quantize: error)
     default: return nil
     }
+  }
+
+  private init?(paused: Paused) {
+    self.init(paused.reason)
+    if code == .interrupted { hint = "go on with: \(Interruption.resumeCommand)" }
   }
 
   private init(calibration error: CalibrationError) {
@@ -82,7 +88,8 @@ extension Failure {
     let code: Code =
       switch error {
       case .targetTooSmall, .needsImportance, .notEncodable, .needsRequantize, .unsupported: .usage
-      case .nonFiniteWeight, .importanceOfOtherSize: .data
+      case .nonFiniteWeight, .importanceOfOtherSize, .otherRun: .data
+      case .writtenWrong: .io
       }
     self.init(code, error.description, hint: error.hint)
   }
@@ -99,6 +106,9 @@ extension Failure {
       self.init(.missing, "\(error.path): no such file or directory", hint: "check the path")
     case (.open, _):
       self.init(.missing, "\(error.path): cannot be opened: \(error.reason)")
+    case (.create, EBUSY):
+      self.init(
+        .unwritable, "\(error.path): another process is writing it", hint: "wait for it, or name another output")
     case (.create, EEXIST):
       self.init(.unwritable, "\(error.path): exists already", hint: "name another output, or replace it with --force")
     case (.create, _), (.rename, _):

@@ -19,6 +19,15 @@ struct Interruption: Error {
     signal(SIGPIPE, SIG_IGN)
   }
 
+  /// The command line of this process, for a shell: started again, it goes on.
+  static var resumeCommand: String {
+    let plain = Set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./=+:,@%")
+    return CommandLine.arguments.map { argument in
+      !argument.isEmpty && argument.allSatisfy(plain.contains)
+        ? argument : "'" + argument.replacing("'", with: #"'\''"#) + "'"
+    }.joined(separator: " ")
+  }
+
   static func check() throws {
     if requested.load(ordering: .relaxed) { throw Interruption() }
   }

@@ -1,6 +1,7 @@
 import ArgumentParser
 import CMachine
 import Foundation
+import Tensors
 
 @main struct QTool: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -21,11 +22,23 @@ import Foundation
 
   static let version = "0.1.0"
 
+  /// What the smallest model needs: blocks of rows in work, a header, the matrix library's own buffers.
+  private static let leastMemory = 512 << 20
+
+  private static func checkMemoryLimit() throws {
+    guard let left = MemoryLimit.left, left < leastMemory else { return }
+    throw Failure(
+      .machine,
+      "a limit leaves this process \(Figures.bytes(left)) of address space; it needs \(Figures.bytes(leastMemory))",
+      hint: "raise the limit: ulimit -v unlimited")
+  }
+
   static func main() {
     precondition(cmachine_linked == 1)
     Interruption.install()
     do {
       var command = try parseAsRoot()
+      try checkMemoryLimit()
       try command.run()
     } catch {
       guard let failure = Failure(error) else { exit(withError: error) }

@@ -15,7 +15,10 @@ public struct Binary {
     url = bundle.bundleURL.deletingLastPathComponent().appending(path: "qtool")
   }
 
-  public func run(_ arguments: [String], environment: [String: String] = [:]) throws -> Result {
+  /// - Parameter interruptAfter: seconds until the process gets a SIGINT, as from Ctrl-C.
+  public func run(
+    _ arguments: [String], environment: [String: String] = [:], interruptAfter: Double? = nil
+  ) throws -> Result {
     let process = Process()
     process.executableURL = url
     process.arguments = arguments
@@ -30,6 +33,10 @@ public struct Binary {
     process.standardOutput = files[0]
     process.standardError = files[1]
     try process.run()
+    if let interruptAfter {
+      Thread.sleep(forTimeInterval: interruptAfter)
+      if process.isRunning { kill(process.processIdentifier, SIGINT) }
+    }
     process.waitUntilExit()
     func text(_ name: String) throws -> String {
       String(decoding: try Data(contentsOf: directory.url.appending(path: name)), as: UTF8.self)

@@ -38,7 +38,7 @@ struct ConvertCommand: ParsableCommand {
 
   func run() throws {
     let progress = options.apply()
-    if !dryRun { try output.check() }
+    if !dryRun { try output.check(inputs: [model]) }
     let source = try openModel(path: model)
     let types: [GGMLType]
     var fileType: Int
@@ -58,24 +58,4 @@ struct ConvertCommand: ParsableCommand {
     _ = try write(plan, importance: nil, to: output, progress)
     print("\(output.output): \(Figures.grouped(plan.totalBytes)) bytes")
   }
-}
-
-/// Rewrites a model while telling how far it is.
-func write(
-  _ plan: RewritePlan, importance: Importance?, to output: OutputOptions, _ progress: Progress
-) throws -> RewriteReport {
-  progress.start("writing \(output.output)", total: plan.totalBytes, unit: .bytes)
-  let report = try Rewriter(plan, importance: importance).write(to: output.output, overwrite: output.force) {
-    tensor, bytes in
-    try Interruption.check()
-    progress.update(bytes, tensor)
-  }
-  progress.finish()
-  for (tensor, count) in report.replacedImportance.sorted(by: { $0.key < $1.key }) {
-    progress.note("warning: tensor \(tensor): \(count) columns without importance count as the mean")
-  }
-  if !report.withoutImportance.isEmpty {
-    progress.note("note: no importance for \(report.withoutImportance.joined(separator: ", "))")
-  }
-  return report
 }

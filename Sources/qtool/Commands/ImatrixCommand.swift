@@ -61,9 +61,7 @@ struct ImatrixCommand: ParsableCommand {
     }
     guard let output else { preconditionFailure("validated") }
     let progress = options.apply()
-    var destination = OutputOptions()
-    (destination.output, destination.force) = (output, force)
-    try destination.check()
+    try OutputOptions(output: output, force: force).check(inputs: merge + (model.map { [$0] } ?? []))
     var matrices = try merge.map { path in
       let matrix = try ImportanceMatrix(path: path)
       return matrix.expanded(chunkSize: text.ctx)

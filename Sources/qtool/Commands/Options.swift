@@ -30,8 +30,11 @@ struct RunOptions: ParsableArguments {
     return Progress(quiet: quiet)
   }
 
+  /// The budget, which a limit of the process (`ulimit -v`) may make smaller than what was asked for.
   var forward: ForwardOptions {
-    ForwardOptions(memory: memory?.bytes, scratchDirectory: scratch ?? NSTemporaryDirectory())
+    let wanted = memory?.bytes ?? MemoryLimit.physical / 5 * 3
+    let budget = min(wanted, MemoryLimit.left.map { $0 / 5 * 4 } ?? wanted)
+    return ForwardOptions(memory: budget, scratchDirectory: scratch ?? NSTemporaryDirectory())
   }
 }
 
@@ -43,8 +46,29 @@ struct OutputOptions: ParsableArguments {
   @Flag(name: .long, help: "Replace a file of that name.")
   var force = false
 
-  /// Refuses early what would be refused after hours of work.
-  func check() throws {
+  @Flag(name: .long, help: "Begin anew, whatever an interrupted run has left.")
+  var restart = false
+
+  @Flag(name: .long, help: "Write the SHA-256 of every tensor to FILE.sha256, for qtool verify.")
+  var checksums = false
+
+  init() {}
+
+  init(output: String, force: Bool, restart: Bool = false, checksums: Bool = false) {
+    self.output = output
+    self.force = force
+    self.restart = restart
+    self.checksums = checksums
+  }
+
+  /// Refuses early what would be refused after hours of work, and an output that is also one of `inputs` (files, or
+  /// folders of files).
+  func check(inputs: [String] = []) throws {
+    if let identity = FileIdentity(path: output),
+      inputs.flatMap(Self.files).contains(where: { FileIdentity(path: $0) == identity })
+    {
+      throw Failure(.usage, "\(output): is an input too", hint: "name another output")
+    }
     if !force, FileManager.default.fileExists(atPath: output) {
       throw FileError(.create, path: output, code: EEXIST)
     }
@@ -52,6 +76,21 @@ struct OutputOptions: ParsableArguments {
     guard FileManager.default.isWritableFile(atPath: folder) else {
       throw Failure(.unwritable, "\(output): the folder is missing or not writable", hint: "create it, or name another")
     }
+  }
+}
+
+extension OutputOptions {
+  /// The files that a path stands for: those of a folder, and all shards of a file that is one.
+  private static func files(of path: String) -> [String] {
+    func contents(_ folder: String) -> [String] {
+      ((try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []).map { folder + "/" + $0 }
+    }
+    let all = contents(path)
+    guard all.isEmpty else { return all }
+    let url = URL(filePath: path)
+    guard let shard = url.lastPathComponent.firstRange(of: /-\d{5}-of-\d{5}\.gguf$/) else { return [path] }
+    let stem = url.lastPathComponent[..<shard.lowerBound]
+    return contents(url.deletingLastPathComponent().path).filter { URL(filePath: $0).lastPathComponent.hasPrefix(stem) }
   }
 }
 

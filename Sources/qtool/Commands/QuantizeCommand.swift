@@ -42,6 +42,8 @@ struct QuantizeCommand: ParsableCommand {
   @Flag(name: .long, help: "Print the table of tensors, types and bytes, and write nothing.") var dryRun = false
   @Option(name: [.short, .long], help: ArgumentHelp("The file to write.", valueName: "file")) var output: String?
   @Flag(name: .long, help: "Replace a file of that name.") var force = false
+  @Flag(name: .long, help: "Begin anew, whatever an interrupted run has left.") var restart = false
+  @Flag(name: .long, help: "Write the SHA-256 of every tensor to FILE.sha256, for qtool verify.") var checksums = false
   @OptionGroup(title: "Run") var options: RunOptions
 
   func validate() throws {
@@ -55,12 +57,10 @@ struct QuantizeCommand: ParsableCommand {
 
   func run() throws {
     let progress = options.apply()
-    let destination = output.map { path in
-      var output = OutputOptions()
-      (output.output, output.force) = (path, force)
-      return output
+    let destination = output.map {
+      OutputOptions(output: $0, force: force, restart: restart, checksums: checksums)
     }
-    if !dryRun { try destination?.check() }
+    if !dryRun { try destination?.check(inputs: [model] + (imatrix.map { [$0] } ?? [])) }
     let source = try openModel(path: model)
     for tensor in source.tensors where tensor.isQuantizable && tensor.type.isQuantized {
       guard allowRequantize else { throw QuantizeError.needsRequantize(tensor: tensor.name, type: tensor.type) }
@@ -82,7 +82,7 @@ struct QuantizeCommand: ParsableCommand {
       return
     }
     guard let destination else { return }
-    _ = try write(plan, importance: weights?.lookup, to: destination, progress)
+    _ = try write(plan, importance: weights, to: destination, progress)
     print(QuantizationTable.types(plan))
     print("\n\(destination.output): \(QuantizationTable.total(plan))")
   }

@@ -1,0 +1,78 @@
+import Tensors
+
+// A block decodes to finite numbers exactly when its scales are finite: everything else in it is a small integer. So a
+// file is checked at the speed of reading it, without decoding.
+
+/// The first block of `bytes` with a scale that is NaN or infinite (or, of float types, the first such element).
+///
+/// `bytes` holds whole blocks. Integer types have no scales, and nil is the answer.
+public func firstNonFiniteBlock(_ bytes: RawSpan, as type: GGMLType) -> Int? {
+  precondition(bytes.byteCount % type.blockBytes == 0, "\(bytes.byteCount) bytes of \(type)")
+  let count = bytes.byteCount / type.blockBytes
+  return bytes.withUnsafeBytes { bytes in
+    switch type {
+    case .i8, .i16, .i32, .i64: nil
+    case .f32: firstWithExponent(bytes, count, of: UInt32.self, mask: 0x7F80_0000)
+    case .f16: firstWithExponent(bytes, count, of: UInt16.self, mask: 0x7C00)
+    case .bf16: firstWithExponent(bytes, count, of: UInt16.self, mask: 0x7F80)
+    case .f64: firstWithExponent(bytes, count, of: UInt64.self, mask: 0x7FF0_0000_0000_0000)
+    case .mxfp4:
+      // The byte is an exponent; 255 is its NaN.
+      (0..<count).first { bytes[$0 * type.blockBytes] == 255 }
+    case .iq1_m:
+      // The scale's four nibbles are the upper ones of four 16-bit words; its exponent spans the upper two.
+      (0..<count).first { block in
+        let words = block * type.blockBytes + 48
+        let high = UInt16(bytes[words + 7] >> 4) << 12 | UInt16(bytes[words + 5] >> 4) << 8
+        return high & 0x7C00 == 0x7C00
+      }
+    default:
+      (0..<count).first { block in
+        type.scaleOffsets.contains { offset in
+          let half = bytes.loadUnaligned(fromByteOffset: block * type.blockBytes + offset, as: UInt16.self)
+          return UInt16(littleEndian: half) & 0x7C00 == 0x7C00
+        }
+      }
+    }
+  }
+}
+
+extension GGMLType {
+  /// Where a block holds its IEEE halves, in bytes from its beginning.
+  var scaleOffsets: [Int] {
+    switch self {
+    case .q4_0, .q5_0, .q8_0, .iq2_xxs, .iq2_xs, .iq2_s, .iq3_xxs, .iq3_s, .iq1_s, .iq4_nl, .iq4_xs: [0]
+    case .q4_1, .q5_1, .q4_K, .q5_K: [0, 2]
+    case .q2_K: [80, 82]
+    case .q3_K: [108]
+    case .q6_K: [208]
+    case .tq1_0: [52]
+    case .tq2_0: [64]
+    case .f32, .f16, .bf16, .f64, .i8, .i16, .i32, .i64, .mxfp4, .iq1_m: []
+    }
+  }
+}
+
+/// The first element whose exponent bits are all set, which makes it NaN or infinite.
+private func firstWithExponent<Word: FixedWidthInteger>(
+  _ bytes: UnsafeRawBufferPointer, _ count: Int, of: Word.Type, mask: Word
+) -> Int? {
+  let width = MemoryLayout<Word>.size
+  var index = 0
+  while index < count {
+    // Whole stretches without a branch an element, which the compiler turns into vectors.
+    let end = min(count, index + 256)
+    var found = false
+    for place in index..<end {
+      let word = Word(littleEndian: bytes.loadUnaligned(fromByteOffset: place * width, as: Word.self))
+      found = found || word & mask == mask
+    }
+    if found {
+      return (index..<end).first { place in
+        Word(littleEndian: bytes.loadUnaligned(fromByteOffset: place * width, as: Word.self)) & mask == mask
+      }
+    }
+    index = end
+  }
+  return nil
+}

@@ -1,0 +1,80 @@
+import Crypto
+import Tensors
+
+/// SHA-256 of the data of every tensor of a model, as a file beside it: `<model>.gguf.sha256`.
+///
+/// A line a tensor, in the model's order: 64 hexadecimal digits, two blanks, the tensor's name. The sums cover the data
+/// alone, so that they stay true when metadata is edited or the model is split or merged.
+public struct TensorChecksums: Sendable, Equatable {
+  public static let suffix = ".sha256"
+
+  /// By tensor name.
+  public private(set) var sums: [String: String]
+  private var order: [String]
+
+  public init() { (sums, order) = ([:], []) }
+
+  public subscript(tensor: String) -> String? { sums[tensor] }
+  public var count: Int { order.count }
+
+  public mutating func add(_ hex: String, for tensor: String) {
+    if sums.updateValue(hex, forKey: tensor) == nil { order.append(tensor) }
+  }
+
+  /// Reads a file of sums.
+  ///
+  /// - Throws: ``GGUFError`` naming the line that is none, `FileError`.
+  public init(path: String) throws {
+    self.init()
+    let file = try PositionedFile(path: path)
+    let bytes = try file.bytes(in: 0..<file.size)
+    var offset = 0
+    for (index, line) in bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false).enumerated() {
+      defer { offset += line.count + 1 }
+      if line.isEmpty { continue }
+      let hex = line.prefix(64)
+      guard line.count > 66, hex.allSatisfy(\.isHexDigit), line.dropFirst(64).prefix(2).allSatisfy({ $0 == 32 }),
+        let name = String(validating: line.dropFirst(66), as: UTF8.self), sums[name] == nil
+      else {
+        throw GGUFError(
+          path: path, subject: "line \(index + 1)", offset: offset, "is no checksum of a tensor of its own")
+      }
+      add(String(decoding: hex, as: UTF8.self).lowercased(), for: name)
+    }
+  }
+
+  public func write(to path: String, overwrite: Bool) throws {
+    let output = try OutputFile(path: path, overwrite: overwrite)
+    try output.write(Array(order.map { "\(sums[$0]!)  \($0)\n" }.joined().utf8))
+    try output.commit()
+  }
+}
+
+/// A running SHA-256.
+public struct DataDigest {
+  private var hash = SHA256()
+
+  public init() {}
+
+  public mutating func update(_ bytes: RawSpan) {
+    bytes.withUnsafeBytes { hash.update(bufferPointer: $0) }
+  }
+
+  /// 64 hexadecimal digits.
+  public func hex() -> String { hash.finalize().hexadecimal }
+}
+
+extension UInt8 {
+  fileprivate var isHexDigit: Bool {
+    (48...57).contains(self) || (97...102).contains(self) || (65...70).contains(self)
+  }
+}
+
+extension GGUFLayout {
+  /// SHA-256 of the header: all metadata, and the name, shape and type of every tensor.
+  public var digest: String {
+    var digest = DataDigest()
+    digest.update(header.span.bytes)
+    return digest.hex()
+  }
+}

@@ -1,0 +1,69 @@
+import GGUF
+import Synchronization
+import Tensors
+
+/// A model whose weights that are NaN or infinite count as zero, and are counted.
+///
+/// Only float tensors are looked at: what is quantized already is as it is.
+public final class FiniteModel: ModelSource {
+  private let base: any ModelSource
+  /// Replaced weights by tensor and row: a row that is read twice counts once.
+  private let counts = Mutex<[String: [Int: Int]]>([:])
+
+  public init(_ base: any ModelSource) { self.base = base }
+
+  public var name: String { base.name }
+  public var metadata: Metadata { base.metadata }
+  public var tensors: [TensorInfo] { base.tensors }
+  public func tensor(named name: String) -> TensorInfo? { base.tensor(named: name) }
+
+  /// How many weights of each tensor were replaced in the rows that were read so far.
+  public var replaced: [String: Int] {
+    counts.withLock { $0.mapValues { $0.values.reduce(0, +) } }
+  }
+
+  public func readRows(of tensor: TensorInfo, rows: Range<Int>, into output: inout MutableSpan<Float>) throws {
+    try base.readRows(of: tensor, rows: rows, into: &output)
+    guard !tensor.type.isQuantized else { return }
+    let columns = tensor.shape.columns
+    for row in rows {
+      var found = 0
+      for index in (row - rows.lowerBound) * columns..<(row - rows.lowerBound + 1) * columns
+      where !output[index].isFinite {
+        output[index] = 0
+        found += 1
+      }
+      if found > 0 { counts.withLock { $0[tensor.name, default: [:]][row] = found } }
+    }
+  }
+
+  public func readBytes(of tensor: TensorInfo, rows: Range<Int>, into output: inout MutableRawSpan) throws {
+    try base.readBytes(of: tensor, rows: rows, into: &output)
+    // Exponents whose bits are all set make NaN and infinity.
+    switch tensor.type {
+    case .f32: replace(UInt32.self, mask: 0x7F80_0000, tensor, rows, &output)
+    case .f16: replace(UInt16.self, mask: 0x7C00, tensor, rows, &output)
+    case .bf16: replace(UInt16.self, mask: 0x7F80, tensor, rows, &output)
+    default: break
+    }
+  }
+
+  private func replace<Word: FixedWidthInteger & BitwiseCopyable>(
+    _: Word.Type, mask: Word, _ tensor: TensorInfo, _ rows: Range<Int>, _ output: inout MutableRawSpan
+  ) {
+    let columns = tensor.shape.columns
+    let width = MemoryLayout<Word>.size
+    output.withUnsafeMutableBytes { bytes in
+      for row in rows {
+        var found = 0
+        for index in (row - rows.lowerBound) * columns..<(row - rows.lowerBound + 1) * columns {
+          let word = bytes.loadUnaligned(fromByteOffset: index * width, as: Word.self)
+          guard Word(littleEndian: word) & mask == mask else { continue }
+          bytes.storeBytes(of: 0, toByteOffset: index * width, as: Word.self)
+          found += 1
+        }
+        if found > 0 { counts.withLock { $0[tensor.name, default: [:]][row] = found } }
+      }
+    }
+  }
+}

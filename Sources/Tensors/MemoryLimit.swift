@@ -1,0 +1,34 @@
+#if canImport(Darwin)
+  import Darwin
+#else
+  import Glibc
+#endif
+
+/// What this process may allocate.
+public enum MemoryLimit {
+  /// Bytes of the machine's memory.
+  public static var physical: Int { sysconf(Int32(_SC_PHYS_PAGES)) * sysconf(Int32(_SC_PAGESIZE)) }
+
+  /// Bytes of address space that are left below the process's limit (`ulimit -v`); nil where there is none.
+  ///
+  /// Asking before allocating matters: an allocation beyond the limit ends a Swift process without a word.
+  public static var left: Int? {
+    var limit = rlimit()
+    #if os(Linux)
+      guard getrlimit(__rlimit_resource_t(RLIMIT_AS.rawValue), &limit) == 0 else { return nil }
+    #else
+      guard getrlimit(RLIMIT_AS, &limit) == 0 else { return nil }
+    #endif
+    guard limit.rlim_cur < UInt64(Int.max) else { return nil }
+    return max(0, Int(limit.rlim_cur) - mapped)
+  }
+
+  /// Bytes of address space that are mapped now; 0 where the system does not say.
+  private static var mapped: Int {
+    guard let file = fopen("/proc/self/statm", "r") else { return 0 }
+    defer { fclose(file) }
+    var line = [CChar](repeating: 0, count: 128)
+    guard fgets(&line, Int32(line.count), file) != nil else { return 0 }
+    return strtol(line, nil, 10) * sysconf(Int32(_SC_PAGESIZE))
+  }
+}

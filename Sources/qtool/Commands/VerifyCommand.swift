@@ -1,0 +1,60 @@
+import ArgumentParser
+import Foundation
+import GGUF
+import Tensors
+
+struct VerifyCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "verify",
+    abstract: "Check a GGUF: structure, bounds, finite scales, checksums.",
+    discussion: """
+      Reads the whole file once and names the first bad block. Checksums (SHA-256 of every tensor's data) lie beside \
+      the model in FILE.sha256: quantize and convert write them with --checksums, and --write-checksums makes them for \
+      any file.
+
+        qtool verify Llama-3.3-70B-Q4_K_M.gguf
+        qtool verify DeepSeek-R1-00001-of-00003.gguf --write-checksums
+      """)
+
+  @Argument(help: "A GGUF file; of a sharded one, its first shard.") var file: String
+  @Option(
+    name: .long,
+    help: ArgumentHelp("Checksums to compare with (default: FILE.sha256, if there is one).", valueName: "file"))
+  var checksums: String?
+  @Flag(name: .long, help: "Write FILE.sha256 when all is well.") var writeChecksums = false
+  @Flag(name: .long, help: "Replace a FILE.sha256 that is there.") var force = false
+  @Option(name: .long, help: "Threads to use (default: all processors).") var threads: Int?
+  @Flag(name: .shortAndLong, help: "Say nothing on standard error but errors.") var quiet = false
+
+  func validate() throws {
+    if writeChecksums, checksums != nil { throw ValidationError("--write-checksums contradicts --checksums") }
+    if let threads, threads < 1 { throw ValidationError("--threads is at least 1") }
+  }
+
+  func run() throws {
+    if let threads { Threads.count = threads }
+    let progress = Progress(quiet: quiet)
+    let model = try GGUFFile(path: file)
+    let sidecar = file + TensorChecksums.suffix
+    if writeChecksums, !force, FileManager.default.fileExists(atPath: sidecar) {
+      throw FileError(.create, path: sidecar, code: EEXIST)
+    }
+    let expected: TensorChecksums? =
+      if let checksums {
+        try TensorChecksums(path: checksums)
+      } else if !writeChecksums, FileManager.default.fileExists(atPath: sidecar) {
+        try TensorChecksums(path: sidecar)
+      } else { nil }
+    progress.start("verifying \(model.name)", total: model.bytes, unit: .bytes)
+    let sums = try Verification(model, expected: expected).run { bytes, tensor in
+      try Interruption.check()
+      progress.update(bytes, tensor)
+    }
+    progress.finish()
+    if writeChecksums { try sums.write(to: sidecar, overwrite: force) }
+    let compared = expected == nil ? "no checksums to compare with" : "checksums match"
+    print(
+      "\(file): \(Figures.grouped(model.tensors.count)) tensors, \(Figures.grouped(model.bytes)) bytes: "
+        + "structure, bounds and scales are good; \(writeChecksums ? "wrote \(sidecar)" : compared)")
+  }
+}

@@ -1,0 +1,30 @@
+import GGUF
+import Imatrix
+import Quantize
+import Tensors
+
+/// Rewrites a model while telling how far it is. An interrupted run goes on when it is started again.
+func write(
+  _ plan: RewritePlan, importance: ImportanceMatrix?, to output: OutputOptions, _ progress: Progress
+) throws -> RewriteReport {
+  var options = RewriteOptions(overwrite: output.force)
+  options.restart = output.restart
+  options.checksums = output.checksums
+  options.identity = RunIdentity(
+    version: QTool.version, source: try ModelFingerprint(of: plan.source).hex,
+    importance: importance?.digest ?? "none", recipe: plan.layout.digest)
+  progress.start("writing \(output.output)", total: plan.totalBytes, unit: .bytes)
+  let report = try Rewriter(plan, importance: importance?.lookup).write(
+    to: output.output, options: options, progress: { progress.update($1, $0) }, pause: { try Interruption.check() })
+  progress.finish()
+  if report.resumedTensors > 0 {
+    progress.note("went on from an interrupted run: \(report.resumedTensors) tensors were there and are unharmed")
+  }
+  for (tensor, count) in report.replacedImportance.sorted(by: { $0.key < $1.key }) {
+    progress.note("warning: tensor \(tensor): \(count) columns without importance count as the mean")
+  }
+  if !report.withoutImportance.isEmpty {
+    progress.note("note: no importance for \(report.withoutImportance.joined(separator: ", "))")
+  }
+  return report
+}
