@@ -39,7 +39,8 @@ public enum QuantizeError: Error, Equatable, Sendable, CustomStringConvertible {
   public var hint: String? {
     switch self {
     case .targetTooSmall(_, let smallest): "raise --target to \((smallest + 999) / 1000)kB or more"
-    case .nonFiniteWeight: "the checkpoint is damaged: download it again"
+    case .nonFiniteWeight:
+      "the checkpoint is damaged: download it again, or write such weights as zero with --replace-nonfinite 0"
     case .needsImportance: "give --imatrix FILE, or --calibration DIR to compute one"
     case .notEncodable, .unsupported: nil
     case .importanceOfOtherSize: "the importance matrix is of another model"

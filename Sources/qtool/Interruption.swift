@@ -12,9 +12,17 @@ struct Interruption: Error {
   private static let requested = Atomic<Bool>(false)
 
   static func install() {
-    signal(SIGINT) { _ in
-      if Interruption.requested.exchange(true, ordering: .relaxed) { _exit(130) }
+    // A parent may have blocked them, and its mask is inherited.
+    var mask = sigset_t()
+    sigemptyset(&mask)
+    // SIGTERM: what a machine that shuts down sends.
+    for number in [SIGINT, SIGTERM] {
+      signal(number) { _ in
+        if Interruption.requested.exchange(true, ordering: .relaxed) { _exit(130) }
+      }
+      sigaddset(&mask, number)
     }
+    pthread_sigmask(SIG_UNBLOCK, &mask, nil)
     // A reader that goes away (qtool … | head) ends the output, not the run that writes a file.
     signal(SIGPIPE, SIG_IGN)
   }

@@ -23,6 +23,11 @@ func write(
   for (tensor, count) in report.replacedImportance.sorted(by: { $0.key < $1.key }) {
     progress.note("warning: tensor \(tensor): \(count) columns without importance count as the mean")
   }
+  if let finite = plan.source as? FiniteModel {
+    for (tensor, count) in finite.replaced.sorted(by: { $0.key < $1.key }) {
+      progress.note("warning: tensor \(tensor): \(count) weights that were NaN or infinite are written as 0")
+    }
+  }
   if !report.withoutImportance.isEmpty {
     progress.note("note: no importance for \(report.withoutImportance.joined(separator: ", "))")
   }

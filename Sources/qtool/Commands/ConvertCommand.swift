@@ -34,12 +34,13 @@ struct ConvertCommand: ParsableCommand {
   @Option(name: .long, help: "The type of matrices: F32, F16, BF16, Q8_0 or auto.") var type = Target.auto
   @Flag(name: .long, help: "Print what would be written, and write nothing.") var dryRun = false
   @OptionGroup(title: "Output") var output: OutputOptions
+  @OptionGroup(title: "Weights") var weightOptions: WeightOptions
   @OptionGroup(title: "Run") var options: RunOptions
 
   func run() throws {
     let progress = options.apply()
     if !dryRun { try output.check(inputs: [model]) }
-    let source = try openModel(path: model)
+    let source = weightOptions.apply(to: try openModel(path: model))
     let types: [GGMLType]
     var fileType: Int
     if let mix = StockMix(name: type.rawValue) {

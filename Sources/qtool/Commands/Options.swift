@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import GGUF
 import Quantize
 import Tensors
 import Transformer
@@ -76,6 +77,25 @@ struct OutputOptions: ParsableArguments {
     guard FileManager.default.isWritableFile(atPath: folder) else {
       throw Failure(.unwritable, "\(output): the folder is missing or not writable", hint: "create it, or name another")
     }
+  }
+}
+
+/// What happens to weights that are no numbers.
+struct WeightOptions: ParsableArguments {
+  @Option(
+    name: .long,
+    help: ArgumentHelp(
+      "Write weights that are NaN or infinite as this value (0), with a count, instead of stopping.", valueName: "value"
+    ))
+  var replaceNonfinite: Int?
+
+  func validate() throws {
+    if let replaceNonfinite, replaceNonfinite != 0 { throw ValidationError("--replace-nonfinite takes 0 alone") }
+  }
+
+  /// The model to read weights from.
+  func apply(to source: any ModelSource) -> any ModelSource {
+    replaceNonfinite == nil ? source : FiniteModel(source)
   }
 }
 

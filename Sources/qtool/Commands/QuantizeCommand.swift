@@ -44,6 +44,7 @@ struct QuantizeCommand: ParsableCommand {
   @Flag(name: .long, help: "Replace a file of that name.") var force = false
   @Flag(name: .long, help: "Begin anew, whatever an interrupted run has left.") var restart = false
   @Flag(name: .long, help: "Write the SHA-256 of every tensor to FILE.sha256, for qtool verify.") var checksums = false
+  @OptionGroup(title: "Weights") var weightOptions: WeightOptions
   @OptionGroup(title: "Run") var options: RunOptions
 
   func validate() throws {
@@ -61,7 +62,7 @@ struct QuantizeCommand: ParsableCommand {
       OutputOptions(output: $0, force: force, restart: restart, checksums: checksums)
     }
     if !dryRun { try destination?.check(inputs: [model] + (imatrix.map { [$0] } ?? [])) }
-    let source = try openModel(path: model)
+    let source = weightOptions.apply(to: try openModel(path: model))
     for tensor in source.tensors where tensor.isQuantizable && tensor.type.isQuantized {
       guard allowRequantize else { throw QuantizeError.needsRequantize(tensor: tensor.name, type: tensor.type) }
       progress.note("warning: \(source.name) is quantized already; what was lost stays lost")
