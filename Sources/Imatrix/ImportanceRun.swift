@@ -27,19 +27,29 @@ public struct ImportanceRun {
   private var sumsPath: String? { snapshotPath.map { $0 + ".sums.gguf" } }
   private var statesPath: String? { snapshotPath.map { $0 + ".states.gguf" } }
 
-  /// - Parameter progress: layers that are done, of how many.
+  private var collector: ImportanceCollector { ImportanceCollector(output: output, allExperts: allExperts) }
+
+  /// What the run will take.
+  public func plan() throws -> ForwardPlan {
+    try pass.plan(windows: windows.count, length: windows.first?.count ?? 0, observer: collector)
+  }
+
+  /// - Parameters:
+  ///   - progress: layers that are done, of how many.
+  ///   - working: the part of the operations that is done, called after each.
   /// - Throws: ``ForwardError``, and what reading and writing throw.
   public func run(
-    progress: (_ layersDone: Int, _ layers: Int) throws -> Void = { _, _ in }
+    progress: (_ layersDone: Int, _ layers: Int) throws -> Void = { _, _ in },
+    working: (Double) throws -> Void = { _ in }
   ) throws -> ImportanceMatrix {
-    let collector = ImportanceCollector(output: output, allExperts: allExperts)
+    let collector = collector
     let resumed = try resume(collector)
     if let resumed { try progress(resumed.layer, pass.decoder.layerCount) }
     let clock = ContinuousClock()
     var last = clock.now
     _ = try pass.run(
       windows: windows, scored: 0..<0, observer: collector, resuming: resumed,
-      progress: progress,
+      progress: progress, working: working,
       snapshot: { states in
         guard let sumsPath, let statesPath, clock.now - last >= .seconds(snapshotInterval) else { return }
         // Without states there is nothing to resume, so sums that lie beside older states do no harm: states name the
@@ -58,7 +68,8 @@ public struct ImportanceRun {
 
   private func resume(_ collector: ImportanceCollector) throws -> HiddenStates? {
     guard let sumsPath, let statesPath, FileManager.default.fileExists(atPath: sumsPath),
-      FileManager.default.fileExists(atPath: statesPath), let states = try pass.states(from: statesPath, of: windows)
+      FileManager.default.fileExists(atPath: statesPath),
+      let states = try pass.states(from: statesPath, of: windows, observer: collector)
     else { return nil }
     var sums = try ImportanceMatrix(path: sumsPath)
     for layer in states.layer..<pass.decoder.layerCount {

@@ -45,8 +45,12 @@ protocol LayerPart: Sendable {
   var matrices: [TensorInfo] { get }
   /// Columns that are resident per token while this part runs, beside the hidden states.
   var columnsPerToken: Int { get }
-  /// Weights that a token meets.
-  var weightsPerToken: Double { get }
+  /// Weights that a token meets, or would meet if it went through every expert.
+  func weightsPerToken(allExperts: Bool) -> Double
+  /// Elements of queries, keys and results that a token has for every position it attends to.
+  var attentionPerToken: Int { get }
+  /// Bytes of working memory on all threads, beside what is resident per token, for windows of `length` tokens.
+  func scratchBytes(length: Int, isObserved: Bool) -> Int
   /// Floats of the largest block that can't be split.
   var leastBlock: Int { get }
 }
@@ -74,6 +78,13 @@ struct Linear: Sendable, Equatable {
 
 extension LayerPart {
   var readsAreOpen: Bool { false }
-  var weightsPerToken: Double { matrices.reduce(0) { $0 + Double($1.shape.count) } }
+  func weightsPerToken(allExperts: Bool) -> Double { matrices.reduce(0) { $0 + Double($1.shape.count) } }
+  var attentionPerToken: Int { 0 }
+  func scratchBytes(length: Int, isObserved: Bool) -> Int { 0 }
   var leastBlock: Int { 0 }
+
+  /// Floating-point operations of a token in windows of `length`, of which it sees half.
+  func operationsPerToken(_ length: Int, _ allExperts: Bool) -> Double {
+    2 * weightsPerToken(allExperts: allExperts) + Double(attentionPerToken) * Double(length)
+  }
 }

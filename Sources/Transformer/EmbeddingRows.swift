@@ -1,46 +1,60 @@
 import GGUF
 
-/// The rows of the embedding that a text uses, each read once.
+/// Some rows of the embedding, each read once.
 struct EmbeddingRows {
   private let width: Int
   private let place: [Int32: Int]
   private let rows: FloatBuffer
 
+  /// The tokens that a text uses, each once, in order.
+  ///
   /// - Throws: ``ForwardError/unknownToken(_:window:position:vocabulary:)``
-  init(_ windows: [[Int32]], source: any ModelSource, tensor: TensorInfo) throws {
-    width = tensor.shape.columns
+  static func tokens(of windows: [[Int32]], vocabulary: Int) throws(ForwardError) -> [Int32] {
     var seen = Set<Int32>()
     for (number, window) in windows.enumerated() {
       for (position, token) in window.enumerated() where seen.insert(token).inserted {
-        guard token >= 0 && token < tensor.shape.rows else {
-          throw ForwardError.unknownToken(token, window: number, position: position, vocabulary: tensor.shape.rows)
+        guard token >= 0 && token < vocabulary else {
+          throw .unknownToken(token, window: number, position: position, vocabulary: vocabulary)
         }
       }
     }
-    let sorted = seen.sorted()
-    let rows = FloatBuffer(count: sorted.count * width)
+    return seen.sorted()
+  }
+
+  /// Reads the rows of tokens in ascending order.
+  ///
+  /// - Throws: ``ForwardError/nonFinite(tensor:)``, and what reading throws.
+  init(_ tokens: ArraySlice<Int32>, source: any ModelSource, tensor: TensorInfo) throws {
+    width = tensor.shape.columns
+    let rows = FloatBuffer(count: tokens.count * width)
     defer { extendLifetime(rows) }
     var place: [Int32: Int] = [:]
-    var start = 0
-    while start < sorted.count {
+    var start = tokens.startIndex
+    while start < tokens.endIndex {
       var end = start + 1
-      while end < sorted.count, sorted[end] == sorted[end - 1] + 1 { end += 1 }
-      try rows.floats.slice(start * width, (end - start) * width).withMutableSpan {
-        try source.readRows(of: tensor, rows: Int(sorted[start])..<Int(sorted[end - 1]) + 1, into: &$0)
+      while end < tokens.endIndex, tokens[end] == tokens[end - 1] + 1 { end += 1 }
+      let first = start - tokens.startIndex
+      try rows.floats.slice(first * width, (end - start) * width).withMutableSpan {
+        try source.readRows(of: tensor, rows: Int(tokens[start])..<Int(tokens[end - 1]) + 1, into: &$0)
       }
-      for index in start..<end { place[sorted[index]] = index }
+      for index in start..<end { place[tokens[index]] = index - tokens.startIndex }
       start = end
+    }
+    guard isFinite(rows.floats, rows: tokens.count, columns: width, stride: width) else {
+      throw ForwardError.nonFinite(tensor: tensor.name)
     }
     self.place = place
     self.rows = rows
   }
 
-  func write(_ tokens: [Int32], into out: Floats) throws {
+  /// Writes the rows of those tokens that are among these, and leaves the others' places as they are.
+  func write(_ tokens: [Int32], into out: Floats) {
     defer { extendLifetime(rows) }
     for (index, token) in tokens.enumerated() {
+      guard let row = place[token] else { continue }
       copyRows(
-        from: rows.floats.from(place[token]! * width), stride: width, to: out.from(index * width), stride: width,
-        rows: 1, columns: width)
+        from: rows.floats.from(row * width), stride: width, to: out.from(index * width), stride: width, rows: 1,
+        columns: width)
     }
   }
 }

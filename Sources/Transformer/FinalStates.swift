@@ -5,18 +5,19 @@ import Tensors
 /// logits.
 ///
 /// Logits are never held as a whole: callers ask for tiles. The rows of the head that a tile needs stay decoded until
-/// another range of the vocabulary is asked for, so loop over the vocabulary outside and over positions inside.
+/// another range of the vocabulary is asked for, so loop over the vocabulary outside and over positions inside. States
+/// that exceed their part of the memory budget lie in the scratch file.
 public final class FinalStates {
   public let rowCount: Int
   public var vocabularyCount: Int { head.shape.rows }
   private let width: Int
-  private let states: FloatBuffer
+  private var states: Activations
   private let head: TensorInfo
   private let source: any ModelSource
   private var decoded: (rows: Range<Int>, weights: FloatBuffer)?
 
   init(
-    _ hidden: HiddenStates, decoder: Decoder, source: any ModelSource, scored: Range<Int>,
+    _ hidden: HiddenStates, decoder: Decoder, source: any ModelSource, scored: Range<Int>, limit: Int,
     observer: (any ForwardObserver)?
   ) throws {
     let activations = hidden.activations
@@ -28,20 +29,27 @@ public final class FinalStates {
     head = decoder.output
     self.source = source
     rowCount = layout.windows * scored.count
-    states = FloatBuffer(count: rowCount * width)
+    states = Activations(
+      layout.keeping(scored), columns: width,
+      storage: ActivationStorage(account: MemoryAccount(limit: limit), scratch: activations.storage.scratch))
     let weight = FloatBuffer(count: width)
-    defer { extendLifetime((states, weight)) }
+    defer { extendLifetime(weight) }
     try weight.floats.withMutableSpan { try source.readRows(of: decoder.outputNorm, rows: 0..<1, into: &$0) }
-    var row = 0
+    guard isFinite(weight.floats, rows: 1, columns: width, stride: width) else {
+      throw ForwardError.nonFinite(tensor: decoder.outputNorm.name)
+    }
     for slab in 0..<layout.slabs {
       let h = try activations.read(slab)
       defer { extendLifetime(h) }
-      for window in 0..<layout.windows(inSlab: slab).count {
-        let first = window * layout.length + scored.lowerBound - layout.firstPosition
-        try normalize(
-          h.floats.from(first * width), rows: scored.count, columns: width, weight: weight.floats,
-          epsilon: decoder.epsilon, into: states.floats.from(row * width))
-        row += scored.count
+      if !scored.isEmpty {
+        try states.update(slab) { out in
+          for window in 0..<layout.windows(inSlab: slab).count {
+            let first = window * layout.length + scored.lowerBound - layout.firstPosition
+            try normalize(
+              h.floats.from(first * width), rows: scored.count, columns: width, weight: weight.floats,
+              epsilon: decoder.epsilon, into: out.from(window * scored.count * width))
+          }
+        }
       }
       if let observer, observer.wantsOutput {
         try observeOutput(observer, h, rows: layout.tokens(inSlab: slab), weight, decoder.epsilon)
@@ -65,14 +73,23 @@ public final class FinalStates {
   public func logits(rows: Range<Int>, vocabulary: Range<Int>, into output: inout MutableSpan<Float>) throws {
     precondition(rows.upperBound <= rowCount && vocabulary.upperBound <= vocabularyCount)
     precondition(output.count == rows.count * vocabulary.count, "\(output.count) for \(rows) by \(vocabulary)")
+    guard !rows.isEmpty, !vocabulary.isEmpty else { return }
     let weights = try headRows(vocabulary)
-    defer { extendLifetime((weights, states)) }
+    defer { extendLifetime(weights) }
+    let matrix = PackedMatrix(panels: weights.floats, rows: vocabulary.count, columns: width)
+    let slabRows = states.layout.windowsPerSlab * states.layout.length
     try output.withUnsafeMutableBufferPointer { buffer in
       guard let base = buffer.baseAddress else { return }
-      try product(
-        states.floats.from(rows.lowerBound * width), tokens: rows.count,
-        by: PackedMatrix(panels: weights.floats, rows: vocabulary.count, columns: width),
-        into: Floats(base: base, count: buffer.count), yStride: vocabulary.count, tensor: head.name)
+      let out = Floats(base: base, count: buffer.count)
+      for slab in rows.lowerBound / slabRows...(rows.upperBound - 1) / slabRows {
+        let own = rows.clamped(to: slab * slabRows..<(slab + 1) * slabRows)
+        let x = try states.read(slab)
+        defer { extendLifetime(x) }
+        try product(
+          x.floats.from((own.lowerBound - slab * slabRows) * width), tokens: own.count, by: matrix,
+          into: out.from((own.lowerBound - rows.lowerBound) * vocabulary.count), yStride: vocabulary.count,
+          tensor: head.name)
+      }
     }
   }
 

@@ -34,10 +34,15 @@ extension ForwardError: CustomStringConvertible {
     case .noWindows: "there is no window of text to run"
     case .unknownToken(let id, let window, let position, let vocabulary):
       "token \(id) at position \(position) of window \(window) is outside the vocabulary of \(vocabulary)"
-    case .nonFinite(let tensor): "NaN or infinity in the product with '\(tensor)'"
+    case .nonFinite(let tensor): "NaN or infinity in the activations at '\(tensor)'\(Self.layer(of: tensor))"
     case .budgetTooSmall(let bytes, let least):
       "\(bytes) bytes of memory are too few for one window: at least \(least) are needed"
     }
+  }
+
+  private static func layer(of tensor: String) -> String {
+    let parts = tensor.split(separator: ".")
+    return parts.count > 2 && parts[0] == "blk" ? ", in layer \(parts[1])" : ""
   }
 
   public var hint: String? {

@@ -12,12 +12,18 @@ public struct ForwardOptions: Sendable {
   public var memory: Int
   /// Where hidden states go that do not fit.
   public var scratchDirectory: String
+  /// Runs whose final states are in use at the same time, which share the budget: more than 1 where models are compared.
+  public var results: Int
 
   /// - Parameter memory: default: 60 % of the machine's.
-  public init(memory: Int? = nil, scratchDirectory: String = "/tmp") {
+  public init(memory: Int? = nil, scratchDirectory: String = "/tmp", results: Int = 1) {
     self.memory = memory ?? Self.physicalMemory / 5 * 3
     self.scratchDirectory = scratchDirectory
+    self.results = results
   }
+
+  /// The part of the budget for tiles of logits, which are made after the layers have run.
+  public var logitBytes: Int { min(256 << 20, memory / 8) }
 
   static var physicalMemory: Int { sysconf(Int32(_SC_PHYS_PAGES)) * sysconf(Int32(_SC_PAGESIZE)) }
 }

@@ -23,9 +23,13 @@ public final class ForwardPass {
     setMatrixThreads(1)
   }
 
-  /// What running `windows` windows of `length` tokens takes.
-  public func plan(windows: Int, length: Int) throws -> ForwardPlan {
-    try ForwardPlan(decoder, windows: windows, length: length, memory: options.memory)
+  /// What running `windows` windows of `length` tokens takes, of each of which `scored` positions are wanted.
+  public func plan(
+    windows: Int, length: Int, scored: Int = 0, observer: (any ForwardObserver)? = nil
+  ) throws -> ForwardPlan {
+    try ForwardPlan(
+      decoder, windows: windows, length: length, memory: options.memory,
+      purpose: ForwardPlan.Purpose(scored: scored, observer: observer, results: options.results))
   }
 
   /// Runs the whole model.
@@ -35,16 +39,37 @@ public final class ForwardPass {
   ///   - scored: the positions of every window whose final states are wanted.
   ///   - resuming: states that an interrupted run of the same windows came to.
   ///   - progress: called after every layer with the number of layers that are done.
+  ///   - working: called after every product with the part of the layers' operations that is done, 0 to 1. May throw to
+  ///     stop.
   ///   - snapshot: called after every layer but the last with the states to resume from.
   /// - Throws: ``ForwardError``, and what reading the model throws.
   public func run(
     windows: [[Int32]], scored: Range<Int>, observer: (any ForwardObserver)? = nil, resuming: HiddenStates? = nil,
     progress: (_ layersDone: Int, _ layers: Int) throws -> Void = { _, _ in },
+    working: (Double) throws -> Void = { _ in },
     snapshot: (HiddenStates) throws -> Void = { _ in }
   ) throws -> FinalStates {
-    var states = try resuming ?? embed(windows)
+    let plan = try plan(
+      windows: windows.count, length: windows.first?.count ?? 0, scored: scored.count, observer: observer)
+    var states = try resuming ?? embed(windows, plan)
+    states.plan = plan
+    return try withoutActuallyEscaping(working) { working in
+      try run(&states, scored, observer, progress, working, snapshot)
+    }
+  }
+
+  private func run(
+    _ states: inout HiddenStates, _ scored: Range<Int>, _ observer: (any ForwardObserver)?,
+    _ progress: (_ layersDone: Int, _ layers: Int) throws -> Void, _ working: @escaping (Double) throws -> Void,
+    _ snapshot: (HiddenStates) throws -> Void
+  ) throws -> FinalStates {
     let context = try makeContext(for: states, source: source, observer: observer)
-    defer { context.stream.cancel() }
+    context.meter = WorkMeter(
+      total: states.plan.layerOperations, done: Double(states.layer) / Double(decoder.layerCount), working)
+    defer {
+      context.meter = nil
+      context.stream.cancel()
+    }
     if states.layer < decoder.layerCount {
       context.stream.announce(decoder.layers[states.layer].attention.reads(context.blockLimit))
     }
@@ -60,31 +85,40 @@ public final class ForwardPass {
 
   /// The embedded tokens of all windows: the states before layer 0.
   public func embed(_ windows: [[Int32]]) throws -> HiddenStates {
+    try embed(windows, plan(windows: windows.count, length: windows.first?.count ?? 0))
+  }
+
+  private func embed(_ windows: [[Int32]], _ plan: ForwardPlan) throws -> HiddenStates {
     guard let length = windows.first?.count, length > 0 else { throw ForwardError.noWindows }
     for (index, window) in windows.enumerated() where window.count != length {
       throw ForwardError.unequalWindows(index: index, count: window.count, expected: length)
     }
-    var activations = try emptyStates(windows: windows.count, length: length)
+    let tokens = try EmbeddingRows.tokens(of: windows, vocabulary: decoder.vocabularyCount)
+    var activations = try emptyStates(windows: windows.count, length: length, plan)
     let layout = activations.layout
-    let embedding = try EmbeddingRows(windows, source: source, tensor: decoder.embedding)
-    for slab in 0..<layout.slabs {
-      try activations.update(slab) { rows in
-        for (offset, window) in layout.windows(inSlab: slab).enumerated() {
-          try embedding.write(windows[window], into: rows.from(offset * length * decoder.width))
+    // The buffers of weights are not in use yet: rows may take their place.
+    let most = max(1, WeightStream.buffers * plan.blockLimit / decoder.width)
+    for start in stride(from: 0, to: tokens.count, by: most) {
+      let part = tokens[start..<min(tokens.count, start + most)]
+      let embedding = try EmbeddingRows(part, source: source, tensor: decoder.embedding)
+      for slab in 0..<layout.slabs {
+        try activations.update(slab) { rows in
+          for (offset, window) in layout.windows(inSlab: slab).enumerated() {
+            embedding.write(windows[window], into: rows.from(offset * length * decoder.width))
+          }
         }
       }
     }
-    return HiddenStates(layer: 0, activations: activations)
+    return HiddenStates(layer: 0, activations: activations, plan: plan)
   }
 
   /// Room for the states of all windows, within the budget.
-  func emptyStates(windows: Int, length: Int) throws -> Activations {
-    let plan = try plan(windows: windows, length: length)
+  func emptyStates(windows: Int, length: Int, _ plan: ForwardPlan) throws -> Activations {
     let layout = WindowLayout(
       windows: windows, length: length, firstPosition: 0, windowsPerSlab: plan.windowsPerSlab)
     let storage = ActivationStorage(
       account: MemoryAccount(limit: plan.activationLimit),
-      scratch: plan.spills ? try ScratchFile(directory: options.scratchDirectory) : nil)
+      scratch: plan.needsScratch ? try ScratchFile(directory: options.scratchDirectory) : nil)
     return Activations(layout, columns: decoder.width, storage: storage)
   }
 
@@ -104,19 +138,20 @@ public final class ForwardPass {
     _ states: HiddenStates, scored: Range<Int>, source: (any ModelSource)? = nil,
     observer: (any ForwardObserver)? = nil
   ) throws -> FinalStates {
-    try FinalStates(states, decoder: decoder, source: source ?? self.source, scored: scored, observer: observer)
+    try FinalStates(
+      states, decoder: decoder, source: source ?? self.source, scored: scored, limit: states.plan.finalLimit,
+      observer: observer)
   }
 
   private func makeContext(
     for states: HiddenStates, source: any ModelSource, observer: (any ForwardObserver)?
   ) throws -> LayerContext {
     let layout = states.activations.layout
-    let plan = try plan(windows: layout.windows, length: layout.length)
     return LayerContext(
       decoder, source: source, observer: observer, storage: states.activations.storage,
       rotation: RotationTable(
         decoder.rope, factors: try ropeFactors(source), positions: layout.firstPosition + layout.length),
-      plan: plan)
+      plan: states.plan)
   }
 
   private func ropeFactors(_ source: any ModelSource) throws -> [Float]? {

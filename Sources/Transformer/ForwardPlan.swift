@@ -1,4 +1,5 @@
 import GGUF
+import Tensors
 
 /// What a forward pass over given windows will take: known before it starts.
 public struct ForwardPlan: Sendable, Equatable {
@@ -9,43 +10,129 @@ public struct ForwardPlan: Sendable, Equatable {
   let gatherLimit: Int
   /// Bytes that activations may take before they are spilled.
   let activationLimit: Int
-  /// True where the scratch file will be used.
+  /// Bytes that the final states of a run may take before they are spilled.
+  let finalLimit: Int
+  /// True where hidden states go through the scratch file.
   public let spills: Bool
-  /// Bytes in memory at most: weights in flight, hidden states and what a layer computes.
+  /// True where a scratch file is used, for hidden or for final states.
+  public let needsScratch: Bool
+  /// Bytes in memory at most: weights in flight, hidden states, what a layer computes, final states and logits.
   public let residentBytes: Int
   /// Stored bytes of all weights that the pass reads.
   public let bytesToRead: Int
-  /// Floating-point operations of all matrix products.
-  public let operations: Double
+  /// Floating-point operations of the layers, and of the output head.
+  let layerOperations: Double
+  let headOperations: Double
+  public var operations: Double { layerOperations + headOperations }
+
+  /// What the pass is for, which decides what it keeps.
+  struct Purpose: Equatable {
+    /// Positions of every window whose final states are wanted.
+    var scored = 0
+    var isObserved = false
+    var wantsOutput = false
+    var wantsAllExperts = false
+    /// Runs whose final states are in memory at the same time.
+    var results = 1
+
+    init(scored: Int = 0, observer: (any ForwardObserver)? = nil, results: Int = 1) {
+      self.scored = scored
+      self.results = max(1, results)
+      isObserved = observer != nil
+      wantsOutput = observer?.wantsOutput ?? false
+      wantsAllExperts = observer?.wantsAllExperts ?? false
+    }
+  }
+
+  /// The part of the budget for what is not counted piece by piece: the tokenizer, the text, the allocator.
+  private static func usable(_ memory: Int) -> Int { memory - memory / 16 }
 
   /// - Throws: ``ForwardError/budgetTooSmall(bytes:least:)``
-  init(_ decoder: Decoder, windows: Int, length: Int, memory: Int) throws(ForwardError) {
+  init(
+    _ decoder: Decoder, windows: Int, length: Int, memory: Int, purpose: Purpose = Purpose()
+  ) throws(ForwardError) {
     let parts = decoder.layers.flatMap { [$0.attention, $0.feedForward] }
     let matrices = parts.flatMap(\.matrices)
     let widest = parts.map(\.columnsPerToken).max() ?? 0
     // The slowest row decides how small a block may be.
     let longestRow = matrices.map(\.shape.columns).max() ?? decoder.width
     let leastBlock = 4 * max(2 * 64 * longestRow, parts.map(\.leastBlock).max() ?? 0)
+    let sums = purpose.isObserved ? Self.sums(parts) : 0
+    let decoding = matrices.map(Self.decodingBytes).max() ?? 0
+    let fixed =
+      sums + decoding + Threads.count * productBytes
+      + (parts.map { $0.scratchBytes(length: length, isObserved: purpose.isObserved) }.max() ?? 0)
     // In work for one slab: states, their normalised form, and the widest part of a layer in two copies.
     let perToken = 4 * (3 * decoder.width + 2 * widest)
-    let attention = 128 * length * 4 * 4
-    let least = WeightStream.buffers * leastBlock + length * perToken + attention
-    guard memory >= least else { throw .budgetTooSmall(bytes: memory, least: least) }
+    let need = WeightStream.buffers * leastBlock + length * perToken + fixed
+    let usable = Self.usable(memory)
+    guard usable >= need else { throw .budgetTooSmall(bytes: memory, least: Self.least(usable: need)) }
     let tokens = windows * length
+    let finals = windows * purpose.scored * decoder.width * 4
+    finalLimit = usable / 4 / purpose.results
+    // The results of all runs lie beside the layers of the last.
+    let held = min(finals, finalLimit) * purpose.results
+    let available = max(need, usable - held)
     let everything = tokens * 4 * (2 * decoder.width + widest)
-    var block = min(64 << 20, max(leastBlock, memory / 16))
-    let slabBudget = max(length * perToken, memory / 4)
+    var block = min(64 << 20, max(leastBlock, (available - fixed) / 16))
+    let slabBudget = max(length * perToken, (available - fixed) / 4)
     windowsPerSlab = max(1, min(windows, min(slabBudget / perToken, 4096) / length))
-    let slab = windowsPerSlab * length * perToken + attention
-    spills = everything > memory - WeightStream.buffers * block - slab
+    let slab = windowsPerSlab * length * perToken
+    let room = available - fixed - slab
+    spills = everything > room - WeightStream.buffers * block
+    needsScratch = spills || finals > finalLimit
     // Spilled activations are read again for every block of weights: larger blocks, fewer readings.
-    if spills { block = max(leastBlock, (memory - slab) * 2 / 5 / WeightStream.buffers) }
+    if spills { block = max(leastBlock, room * 2 / 5 / WeightStream.buffers) }
     blockLimit = block / 4
-    gatherLimit = max(windowsPerSlab * length * decoder.width, memory / 64)
-    activationLimit = max(0, memory - WeightStream.buffers * block - slab)
-    residentBytes = WeightStream.buffers * block + slab + min(everything, activationLimit)
-    bytesToRead = (matrices + [decoder.output]).reduce(0) { $0 + ($1.shape.bytes(as: $1.type) ?? 0) }
-    let weights = decoder.layers.reduce(0.0) { $0 + $1.attention.weightsPerToken + $1.feedForward.weightsPerToken }
-    operations = 2 * Double(tokens) * weights
+    gatherLimit = max(windowsPerSlab * length * decoder.width, min(memory / 64, tokens * decoder.width))
+    activationLimit = max(0, room - WeightStream.buffers * block)
+    let layers = WeightStream.buffers * block + slab + fixed + min(everything, activationLimit)
+    let needsHead = purpose.scored > 0
+    let scoring = needsHead ? Self.headBytes(decoder) + ForwardOptions(memory: memory).logitBytes : 0
+    residentBytes = held + max(layers, scoring)
+    bytesToRead =
+      (matrices + (needsHead ? [decoder.output] : [])).reduce(0) { $0 + ($1.shape.bytes(as: $1.type) ?? 0) }
+      + Self.embeddingBytes(decoder, tokens: tokens)
+    layerOperations =
+      Double(tokens) * parts.reduce(0.0) { $0 + $1.operationsPerToken(length, purpose.wantsAllExperts) }
+    headOperations = 2 * Double(windows * purpose.scored) * Double(decoder.output.shape.count)
+  }
+
+  /// The smallest budget of which `need` bytes are usable.
+  private static func least(usable need: Int) -> Int {
+    var least = need / 15 * 16
+    while usable(least) < need { least += 1 }
+    return least
+  }
+
+  /// Stored and plain rows of every thread while weights are decoded.
+  private static func decodingBytes(_ tensor: TensorInfo) -> Int {
+    let rows = tensor.rowsPerDecoding
+    return Threads.count * rows * (4 * tensor.shape.columns + tensor.storedRowBytes)
+  }
+
+  /// Importance: a number for every column of every matrix, and those of one layer in double precision beside it.
+  private static func sums(_ parts: [any LayerPart]) -> Int {
+    let layers = parts.map { $0.matrices.reduce(0) { $0 + $1.shape.columns * $1.shape.matrices } }
+    return 4 * layers.reduce(0, +) + 16 * (layers.max() ?? 0)
+  }
+
+  /// A tile of the vocabulary's rows, as scoring asks for them.
+  private static func headBytes(_ decoder: Decoder) -> Int {
+    min(decoder.output.shape.rows, 4096) * decoder.width * 4
+  }
+
+  /// A token's row is read once; a short text does not use all of them.
+  private static func embeddingBytes(_ decoder: Decoder, tokens: Int) -> Int {
+    min(tokens, decoder.embedding.shape.rows) * decoder.embedding.storedRowBytes
+  }
+}
+
+extension TensorInfo {
+  var storedRowBytes: Int { max(1, type.rowBytes(columns: shape.columns) ?? shape.columns * 4) }
+
+  /// Rows that a thread reads and decodes at once: whole panels, and enough bytes for one read.
+  var rowsPerDecoding: Int {
+    max(1, (1 << 20) / storedRowBytes / PackedMatrix.panel) * PackedMatrix.panel
   }
 }

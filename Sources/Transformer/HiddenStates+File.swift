@@ -28,8 +28,11 @@ extension ForwardPass {
     try writer.commit()
   }
 
-  /// The states that a file holds, or nil where they belong to another model or text.
-  public func states(from path: String, of windows: [[Int32]]) throws -> HiddenStates? {
+  /// The states that a file holds, or nil where they belong to another model or text. `observer` is that of the run
+  /// that goes on from them.
+  public func states(
+    from path: String, of windows: [[Int32]], observer: (any ForwardObserver)? = nil
+  ) throws -> HiddenStates? {
     let file = try GGUFFile(path: path)
     guard file.metadata.optionalString("general.type") == Self.kind,
       file.metadata["states.model"] == .uint64(modelMark), file.metadata["states.text"] == .uint64(Self.mark(windows)),
@@ -37,7 +40,8 @@ extension ForwardPass {
       let tensor = file.tensor(named: "states"), let length = windows.first?.count, tensor.type == .f32,
       tensor.shape.dimensions == [decoder.width, windows.count * length]
     else { return nil }
-    var activations = try emptyStates(windows: windows.count, length: length)
+    let plan = try plan(windows: windows.count, length: length, observer: observer)
+    var activations = try emptyStates(windows: windows.count, length: length, plan)
     let layout = activations.layout
     var row = 0
     for slab in 0..<layout.slabs {
@@ -50,7 +54,7 @@ extension ForwardPass {
       }
       row += count
     }
-    return HiddenStates(layer: layer, activations: activations)
+    return HiddenStates(layer: layer, activations: activations, plan: plan)
   }
 
   /// Tells models apart: names, shapes and types of all tensors.

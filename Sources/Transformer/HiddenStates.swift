@@ -3,6 +3,8 @@ public struct HiddenStates: Sendable {
   /// The layer that comes next.
   public internal(set) var layer: Int
   var activations: Activations
+  /// What the run that they belong to may take.
+  var plan: ForwardPlan
 
   /// Windows, and the tokens of each that are still in work.
   public var windowCount: Int { activations.layout.windows }

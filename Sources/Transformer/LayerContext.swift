@@ -15,6 +15,7 @@ final class LayerContext {
   let gatherLimit: Int
   /// Blocks of the next layer: a part that finds out while it runs what it reads announces them after its own.
   var following: [WeightRequest] = []
+  var meter: WorkMeter?
 
   init(
     _ decoder: Decoder, source: any ModelSource, observer: (any ForwardObserver)?, storage: ActivationStorage,
@@ -35,7 +36,20 @@ final class LayerContext {
     let buffer = FloatBuffer(count: tensor.shape.count)
     defer { extendLifetime(buffer) }
     try buffer.floats.withMutableSpan { try source.readRows(of: tensor, rows: 0..<tensor.shape.rows, into: &$0) }
+    guard isFinite(buffer.floats, rows: 1, columns: buffer.count, stride: buffer.count) else {
+      throw ForwardError.nonFinite(tensor: tensor.name)
+    }
     return buffer
+  }
+
+  /// The product of a part, counted as work that is done.
+  func product(
+    _ x: Floats, tokens: Int, by w: PackedMatrix, into y: Floats, yStride: Int, accumulate: Bool = false,
+    tensor: String
+  ) throws {
+    try Transformer.product(
+      x, tokens: tokens, by: w, into: y, yStride: yStride, accumulate: accumulate, tensor: tensor)
+    try meter?.add(2 * Double(tokens) * Double(w.rows) * Double(w.columns))
   }
 
   /// Working memory for one slab.

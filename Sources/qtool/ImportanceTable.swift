@@ -53,9 +53,9 @@ extension ImportanceMatrix {
 
 extension ForwardPlan {
   /// What a pass will take, in a line.
-  var summary: String {
-    let place = spills ? ", hidden states partly in the scratch folder" : ""
-    return "plan: \(Figures.bytes(residentBytes)) in memory, \(Figures.bytes(bytesToRead)) to read once, "
-      + "\(Figures.significant(operations / 1e12, 3)) TFLOP\(place)"
+  func summary(of model: String, seconds: Double) -> String {
+    let place = needsScratch ? ", hidden states partly in the scratch folder" : ""
+    return "\(model): plan: \(Figures.bytes(residentBytes)) in memory at most, \(Figures.bytes(bytesToRead)) to read, "
+      + "\(Figures.significant(operations / 1e12, 3)) TFLOP, about \(Figures.duration(seconds))\(place)"
   }
 }

@@ -11,6 +11,8 @@ final class Progress: Sendable {
     var started = ContinuousClock.now
     var painted: ContinuousClock.Instant
     var done = 0.0
+    /// What an earlier run had done.
+    var first = 0.0
     var detail = ""
   }
   enum Unit: Sendable { case bytes, tokens, steps }
@@ -24,9 +26,14 @@ final class Progress: Sendable {
     state = Mutex(nil)
   }
 
-  func start(_ stage: String, total: Int, unit: Unit) {
+  /// - Parameter from: what is done already, so that it does not count as this run's speed.
+  func start(_ stage: String, total: Int, unit: Unit, from: Int = 0) {
     let now = ContinuousClock.now
-    state.withLock { $0 = State(stage: stage, unit: unit, total: Double(total), painted: now - .seconds(3600)) }
+    state.withLock {
+      $0 = State(
+        stage: stage, unit: unit, total: Double(total), painted: now - .seconds(3600), done: Double(from),
+        first: Double(from))
+    }
     if !isTerminal { paint(at: now, final: false) }
   }
 
@@ -68,9 +75,10 @@ final class Progress: Sendable {
       let state = state!
       let seconds = (now - state.started).seconds
       var text = "\(state.stage) \(amount(state.done, state.unit)) of \(amount(state.total, state.unit))"
-      if state.done > 0, seconds > 1 {
-        text += ", \(amount(state.done / seconds, state.unit))/s"
-        text += ", \(Figures.duration((state.total - state.done) * seconds / state.done)) left"
+      let own = state.done - state.first
+      if own > 0, seconds > 1 {
+        text += ", \(amount(own / seconds, state.unit))/s"
+        text += ", \(Figures.duration((state.total - state.done) * seconds / own)) left"
       }
       return state.detail.isEmpty ? text : text + "  " + state.detail
     }

@@ -6,6 +6,9 @@ private let queryBlock = 128
 /// Query heads of one group that one task takes.
 private let headBlock = 4
 
+/// The scores of one task in windows of `length` tokens.
+func scoreBytes(length: Int) -> Int { 4 * queryBlock * length }
+
 /// Shapes of an attention over whole windows. Rows of every matrix are tokens, window after window.
 struct AttentionShape {
   let windows: Int

@@ -38,6 +38,9 @@ private let tokenPanel = 6
 /// Rows of weights in a task at most, and at least.
 private let rowTiles = 128...1024
 
+/// What a thread packs while it multiplies.
+let productBytes = 4 * (tokenTile * depth + 2 + tokenPanel * 2 * PackedMatrix.panel)
+
 /// y [tokens, rows] (+)= x [tokens, columns] times the transpose of w [rows, columns].
 ///
 /// Rows of y lie `yStride` elements apart, those of x `xStride` (default: `columns`). An element's bits depend on its

@@ -63,7 +63,7 @@ struct GatedUnit: Sendable {
             [gate.weight, up.weight], x.floats.slice(0, tokens * gate.inputs), columns: gate.inputs,
             matrix: gate.matrix)
         }
-        try product(
+        try context.product(
           x.floats, tokens: tokens, by: block.matrix(1), into: lifted.floats,
           yStride: rows.count, tensor: up.weight.name)
         if let upBias {
@@ -72,7 +72,7 @@ struct GatedUnit: Sendable {
             stride: rows.count)
         }
         try inner.fill(slab, columns: rows) { y, stride in
-          try product(
+          try context.product(
             x.floats, tokens: tokens, by: block.matrix(0), into: y,
             yStride: stride, tensor: gate.weight.name)
           if let gateBias {

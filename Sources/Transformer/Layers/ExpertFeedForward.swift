@@ -14,19 +14,29 @@ struct ExpertFeedForward: LayerPart {
   let shared: GatedUnit?
 
   var matrices: [TensorInfo] { [router.weight] + (shared?.matrices ?? []) + [gates, ups, downs] }
-  /// The normalised states stay resident while the experts run.
-  var columnsPerToken: Int { norm.shape.columns + max(shared?.gate.outputs ?? 0, gates.shape.rowsPerMatrix) }
+  /// The normalised states and the lists of uses stay resident while the experts run; each has inputs, a middle and
+  /// outputs of its own.
+  var columnsPerToken: Int {
+    let own = 2 * norm.shape.columns + gates.shape.rowsPerMatrix
+    return norm.shape.columns + 2 * router.used + max(shared?.gate.outputs ?? 0, own)
+  }
   var readsAreOpen: Bool { true }
-  var weightsPerToken: Double {
+  func weightsPerToken(allExperts: Bool) -> Double {
     let own = [gates, ups, downs].reduce(0.0) { $0 + Double($1.shape.count) }
     let common = ([router.weight] + (shared?.matrices ?? [])).reduce(0.0) { $0 + Double($1.shape.count) }
-    return common + own * Double(router.used) / Double(router.experts)
+    return common + own * (allExperts ? 1 : Double(router.used) / Double(router.experts))
   }
 
-  /// One token's use of an expert.
+  /// One token's use of an expert. Eight bytes, since there are as many as tokens times experts used.
   private struct Use {
-    let token: Int
+    private let number: Int32
     let weight: Float
+    var token: Int { Int(number) }
+
+    init(token: Int, weight: Float) {
+      number = Int32(token)
+      self.weight = weight
+    }
   }
 
   private func unit(_ expert: Int) -> GatedUnit {
@@ -92,7 +102,6 @@ struct ExpertFeedForward: LayerPart {
   private func route(_ inputs: Activations, _ context: LayerContext) throws -> [[Use]] {
     let bias = try router.bias.map(context.vector)
     defer { extendLifetime(bias) }
-    let linear = Linear(weight: router.weight)
     let layout = inputs.layout
     var logits = Activations(layout, columns: router.experts, storage: context.storage)
     for request in routerReads(context.blockLimit) {
@@ -104,7 +113,7 @@ struct ExpertFeedForward: LayerPart {
         defer { extendLifetime(x) }
         if rows.lowerBound == 0 { try context.observe([router.weight], x.floats, columns: inputs.columns) }
         try logits.fill(slab, columns: rows) { y, stride in
-          try product(
+          try context.product(
             x.floats, tokens: layout.tokens(inSlab: slab), by: block.matrix(0), into: y, yStride: stride,
             tensor: router.weight.name)
         }

@@ -1,4 +1,5 @@
 import GGUF
+import Tensors
 
 /// Causal self-attention whose query heads share key and value heads in groups (arXiv 2305.13245).
 struct GroupedAttention: LayerPart {
@@ -17,6 +18,8 @@ struct GroupedAttention: LayerPart {
 
   var matrices: [TensorInfo] { [q, k, v, output].map(\.weight) }
   var columnsPerToken: Int { q.outputs + k.outputs + v.outputs }
+  var attentionPerToken: Int { heads * (keyLength + valueLength) }
+  func scratchBytes(length: Int, isObserved: Bool) -> Int { Threads.count * scoreBytes(length: length) }
 
   private func projections(_ limit: Int) -> [WeightRequest] {
     WeightRequest.covering([q, k, v].map(\.piece), limit: limit, together: false)
@@ -43,11 +46,11 @@ struct GroupedAttention: LayerPart {
     try project(hidden, context) { linear, slab, x, rows, weights in
       if linear == q {
         try queries.fill(slab, columns: rows) { y, stride in
-          try projectQueries(x, weights, into: y, stride, layout, queryLayout, slab)
+          try projectQueries(x, weights, into: y, stride, layout, queryLayout, slab, context)
         }
       } else {
         let fill = { (y: Floats, stride: Int) in
-          try product(
+          try context.product(
             x, tokens: layout.tokens(inSlab: slab), by: weights, into: y,
             yStride: stride, tensor: linear.weight.name)
         }
@@ -76,6 +79,7 @@ struct GroupedAttention: LayerPart {
             queryStride: q.outputs, keyStride: k.outputs, valueStride: v.outputs,
             outStride: heads * valueLength, scale: 1 / Float(keyLength).squareRoot()))
       }
+      try context.meter?.add(Double(windows * queryLayout.length) * Double(attentionPerToken) * Double(layout.length))
       queries.drop(slab)
       keys.drop(slab)
       values.drop(slab)
@@ -116,16 +120,16 @@ struct GroupedAttention: LayerPart {
   /// Queries are needed at the kept positions only.
   private func projectQueries(
     _ x: Floats, _ weights: PackedMatrix, into y: Floats, _ stride: Int, _ layout: WindowLayout,
-    _ queryLayout: WindowLayout, _ slab: Int
+    _ queryLayout: WindowLayout, _ slab: Int, _ context: LayerContext
   ) throws {
     if layout == queryLayout {
-      return try product(
+      return try context.product(
         x, tokens: layout.tokens(inSlab: slab), by: weights, into: y,
         yStride: stride, tensor: q.weight.name)
     }
     for window in 0..<layout.windows(inSlab: slab).count {
       let first = window * layout.length + queryLayout.firstPosition - layout.firstPosition
-      try product(
+      try context.product(
         x.from(first * q.inputs), tokens: queryLayout.length, by: weights,
         into: y.from(window * queryLayout.length * stride), yStride: stride, tensor: q.weight.name)
     }

@@ -46,6 +46,20 @@ struct LatentAttention: LayerPart {
   var columnsPerToken: Int {
     query.outputs + latentDown.outputs + max(queryDown?.outputs ?? 0, heads * valueLength)
   }
+  var attentionPerToken: Int {
+    switch expansion {
+    case .absorbed: heads * (2 * latent + turning)
+    case .joint: heads * (headLength + valueLength)
+    }
+  }
+  func scratchBytes(length: Int, isObserved: Bool) -> Int {
+    let (task, observed) =
+      switch expansion {
+      case .absorbed: (2 * latent + turning, heads * latent + nope)
+      case .joint: (headLength + valueLength, latent)
+      }
+    return Threads.count * (scoreBytes(length: length) + 4 * length * task) + (isObserved ? 4 * length * observed : 0)
+  }
   var leastBlock: Int { expansionTensors.reduce(0) { $0 + $1.shape.count } }
 
   private func projections(_ limit: Int) -> [WeightRequest] {
@@ -81,6 +95,8 @@ struct LatentAttention: LayerPart {
             try attendAbsorbed(q, c, into: out, length, block.weights(0), block.weights(1), k, v, context)
           case .joint(let both): try attendJoint(q, c, into: out, length, block.weights(0), both, context)
           }
+          try context.meter?.add(
+            Double(length) * (Double(attentionPerToken) * Double(length) + 2 * Double(expansionRead.count)))
         }
       }
       queries.drop(slab)
@@ -120,7 +136,7 @@ struct LatentAttention: LayerPart {
         }
         for (number, piece) in request.pieces.enumerated() {
           let fill = { (y: Floats, stride: Int) in
-            try product(
+            try context.product(
               x.floats, tokens: tokens, by: block.matrix(number), into: y, yStride: stride, tensor: piece.tensor.name)
           }
           if piece.tensor == first.weight {
@@ -176,7 +192,7 @@ struct LatentAttention: LayerPart {
         defer { extendLifetime(x) }
         if rows.lowerBound == 0 { try context.observe([query.weight], x.floats, columns: query.inputs) }
         try queries.fill(slab, columns: rows) { y, stride in
-          try product(
+          try context.product(
             x.floats, tokens: layout.tokens(inSlab: slab), by: block.matrix(0), into: y, yStride: stride,
             tensor: query.weight.name)
         }

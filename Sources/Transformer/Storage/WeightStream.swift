@@ -143,10 +143,7 @@ extension ModelSource {
   /// Reads and decodes rows on all threads: behind a short text decoding takes as long as multiplying.
   func read(_ tensor: TensorInfo, rows: Range<Int>, isPacked: Bool, into floats: Floats) throws {
     let columns = tensor.shape.columns
-    let rowBytes = max(1, tensor.type.rowBytes(columns: columns) ?? columns * 4)
-    // Whole panels, and enough bytes for one read.
-    let grain = max(128, ((1 << 20) / rowBytes + PackedMatrix.panel - 1) / PackedMatrix.panel * PackedMatrix.panel)
-    try parallelRanges(rows.count, grain: grain) { _, range in
+    try parallelRanges(rows.count, grain: tensor.rowsPerDecoding) { _, range in
       let wanted = rows.lowerBound + range.lowerBound..<rows.lowerBound + range.upperBound
       guard isPacked else {
         try floats.slice(range.lowerBound * columns, range.count * columns).withMutableSpan {

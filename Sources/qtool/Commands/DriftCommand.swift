@@ -38,10 +38,12 @@ struct DriftCommand: ParsableCommand {
       }
     }
     let windows = try text.windows(tokenizer)
-    let baseStates = try finalStates(of: reference, windows, options, progress)
-    let states = try sources.map { ($0.name, try finalStates(of: $0, windows, options, progress)) }
+    let count = sources.count + 1
+    let baseStates = try finalStates(of: reference, windows, options, progress, results: count)
+    let states = try sources.map { ($0.name, try finalStates(of: $0, windows, options, progress, results: count)) }
     let drifts = try Drift.measure(
-      base: (reference.name, baseStates), candidates: states.map { (name: $0.0, source: $0.1) }, windows: windows
+      base: (reference.name, baseStates), candidates: states.map { (name: $0.0, source: $0.1) }, windows: windows,
+      memory: options.forward.logitBytes
     ) { _ in try Interruption.check() }
     let statistics = drifts.map(DriftStatistics.init)
     print(DriftTable.summary(base: reference, models: sources, statistics))

@@ -88,20 +88,12 @@ struct ImatrixCommand: ParsableCommand {
     let calibration = try text.calibration(for: source)
     let windows = try text.windows(calibration, try Tokenizer(metadata: source.metadata))
     let pass = try ForwardPass(source: source, options: options.forward)
-    progress.note(try pass.plan(windows: windows.count, length: text.ctx).summary)
     var run = ImportanceRun(pass: pass, windows: windows, datasets: calibration.names)
     run.output = processOutput
     run.allExperts = allExperts
     run.snapshotPath = snapshotEvery > 0 ? output + ".snapshot" : nil
     run.snapshotInterval = snapshotEvery * 60
-    let tokens = windows.count * text.ctx
-    progress.start("\(source.name): importance", total: tokens, unit: .tokens)
-    let matrix = try run.run { done, layers in
-      try Interruption.check()
-      progress.update(tokens * done / layers, "layer \(done) of \(layers)")
-    }
-    progress.finish()
-    return matrix
+    return try run.run(of: source, progress)
   }
 }
 
@@ -161,12 +153,18 @@ func importance(
   _ progress: Progress
 ) throws -> ImportanceMatrix {
   let pass = try ForwardPass(source: source, options: options.forward)
-  let tokens = windows.windows.count * windows.context
-  progress.start("\(source.name): importance", total: tokens, unit: .tokens)
-  let matrix = try ImportanceRun(pass: pass, windows: windows.windows, datasets: text.names).run { done, layers in
-    try Interruption.check()
-    progress.update(tokens * done / layers, "layer \(done) of \(layers)")
+  return try ImportanceRun(pass: pass, windows: windows.windows, datasets: text.names).run(of: source, progress)
+}
+
+extension ImportanceRun {
+  /// Runs with the plan told before and the progress meanwhile.
+  fileprivate func run(of source: any ModelSource, _ progress: Progress) throws -> ImportanceMatrix {
+    let plan = try plan()
+    progress.note(plan.summary(of: source.name, seconds: try pass.estimatedSeconds(plan)))
+    let stage = ForwardStage(
+      source, tokens: windows.reduce(0) { $0 + $1.count }, "importance", progress)
+    let matrix = try run(progress: stage.layer, working: stage.working)
+    progress.finish()
+    return matrix
   }
-  progress.finish()
-  return matrix
 }

@@ -23,7 +23,9 @@ struct PerplexityCommand: ParsableCommand {
     let source = try openModel(path: model)
     let windows = try text.windows(try Tokenizer(metadata: source.metadata))
     let states = try finalStates(of: source, windows, options, progress)
-    let likelihood = try Likelihood(of: states, named: source.name, windows: windows) { _ in try Interruption.check() }
+    let likelihood = try Likelihood(
+      of: states, named: source.name, windows: windows, memory: options.forward.logitBytes
+    ) { _ in try Interruption.check() }
     var table = Table([
       ("text", .left), ("windows", .right), ("tokens scored", .right), ("perplexity", .right), ("±", .right),
     ])

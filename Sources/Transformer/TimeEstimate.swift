@@ -1,0 +1,47 @@
+import GGUF
+import Tensors
+
+extension ForwardPass {
+  /// How long a plan will take on this machine, in seconds: from a tenth of a second of products, and from reading and
+  /// decoding a hundredth of the weights. It counts the two one after the other, so that overlap is for the better.
+  public func estimatedSeconds(_ plan: ForwardPlan) throws -> Double {
+    plan.operations / (try operationsPerSecond()) + (try secondsPerByte(plan) * Double(plan.bytesToRead))
+  }
+
+  private func operationsPerSecond() throws -> Double {
+    let (tokens, columns, rows) = (384, 1024, 1024)
+    let buffer = FloatBuffer(count: columns * (tokens + rows) + tokens * rows)
+    defer { extendLifetime(buffer) }
+    buffer.floats.base.update(repeating: 1, count: buffer.count)
+    let x = buffer.floats.slice(0, tokens * columns)
+    let w = PackedMatrix(panels: buffer.floats.slice(x.count, rows * columns), rows: rows, columns: columns)
+    let y = buffer.floats.from(x.count + rows * columns)
+    let clock = ContinuousClock()
+    let start = clock.now
+    var count = 0.0
+    repeat {
+      try product(x, tokens: tokens, by: w, into: y, yStride: rows, tensor: "estimate")
+      count += 1
+    } while clock.now - start < .milliseconds(100)
+    return count * 2 * Double(tokens * columns * rows) / max(1e-9, (clock.now - start).inSeconds)
+  }
+
+  /// Weights that are read for nothing but this are few enough to stay within a hundredth of a pass.
+  private func secondsPerByte(_ plan: ForwardPlan) throws -> Double {
+    let matrices = decoder.layers.flatMap { $0.attention.matrices + $0.feedForward.matrices }
+    guard let largest = matrices.max(by: { $0.shape.count < $1.shape.count }) else { return 0 }
+    let bytes = min(plan.bytesToRead / 100, 64 << 20, plan.blockLimit * 4)
+    let rows = min(largest.shape.rows, bytes / max(largest.storedRowBytes, largest.shape.columns * 4))
+    guard rows > 0 else { return 0 }
+    let buffer = FloatBuffer(count: PackedMatrix.count(rows: rows, columns: largest.shape.columns))
+    defer { extendLifetime(buffer) }
+    let clock = ContinuousClock()
+    let start = clock.now
+    try source.read(largest, rows: 0..<rows, isPacked: true, into: buffer.floats)
+    return (clock.now - start).inSeconds / Double(rows * largest.storedRowBytes)
+  }
+}
+
+extension Duration {
+  fileprivate var inSeconds: Double { Double(components.seconds) + Double(components.attoseconds) * 1e-18 }
+}
