@@ -24,10 +24,13 @@ public final class ForwardPass {
   }
 
   /// What running `windows` windows of `length` tokens takes, of each of which `scored` positions are wanted.
+  ///
+  /// - Throws: ``ForwardError/noWindows`` and ``ForwardError/budgetTooSmall(bytes:least:)``
   public func plan(
     windows: Int, length: Int, scored: Int = 0, observer: (any ForwardObserver)? = nil
   ) throws -> ForwardPlan {
-    try ForwardPlan(
+    guard windows > 0, length > 0 else { throw ForwardError.noWindows }
+    return try ForwardPlan(
       decoder, windows: windows, length: length, memory: options.memory,
       purpose: ForwardPlan.Purpose(scored: scored, observer: observer, results: options.results))
   }
@@ -89,7 +92,7 @@ public final class ForwardPass {
   }
 
   private func embed(_ windows: [[Int32]], _ plan: ForwardPlan) throws -> HiddenStates {
-    guard let length = windows.first?.count, length > 0 else { throw ForwardError.noWindows }
+    let length = windows[0].count
     for (index, window) in windows.enumerated() where window.count != length {
       throw ForwardError.unequalWindows(index: index, count: window.count, expected: length)
     }
