@@ -58,7 +58,7 @@ let package = Package(
     library("Blocks", ["CVectors", "Tensors"]),
     library("GGUF", ["Blocks", "Tensors", collections, crypto]),
     library("Tokenizers", ["GGUF"]),
-    library("Checkpoint", ["GGUF", "Tensors", "Tokenizers", collections]),
+    library("Checkpoint", ["CVectors", "GGUF", "Blocks", "Tensors", "Tokenizers", collections]),
     library("Transformer", ["GGUF", "Tensors", "CVectors", "CZstd"]),
     library("Imatrix", ["Transformer", "GGUF", "Tensors", "CZstd"]),
     library("Perplexity", ["Transformer", "GGUF", "Tensors", "CVectors", "CZstd", crypto]),

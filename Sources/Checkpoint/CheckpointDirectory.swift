@@ -1,4 +1,3 @@
-import Blocks
 import Foundation
 import GGUF
 import Tensors
@@ -21,60 +20,58 @@ public struct CheckpointDirectory: ModelSource {
     let config = try Config(path: configPath)
     let architecture = try Architectures.named(try config.architecture, path: configPath)
     let model = try architecture.init(config: config)
-    let recipes = try model.tensors(of: try SafetensorsSet(directory: directory))
-    name = URL(filePath: directory).lastPathComponent
-    var metadata: Metadata = [
-      "general.architecture": .string(architecture.ggufName),
-      "general.type": .string("model"),
-      "general.name": .string(name),
-      "general.size_label": .string(sizeLabel(recipes.reduce(0) { $0 + $1.info.shape.count })),
-    ]
-    metadata.merge(try model.hyperparameters()) { $1 }
+    var stored = try SafetensorsSet(directory: directory)
+    try stored.attachScales(try QuantizationConfig(config))
+    let known = stored
+    var collector = TensorCollector(path: configPath) { known[$0] != nil }
+    try model.collectTensors(&collector)
+    let recipes = try collector.tensors.map { try TensorRecipe($0, from: stored) }
+    try Self.check(stored, against: collector.tensors, model, config)
+    name = URL(filePath: directory).standardizedFileURL.lastPathComponent
+    tensors = recipes.map(\.info)
+    var metadata = try modelMetadata(
+      architecture.ggufName, name: name, tensors, try model.hyperparameters(), directory: directory)
     metadata.merge(try tokenizerMetadata(directory: directory, vocabularySize: try config.int("vocab_size"))) { $1 }
-    metadata["general.quantization_version"] = .uint32(2)
     self.metadata = metadata
-    self.tensors = recipes.map(\.info)
     self.recipes = Dictionary(uniqueKeysWithValues: recipes.map { ($0.info.name, $0) })
+  }
+
+  /// A stored tensor that nothing asks for means that config.json and the weights are of different models, or that the
+  /// model has parts that its architecture here does not know.
+  private static func check(
+    _ stored: SafetensorsSet, against tensors: [PlannedTensor], _ model: any Architecture, _ config: Config
+  ) throws {
+    let used = Set(tensors.flatMap(\.storedNames))
+    // Buffers, scales of activations, and the head that tied embeddings make superfluous.
+    let superfluous = [
+      ".rotary_emb.inv_freq", ".attention.bias", ".attention.masked_bias", "input_scale", "activation_scale",
+      ".k_scale", ".v_scale", ".q_scale", "output_scale",
+    ]
+    for name in stored.names where !used.contains(name) && !model.leavesOut(name) {
+      if superfluous.contains(where: { name.hasSuffix($0) }) { continue }
+      if name == "lm_head.weight", config["tie_word_embeddings"]?.bool == true { continue }
+      throw CheckpointError(
+        path: stored[name]?.file.path ?? stored.path, subject: "tensor \(name)",
+        "has no place in \(try config.architecture)", hint: "weights and config.json are of different models")
+    }
   }
 
   public func tensor(named name: String) -> TensorInfo? { recipes[name]?.info }
 
   public func readBytes(of tensor: TensorInfo, rows: Range<Int>, into output: inout MutableRawSpan) throws {
     let recipe = recipe(tensor)
-    if recipe.storedType == tensor.type { return try recipe.read(rows: rows, into: &output) }
-    precondition(tensor.type == .f32, "\(tensor.name) as \(tensor.type)")
-    var floats = [Float](repeating: 0, count: rows.count * tensor.shape.columns)
-    var span = floats.mutableSpan
-    try readRows(of: tensor, rows: rows, into: &span)
-    output.withUnsafeMutableBytes { output in floats.withUnsafeBytes { output.copyMemory(from: $0) } }
+    try output.withUnsafeMutableBytes { try recipe.readBytes(rows, into: $0) }
   }
 
   public func readRows(of tensor: TensorInfo, rows: Range<Int>, into output: inout MutableSpan<Float>) throws {
     let recipe = recipe(tensor)
-    guard let rowBytes = recipe.storedType.rowBytes(columns: tensor.shape.columns) else { return }
-    var bytes = [UInt8](repeating: 0, count: rows.count * rowBytes)
-    var span = bytes.mutableSpan
-    var raw = span.mutableBytes
-    try recipe.read(rows: rows, into: &raw)
-    decodeRows(bytes.span.bytes, as: recipe.storedType, into: &output)
+    try output.withUnsafeMutableBufferPointer { try recipe.readFloats(rows, into: $0) }
   }
 
   private func recipe(_ tensor: TensorInfo) -> TensorRecipe {
     guard let recipe = recipes[tensor.name] else { preconditionFailure("\(name) has no tensor \(tensor.name)") }
     return recipe
   }
-}
-
-/// The number of parameters as file names carry it: 4.2M, 8.0B, 671B.
-func sizeLabel(_ parameters: Int) -> String {
-  let (value, unit) =
-    switch parameters {
-    case 1_000_000_000_000...: (Double(parameters) / 1e12, "T")
-    case 1_000_000_000...: (Double(parameters) / 1e9, "B")
-    case 1_000_000...: (Double(parameters) / 1e6, "M")
-    default: (Double(parameters) / 1e3, "K")
-    }
-  return (value < 10 ? String(format: "%.1f", value) : String(format: "%.0f", value)) + unit
 }
 
 /// Opens a model: a Hugging Face directory, a GGUF file, or the first shard of one.

@@ -1,3 +1,5 @@
+import Tensors
+
 /// config.json: the hyperparameters, by the names of the `transformers` package.
 struct Config: Sendable {
   let path: String
@@ -20,12 +22,16 @@ struct Config: Sendable {
   }
 
   /// A positive integer that fits a GGUF's u32.
-  func int(_ key: String) throws -> Int {
-    guard let value = self[key]?.int, value > 0, value <= UInt32.max else { throw missing(key, "a positive integer") }
+  func int(_ key: String, most: Int = Int(UInt32.max)) throws -> Int {
+    guard let value = self[key]?.int, value > 0 else { throw missing(key, "a positive integer") }
+    guard value <= most else { throw CheckpointError(path: path, subject: "key \(key)", "is \(value), beyond \(most)") }
     return value
   }
 
   func int(_ key: String, default value: Int) throws -> Int { self[key] == nil ? value : try int(key) }
+
+  /// An integer that may be zero.
+  func count(_ key: String, default value: Int) throws -> Int { self[key]?.int == 0 ? 0 : try int(key, default: value) }
 
   func double(_ key: String) throws -> Double {
     guard let value = self[key]?.double else { throw missing(key, "a number") }
@@ -41,19 +47,14 @@ struct Config: Sendable {
     }
   }
 
-  /// Rotary position parameters, in the newer form (`rope_parameters`) or the older (`rope_theta`, `rope_scaling`).
-  var rope: Rope {
-    let parameters = self["rope_parameters"] ?? self["rope_scaling"]
-    let theta = parameters?["rope_theta"]?.double ?? self["rope_theta"]?.double ?? 10000
-    let type = parameters?["rope_type"]?.string ?? parameters?["type"]?.string
-    return Rope(theta: theta, type: type ?? "default", parameters: parameters ?? .null)
-  }
+  var rope: RopeConfig { get throws { try RopeConfig(self) } }
 
-  struct Rope: Sendable {
-    let theta: Double
-    let type: String
-    let parameters: JSONValue
-
-    func double(_ key: String) -> Double? { parameters[key]?.double }
+  /// The type that matrices are published in; FP8 counts as BF16, the narrowest float of a GGUF that holds it.
+  var publishedType: GGMLType {
+    switch (self["dtype"] ?? self["torch_dtype"])?.string {
+    case "float32": .f32
+    case "float16": .f16
+    default: .bf16
+    }
   }
 }

@@ -1,43 +1,6 @@
 import Foundation
 import Tensors
 
-/// The element types of safetensors that hold weights.
-enum SourceElement: String, Sendable, Hashable, CaseIterable {
-  case f32 = "F32"
-  case f16 = "F16"
-  case bf16 = "BF16"
-
-  var bytes: Int {
-    switch self {
-    case .f32: 4
-    case .f16, .bf16: 2
-    }
-  }
-
-  var type: GGMLType {
-    switch self {
-    case .f32: .f32
-    case .f16: .f16
-    case .bf16: .bf16
-    }
-  }
-}
-
-/// A tensor as a safetensors file holds it.
-struct StoredTensor: Sendable {
-  let name: String
-  let element: SourceElement
-  /// In the file's order: the last dimension is contiguous.
-  let shape: [Int]
-  let file: PositionedFile
-  /// Absolute byte offset of the first element.
-  let offset: Int
-
-  var columns: Int { shape.last ?? 1 }
-  var rows: Int { shape.dropLast().reduce(1, *) }
-  var rowBytes: Int { columns * element.bytes }
-}
-
 /// One safetensors file: u64 length of the header, a JSON header, the tensors' bytes without holes.
 ///
 /// Checked before use: the header's length against the file; every dtype, shape and byte range against each other; that
@@ -120,7 +83,7 @@ struct Safetensors: Sendable {
       CheckpointError(path: file.path, subject: "tensor \(name)", reason, hint: hint)
     }
     guard let element = SourceElement(rawValue: entry.dtype) else {
-      let known = SourceElement.allCases.map(\.rawValue).joined(separator: ", ")
+      let known = SourceElement.weights.map(\.rawValue).joined(separator: ", ")
       throw failure("has the unknown dtype \(entry.dtype)", hint: "known: \(known)")
     }
     guard entry.data_offsets.count == 2, 0 <= entry.data_offsets[0], entry.data_offsets[0] <= entry.data_offsets[1],
@@ -131,8 +94,8 @@ struct Safetensors: Sendable {
         hint: "the file is truncated: download it again")
     }
     let dimensions = entry.shape.isEmpty ? [1] : entry.shape
-    guard let shape = Shape(dimensions.reversed()), let bytes = shape.bytes(as: element.type),
-      bytes == entry.data_offsets[1] - entry.data_offsets[0]
+    guard let count = elementCount(dimensions), count <= file.size,
+      count * element.bytes == entry.data_offsets[1] - entry.data_offsets[0]
     else {
       throw failure(
         "has shape \(entry.shape) of \(entry.dtype), which is not \(entry.data_offsets[1] - entry.data_offsets[0]) bytes"
@@ -141,58 +104,15 @@ struct Safetensors: Sendable {
     return StoredTensor(
       name: name, element: element, shape: dimensions, file: file, offset: start + entry.data_offsets[0])
   }
-}
 
-/// All tensors of a checkpoint: one safetensors file, or an index with shards.
-struct SafetensorsSet: Sendable {
-  let path: String
-  private let tensors: [String: StoredTensor]
-
-  init(directory: String) throws {
-    let index = directory + "/model.safetensors.index.json"
-    let single = directory + "/model.safetensors"
-    let exists = FileManager.default.fileExists(atPath:)
-    if exists(single) {
-      path = single
-      tensors = Dictionary(uniqueKeysWithValues: try Safetensors(path: single).tensors.map { ($0.name, $0) })
-      return
+  /// The product of the extents; nil where one is negative or the product overflows.
+  private static func elementCount(_ dimensions: [Int]) -> Int? {
+    var count = 1
+    for dimension in dimensions {
+      let (product, overflow) = count.multipliedReportingOverflow(by: dimension)
+      guard dimension >= 0, !overflow else { return nil }
+      count = product
     }
-    guard exists(index) else {
-      throw CheckpointError(
-        .missing, path: directory, "holds neither model.safetensors nor model.safetensors.index.json",
-        hint: "MODEL is a directory as published on Hugging Face, or a GGUF file")
-    }
-    path = index
-    guard let map = try JSONValue.read(index)["weight_map"]?.object else {
-      throw CheckpointError(path: index, subject: "key weight_map", "is missing")
-    }
-    let places = try map.mapValues { value throws -> String in
-      // A name with a slash would lead out of the directory.
-      guard let name = value.string, !name.contains("/"), name != "..", name.hasSuffix(".safetensors") else {
-        throw CheckpointError(path: index, subject: "key weight_map", "names a shard that is no safetensors file here")
-      }
-      return name
-    }
-    var tensors: [String: StoredTensor] = [:]
-    for shard in Set(places.values).sorted() {
-      let file = directory + "/" + shard
-      guard exists(file) else {
-        throw CheckpointError(
-          .missing, path: file, "is named in model.safetensors.index.json and is not there",
-          hint: "the download is incomplete")
-      }
-      for tensor in try Safetensors(path: file).tensors where places[tensor.name] == shard {
-        tensors[tensor.name] = tensor
-      }
-    }
-    for (name, shard) in places.sorted(by: { $0.key < $1.key }) where tensors[name] == nil {
-      throw CheckpointError(
-        path: index, subject: "tensor \(name)", "is said to be in \(shard), which does not hold it",
-        hint: "the download is incomplete, or index and shards are of different versions")
-    }
-    self.tensors = tensors
+    return count
   }
-
-  subscript(name: String) -> StoredTensor? { tensors[name] }
-  var names: [String] { tensors.keys.sorted() }
 }

@@ -1,64 +1,205 @@
+import Blocks
 import GGUF
 import Tensors
 
-/// How a tensor of the model comes from what the checkpoint stores.
+/// How rows of a model's tensor come from what the checkpoint stores.
 struct TensorRecipe: Sendable {
-  enum Rows: Sendable {
-    /// Rows as stored.
-    case stored(StoredTensor)
-    /// Rows of rotary queries or keys, whose two halves per head are interleaved: GGUF's `llama` rotates neighbours
-    /// where `transformers` rotates halves.
-    case interleaved(StoredTensor, heads: Int)
-    /// Values that are computed, such as rope factors: one row.
-    case computed([Float])
-  }
-
   let info: TensorInfo
-  let rows: Rows
+  private let plan: PlannedTensor
+  private let parts: [StoredTensor]
 
-  /// The stored row that row `row` of the model is.
-  private func source(_ row: Int, heads: Int, rows: Int) -> Int {
-    let headRows = rows / heads
-    let (head, inside) = row.quotientAndRemainder(dividingBy: headRows)
-    return head * headRows + inside % 2 * (headRows / 2) + inside / 2
+  /// Finds what a tensor is made of, and checks it against what config.json promises.
+  init(_ plan: PlannedTensor, from stored: SafetensorsSet) throws {
+    self.plan = plan
+    func find(_ name: String, _ shape: [Int]) throws -> StoredTensor {
+      guard let tensor = stored[name] else {
+        throw CheckpointError(
+          path: stored.path, subject: "tensor \(name)", "is missing", hint: "config.json asks for it")
+      }
+      guard tensor.shape == shape else {
+        throw CheckpointError(
+          path: tensor.file.path, subject: "tensor \(name)", "has shape \(tensor.shape); config.json asks for \(shape)")
+      }
+      guard SourceElement.weights.contains(tensor.element) else {
+        throw CheckpointError(
+          path: tensor.file.path, subject: "tensor \(name)", "is of type \(tensor.element.rawValue)",
+          hint: "known: \(SourceElement.weights.map(\.rawValue).joined(separator: ", "))")
+      }
+      return tensor
+    }
+    switch plan.parts {
+    case .whole(let name, let shape), .slices(let name, let shape, _, _, _), .transposed(let name, let shape, _, _, _):
+      parts = [try find(name, shape)]
+    case .interleaved(let name, let shape, _):
+      let tensor = try find(name, shape)
+      parts = [shape.count == 1 ? tensor.asColumn : tensor]
+    case .stack(let names, let shape): parts = try names.map { try find($0, shape) }
+    case .computed: parts = []
+    }
+    info = TensorInfo(name: plan.name, shape: plan.shape, type: plan.isExact ? .f32 : Self.type(of: parts))
   }
 
-  func read(rows range: Range<Int>, into output: inout MutableRawSpan) throws {
-    switch rows {
-    case .computed(let values):
-      output.withUnsafeMutableBytes { output in values.withUnsafeBytes { output.copyMemory(from: $0) } }
-    case .stored(let tensor):
-      try tensor.file.read(into: &output, at: tensor.offset + range.lowerBound * tensor.rowBytes)
-    case .interleaved(let tensor, let heads):
-      // Whole heads are read at once and their rows dealt out: a row a read would be slow.
-      let size = tensor.rowBytes
-      let headRows = tensor.rows / heads
-      let first = range.lowerBound / headRows * headRows
-      let last = (range.upperBound + headRows - 1) / headRows * headRows
-      for head in stride(from: first, to: last, by: headRows) {
-        let wanted = max(head, range.lowerBound)..<min(head + headRows, range.upperBound)
-        let offset = tensor.offset + head * size
-        let bytes = try tensor.file.bytes(in: offset..<offset + headRows * size)
-        for row in wanted {
-          let start = (source(row, heads: heads, rows: tensor.rows) - head) * size
-          output.withUnsafeMutableBytes { output in
-            bytes.withUnsafeBytes { bytes in
-              UnsafeMutableRawBufferPointer(
-                rebasing: output[(row - range.lowerBound) * size..<(row - range.lowerBound + 1) * size]
-              )
-              .copyMemory(from: UnsafeRawBufferPointer(rebasing: bytes[start..<start + size]))
-            }
-          }
+  /// The stored type, or, where a GGUF has none for it or parts differ, the narrowest that holds their range.
+  private static func type(of parts: [StoredTensor]) -> GGMLType {
+    let types = Set(parts.map { $0.element.type ?? .bf16 })
+    if types.count == 1, let only = types.first { return only }
+    return types.contains(.f32) ? .f32 : .bf16
+  }
+
+  /// True where the stored bytes are the model's.
+  private var isVerbatim: Bool { parts.allSatisfy { $0.element.type == info.type } && !parts.isEmpty }
+
+  /// Where the rows lie as they are, one behind the other, for copying whole files' worth.
+  func contiguousBytes(rows: Range<Int>) -> (file: PositionedFile, offset: Int)? {
+    guard isVerbatim, case .whole = plan.parts, let tensor = parts.first else { return nil }
+    return (tensor.file, tensor.offset + rows.lowerBound * tensor.rowBytes)
+  }
+
+  /// Rows in ``info``'s type.
+  func readBytes(_ rows: Range<Int>, into output: UnsafeMutableRawBufferPointer) throws {
+    if isVerbatim {
+      return try read(rows, width: info.type.blockBytes, into: output) { tensor, rows, buffer in
+        try tensor.readBytes(rows, into: buffer)
+      }
+    }
+    if info.type == .f32 { return try readFloats(rows, into: output.assumingMemoryBound(to: Float.self)) }
+    let columns = info.shape.columns
+    let floats = try [Float](unsafeUninitializedCapacity: rows.count * columns) { buffer, count in
+      count = rows.count * columns
+      try readFloats(rows, into: UnsafeMutableBufferPointer(rebasing: buffer[..<count]))
+    }
+    do {
+      var span = MutableRawSpan(_unsafeBytes: output)
+      try encodeRows(floats.span, columns: columns, importance: nil, as: info.type, into: &span)
+    } catch EncodeError.nonFiniteWeight(let row, let column) {
+      throw nonFinite(row: rows.lowerBound + row, column: column)
+    }
+  }
+
+  /// The same rows as floats.
+  func readFloats(_ rows: Range<Int>, into output: UnsafeMutableBufferPointer<Float>) throws {
+    if case .computed(let values) = plan.parts {
+      _ = output.update(fromContentsOf: values)
+      return
+    }
+    try read(rows, width: 4, into: UnsafeMutableRawBufferPointer(output)) { tensor, rows, buffer in
+      try tensor.readFloats(rows, into: buffer.assumingMemoryBound(to: Float.self))
+    }
+    // One NaN in a norm or a bias makes every token NaN, and they are small enough to look at.
+    guard plan.isExact, info.shape.rows == 1, let column = output.firstIndex(where: { !$0.isFinite }) else { return }
+    throw nonFinite(row: 0, column: column)
+  }
+
+  private func nonFinite(row: Int, column: Int) -> CheckpointError {
+    let stored = parts.count == 1 ? parts[0].name : plan.name
+    return CheckpointError(
+      path: parts.first?.file.path ?? "", subject: "tensor \(stored)",
+      "the weight in row \(row), column \(column) of \(plan.name) is NaN or infinite",
+      hint: "the checkpoint is damaged: download it again")
+  }
+
+  private typealias Fetch = (StoredTensor, Range<Int>, UnsafeMutableRawBufferPointer) throws -> Void
+
+  /// Puts rows in place, `width` bytes an element; `fetch` gets consecutive rows of a stored tensor.
+  private func read(
+    _ rows: Range<Int>, width: Int, into output: UnsafeMutableRawBufferPointer, _ fetch: Fetch
+  ) throws {
+    switch plan.parts {
+    case .computed: break
+    case .whole:
+      try fetch(parts[0], rows, output)
+    case .stack(_, let shape):
+      try inGroups(rows, of: shape[0], width: width, output) { group, rows, slice in
+        try fetch(parts[group], rows, slice)
+      }
+    case .slices(_, _, let first, let count, let every):
+      try inGroups(rows, of: count, width: width, output) { group, rows, slice in
+        let start = group * every + first
+        try fetch(parts[0], start + rows.lowerBound..<start + rows.upperBound, slice)
+      }
+    case .transposed(_, _, let first, let count, let every):
+      try inGroups(rows, of: parts[0].columns, width: width, output) { group, rows, slice in
+        let start = group * every + first
+        try transpose(start..<start + count, columns: rows, width: width, into: slice, fetch)
+      }
+    case .interleaved(_, let shape, let heads):
+      // A vector is read as one column, so that its elements are rows.
+      let rows = shape.count == 1 ? 0..<shape[0] : rows
+      let headRows = shape[0] / heads
+      let size = parts[0].columns * width
+      try inGroups(rows, of: headRows, rowBytes: size, output) { head, rows, slice in
+        try interleave(rows, half: headRows / 2, start: head * headRows, rowBytes: size, into: slice, fetch)
+      }
+    }
+  }
+
+  private func inGroups(
+    _ rows: Range<Int>, of size: Int, width: Int, _ output: UnsafeMutableRawBufferPointer,
+    _ body: (_ group: Int, _ rows: Range<Int>, _ slice: UnsafeMutableRawBufferPointer) throws -> Void
+  ) throws {
+    try inGroups(rows, of: size, rowBytes: info.shape.columns * width, output, body)
+  }
+
+  /// Cuts a range at multiples of `size`; `body` gets the rows counted from their group's first.
+  private func inGroups(
+    _ rows: Range<Int>, of size: Int, rowBytes: Int, _ output: UnsafeMutableRawBufferPointer,
+    _ body: (_ group: Int, _ rows: Range<Int>, _ slice: UnsafeMutableRawBufferPointer) throws -> Void
+  ) throws {
+    var row = rows.lowerBound
+    while row < rows.upperBound {
+      let (group, first) = row.quotientAndRemainder(dividingBy: size)
+      let last = min(size, first + rows.upperBound - row)
+      let start = (row - rows.lowerBound) * rowBytes
+      let slice = UnsafeMutableRawBufferPointer(rebasing: output[start..<start + (last - first) * rowBytes])
+      try body(group, first..<last, slice)
+      row += last - first
+    }
+  }
+
+  /// Even rows of a head come from its first half, odd ones from its second.
+  private func interleave(
+    _ rows: Range<Int>, half: Int, start: Int, rowBytes: Int, into output: UnsafeMutableRawBufferPointer,
+    _ fetch: Fetch
+  ) throws {
+    for parity in 0..<2 {
+      let first = (rows.lowerBound + 1 - parity) / 2
+      let last = (rows.upperBound + 1 - parity) / 2
+      guard first < last else { continue }
+      let source = start + parity * half
+      try withScratch((last - first) * rowBytes) { scratch in
+        try fetch(parts[0], source + first..<source + last, scratch)
+        for row in first..<last {
+          let target = (2 * row + parity - rows.lowerBound) * rowBytes
+          let from = (row - first) * rowBytes
+          UnsafeMutableRawBufferPointer(rebasing: output[target..<target + rowBytes]).copyMemory(
+            from: UnsafeRawBufferPointer(rebasing: scratch[from..<from + rowBytes]))
         }
       }
     }
   }
 
-  /// The type that the stored bytes are in; `info.type` may be wider (norms become F32).
-  var storedType: GGMLType {
-    switch rows {
-    case .computed: .f32
-    case .stored(let tensor), .interleaved(let tensor, _): tensor.element.type
+  /// Stored rows become columns: of them, only `columns`.
+  private func transpose(
+    _ rows: Range<Int>, columns: Range<Int>, width: Int, into output: UnsafeMutableRawBufferPointer, _ fetch: Fetch
+  ) throws {
+    let stride = parts[0].columns
+    try withScratch(rows.count * stride * width) { scratch in
+      try fetch(parts[0], rows, scratch)
+      func move<T>(_: T.Type) {
+        let source = scratch.assumingMemoryBound(to: T.self)
+        let target = output.assumingMemoryBound(to: T.self)
+        for column in columns {
+          let start = (column - columns.lowerBound) * rows.count
+          for row in 0..<rows.count { target[start + row] = source[row * stride + column] }
+        }
+      }
+      if width == 2 { move(UInt16.self) } else { move(UInt32.self) }
     }
+  }
+
+  private func withScratch(_ bytes: Int, _ body: (UnsafeMutableRawBufferPointer) throws -> Void) rethrows {
+    let scratch = UnsafeMutableRawBufferPointer.allocate(byteCount: bytes, alignment: 32)
+    defer { scratch.deallocate() }
+    try body(scratch)
   }
 }

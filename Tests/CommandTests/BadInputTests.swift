@@ -53,7 +53,7 @@ import Testing
 
   @Test func unknownArchitecture() throws {
     let outcome = try convert { try $0.replace("LlamaForCausalLM", by: "LlamoForCausalLM", in: "config.json") }
-    expect(outcome, status: 65, "config.json", "LlamoForCausalLM", "hint: known: LlamaForCausalLM")
+    expect(outcome, status: 65, "config.json", "LlamoForCausalLM", "hint: known: LlamaForCausalLM", "CONTRIBUTING.md")
   }
 
   @Test func unknownElementType() throws {

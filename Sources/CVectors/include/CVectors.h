@@ -68,6 +68,18 @@ CV cv_f32x8 cv_load_bf16(const void *p) {
   memcpy(&f, &w, sizeof f);
   return f;
 }
+// Eight 8-bit floats to floats, exactly, by way of halves. E5M2 is a half without its low byte; E4M3 has its exponent's
+// bias 8 lower, and its one NaN (0x7F) becomes a half's.
+CV cv_f32x8 cv_load_f8_e5m2(const void *p) {
+  cv_u16x8 v = __builtin_convertvector(cv_load_u8(p), cv_u16x8) << 8;
+  return cv_load_f16(&v);
+}
+CV cv_f32x8 cv_load_f8_e4m3(const void *p) {
+  cv_u16x8 v = __builtin_convertvector(cv_load_u8(p), cv_u16x8), magnitude = v & 0x7F;
+  cv_u16x8 nan = ((magnitude + 1) >> 7) * 0x7E00;
+  v = (v & 0x80) << 8 | magnitude << 7 | nan;
+  return cv_load_f16(&v) * 256.0f;
+}
 // Rounds half to even.
 CV void cv_store_f16(void *p, cv_f32x8 v) {
   cv_f16x8 h = __builtin_convertvector(v, cv_f16x8);

@@ -1,0 +1,30 @@
+import GGUF
+
+/// Qwen3ForCausalLM: heads of 128 unless config.json says otherwise, with norms on queries and keys.
+struct Qwen3Checkpoint: Architecture {
+  static let names = ["Qwen3ForCausalLM"]
+  static let ggufName = "qwen3"
+
+  private let decoder: DecoderConfig
+
+  init(config: Config) throws {
+    decoder = try DecoderConfig(config, headSize: try config.int("head_dim", default: 128))
+  }
+
+  func hyperparameters() throws -> Metadata {
+    var metadata = try decoder.keys("qwen3")
+    metadata.merge(decoder.headKeys("qwen3")) { $1 }
+    return metadata
+  }
+
+  func collectTensors(_ all: inout TensorCollector) throws {
+    let bias = decoder.config["attention_bias"]?.bool == true
+    try decoder.embeddings(&all)
+    for layer in 0..<decoder.layers {
+      try decoder.attention(
+        layer: layer, interleaved: false, inputBias: bias, outputBias: bias, norms: true, &all)
+      try decoder.feedForward(layer: layer, &all)
+    }
+    try decoder.head(&all)
+  }
+}

@@ -1,0 +1,70 @@
+import GGUF
+
+/// Qwen3MoeForCausalLM: Qwen 3 with experts in all layers but those that config.json excepts.
+struct Qwen3MoeCheckpoint: Architecture {
+  static let names = ["Qwen3MoeForCausalLM"]
+  static let ggufName = "qwen3moe"
+
+  private let decoder: DecoderConfig
+  private let experts: Int
+  private let expertsUsed: Int
+  private let expertWidth: Int
+  private let sparseStep: Int
+  private let denseLayers: Set<Int>
+
+  init(config: Config) throws {
+    decoder = try DecoderConfig(config)
+    experts = try config.int(config["num_experts"] != nil ? "num_experts" : "num_local_experts", most: 1 << 16)
+    expertsUsed = try config.int("num_experts_per_tok", most: experts)
+    expertWidth = try config.int("moe_intermediate_size")
+    sparseStep = try config.int("decoder_sparse_step", default: 1)
+    denseLayers = Set((config["mlp_only_layers"]?.array ?? []).compactMap(\.int))
+  }
+
+  func hyperparameters() throws -> Metadata {
+    var metadata = try decoder.keys("qwen3moe")
+    metadata["qwen3moe.expert_count"] = .uint32(UInt32(experts))
+    metadata["qwen3moe.expert_used_count"] = .uint32(UInt32(expertsUsed))
+    if decoder.config["head_dim"] != nil { metadata.merge(decoder.headKeys("qwen3moe")) { $1 } }
+    metadata["qwen3moe.expert_feed_forward_length"] = .uint32(UInt32(expertWidth))
+    return metadata
+  }
+
+  func collectTensors(_ all: inout TensorCollector) throws {
+    let bias = decoder.config["attention_bias"]?.bool == true
+    try decoder.embeddings(&all)
+    for layer in 0..<decoder.layers {
+      try decoder.attention(
+        layer: layer, interleaved: false, inputBias: bias, outputBias: bias, norms: true, &all)
+      if denseLayers.contains(layer) || (layer + 1) % sparseStep != 0 {
+        try decoder.feedForward(layer: layer, &all)
+        continue
+      }
+      try all.exactMatrix(
+        "blk.\(layer).ffn_gate_inp.weight", from: "model.layers.\(layer).mlp.gate.weight", outputs: experts,
+        inputs: decoder.width)
+      if all.prefers("model.layers.\(layer).mlp.experts.0.gate_proj.weight") {
+        try decoder.experts(layer: layer, count: experts, width: expertWidth, &all)
+      } else {
+        try stackedExperts(layer: layer, &all)
+      }
+    }
+    try decoder.head(&all)
+  }
+
+  /// Newer versions of `transformers` may store a layer's experts as two tensors, gate and up of each expert together.
+  private func stackedExperts(layer: Int, _ all: inout TensorCollector) throws {
+    let (to, from) = ("blk.\(layer).", "model.layers.\(layer).mlp.experts.")
+    let width = decoder.width
+    for (name, first) in [("ffn_gate_exps", 0), ("ffn_up_exps", expertWidth)] {
+      try all.part(
+        to + name + ".weight", [width, expertWidth, experts],
+        .slices(
+          from + "gate_up_proj", shape: [experts, 2 * expertWidth, width], first: first, count: expertWidth,
+          every: 2 * expertWidth))
+    }
+    try all.part(
+      to + "ffn_down_exps.weight", [expertWidth, width, experts],
+      .whole(from + "down_proj", shape: [experts, width, expertWidth]))
+  }
+}

@@ -1,0 +1,134 @@
+import Foundation
+import GGUF
+
+/// The hyperparameters that all decoders share, with what every architecture makes of them.
+struct DecoderConfig: Sendable {
+  let config: Config
+  let layers: Int
+  let width: Int
+  let feedForward: Int
+  let heads: Int
+  let keyHeads: Int
+  let headSize: Int
+  let vocabulary: Int
+
+  /// - Parameter headSize: where it follows from other keys than `head_dim`.
+  init(_ config: Config, headSize: Int? = nil) throws {
+    self.config = config
+    layers = try config.int("num_hidden_layers", most: 10_000)
+    width = try config.int("hidden_size")
+    feedForward = try config.int("intermediate_size")
+    heads = try config.int("num_attention_heads", most: 1 << 20)
+    keyHeads = try config.int("num_key_value_heads", default: heads)
+    vocabulary = try config.int("vocab_size")
+    guard heads % keyHeads == 0, headSize != nil || config["head_dim"] != nil || width % heads == 0 else {
+      throw CheckpointError(
+        path: config.path, subject: "key num_attention_heads",
+        "\(heads) heads over \(keyHeads) key/value heads in width \(width)")
+    }
+    self.headSize = try headSize ?? config.int("head_dim", default: width / heads)
+  }
+
+  var queryWidth: Int { heads * headSize }
+  var keyWidth: Int { keyHeads * headSize }
+  var hasTiedEmbeddings: Bool { config["tie_word_embeddings"]?.bool == true }
+
+  /// The keys of every decoder. `keyHeads` is for architectures that GGUF counts otherwise.
+  func keys(_ name: String, keyHeads: Int? = nil, epsilon: Double? = nil) throws -> Metadata {
+    var metadata: Metadata = [
+      "\(name).block_count": .uint32(UInt32(layers)),
+      "\(name).context_length": .uint32(UInt32(try config.int("max_position_embeddings"))),
+      "\(name).embedding_length": .uint32(UInt32(width)),
+      "\(name).feed_forward_length": .uint32(UInt32(feedForward)),
+      "\(name).attention.head_count": .uint32(UInt32(heads)),
+      "\(name).attention.head_count_kv": .uint32(UInt32(keyHeads ?? self.keyHeads)),
+    ]
+    let rope = try config.rope
+    metadata.merge(try rope.scalingKeys(name, config)) { $1 }
+    metadata["\(name).rope.freq_base"] = .float32(Float(rope.theta))
+    let ownEpsilon = epsilon == nil || config["rms_norm_eps"] != nil
+    metadata["\(name).attention.layer_norm_rms_epsilon"] = .float32(
+      Float(ownEpsilon ? try config.double("rms_norm_eps") : epsilon!))
+    return metadata
+  }
+
+  /// The size of a head where config.json (or the configuration class's default) gives it.
+  func headKeys(_ name: String) -> Metadata {
+    [
+      "\(name).attention.key_length": .uint32(UInt32(headSize)),
+      "\(name).attention.value_length": .uint32(UInt32(headSize)),
+    ]
+  }
+
+  /// Embeddings in front of the layers.
+  func embeddings(_ all: inout TensorCollector) throws {
+    try all.matrix("token_embd.weight", from: "model.embed_tokens.weight", outputs: vocabulary, inputs: width)
+  }
+
+  /// What follows the layers. Tied embeddings have no matrix of their own, even where one is stored.
+  func head(_ all: inout TensorCollector) throws {
+    try all.vector("output_norm.weight", from: "model.norm.weight", count: width)
+    if !hasTiedEmbeddings {
+      try all.matrix("output.weight", from: "lm_head.weight", outputs: vocabulary, inputs: width)
+    }
+  }
+
+  /// Norm, queries, keys, values and output of one layer's attention.
+  ///
+  /// - Parameters:
+  ///   - interleaved: GGUF's `llama` rotates neighbours where `transformers` rotates halves.
+  ///   - norms: heads of queries and keys are normalised.
+  func attention(
+    layer: Int, interleaved: Bool, inputBias: Bool, outputBias: Bool, norms: Bool = false, _ all: inout TensorCollector
+  ) throws {
+    let (to, from) = ("blk.\(layer).", "model.layers.\(layer).")
+    try all.vector(to + "attn_norm.weight", from: from + "input_layernorm.weight", count: width)
+    for (letter, count, rotated) in [("q", heads, true), ("k", keyHeads, true), ("v", keyHeads, false)] {
+      try all.linear(
+        to + "attn_\(letter)", from: from + "self_attn.\(letter)_proj", outputs: count * headSize, inputs: width,
+        bias: inputBias, heads: interleaved && rotated ? count : nil)
+    }
+    if norms {
+      for letter in ["q", "k"] {
+        try all.vector(
+          to + "attn_\(letter)_norm.weight", from: from + "self_attn.\(letter)_norm.weight", count: headSize)
+      }
+    }
+    try all.linear(
+      to + "attn_output", from: from + "self_attn.o_proj", outputs: width, inputs: queryWidth, bias: outputBias)
+    try all.vector(to + "ffn_norm.weight", from: from + "post_attention_layernorm.weight", count: width)
+  }
+
+  /// Gate, up and down of one layer without experts.
+  func feedForward(
+    layer: Int, from source: String = "mlp.", to suffix: String = "", width inner: Int? = nil, bias: Bool = false,
+    _ all: inout TensorCollector
+  ) throws {
+    let inner = inner ?? feedForward
+    for (name, part, outputs, inputs) in [
+      ("ffn_gate", "gate_proj", inner, width), ("ffn_up", "up_proj", inner, width),
+      ("ffn_down", "down_proj", width, inner),
+    ] {
+      try all.linear(
+        "blk.\(layer).\(name)\(suffix)", from: "model.layers.\(layer).\(source)\(part)", outputs: outputs,
+        inputs: inputs, bias: bias)
+    }
+  }
+
+  /// Gate, up and down of one layer's experts, stacked; `parts` are their names in that order.
+  func experts(
+    layer: Int, count: Int, width inner: Int, from source: String = "mlp.experts.",
+    parts: (gate: String, up: String, down: String) = ("gate_proj", "up_proj", "down_proj"),
+    _ all: inout TensorCollector
+  ) throws {
+    let from = "model.layers.\(layer).\(source)"
+    for (name, part, outputs, inputs) in [
+      ("ffn_gate_exps", parts.gate, inner, width), ("ffn_up_exps", parts.up, inner, width),
+      ("ffn_down_exps", parts.down, width, inner),
+    ] {
+      try all.experts("blk.\(layer).\(name).weight", count: count, outputs: outputs, inputs: inputs) {
+        "\(from)\($0).\(part).weight"
+      }
+    }
+  }
+}

@@ -1,0 +1,48 @@
+import Foundation
+import GGUF
+import Tensors
+
+/// A model of which only config.json is there: its keys, and the names and shapes of its tensors. What a plan needs
+/// before the download.
+///
+/// Matrices are in the type that config.json says they are published in. Rows can't be read.
+public struct ModelShapes: ModelSource {
+  public let name: String
+  /// Without the tokenizer's keys.
+  public let metadata: Metadata
+  public let tensors: [TensorInfo]
+  private let places: [String: Int]
+
+  /// - Parameter path: a config.json, or the directory that holds one.
+  public init(path: String) throws {
+    var isDirectory: ObjCBool = false
+    let isThere = FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory)
+    let config = try Config(path: isThere && isDirectory.boolValue ? path + "/config.json" : path)
+    let file = URL(filePath: config.path).standardizedFileURL
+    name = file.deletingLastPathComponent().lastPathComponent
+    let architecture = try Architectures.named(try config.architecture, path: config.path)
+    let model = try architecture.init(config: config)
+    var collector = TensorCollector(path: config.path)
+    try model.collectTensors(&collector)
+    let type = config.publishedType
+    tensors = collector.tensors.map { TensorInfo(name: $0.name, shape: $0.shape, type: $0.isExact ? .f32 : type) }
+    metadata = try modelMetadata(architecture.ggufName, name: name, tensors, try model.hyperparameters())
+    places = Dictionary(uniqueKeysWithValues: tensors.enumerated().map { ($1.name, $0) })
+  }
+
+  public func tensor(named name: String) -> TensorInfo? { places[name].map { tensors[$0] } }
+
+  public func readBytes(of tensor: TensorInfo, rows: Range<Int>, into output: inout MutableRawSpan) throws {
+    throw withoutWeights(tensor)
+  }
+
+  public func readRows(of tensor: TensorInfo, rows: Range<Int>, into output: inout MutableSpan<Float>) throws {
+    throw withoutWeights(tensor)
+  }
+
+  private func withoutWeights(_ tensor: TensorInfo) -> CheckpointError {
+    CheckpointError(
+      .missing, path: name, subject: "tensor \(tensor.name)", "has no weights: only config.json was read",
+      hint: "download the model")
+  }
+}

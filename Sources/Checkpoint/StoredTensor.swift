@@ -1,0 +1,140 @@
+import Blocks
+import Tensors
+
+/// A tensor as a safetensors file holds it.
+struct StoredTensor: Sendable {
+  let name: String
+  let element: SourceElement
+  /// In the file's order: the last dimension is contiguous.
+  let shape: [Int]
+  let file: PositionedFile
+  /// Absolute byte offset of the first element.
+  let offset: Int
+  /// What the elements are multiplied by.
+  var scale: ScaleGrid?
+
+  var columns: Int { shape.last ?? 1 }
+  var rows: Int { shape.dropLast().reduce(1, *) }
+  var rowBytes: Int { columns * element.bytes }
+
+  /// The same elements as one column.
+  var asColumn: StoredTensor {
+    StoredTensor(
+      name: name, element: element, shape: [shape.reduce(1, *), 1], file: file, offset: offset, scale: scale)
+  }
+
+  /// The stored bytes of rows.
+  func readBytes(_ rows: Range<Int>, into output: UnsafeMutableRawBufferPointer) throws {
+    var span = MutableRawSpan(_unsafeBytes: output)
+    try file.read(into: &span, at: offset + rows.lowerBound * rowBytes)
+  }
+
+  /// The same rows as floats, scaled.
+  func readFloats(_ rows: Range<Int>, into output: UnsafeMutableBufferPointer<Float>) throws {
+    if element == .f32 { return try readBytes(rows, into: UnsafeMutableRawBufferPointer(output)) }
+    let bytes = try [UInt8](unsafeUninitializedCapacity: rows.count * rowBytes) { buffer, count in
+      count = rows.count * rowBytes
+      try readBytes(
+        rows, into: UnsafeMutableRawBufferPointer(rebasing: UnsafeMutableRawBufferPointer(buffer)[..<count]))
+    }
+    if let type = element.type {
+      var span = MutableSpan(_unsafeElements: output)
+      return decodeRows(bytes.span.bytes, as: type, into: &span)
+    }
+    let scales = try scale?.rows(rows)
+    bytes.withUnsafeBytes { bytes in
+      for row in 0..<rows.count {
+        let start = row * columns
+        guard let scales else {
+          decodeFloat8(bytes, from: start, count: columns, as: element, scale: 1, into: output)
+          continue
+        }
+        var column = 0
+        for scale in scales[row] {
+          let count = min(scales.blockColumns, columns - column)
+          decodeFloat8(bytes, from: start + column, count: count, as: element, scale: scale, into: output)
+          column += count
+        }
+      }
+    }
+  }
+}
+
+/// Scales of an FP8 tensor: one for every block of rows and columns, the last ones ragged.
+///
+/// A block may be the whole tensor, a row, or 128 by 128 as DeepSeek V3 has it.
+struct ScaleGrid: Sendable {
+  private let offset: Int
+  private let element: SourceElement
+  private let file: PositionedFile
+  private let gridRows: Int
+  private let gridColumns: Int
+  private let blockRows: Int
+  private let blockColumns: Int
+  /// Rows of one matrix of a stack: blocks do not cross from one to the next.
+  private let matrixRows: Int
+
+  /// - Parameters:
+  ///   - block: rows and columns of a block where the shape of the scales leaves it open.
+  init(_ scale: StoredTensor, of weight: StoredTensor, block: (rows: Int, columns: Int)) throws {
+    guard let type = scale.element.type else {
+      throw CheckpointError(
+        path: scale.file.path, subject: "tensor \(scale.name)", "is a scale of type \(scale.element.rawValue)",
+        hint: "known: F32, F16, BF16")
+    }
+    _ = type
+    (offset, element, file) = (scale.offset, scale.element, scale.file)
+    let columns = weight.columns
+    let matrixRows = weight.shape.dropLast().last ?? 1
+    let matrices = weight.rows / max(1, matrixRows)
+    let count = scale.shape.reduce(1, *)
+    func parts(_ length: Int, _ block: Int) -> Int { (length + block - 1) / block }
+    let grid = (parts(matrixRows, block.rows), parts(columns, block.columns))
+    if count == 1 {
+      // One scale for all: a grid of one whose block is everything.
+      (gridRows, gridColumns, blockRows, blockColumns, self.matrixRows) = (1, 1, weight.rows, columns, weight.rows)
+    } else if scale.shape == weight.shape.dropLast(2) + [grid.0, grid.1] {
+      (gridRows, gridColumns, blockRows, blockColumns) = (grid.0, grid.1, block.rows, block.columns)
+      self.matrixRows = matrixRows
+    } else if count == weight.rows, scale.shape.first == weight.shape.first {
+      (gridRows, gridColumns, blockRows, blockColumns, self.matrixRows) = (weight.rows, 1, 1, columns, weight.rows)
+    } else if count == matrices, scale.shape.first == matrices {
+      (gridRows, gridColumns, blockRows, blockColumns, self.matrixRows) = (1, 1, matrixRows, columns, matrixRows)
+    } else {
+      throw CheckpointError(
+        path: scale.file.path, subject: "tensor \(scale.name)",
+        "has shape \(scale.shape), which is neither one scale for \(weight.shape), nor one a row, nor one for each "
+          + "block of \(block.rows) by \(block.columns)")
+    }
+  }
+
+  /// The scales of a range of rows.
+  struct Rows {
+    fileprivate let values: [Float]
+    fileprivate let index: [Int]
+    fileprivate let gridColumns: Int
+    let blockColumns: Int
+
+    subscript(row: Int) -> ArraySlice<Float> {
+      values[index[row] * gridColumns..<(index[row] + 1) * gridColumns]
+    }
+  }
+
+  private func gridRow(_ row: Int) -> Int {
+    let (matrix, inside) = row.quotientAndRemainder(dividingBy: matrixRows)
+    return matrix * gridRows + inside / blockRows
+  }
+
+  func rows(_ rows: Range<Int>) throws -> Rows {
+    let first = gridRow(rows.lowerBound)
+    let last = gridRow(rows.upperBound - 1)
+    let count = (last - first + 1) * gridColumns
+    let start = offset + first * gridColumns * element.bytes
+    let bytes = try file.bytes(in: start..<start + count * element.bytes)
+    var values = [Float](repeating: 0, count: count)
+    var span = values.mutableSpan
+    decodeRows(bytes.span.bytes, as: element.type ?? .f32, into: &span)
+    return Rows(
+      values: values, index: rows.map { gridRow($0) - first }, gridColumns: gridColumns, blockColumns: blockColumns)
+  }
+}
