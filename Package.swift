@@ -36,6 +36,7 @@ func tests(of module: String, named name: String? = nil, _ dependencies: [Target
 
 let collections: Target.Dependency = .product(name: "OrderedCollections", package: "swift-collections")
 let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
+let yams: Target.Dependency = .product(name: "Yams", package: "Yams")
 
 let package = Package(
   name: "qtool",
@@ -58,7 +59,7 @@ let package = Package(
     library("Blocks", ["CVectors", "Tensors"]),
     library("GGUF", ["Blocks", "Tensors", collections, crypto]),
     library("Tokenizers", ["GGUF"]),
-    library("Checkpoint", ["CVectors", "GGUF", "Blocks", "Tensors", "Tokenizers", collections]),
+    library("Checkpoint", ["CVectors", "GGUF", "Blocks", "Tensors", "Tokenizers", collections, yams]),
     library("Transformer", ["GGUF", "Tensors", "CVectors", "CZstd"]),
     library("Imatrix", ["Transformer", "GGUF", "Tensors", "CZstd"]),
     library("Perplexity", ["Transformer", "GGUF", "Tensors", "CVectors", "CZstd", crypto]),
@@ -92,6 +93,6 @@ let package = Package(
     tests(
       of: "Sensitivity",
       ["Quantize", "Checkpoint", "Perplexity", "Tokenizers", "Transformer", "Blocks", "GGUF", "Tensors"]),
-    tests(of: "qtool", named: "Command", ["GGUF", "Tensors"]),
+    tests(of: "qtool", named: "Command", ["GGUF", "Tensors", crypto]),
   ]
 )

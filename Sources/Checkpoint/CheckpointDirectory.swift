@@ -30,7 +30,7 @@ public struct CheckpointDirectory: ModelSource {
     name = URL(filePath: directory).standardizedFileURL.lastPathComponent
     tensors = recipes.map(\.info)
     var metadata = try modelMetadata(
-      architecture.ggufName, name: name, tensors, try model.hyperparameters(), directory: directory)
+      architecture.ggufName, name: name, tensors, try model.hyperparameters(), config: config, directory: directory)
     metadata.merge(try tokenizerMetadata(directory: directory, vocabularySize: try config.int("vocab_size"))) { $1 }
     self.metadata = metadata
     self.recipes = Dictionary(uniqueKeysWithValues: recipes.map { ($0.info.name, $0) })

@@ -26,7 +26,8 @@ public struct ModelShapes: ModelSource {
     try model.collectTensors(&collector)
     let type = config.publishedType
     tensors = collector.tensors.map { TensorInfo(name: $0.name, shape: $0.shape, type: $0.isExact ? .f32 : type) }
-    metadata = try modelMetadata(architecture.ggufName, name: name, tensors, try model.hyperparameters())
+    metadata = try modelMetadata(
+      architecture.ggufName, name: name, tensors, try model.hyperparameters(), config: config)
     places = Dictionary(uniqueKeysWithValues: tensors.enumerated().map { ($1.name, $0) })
   }
 

@@ -1,0 +1,267 @@
+#!/usr/bin/env python3
+"""Makes the small models of this folder, and what llama.cpp's converter makes of them.
+
+    PYTHONPATH=LLAMA/gguf-py python3 make.py LLAMA DEMO
+
+LLAMA is llama.cpp's source as the sdist of llama-cpp-python 0.3.36 carries it (vendor/llama.cpp), DEMO is
+Examples/demo-model. Needs torch, transformers 5 and safetensors. Every model gets a folder with config.json, weights
+and expected.json: the keys of the converter's GGUF, and for each output type the tensors with shape, type and SHA-256.
+"""
+import argparse, hashlib, json, pathlib, shutil, sys, tempfile
+
+here = pathlib.Path(__file__).resolve().parent
+arguments = argparse.ArgumentParser()
+arguments.add_argument("llama", type=pathlib.Path)
+arguments.add_argument("demo", type=pathlib.Path)
+arguments.add_argument("names", nargs="*")
+arguments = arguments.parse_args()
+sys.path.insert(0, str(arguments.llama / "gguf-py"))
+sys.path.insert(1, str(arguments.llama))
+
+import gguf, numpy, torch, transformers
+from safetensors.torch import load_file, save_file
+from conversion import ModelBase, ModelType, get_model_architecture, get_model_class
+from conversion.base import TextModel
+
+# The demo tokenizer's splitter is Llama 3's, whatever its ids.
+TextModel.get_vocab_base_pre = lambda self, tokenizer: "llama-bpe"
+
+# tokenizer.json as it stands, without what the class of an architecture would add.
+transformers.AutoTokenizer.from_pretrained = transformers.PreTrainedTokenizerFast.from_pretrained
+
+TOKENS = 272
+
+
+def tokenizer(target: pathlib.Path):
+    """The demo tokenizer with its first merges only."""
+    full = json.loads((arguments.demo / "tokenizer.json").read_text())
+    special = full["added_tokens"]
+    ordered = sorted(full["model"]["vocab"].items(), key=lambda item: item[1])
+    bytes_first = [token for token, _ in ordered if len(token) == 1]
+    keep = TOKENS - len(special) - len(bytes_first)
+    merges, tokens = [], list(bytes_first)
+    for merge in full["model"]["merges"]:
+        pair = merge if isinstance(merge, list) else merge.split(" ")
+        if keep > 0 and all(part in tokens for part in pair):
+            merges.append(merge)
+            tokens.append("".join(pair))
+            keep -= 1
+    full["model"]["merges"] = merges
+    for index, token in enumerate(special): token["id"] = index
+    tokens = [token["content"] for token in special] + tokens
+    full["model"]["vocab"] = {token: index for index, token in enumerate(tokens)}
+    target.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(full, ensure_ascii=False, separators=(",", ":"))
+    (target / "tokenizer.json").write_text(text + "\n")
+    shutil.copy(arguments.demo / "tokenizer_config.json", target / "tokenizer_config.json")
+
+
+def model(name, config, dtype, seed):
+    """A model whose every parameter and buffer is random."""
+    torch.manual_seed(seed)
+    made = getattr(transformers, config.architectures[0])(config)
+    for key, tensor in made.state_dict().items():
+        spread = torch.randn(tensor.shape) * 0.06
+        tensor.copy_(1 + spread if "norm" in key else spread)
+    made = made.to(dtype)
+    target = here / name
+    shutil.rmtree(target, ignore_errors=True)
+    made.save_pretrained(target)
+    (target / "generation_config.json").unlink(missing_ok=True)
+    return target
+
+
+def edit(target, change, drop=()):
+    path = target / "config.json"
+    config = json.loads(path.read_text())
+    for key in drop: config.pop(key, None)
+    config.update(change)
+    path.write_text(json.dumps(config, indent=1) + "\n")
+
+
+def weights(target, change):
+    path = target / "model.safetensors"
+    save_file(change(load_file(path)), path, metadata={"format": "pt"})
+
+
+def shards(target, count):
+    path = target / "model.safetensors"
+    tensors = load_file(path)
+    names = sorted(tensors)
+    places = {}
+    for index in range(count):
+        shard = f"model-{index + 1:05}-of-{count:05}.safetensors"
+        part = {n: tensors[n] for n in names[index::count]}
+        save_file(part, target / shard, metadata={"format": "pt"})
+        places.update({n: shard for n in part})
+    path.unlink()
+    index = {"metadata": {"total_size": sum(t.nbytes for t in tensors.values())}, "weight_map": places}
+    (target / "model.safetensors.index.json").write_text(json.dumps(index, indent=1) + "\n")
+
+
+def is_quantizable(name, tensor):
+    return tensor.ndim == 2 and name.endswith("proj.weight") or ".kv_a_proj_with_mqa.weight" in name
+
+
+def fp8(tensors, block, dtype=torch.float8_e4m3fn):
+    """FP8 in blocks, scales as DeepSeek V3 has them."""
+    most = torch.finfo(dtype).max
+    result = {}
+    for name, tensor in tensors.items():
+        if not is_quantizable(name, tensor):
+            result[name] = tensor
+            continue
+        rows, columns = (-(-size // part) for size, part in zip(tensor.shape, block))
+        scales = torch.zeros(rows, columns)
+        values = torch.zeros(tensor.shape)
+        for r in range(rows):
+            for c in range(columns):
+                part = (slice(r * block[0], (r + 1) * block[0]), slice(c * block[1], (c + 1) * block[1]))
+                scales[r, c] = tensor[part].float().abs().max() / most
+                values[part] = tensor[part].float() / scales[r, c]
+        result[name] = values.to(dtype)
+        result[name + "_scale_inv"] = scales
+    return result
+
+
+def fp8_rows(tensors, whole=False):
+    """FP8 with a scale a row, or one for all, as compressed-tensors and ModelOpt have them."""
+    result = {}
+    for name, tensor in tensors.items():
+        if not is_quantizable(name, tensor):
+            result[name] = tensor
+            continue
+        most = tensor.float().abs().amax() if whole else tensor.float().abs().amax(dim=1, keepdim=True)
+        scale = (most / 448).to(torch.bfloat16 if not whole else torch.float32)
+        result[name] = (tensor.float() / scale.float()).clamp(-448, 448).to(torch.float8_e4m3fn)
+        result[name + "_scale"] = scale
+        if whole: result[name.removesuffix("weight") + "input_scale"] = torch.tensor(0.5)
+    return result
+
+
+def predicting(tensors, layer):
+    """A layer for multi-token prediction behind the last, as V3 has it."""
+    last = {k: v for k, v in tensors.items() if k.startswith(f"model.layers.{layer - 1}.self_attn.")}
+    extra = {k.replace(f"layers.{layer - 1}.", f"layers.{layer}."): v.clone() for k, v in last.items()}
+    extra[f"model.layers.{layer}.eh_proj.weight"] = torch.randn(32, 64).to(torch.bfloat16)
+    return {**tensors, **extra}
+
+
+def build():
+    T = transformers
+    base = dict(vocab_size=TOKENS, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
+                num_key_value_heads=2, max_position_embeddings=512, tie_word_embeddings=False)
+    def config(kind, architecture, **more):
+        return getattr(T, kind + "Config")(**{**base, **more}, architectures=[architecture])
+
+    model("llama2", config("Llama", "LlamaForCausalLM", num_key_value_heads=4), torch.float16, 1)
+    target = model("llama3", config(
+        "Llama", "LlamaForCausalLM", num_hidden_layers=1, num_attention_heads=2, num_key_value_heads=1, head_dim=64,
+        tie_word_embeddings=True, max_position_embeddings=131072), torch.bfloat16, 2)
+    edit(target, {"rope_theta": 500000.0, "rope_scaling": {
+        "factor": 8.0, "high_freq_factor": 4.0, "low_freq_factor": 1.0, "original_max_position_embeddings": 8192,
+        "rope_type": "llama3"}, "torch_dtype": "bfloat16"}, drop=["rope_parameters", "dtype"])
+    shards(model("llama-biases", config(
+        "Llama", "LlamaForCausalLM", attention_bias=True, mlp_bias=True, num_hidden_layers=1), torch.float32, 3), 3)
+    model("mistral", config("Mistral", "MistralForCausalLM", head_dim=16), torch.bfloat16, 4)
+    model("mixtral", config(
+        "Mixtral", "MixtralForCausalLM", num_local_experts=4, num_experts_per_tok=2, num_hidden_layers=1),
+        torch.bfloat16, 5)
+    target = model("qwen2", config("Qwen2", "Qwen2ForCausalLM"), torch.bfloat16, 6)
+    edit(target, {"rope_theta": 1000000.0, "rope_scaling": {
+        "factor": 4.0, "original_max_position_embeddings": 128, "type": "yarn"}}, drop=["rope_parameters"])
+    model("qwen3", config("Qwen3", "Qwen3ForCausalLM", head_dim=16, tie_word_embeddings=True), torch.bfloat16, 7)
+    model("qwen3moe", config(
+        "Qwen3Moe", "Qwen3MoeForCausalLM", head_dim=16, num_experts=4, num_experts_per_tok=2,
+        moe_intermediate_size=32), torch.bfloat16, 8)
+    latent = dict(num_key_value_heads=4, kv_lora_rank=32, qk_nope_head_dim=16, qk_rope_head_dim=8, v_head_dim=16,
+                  n_routed_experts=4, num_experts_per_tok=2, moe_intermediate_size=32, first_k_dense_replace=1,
+                  n_shared_experts=2)
+    yarn = {"beta_fast": 32, "beta_slow": 1, "factor": 40, "mscale": 0.707, "mscale_all_dim": 0.707,
+            "original_max_position_embeddings": 128, "type": "yarn"}
+    target = model("deepseek2", config("DeepseekV2", "DeepseekV2ForCausalLM", q_lora_rank=None, **latent),
+                   torch.bfloat16, 9)
+    edit(target, {"rope_theta": 10000, "rope_scaling": yarn, "scoring_func": "softmax"}, drop=["rope_parameters"])
+    v3 = config("DeepseekV3", "DeepseekV3ForCausalLM", q_lora_rank=32, n_group=2, topk_group=1,
+                num_nextn_predict_layers=1, **{**latent, "n_shared_experts": 1})
+    yarn = {**yarn, "mscale": 1.0, "mscale_all_dim": 1.0}
+    for name, block in (("deepseek3", None), ("deepseek3-fp8", [24, 20])):
+        target = model(name, v3, torch.bfloat16, 10)
+        more = {"rope_theta": 10000, "rope_scaling": yarn, "scoring_func": "sigmoid", "topk_method": "noaux_tc"}
+        if block:
+            more["quantization_config"] = {"activation_scheme": "dynamic", "fmt": "e4m3", "quant_method": "fp8",
+                                           "weight_block_size": block}
+        edit(target, more, drop=["rope_parameters"])
+        weights(target, lambda tensors: predicting(tensors, 2))
+        if block: weights(target, lambda tensors: fp8(tensors, block))
+    wide = config("Llama", "LlamaForCausalLM", num_hidden_layers=1, intermediate_size=160, tie_word_embeddings=True)
+    quantized = {"quant_method": "fp8", "weight_block_size": [128, 128]}
+    target = model("llama-fp8-e5m2", wide, torch.bfloat16, 11)
+    edit(target, {"quantization_config": quantized})
+    weights(target, lambda tensors: fp8(tensors, [128, 128], torch.float8_e5m2))
+    target = model("llama-fp8-rows", wide, torch.bfloat16, 12)
+    edit(target, {"quantization_config": {
+        "quant_method": "compressed-tensors", "format": "float-quantized", "config_groups": {"group_0": {
+            "targets": ["Linear"], "weights": {"num_bits": 8, "type": "float", "strategy": "channel"}}}}})
+    weights(target, fp8_rows)
+    target = model("llama-fp8-whole", wide, torch.bfloat16, 13)
+    edit(target, {"quantization_config": {"quant_method": "modelopt", "quant_algo": "FP8"}})
+    weights(target, lambda tensors: fp8_rows(tensors, whole=True))
+
+
+def digest(data): return hashlib.sha256(data).hexdigest()
+
+
+def value(field):
+    kind = field.types[0].name
+    contents = field.contents()
+    if kind == "ARRAY":
+        if field.types[-1].name == "STRING": return ["ARRAY STRING", digest("\0".join(contents).encode())]
+        return ["ARRAY " + field.types[-1].name, digest(",".join(str(x) for x in contents).encode())]
+    return [kind, contents]
+
+
+def expected(target, work):
+    """What the converter makes of a model: keys (of F16), and tensors by output type."""
+    directory = work / target.name
+    shutil.copytree(target, directory)
+    for file in (here / "tokenizer").iterdir(): shutil.copy(file, directory / file.name)
+    result = {"keys": {}, "tensors": {}}
+    types = {"F32": gguf.LlamaFileType.ALL_F32, "F16": gguf.LlamaFileType.MOSTLY_F16,
+             "BF16": gguf.LlamaFileType.MOSTLY_BF16, "Q8_0": gguf.LlamaFileType.MOSTLY_Q8_0}
+    for name, kind in types.items():
+        out = work / "out.gguf"
+        with torch.inference_mode():
+            hparams = ModelBase.load_hparams(directory, False)
+            converter = get_model_class(get_model_architecture(hparams, ModelType.TEXT))
+            converter(directory, kind, out).write()
+        reader = gguf.GGUFReader(out)
+        keys = {k: value(f) for k, f in reader.fields.items() if not k.startswith("GGUF.")}
+        keys.pop("general.file_type")
+        if name == "F32": result["keys"] = keys
+        assert keys == result["keys"], (name, {k: (keys.get(k), v) for k, v in result["keys"].items() if keys.get(k) != v})
+        result["tensors"][name] = {
+            t.name: [[int(n) for n in t.shape], t.tensor_type.name, digest(t.data.tobytes())[:32]]
+            for t in sorted(reader.tensors, key=lambda t: t.name)}
+    shutil.rmtree(directory)
+    lines = ["{", ' "keys": {']
+    lines += [f"  {json.dumps(k)}: {json.dumps(v, ensure_ascii=False)}," for k, v in result["keys"].items()]
+    lines[-1] = lines[-1][:-1]
+    lines += [" },", ' "tensors": {']
+    for name, tensors in result["tensors"].items():
+        lines.append(f'  "{name}": {{')
+        lines += [f"   {json.dumps(k)}: {json.dumps(v)}," for k, v in tensors.items()]
+        lines[-1] = lines[-1][:-1]
+        lines.append("  },")
+    lines[-1] = lines[-1][:-1]
+    (target / "expected.json").write_text("\n".join(lines + [" }", "}"]) + "\n")
+
+
+if not arguments.names:
+    tokenizer(here / "tokenizer")
+    build()
+with tempfile.TemporaryDirectory() as work:
+    for target in sorted(path.parent for path in here.glob("*/config.json")):
+        if arguments.names and target.name not in arguments.names: continue
+        print(target.name, flush=True)
+        expected(target, pathlib.Path(work))

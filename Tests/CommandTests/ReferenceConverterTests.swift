@@ -1,0 +1,87 @@
+import Crypto
+import Foundation
+import GGUF
+import Tensors
+import TestSupport
+import Testing
+
+/// `qtool convert` against llama.cpp's converter, on small random models of every architecture and element type.
+///
+/// Fixtures/reference/make.py makes models and expectations.
+@Suite struct ReferenceConverterTests {
+  static let models = [
+    "llama2", "llama3", "llama-biases", "mistral", "mixtral", "qwen2", "qwen3", "qwen3moe", "deepseek2", "deepseek3",
+    "deepseek3-fp8", "llama-fp8-e5m2", "llama-fp8-rows", "llama-fp8-whole",
+  ]
+  static let types = ["F32", "F16", "BF16", "Q8_0"]
+
+  let qtool = Binary(beside: .module)
+
+  /// The model's folder with the tokenizer that all share.
+  private func assemble(_ name: String, in directory: TemporaryDirectory) throws -> String {
+    let fixtures = try #require(Bundle.module.url(forResource: "Fixtures/reference", withExtension: nil))
+    let model = directory.url.appending(path: name)
+    try FileManager.default.copyItem(at: fixtures.appending(path: name), to: model)
+    for file in ["tokenizer.json", "tokenizer_config.json"] {
+      try FileManager.default.copyItem(
+        at: fixtures.appending(path: "tokenizer/\(file)"), to: model.appending(path: file))
+    }
+    return model.path
+  }
+
+  private func expected(_ model: String) throws -> [String: Any] {
+    let data = try Data(contentsOf: URL(filePath: model + "/expected.json"))
+    return try #require(try JSONSerialization.jsonObject(with: data) as? [String: Any])
+  }
+
+  @Test(arguments: models) func keysAndTensorsAreEqual(name: String) throws {
+    let directory = try TemporaryDirectory()
+    let model = try assemble(name, in: directory)
+    let expected = try expected(model)
+    let keys = try #require(expected["keys"] as? [String: [Any]])
+    let tensors = try #require(expected["tensors"] as? [String: [String: [Any]]])
+    for type in Self.types {
+      let path = directory.path("out-\(type).gguf")
+      let result = try qtool.run(["convert", model, "--type", type, "-o", path, "--quiet"])
+      #expect(result.status == 0, "\(result.error)")
+      let file = try PositionedFile(path: path)
+      let header = try GGUFHeader(file: file)
+      var found = header.metadata
+      found.removeValue(forKey: "general.file_type")
+      #expect(Set(found.keys) == Set(keys.keys), "\(type)")
+      for (key, value) in found {
+        let wanted = keys[key].map { $0.map { "\($0)" }.joined(separator: " ") }
+        #expect(describe(value) == wanted, "\(key)")
+      }
+      let wanted = try #require(tensors[type])
+      #expect(Set(header.tensors.map(\.name)) == Set(wanted.keys), "\(type)")
+      for (tensor, offset) in zip(header.tensors, header.offsets) {
+        let bytes = try file.bytes(in: offset..<offset + (tensor.shape.bytes(as: tensor.type) ?? 0))
+        let digest = hexadecimal(SHA256.hash(data: bytes)).prefix(32)
+        let entry = try #require(wanted[tensor.name])
+        #expect((entry[0] as? [Int]) == tensor.shape.dimensions, "\(type) \(tensor.name)")
+        #expect((entry[1] as? String) == tensor.type.name, "\(type) \(tensor.name)")
+        #expect((entry[2] as? String) == String(digest), "\(type) \(tensor.name)")
+      }
+    }
+  }
+
+  private func hexadecimal(_ digest: some Sequence<UInt8>) -> String {
+    digest.map { String(format: "%02x", $0) }.joined()
+  }
+
+  /// A value as make.py writes it down: the type, and the value or, of an array, its digest.
+  private func describe(_ value: MetadataValue) -> String {
+    switch value {
+    case .uint32(let x): "UINT32 \(x)"
+    case .float32(let x): "FLOAT32 \(Double(x))"
+    case .bool(let x): "BOOL \(x ? 1 : 0)"
+    case .string(let x): "STRING \(x)"
+    case .array(.string(let x)): "ARRAY STRING " + digest(x.joined(separator: "\0"))
+    case .array(.int32(let x)): "ARRAY INT32 " + digest(x.map(String.init).joined(separator: ","))
+    default: "\(value)"
+    }
+  }
+
+  private func digest(_ text: String) -> String { hexadecimal(SHA256.hash(data: Data(text.utf8))) }
+}
