@@ -21,7 +21,7 @@ let swiftSettings: [SwiftSetting] = [
 
 let libraries = [
   "Tensors", "Blocks", "GGUF", "Checkpoint", "Tokenizers", "Transformer", "Imatrix", "Perplexity", "Sensitivity",
-  "Quantize",
+  "Quantize", "Inspection",
 ]
 
 func library(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
@@ -65,6 +65,7 @@ let package = Package(
     library("Perplexity", ["Transformer", "GGUF", "Tensors", "CVectors", "CZstd", crypto]),
     library("Quantize", ["GGUF", "Blocks", "Tensors", collections, .product(name: "Yams", package: "Yams")]),
     library("Sensitivity", ["Quantize", "Perplexity", "Transformer", "Blocks", "GGUF", "Tensors"]),
+    library("Inspection", ["Blocks", "GGUF", "Tensors"]),
     .executableTarget(
       name: "qtool",
       dependencies: libraries.map { .byName(name: $0) } + [
@@ -93,6 +94,7 @@ let package = Package(
     tests(
       of: "Sensitivity",
       ["Quantize", "Checkpoint", "Perplexity", "Tokenizers", "Transformer", "Blocks", "GGUF", "Tensors"]),
+    tests(of: "Inspection", ["GGUF", "Tensors"]),
     tests(of: "qtool", named: "Command", ["GGUF", "Tensors", crypto]),
   ]
 )

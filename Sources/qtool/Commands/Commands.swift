@@ -4,7 +4,7 @@ extension QTool {
   static var commands: [any ParsableCommand.Type] {
     [
       QuantizeCommand.self, ImatrixCommand.self, ConvertCommand.self, PerplexityCommand.self, DriftCommand.self,
-      TokenizeCommand.self, VerifyCommand.self,
+      TokenizeCommand.self, VerifyCommand.self, InspectCommand.self, DiffCommand.self,
     ]
   }
 }

@@ -1,0 +1,21 @@
+import GGUF
+
+/// A key that two models have with different values, or that one of them lacks.
+public struct MetadataDifference: Sendable, Equatable {
+  public let key: String
+  /// nil where the model lacks the key.
+  public let first: MetadataValue?
+  public let second: MetadataValue?
+
+  public init(key: String, first: MetadataValue?, second: MetadataValue?) {
+    (self.key, self.first, self.second) = (key, first, second)
+  }
+
+  /// All differences, in the first model's order, then those that only the second has.
+  public static func between(_ first: Metadata, _ second: Metadata) -> [MetadataDifference] {
+    let keys = first.keys.elements + second.keys.filter { first[$0] == nil }
+    return keys.compactMap { key in
+      first[key] == second[key] ? nil : MetadataDifference(key: key, first: first[key], second: second[key])
+    }
+  }
+}

@@ -1,0 +1,104 @@
+import Blocks
+import GGUF
+import Synchronization
+import Tensors
+
+/// How the tensors of one model differ from those of another: the first is the reference.
+public struct ModelDifference: Sendable {
+  /// Tensors that only one has.
+  public let onlyInFirst: [TensorInfo]
+  public let onlyInSecond: [TensorInfo]
+  /// Tensors that both have in different shapes.
+  public let otherShape: [(first: TensorInfo, second: TensorInfo)]
+  /// Tensors that can be compared, in the first model's order.
+  public let common: [(first: TensorInfo, second: TensorInfo)]
+
+  public init(_ first: any ModelSource, _ second: any ModelSource) {
+    onlyInFirst = first.tensors.filter { second.tensor(named: $0.name) == nil }
+    onlyInSecond = second.tensors.filter { first.tensor(named: $0.name) == nil }
+    let pairs = first.tensors.compactMap { tensor in
+      second.tensor(named: tensor.name).map { (first: tensor, second: $0) }
+    }
+    otherShape = pairs.filter { $0.first.shape != $0.second.shape }
+    common = pairs.filter { $0.first.shape == $0.second.shape }
+  }
+
+  /// Floats that are in memory at once for each thread.
+  private static let block = 1 << 18
+
+  /// The relative squared error of a tensor, sum (a - b)^2 / sum a^2, streamed by rows on all threads. 0 for equal
+  /// tensors, NaN where either holds what isn't a number, infinity where the reference is all zero and the other isn't;
+  /// nil for tensors that differ in types that can't be decoded.
+  ///
+  /// The result doesn't depend on the number of threads.
+  ///
+  /// - Parameter check: called after every block; may throw to stop.
+  public static func relativeError(
+    _ pair: (first: TensorInfo, second: TensorInfo), _ first: any ModelSource, _ second: any ModelSource,
+    check: @Sendable () throws -> Void = {}
+  ) throws -> Double? {
+    let shape = pair.first.shape
+    precondition(shape == pair.second.shape, "\(pair.first.name) \(shape) and \(pair.second.shape)")
+    let (columns, rows) = (shape.columns, shape.rows)
+    guard columns > 0, rows > 0 else { return 0 }
+    let grain = max(1, block / columns)
+    if pair.first.type == pair.second.type {
+      let isEqual = Mutex(true)
+      try parallelRanges(rows, grain: grain) { _, range in
+        guard isEqual.withLock({ $0 }) else { return }
+        if try first.bytes(range, of: pair.first) != second.bytes(range, of: pair.second) {
+          isEqual.withLock { $0 = false }
+        }
+        try check()
+      }
+      if isEqual.withLock({ $0 }) { return 0 }
+    }
+    // What can be encoded can be decoded.
+    guard pair.first.type.canEncode, pair.second.type.canEncode else { return nil }
+    let sums = Mutex([Sums](repeating: Sums(), count: (rows + grain - 1) / grain))
+    try parallelRanges(rows, grain: grain) { index, range in
+      let a = try first.floats(range, of: pair.first)
+      let b = try second.floats(range, of: pair.second)
+      let part = Sums(a, b)
+      sums.withLock { $0[index] = part }
+      try check()
+    }
+    let all = sums.withLock { $0 }
+    let error = all.reduce(0.0) { $0 + $1.error }
+    let energy = all.reduce(0.0) { $0 + $1.energy }
+    return error == 0 ? 0 : error / energy
+  }
+
+  private struct Sums {
+    var error = 0.0
+    var energy = 0.0
+
+    init() {}
+
+    init(_ a: [Float], _ b: [Float]) {
+      for i in a.indices {
+        let x = Double(a[i])
+        let difference = Double(b[i]) - x
+        error += difference * difference
+        energy += x * x
+      }
+    }
+  }
+}
+
+extension ModelSource {
+  fileprivate func bytes(_ rows: Range<Int>, of tensor: TensorInfo) throws -> [UInt8] {
+    var bytes = [UInt8](repeating: 0, count: rows.count * (tensor.type.rowBytes(columns: tensor.shape.columns) ?? 0))
+    var span = bytes.mutableSpan
+    var raw = span.mutableBytes
+    try readBytes(of: tensor, rows: rows, into: &raw)
+    return bytes
+  }
+
+  fileprivate func floats(_ rows: Range<Int>, of tensor: TensorInfo) throws -> [Float] {
+    var values = [Float](repeating: 0, count: rows.count * tensor.shape.columns)
+    var span = values.mutableSpan
+    try readRows(of: tensor, rows: rows, into: &span)
+    return values
+  }
+}

@@ -1,0 +1,51 @@
+import ArgumentParser
+import Checkpoint
+import GGUF
+import Inspection
+import Tensors
+
+struct DiffCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "diff",
+    abstract: "Compare two models: metadata, types, and the error of every tensor.",
+    discussion: """
+      Errors are relative to the first model: the sum of squared differences over its sum of squares. Rows stream, so \
+      that models of any size are compared in a few megabytes.
+
+        qtool diff Qwen2.5-7B Qwen2.5-7B-Q4_K_M.gguf
+        qtool diff old.gguf new.gguf --no-errors
+      """)
+
+  @Argument(help: "The reference: a Hugging Face directory or a GGUF file.") var first: String
+  @Argument(help: "The model to compare with it.") var second: String
+  @Flag(name: .long, help: "Compare metadata, shapes and types, and read no weights.") var noErrors = false
+  @Flag(name: .long, help: "Print JSON.") var json = false
+  @OptionGroup(title: "Run") var options: RunOptions
+
+  func run() throws {
+    let progress = options.apply()
+    let (one, other) = (try open(first), try open(second))
+    let metadata = MetadataDifference.between(one.metadata, other.metadata)
+    let tensors = ModelDifference(one, other)
+    var errors: [Double?]?
+    if !noErrors {
+      let total = tensors.common.reduce(0) { $0 + $1.first.shape.count }
+      progress.start("\(first) and \(second)", total: total, unit: .steps)
+      var done = 0
+      errors = try tensors.common.map { pair in
+        let error = try ModelDifference.relativeError(pair, one, other) { try Interruption.check() }
+        done += pair.first.shape.count
+        progress.update(done, pair.first.name)
+        return error
+      }
+      progress.finish("compared \(Figures.grouped(total)) weights")
+    }
+    let report = DifferenceReport(
+      first: one, second: other, metadata: metadata, tensors: tensors, errors: errors)
+    if json { try printJSON(report.json) } else { print(report.text) }
+  }
+
+  private func open(_ path: String) throws -> any ModelSource {
+    noErrors && !isDirectory(path) ? try GGUFFile(path: path, headerOnly: true) : try openModel(path: path)
+  }
+}
