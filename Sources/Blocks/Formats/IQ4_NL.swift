@@ -24,11 +24,18 @@ enum BlockIQ4_NL: BlockFormat {
   }
 
   static func encode(_ x: Floats, weights: Floats, count: Int, into output: UnsafeMutablePointer<UInt8>) {
-    for index in 0..<count {
-      let block = output + 18 * index
-      let (scale, q) = roundToLevels(x + 32 * index)
-      block.store(half(scale), at: 0)
-      for l in 0..<16 { block[2 + l] = q[l] | q[l + 16] << 4 }
+    forEachOctet(x, weights, count: count) { lanes, x, first, blocks in
+      let fit = fitScale(LevelsIQ4.self, lanes)
+      var q = InlineArray<32, UInt8>(repeating: 0)
+      q.withBytes { q in
+        for k in 0..<blocks {
+          let block = output + 18 * (first + k)
+          let d = half(fit[k])
+          block.store(d, at: 0)
+          roundIQ4(x + 32 * k, step: Float(d), into: q)
+          for l in 0..<16 { block[2 + l] = q[l] | q[l + 16] << 4 }
+        }
+      }
     }
   }
 }

@@ -27,26 +27,23 @@ enum BlockIQ4_XS: BlockFormat {
   }
 
   static func encode(_ x: Floats, weights: Floats, count: Int, into output: UnsafeMutablePointer<UInt8>) {
-    for index in 0..<count { encode(x + 256 * index, into: output + 136 * index) }
+    for index in 0..<count { encode(x + 256 * index, weights: weights + 256 * index, into: output + 136 * index) }
   }
 
-  private static func encode(_ x: Floats, into block: UnsafeMutablePointer<UInt8>) {
-    var extreme: Float = 0
-    var fits = InlineArray<8, Float>(repeating: 0)
-    for j in 0..<8 {
-      fits[j] = roundToLevels(x + 32 * j).scale
-      if abs(fits[j]) > abs(extreme) { extreme = fits[j] }
-    }
-    let d = half(-extreme / 32)
-    block.store(d, at: 0)
+  private static func encode(_ x: Floats, weights: Floats, into block: UnsafeMutablePointer<UInt8>) {
+    let fit = withLanes(x, weights, length: 32) { fitScaledSuperBlock(LevelsIQ4.self, $0, scaleLevels: 32) }
+    block.store(fit.d, at: 0)
     (block + 2).update(repeating: 0, count: 6)
-    for j in 0..<8 {
-      let scale = d != 0 ? max(-32, min(31, (fits[j] / Float(d)).rounded())) : 0
-      let q = nearestLevels(x + 32 * j, step: Float(d) * scale)
-      for l in 0..<16 { block[8 + 16 * j + l] = q[l] | q[l + 16] << 4 }
-      let bits = UInt8(Int(scale) + 32)
-      block[4 + j / 2] |= (bits & 15) << UInt8(j % 2 * 4)
-      block[2 + j / 4] |= (bits >> 4) << UInt8(j % 4 * 2)
+    var q = InlineArray<32, UInt8>(repeating: 0)
+    q.withBytes { q in
+      for j in 0..<8 {
+        let scale = fit.scale(j)
+        roundIQ4(x + 32 * j, step: Float(fit.d) * Float(scale), into: q)
+        for l in 0..<16 { block[8 + 16 * j + l] = q[l] | q[l + 16] << 4 }
+        let bits = UInt8(scale + 32)
+        block[4 + j / 2] |= (bits & 15) << UInt8(j % 2 * 4)
+        block[2 + j / 4] |= (bits >> 4) << UInt8(j % 4 * 2)
+      }
     }
   }
 }

@@ -1,3 +1,4 @@
+import CVectors
 import Tensors
 
 // MXFP4: 32 weights in 17 bytes, 4.25 bits per weight (OCP Microscaling Formats 1.0: E2M1 elements, an E8M0 scale).
@@ -26,22 +27,28 @@ enum BlockMXFP4: BlockFormat {
     }
   }
 
+  /// Tries the power of two that puts the largest weight between 4 and 8, the one below and the one above.
   static func encode(_ x: Floats, weights: Floats, count: Int, into output: UnsafeMutablePointer<UInt8>) {
-    for index in 0..<count {
-      let (x, block) = (x + 32 * index, output + 17 * index)
-      var largest: Float = 0
-      for i in 0..<32 { largest = max(largest, abs(x[i])) }
-      block[0] = largest > 0 ? UInt8(max(0, min(254, Int(largest.exponent) + 125))) : 0
-      let step = step(block[0])
-      for l in 0..<16 { block[1 + l] = nearest(x[l], step) | nearest(x[l + 16], step) << 4 }
+    forEachOctet(x, weights, count: count) { lanes, x, first, blocks in
+      let largest = cv_abs(Lane.extreme(lanes.x, count: 32))
+      let middle = cv_power_below(largest) * cv_splat(0.125)
+      let (error, above) = stepErrors(LevelsMXFP4.self, lanes, middle, middle + middle)
+      let (below, _) = stepErrors(LevelsMXFP4.self, lanes, middle * cv_splat(0.5), middle)
+      var steps = cv_where_less(above, error, middle + middle, middle)
+      steps = cv_where_less(below, cv_min(error, above), middle * cv_splat(0.5), steps)
+      for k in 0..<blocks {
+        let block = output + 17 * (first + k)
+        let usable = steps[k] > negligible
+        block[0] = usable ? UInt8(steps[k].exponent + 128) : 0
+        let inverse = cv_splat(usable ? 1 / steps[k] : 0)
+        var q = InlineArray<32, UInt8>(repeating: 0)
+        q.withBytes { q in
+          for i in stride(from: 0, to: 32, by: 8) {
+            cv_store_bytes(q + i, cv_mxfp4_code(cv_load(x + 32 * k + i) * inverse))
+          }
+          for l in 0..<16 { block[1 + l] = q[l] | q[l + 16] << 4 }
+        }
+      }
     }
-  }
-
-  private static func nearest(_ value: Float, _ step: Float) -> UInt8 {
-    var best = 0
-    for k in 1..<8 where abs(step * mxfp4Levels[k] - abs(value)) < abs(step * mxfp4Levels[best] - abs(value)) {
-      best = k
-    }
-    return UInt8(best) | (value < 0 && best > 0 ? 8 : 0)
   }
 }

@@ -29,12 +29,21 @@ struct BlockQ2_K: Block {
   }
 
   init(_ x: Floats, weights: Floats) {
-    let fit = fitAffineSuperBlock(
-      x, weights, AffineShape(count: 16, length: 16, levels: 3, scaleLevels: 15, spread: 1.2))
+    let shape = AffineShape(
+      length: 16, levels: 3, scaleLevels: 15, reach: Reach(first: -0.4, step: 0.2, count: 6), trials: 8)
+    let fit = withLanes(x, weights, length: 16) { fitAffineSuperBlock($0, shape) }
     d = fit.d
     dmin = fit.dmin
-    scales = InlineArray { fit.scales[$0] | fit.mins[$0] << 4 }
+    scales = InlineArray(repeating: 0)
     qs = InlineArray(repeating: 0)
-    for i in 0..<256 { qs[32 * (i / 128) + i % 32] |= fit.q[i] << UInt8(i % 128 / 32 * 2) }
+    for j in 0..<16 { scales[j] = fit.scale(j) | fit.min(j) << 4 }
+    var q = InlineArray<256, UInt8>(repeating: 0)
+    q.withBytes { q in
+      fit.round(x, shape, into: q)
+      for l in 0..<32 {
+        qs[l] = q[l] | q[l + 32] << 2 | q[l + 64] << 4 | q[l + 96] << 6
+        qs[l + 32] = q[l + 128] | q[l + 160] << 2 | q[l + 192] << 4 | q[l + 224] << 6
+      }
+    }
   }
 }

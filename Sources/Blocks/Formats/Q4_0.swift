@@ -19,11 +19,10 @@ enum BlockQ4_0: BlockFormat {
   }
 
   static func encode(_ x: Floats, weights: Floats, count: Int, into output: UnsafeMutablePointer<UInt8>) {
-    for index in 0..<count {
+    encodeScaled(Levels4.self, x, weights, count: count) { index, d, q in
       let block = output + 18 * index
-      let (d, q) = roundToExtreme(x + 32 * index, levels: 8)
       block.store(d, at: 0)
-      for l in 0..<16 { block[2 + l] = UInt8(q[l] + 8) | UInt8(q[l + 16] + 8) << 4 }
+      for l in 0..<16 { block[2 + l] = q[l] | q[l + 16] << 4 }
     }
   }
 }

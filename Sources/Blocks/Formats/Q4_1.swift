@@ -21,9 +21,9 @@ enum BlockQ4_1: BlockFormat {
   }
 
   static func encode(_ x: Floats, weights: Floats, count: Int, into output: UnsafeMutablePointer<UInt8>) {
-    for index in 0..<count {
+    let shape = AffineShape(length: 32, levels: 15, reach: Reach(first: -0.5, step: 0.3, count: 6))
+    encodeAffine(shape, x, weights, count: count) { index, d, m, q in
       let block = output + 20 * index
-      let (d, m, q) = roundToRange(x + 32 * index, levels: 15)
       block.store(d, at: 0)
       block.store(m, at: 2)
       for l in 0..<16 { block[4 + l] = q[l] | q[l + 16] << 4 }

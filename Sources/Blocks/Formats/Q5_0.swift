@@ -22,16 +22,18 @@ enum BlockQ5_0: BlockFormat {
   }
 
   static func encode(_ x: Floats, weights: Floats, count: Int, into output: UnsafeMutablePointer<UInt8>) {
-    for index in 0..<count {
+    encodeScaled(Levels5.self, x, weights, count: count) { index, d, q in
       let block = output + 22 * index
-      let (d, q) = roundToExtreme(x + 32 * index, levels: 16)
       block.store(d, at: 0)
-      (block + 2).update(repeating: 0, count: 20)
-      for l in 0..<32 {
-        let bits = UInt8(q[l] + 16)
-        block[6 + l % 16] |= (bits & 15) << UInt8(l / 16 * 4)
-        block[2 + l / 8] |= (bits >> 4) << UInt8(l % 8)
-      }
+      for j in 0..<4 { block[2 + j] = fifthBits(q + 8 * j) }
+      for l in 0..<16 { block[6 + l] = q[l] & 15 | (q[l + 16] & 15) << 4 }
     }
   }
+}
+
+/// Bit 4 of eight bytes, the first byte's lowest.
+@inline(__always) func fifthBits(_ q: UnsafePointer<UInt8>) -> UInt8 {
+  // Byte j of `bits` is 0 or 1; the product's top byte collects them.
+  let bits = UnsafeRawPointer(q).loadUnaligned(as: UInt64.self).littleEndian >> 4 & 0x0101_0101_0101_0101
+  return UInt8(truncatingIfNeeded: (bits &* 0x0102_0408_1020_4080) >> 56)
 }

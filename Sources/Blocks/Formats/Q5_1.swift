@@ -24,16 +24,13 @@ enum BlockQ5_1: BlockFormat {
   }
 
   static func encode(_ x: Floats, weights: Floats, count: Int, into output: UnsafeMutablePointer<UInt8>) {
-    for index in 0..<count {
+    let shape = AffineShape(length: 32, levels: 31, reach: Reach(first: -0.5, step: 0.3, count: 6))
+    encodeAffine(shape, x, weights, count: count) { index, d, m, q in
       let block = output + 24 * index
-      let (d, m, q) = roundToRange(x + 32 * index, levels: 31)
       block.store(d, at: 0)
       block.store(m, at: 2)
-      (block + 4).update(repeating: 0, count: 20)
-      for l in 0..<32 {
-        block[8 + l % 16] |= (q[l] & 15) << UInt8(l / 16 * 4)
-        block[4 + l / 8] |= (q[l] >> 4) << UInt8(l % 8)
-      }
+      for j in 0..<4 { block[4 + j] = fifthBits(q + 8 * j) }
+      for l in 0..<16 { block[8 + l] = q[l] & 15 | (q[l + 16] & 15) << 4 }
     }
   }
 }

@@ -37,18 +37,24 @@ struct BlockQ5_K: Block {
   }
 
   init(_ x: Floats, weights: Floats) {
-    let fit = fitAffineSuperBlock(
-      x, weights, AffineShape(count: 8, length: 32, levels: 31, scaleLevels: 63, spread: 1))
+    let shape = AffineShape(
+      length: 32, levels: 31, scaleLevels: 63, reach: Reach(first: -0.5, step: 0.3, count: 6), trials: 2)
+    let fit = withLanes(x, weights, length: 32) { fitAffineSuperBlock($0, shape) }
     d = fit.d
     dmin = fit.dmin
-    scales = ScalesK4(scales: fit.scales, mins: fit.mins)
+    scales = ScalesK4(fit)
     qh = InlineArray(repeating: 0)
     qs = InlineArray(repeating: 0)
-    for group in 0..<4 {
+    var q = InlineArray<256, UInt8>(repeating: 0)
+    q.withBytes { q in
+      fit.round(x, shape, into: q)
       for l in 0..<32 {
-        let (first, second) = (fit.q[64 * group + l], fit.q[64 * group + 32 + l])
-        qs[32 * group + l] = first & 15 | (second & 15) << 4
-        qh[l] |= (first >> 4 | (second >> 4) << 1) << (2 * UInt8(group))
+        var high: UInt8 = 0
+        for j in 0..<8 { high |= (q[32 * j + l] >> 4) << UInt8(j) }
+        qh[l] = high
+      }
+      for group in 0..<4 {
+        for l in 0..<32 { qs[32 * group + l] = q[64 * group + l] & 15 | (q[64 * group + 32 + l] & 15) << 4 }
       }
     }
   }

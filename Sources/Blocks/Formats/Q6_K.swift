@@ -36,17 +36,26 @@ struct BlockQ6_K: Block {
   }
 
   init(_ x: Floats, weights: Floats) {
-    let fit = fitSymmetricSuperBlock(x, weights, SymmetricShape(levels: 32, scaleLevels: 128))
+    let fit = withLanes(x, weights, length: 16) { fitScaledSuperBlock(Levels6.self, $0, scaleLevels: 128) }
     ql = InlineArray(repeating: 0)
     qh = InlineArray(repeating: 0)
-    scales = fit.scales
+    scales = InlineArray(repeating: 0)
     d = fit.d
-    for part in 0..<2 {
-      for l in 0..<32 {
-        let q = [0, 32, 64, 96].map { UInt8(Int(fit.q[128 * part + $0 + l]) + 32) }
-        ql[64 * part + l] = q[0] & 15 | q[2] << 4
-        ql[64 * part + 32 + l] = q[1] & 15 | q[3] << 4
-        qh[32 * part + l] = q[0] >> 4 | (q[1] >> 4) << 2 | (q[2] >> 4) << 4 | (q[3] >> 4) << 6
+    var q = InlineArray<256, UInt8>(repeating: 0)
+    q.withBytes { q in
+      for j in 0..<16 {
+        let scale = fit.scale(j)
+        scales[j] = Int8(scale)
+        roundWhole(Levels6.self, x + 16 * j, count: 16, step: Float(d) * Float(scale), offset: 32, into: q + 16 * j)
+      }
+      for part in 0..<2 {
+        let q = q + 128 * part
+        for l in 0..<32 {
+          ql[64 * part + l] = q[l] & 15 | (q[l + 64] & 15) << 4
+          ql[64 * part + 32 + l] = q[l + 32] & 15 | (q[l + 96] & 15) << 4
+          qh[32 * part + l] =
+            q[l] >> 4 | (q[l + 32] >> 4) << 2 | (q[l + 64] >> 4) << 4 | (q[l + 96] >> 4) << 6
+        }
       }
     }
   }

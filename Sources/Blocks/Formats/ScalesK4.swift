@@ -12,12 +12,12 @@ struct ScalesK4: BitwiseCopyable {
     return (bytes[j + 4] & 15 | (bytes[j - 4] >> 6) << 4, bytes[j + 4] >> 4 | (bytes[j] >> 6) << 4)
   }
 
-  init(scales: InlineArray<16, UInt8>, mins: InlineArray<16, UInt8>) {
+  init(_ fit: AffineSuperBlock) {
     bytes = InlineArray(repeating: 0)
     for j in 0..<4 {
-      bytes[j] = scales[j] | (scales[j + 4] >> 4) << 6
-      bytes[j + 4] = mins[j] | (mins[j + 4] >> 4) << 6
-      bytes[j + 8] = scales[j + 4] & 15 | mins[j + 4] << 4
+      bytes[j] = fit.scale(j) | (fit.scale(j + 4) >> 4) << 6
+      bytes[j + 4] = fit.min(j) | (fit.min(j + 4) >> 4) << 6
+      bytes[j + 8] = fit.scale(j + 4) & 15 | fit.min(j + 4) << 4
     }
   }
 }

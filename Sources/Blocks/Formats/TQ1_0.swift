@@ -33,21 +33,20 @@ enum BlockTQ1_0: BlockFormat {
   }
 
   static func encode(_ x: Floats, weights: Floats, count: Int, into output: UnsafeMutablePointer<UInt8>) {
-    for index in 0..<count {
-      let block = output + 54 * index
-      let fit = fitTernary(x + 256 * index, weights + 256 * index)
-      block.store(fit.d, at: 52)
-      for l in 0..<32 { block[l] = fraction(fit.q, count: 5, at: l, every: 32) }
-      for l in 0..<16 { block[32 + l] = fraction(fit.q, count: 5, at: 160 + l, every: 16) }
-      for l in 0..<4 { block[48 + l] = fraction(fit.q, count: 4, at: 240 + l, every: 4) }
+    var q = InlineArray<256, UInt8>(repeating: 0)
+    q.withBytes { q in
+      for index in 0..<count {
+        let block = output + 54 * index
+        block.store(fitTernary(x + 256 * index, weights + 256 * index, into: q), at: 52)
+        for l in 0..<32 { block[l] = fraction(q[l], q[l + 32], q[l + 64], q[l + 96], q[l + 128]) }
+        for l in 160..<176 { block[l - 128] = fraction(q[l], q[l + 16], q[l + 32], q[l + 48], q[l + 64]) }
+        for l in 240..<244 { block[l - 192] = fraction(q[l], q[l + 4], q[l + 8], q[l + 12], 0) }
+      }
     }
   }
 
-  @inline(__always) private static func fraction(
-    _ q: borrowing InlineArray<256, UInt8>, count: Int, at first: Int, every step: Int
-  ) -> UInt8 {
-    var n: UInt16 = 0
-    for k in 0..<5 { n = n * 3 + (k < count ? UInt16(q[first + k * step]) : 0) }
-    return UInt8((n * 256 + 242) / 243)
+  @inline(__always) private static func fraction(_ a: UInt8, _ b: UInt8, _ c: UInt8, _ d: UInt8, _ e: UInt8) -> UInt8 {
+    let n = (((UInt16(a) &* 3 &+ UInt16(b)) &* 3 &+ UInt16(c)) &* 3 &+ UInt16(d)) &* 3 &+ UInt16(e)
+    return UInt8(truncatingIfNeeded: (n &* 256 &+ 242) / 243)
   }
 }

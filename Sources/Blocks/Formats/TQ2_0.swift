@@ -20,13 +20,15 @@ enum BlockTQ2_0: BlockFormat {
   }
 
   static func encode(_ x: Floats, weights: Floats, count: Int, into output: UnsafeMutablePointer<UInt8>) {
-    for index in 0..<count {
-      let block = output + 66 * index
-      let fit = fitTernary(x + 256 * index, weights + 256 * index)
-      block.store(fit.d, at: 64)
-      for l in 0..<64 {
-        let i = l / 32 * 128 + l % 32
-        block[l] = fit.q[i] | fit.q[i + 32] << 2 | fit.q[i + 64] << 4 | fit.q[i + 96] << 6
+    var q = InlineArray<256, UInt8>(repeating: 0)
+    q.withBytes { q in
+      for index in 0..<count {
+        let block = output + 66 * index
+        block.store(fitTernary(x + 256 * index, weights + 256 * index, into: q), at: 64)
+        for l in 0..<32 {
+          block[l] = q[l] | q[l + 32] << 2 | q[l + 64] << 4 | q[l + 96] << 6
+          block[l + 32] = q[l + 128] | q[l + 160] << 2 | q[l + 192] << 4 | q[l + 224] << 6
+        }
       }
     }
   }

@@ -1,100 +1,175 @@
 import CVectors
 
-// The search for x ≈ scale * q - min with q in 0...levels and min >= 0, weighted.
-//
-// Eight candidates lie in the eight lanes of a vector, and the elements are walked once for all of them: no horizontal
-// sums, no branches. For fixed integers q the best (scale, min) is a 2x2 least-squares problem with the sums
+// x ≈ scale * q - min with q from 0 to `levels`. For fixed q the best (scale, min) is a 2x2 least-squares problem with
+// the sums
 //   w = Σw, x = Σwx, q = Σwq, qq = Σwq², xq = Σwxq
-// and its error is Σwx² - scale * xq + min * x, so that candidates compare without a second walk.
+// and it gains scale * xq - min * x over x ≈ 0, so that candidates compare without a second walk.
 
-/// The result of a search over one sub-block.
 struct AffineFit {
-  var scale: Float
-  /// What is subtracted; not negative.
-  var min: Float
+  var scale = cv_splat(0)
+  /// What is subtracted.
+  var min = cv_splat(0)
 }
 
-/// Sums over a sub-block, eight candidates at once.
+struct AffineShape {
+  /// Elements of a sub-block.
+  let length: Int
+  /// Largest integer of a weight.
+  let levels: Float
+  /// Largest integer of a scale or min; 0 where a sub-block's scale and min are halves of its own.
+  var scaleLevels: Float = 0
+  /// How far beyond the first and the last integer the least and the greatest weight are put; all pairs are tried.
+  let reach: Reach
+  /// How many pairs (d, dmin) a super-block tries.
+  var trials = 1
+
+  /// Where d and dmin are scaled integers, min can't be negative.
+  var minIsPositive: Bool { scaleLevels > 0 }
+}
+
+/// Sums over a sub-block for one candidate, and over its weights alone.
 private struct AffineSums {
   var q = cv_splat(0)
   var qq = cv_splat(0)
   var xq = cv_splat(0)
-}
 
-@inline(__always) private func affineSums(
-  _ x: Floats, _ w: Floats, _ count: Int, inverse: SIMD8<Float>, bias: SIMD8<Float>, levels: SIMD8<Float>
-) -> AffineSums {
-  var sums = AffineSums()
-  let zero = cv_splat(0)
-  for i in 0..<count {
-    let q = cv_min(cv_max(cv_round(cv_fma(cv_splat(x[i]), inverse, bias)), zero), levels)
-    let wq = cv_splat(w[i]) * q
-    sums.q += wq
-    sums.qq = cv_fma(wq, q, sums.qq)
-    sums.xq = cv_fma(wq, cv_splat(x[i]), sums.xq)
+  @inline(__always) mutating func add(_ x: Lane, _ w: Lane, _ inverse: Lane, _ bias: Lane, _ levels: Lane) {
+    let integer = cv_clamp(cv_round(cv_fma(x, inverse, bias)), cv_splat(0), levels)
+    let wq = w * integer
+    q += wq
+    qq = cv_fma(wq, integer, qq)
+    xq = cv_fma(wq, x, xq)
   }
-  return sums
-}
 
-/// The best scale and min for each candidate's integers, and what they gain over x ≈ 0.
-@inline(__always) private func solveAffine(
-  _ sums: AffineSums, w: Float, wx: Float
-) -> (scale: SIMD8<Float>, min: SIMD8<Float>, gain: SIMD8<Float>) {
-  let zero = cv_splat(0)
-  let sw = cv_splat(w)
-  let sx = cv_splat(wx)
-  let determinant = sw * sums.qq - sums.q * sums.q
-  let usable = determinant .> cv_splat(0)
-  let reciprocal = cv_splat(1) / determinant.replacing(with: 1, where: .!usable)
-  var scale = (sw * sums.xq - sx * sums.q) * reciprocal
-  var offset = (sums.qq * sx - sums.q * sums.xq) * reciprocal
-  // Without a way to add, an offset above zero is cut to zero and the scale is fitted alone.
-  let alone = (offset .> zero) .| .!usable
-  let plain = sums.xq / sums.qq.replacing(with: 1, where: sums.qq .<= zero)
-  scale.replace(with: plain, where: alone)
-  offset.replace(with: 0, where: alone)
-  // A negative scale can't be stored: such a candidate is worth nothing.
-  let bad = .!(scale .> zero)
-  scale.replace(with: 0, where: bad)
-  offset.replace(with: 0, where: bad)
-  return (scale, zero - offset, scale * sums.xq + offset * sx)
-}
-
-/// The best (scale, min) found for `count` elements. `spread` says how far the candidates' ranges differ, in steps.
-func fitAffine(_ x: Floats, _ w: Floats, count: Int, levels: Int, spread: Float) -> AffineFit {
-  var low = x[0]
-  var high = x[0]
-  var sumW: Float = 0
-  var sumX: Float = 0
-  for i in 0..<count {
-    low = Swift.min(low, x[i])
-    high = Swift.max(high, x[i])
-    sumW += w[i]
-    sumX += w[i] * x[i]
+  /// The best scale and min for these integers, and their gain; a scale that is not positive gains nothing.
+  @inline(__always) func solved(w: Lane, wx: Lane, minIsPositive: Bool) -> (fit: AffineFit, gain: Lane) {
+    let zero = cv_splat(0)
+    // Tiny determinants are noise: all integers are the same.
+    let reciprocal = cv_where_less(w * qq * cv_splat(1e-6), w * qq - q * q, cv_splat(1) / (w * qq - q * q), zero)
+    var scale = (w * xq - wx * q) * reciprocal
+    var min = (q * xq - qq * wx) * reciprocal
+    if minIsPositive {
+      // Without a way to add, a min below zero is cut to zero and the scale is fitted alone.
+      scale = cv_where_less(min, zero, xq * qq.reciprocal, scale)
+      min = cv_max(min, zero)
+    }
+    let gain = cv_where_less(zero, scale, scale * xq - min * wx, zero)
+    return (AffineFit(scale: scale, min: min), gain)
   }
-  low = Swift.min(low, 0)
-  guard high > low else { return AffineFit(scale: 0, min: -low) }
-  let top = cv_splat(Float(levels))
-  let steps = SIMD8<Float>(-3, -2, -1, 0, 1, 2, 3, 4) * cv_splat(spread / 4)
-  var inverse = (top + steps) / cv_splat(high - low)
-  var bias = cv_splat(-low) * inverse
-  var best = AffineFit(scale: (high - low) / Float(levels), min: -low)
-  var bestGain = -Float.infinity
-  // The second walk rounds with what the first one solved for: one step of Lloyd's algorithm for every candidate.
+}
+
+@inline(__always) private func better(
+  _ a: (fit: AffineFit, gain: Lane), _ b: (fit: AffineFit, gain: Lane)
+) -> (fit: AffineFit, gain: Lane) {
+  let fit = AffineFit(
+    scale: cv_where_less(a.gain, b.gain, b.fit.scale, a.fit.scale),
+    min: cv_where_less(a.gain, b.gain, b.fit.min, a.fit.min))
+  return (fit, cv_max(a.gain, b.gain))
+}
+
+/// The scale and min of each lane that gain most.
+@inline(__always)
+func fitAffine(_ block: Lanes, _ shape: AffineShape) -> AffineFit {
+  let zero = cv_splat(0)
+  let levels = cv_splat(shape.levels)
+  var low = block.x[0]
+  var high = low
+  var w = zero
+  var wx = zero
+  for i in 0..<block.length {
+    low = cv_min(low, block.x[i])
+    high = cv_max(high, block.x[i])
+    w += block.w[i]
+    wx = cv_fma(block.w[i], block.x[i], wx)
+  }
+  if shape.minIsPositive { low = cv_min(low, zero) }
+  let range = high - low
+  let unit = range.reciprocal
+  // Weights that are all the same are their own minimum. Any other candidate gains more than nothing.
+  let mean = wx * w.reciprocal
+  let flat = shape.minIsPositive ? cv_min(mean, zero) : mean
+  var best = (fit: AffineFit(scale: zero, min: zero - flat), gain: flat * wx)
+  for a in 0..<shape.reach.count {
+    // How far the least weight lies below 0, and the greatest above the last level.
+    let under = shape.reach.first + Float(a) * shape.reach.step
+    for b in stride(from: 0, to: shape.reach.count, by: 2) {
+      let over = shape.reach.first + Float(b) * shape.reach.step
+      let inverse0 = (levels + cv_splat(under + over)) * unit
+      let inverse1 = (levels + cv_splat(under + over + shape.reach.step)) * unit
+      let bias0 = cv_splat(-under) - low * inverse0
+      let bias1 = cv_splat(-under) - low * inverse1
+      var sums0 = AffineSums()
+      var sums1 = AffineSums()
+      for i in 0..<block.length {
+        let xi = block.x[i]
+        let wi = block.w[i]
+        sums0.add(xi, wi, inverse0, bias0, levels)
+        sums1.add(xi, wi, inverse1, bias1, levels)
+      }
+      best = better(best, sums0.solved(w: w, wx: wx, minIsPositive: shape.minIsPositive))
+      best = better(best, sums1.solved(w: w, wx: wx, minIsPositive: shape.minIsPositive))
+    }
+  }
+  // Lloyd's algorithm from there: round with what was solved for, solve again.
   for _ in 0..<2 {
-    let solved = solveAffine(
-      affineSums(x, w, count, inverse: inverse, bias: bias, levels: top), w: sumW, wx: sumX)
-    let largest = cv_largest(solved.gain)
-    if largest > bestGain {
-      bestGain = largest
-      for lane in 0..<8 where solved.gain[lane] == largest {
-        best = AffineFit(scale: solved.scale[lane], min: solved.min[lane])
-        break
+    let inverse = best.fit.scale.reciprocal
+    let bias = best.fit.min * inverse
+    var sums = AffineSums()
+    for i in 0..<block.length { sums.add(block.x[i], block.w[i], inverse, bias, levels) }
+    best = better(best, sums.solved(w: w, wx: wx, minIsPositive: shape.minIsPositive))
+  }
+  return best.fit
+}
+
+/// Σw(x - step * q + offset)² of each lane for two candidates.
+@inline(__always)
+func affineErrors(_ block: Lanes, levels: Lane, _ a: AffineFit, _ b: AffineFit) -> (Lane, Lane) {
+  let zero = cv_splat(0)
+  let (inverse0, inverse1) = (a.scale.reciprocal, b.scale.reciprocal)
+  let (bias0, bias1) = (a.min * inverse0, b.min * inverse1)
+  let (offset0, offset1) = (zero - a.min, zero - b.min)
+  var error0 = zero
+  var error1 = zero
+  for i in 0..<block.length {
+    let x = block.x[i]
+    let w = block.w[i]
+    let q0 = cv_clamp(cv_round(cv_fma(x, inverse0, bias0)), zero, levels)
+    let q1 = cv_clamp(cv_round(cv_fma(x, inverse1, bias1)), zero, levels)
+    let r0 = cv_fma(a.scale, q0, offset0) - x
+    let r1 = cv_fma(b.scale, q1, offset1) - x
+    error0 = cv_fma(w * r0, r0, error0)
+    error1 = cv_fma(w * r1, r1, error1)
+  }
+  return (error0, error1)
+}
+
+/// Rounds `count` weights, a multiple of 8, to 0...levels and stores bytes.
+@inline(__always)
+func roundAffine(
+  _ x: Floats, count: Int, step: Float, min: Float, levels: Float, into q: UnsafeMutablePointer<UInt8>
+) {
+  let inverse = step > negligible ? 1 / step : 0
+  let (factor, bias) = (cv_splat(inverse), cv_splat(min * inverse))
+  for i in stride(from: 0, to: count, by: 8) {
+    cv_store_bytes(q + i, cv_clamp(cv_round(cv_fma(cv_load(x + i), factor, bias)), cv_splat(0), cv_splat(levels)))
+  }
+}
+
+/// Encodes blocks of 32 weights x ≈ d * q + m; `write` gets a block's index, d, m and the integers.
+@inline(__always)
+func encodeAffine(
+  _ shape: AffineShape, _ x: Floats, _ w: Floats, count: Int,
+  _ write: (Int, Float16, Float16, UnsafeMutablePointer<UInt8>) -> Void
+) {
+  forEachOctet(x, w, count: count) { lanes, x, first, blocks in
+    let fit = fitAffine(lanes, shape)
+    var q = InlineArray<32, UInt8>(repeating: 0)
+    q.withBytes { q in
+      for k in 0..<blocks {
+        let (d, m) = (half(fit.scale[k]), half(-fit.min[k]))
+        roundAffine(x + 32 * k, count: 32, step: Float(d), min: -Float(m), levels: shape.levels, into: q)
+        write(first + k, d, m, q)
       }
     }
-    let usable = solved.scale .> cv_splat(0)
-    inverse = (cv_splat(1) / solved.scale.replacing(with: 1, where: .!usable)).replacing(with: inverse, where: .!usable)
-    bias = (solved.min * inverse).replacing(with: bias, where: .!usable)
   }
-  return best
 }

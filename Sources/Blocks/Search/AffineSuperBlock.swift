@@ -1,62 +1,68 @@
 import CVectors
 
-// A super-block of 256 weights in `count` sub-blocks of `length`: x ≈ (d * scale) * q - (dmin * min), where scale and
-// min are small integers of the sub-block and d and dmin halves of the super-block. Q2_K, Q4_K and Q5_K are of this
-// form.
+// A super-block of 256 weights in sub-blocks of 16 or 32: x ≈ (d * scale) * q - (dmin * min), where scale and min are
+// small integers of the sub-block and d and dmin halves of the super-block. Q2_K, Q4_K and Q5_K are of this form.
 //
 // 1. Each sub-block finds its own real scale and min.
-// 2. d and dmin are set so that the largest fit; then each sub-block tries the integer pairs around its own (eight in
-//    the lanes), because what rounding the scale spoils, another min can mend.
-// 3. d and dmin are solved for again with those integers, and step 2 is repeated; the best round stays.
+// 2. For d and dmin (so that the largest fit, or a little less), each sub-block tries the three scales around its own,
+//    each with the two mins around the real one that keeps the middle of its range where it was: what rounding the
+//    scale spoils, another min can mend.
+// 3. d and dmin are solved for again with those integers, and step 2 is repeated; the best trial stays.
 
 struct AffineSuperBlock {
   var d: Float16 = 0
   var dmin: Float16 = 0
-  var scales = InlineArray<16, UInt8>(repeating: 0)
-  var mins = InlineArray<16, UInt8>(repeating: 0)
-  var q = InlineArray<256, UInt8>(repeating: 0)
-}
+  /// Scales and mins as floats, for the first and the second eight sub-blocks.
+  var low = AffineFit()
+  var high = AffineFit()
 
-struct AffineShape {
-  let count: Int
-  let length: Int
-  /// Largest integer of a weight.
-  let levels: Int
-  /// Largest integer of a scale or min.
-  let scaleLevels: Int
-  /// How far candidate ranges differ in the first search.
-  let spread: Float
-}
-
-func fitAffineSuperBlock(_ x: Floats, _ w: Floats, _ shape: AffineShape) -> AffineSuperBlock {
-  var fits = InlineArray<16, AffineFit>(repeating: AffineFit(scale: 0, min: 0))
-  var largestScale: Float = 0
-  var largestMin: Float = 0
-  for j in 0..<shape.count {
-    let start = j * shape.length
-    fits[j] = fitAffine(x + start, w + start, count: shape.length, levels: shape.levels, spread: shape.spread)
-    largestScale = max(largestScale, fits[j].scale)
-    largestMin = max(largestMin, fits[j].min)
+  subscript(group: Int) -> AffineFit {
+    get { group == 0 ? low : high }
+    set { if group == 0 { low = newValue } else { high = newValue } }
   }
-  var best = AffineSuperBlock()
-  guard largestScale > 0 || largestMin > 0 else { return best }
-  let top = Float(shape.scaleLevels)
-  var current = AffineSuperBlock()
-  current.d = half(largestScale / top)
-  current.dmin = half(largestMin / top)
-  var bestError = Float.infinity
-  for round in 0..<3 {
-    let (error, d, dmin) = chooseIntegers(x, w, shape, fits, &current)
-    if error < bestError {
-      bestError = error
-      best = current
+
+  func scale(_ j: Int) -> UInt8 { UInt8(j < 8 ? low.scale[j] : high.scale[j - 8]) }
+  func min(_ j: Int) -> UInt8 { UInt8(j < 8 ? low.min[j] : high.min[j - 8]) }
+
+  /// Rounds the weights of every sub-block.
+  @inline(__always) func round(_ x: Floats, _ shape: AffineShape, into q: UnsafeMutablePointer<UInt8>) {
+    for j in 0..<256 / shape.length {
+      roundAffine(
+        x + j * shape.length, count: shape.length, step: Float(d) * Float(scale(j)), min: Float(dmin) * Float(min(j)),
+        levels: shape.levels, into: q + j * shape.length)
     }
-    guard round < 2, d > 0 || dmin > 0 else { break }
-    let refined = (half(max(0, d)), half(max(0, dmin)))
-    if refined == (current.d, current.dmin) { break }
-    (current.d, current.dmin) = refined
   }
-  roundWeights(x, shape, &best)
+}
+
+/// What the first d and dmin are multiplied with, a pair for each trial.
+private let ratios: InlineArray<12, SIMD2<Float>> = [
+  SIMD2(1, 1), SIMD2(0.93, 0.96), SIMD2(0.96, 0.9), SIMD2(0.9, 1), SIMD2(1, 0.93), SIMD2(0.86, 0.93),
+  SIMD2(1.04, 1.04), SIMD2(0.93, 1.04), SIMD2(1.04, 0.93), SIMD2(0.96, 1), SIMD2(0.82, 0.96), SIMD2(0.9, 0.86),
+]
+
+@inline(__always)
+func fitAffineSuperBlock(_ block: Lanes, _ shape: AffineShape) -> AffineSuperBlock {
+  var fits = AffineSuperBlock()
+  for g in 0..<block.groups { fits[g] = fitAffine(block.group(g), shape) }
+  let (first, second) = (fits.low, fits.high)
+  let d = max(cv_largest(first.scale), cv_largest(second.scale)) / shape.scaleLevels
+  let dmin = max(cv_largest(first.min), cv_largest(second.min)) / shape.scaleLevels
+  var best = AffineSuperBlock()
+  guard d > negligible || dmin > negligible else { return best }
+  var bestError = Float.infinity
+  for k in 0..<shape.trials {
+    var trial = AffineSuperBlock(d: half(d * ratios[k].x), dmin: half(dmin * ratios[k].y))
+    let error = chooseIntegers(block, shape, fits, &trial)
+    if error < bestError { (bestError, best) = (error, trial) }
+  }
+  for _ in 0..<2 {
+    var trial = AffineSuperBlock()
+    (trial.d, trial.dmin) = solveSteps(block, shape, best)
+    if trial.d == best.d && trial.dmin == best.dmin { break }
+    let error = chooseIntegers(block, shape, fits, &trial)
+    guard error < bestError else { break }
+    (bestError, best) = (error, trial)
+  }
   return best
 }
 
@@ -66,93 +72,76 @@ func fitAffineSuperBlock(_ x: Floats, _ w: Floats, _ shape: AffineShape) -> Affi
   return rounded.isInfinite ? (value < 0 ? -Float16.greatestFiniteMagnitude : .greatestFiniteMagnitude) : rounded
 }
 
-/// Chooses scale and min of every sub-block for the given d and dmin; returns the weighted error and the d and dmin
-/// that would serve these integers best.
+/// Chooses scale and min of every sub-block for the trial's d and dmin; returns the error.
+@inline(__always)
 private func chooseIntegers(
-  _ x: Floats, _ w: Floats, _ shape: AffineShape, _ fits: InlineArray<16, AffineFit>, _ block: inout AffineSuperBlock
-) -> (error: Float, d: Float, dmin: Float) {
-  let d = Float(block.d)
-  let dmin = Float(block.dmin)
+  _ block: Lanes, _ shape: AffineShape, _ fits: AffineSuperBlock, _ trial: inout AffineSuperBlock
+) -> Float {
   let zero = cv_splat(0)
-  let top = cv_splat(Float(shape.scaleLevels))
-  let levels = cv_splat(Float(shape.levels))
-  var total: Float = 0
-  // Normal equations of x ≈ d * (scale * q) - dmin * min over the super-block.
-  var aa: Float = 0
-  var ab: Float = 0
-  var bb: Float = 0
-  var xa: Float = 0
-  var xb: Float = 0
-  for j in 0..<shape.count {
-    let start = j * shape.length
-    let scale0 = d > 0 ? (fits[j].scale / d).rounded() : 0
-    let min0 = dmin > 0 ? (fits[j].min / dmin).rounded() : 0
-    let scales = cv_clamp(cv_splat(scale0) + SIMD8<Float>(0, 1, -1, 0, 0, 1, -1, 1), zero, top)
-    let mins = cv_clamp(cv_splat(min0) + SIMD8<Float>(0, 0, 0, 1, -1, 1, -1, 2), zero, top)
-    let step = scales * cv_splat(d)
-    let offset = mins * cv_splat(dmin)
-    let usable = step .> zero
-    let inverse = (cv_splat(1) / step.replacing(with: 1, where: .!usable)).replacing(with: 0, where: .!usable)
-    let bias = offset * inverse
-    var error = zero
-    for i in start..<start + shape.length {
-      let xi = cv_splat(x[i])
-      let q = cv_min(cv_max(cv_round(cv_fma(xi, inverse, bias)), zero), levels)
-      let difference = cv_fma(step, q, zero - offset) - xi
-      error = cv_fma(cv_splat(w[i]) * difference, difference, error)
+  let one = cv_splat(1)
+  let top = cv_splat(shape.scaleLevels)
+  let levels = cv_splat(shape.levels)
+  let (d, dmin) = (cv_splat(Float(trial.d)), cv_splat(Float(trial.dmin)))
+  let (inverse, inverseMin) = (d.reciprocal, dmin.reciprocal)
+  var total = zero
+  for g in 0..<block.groups {
+    let fit = fits[g]
+    let middle = cv_clamp(cv_round(fit.scale * inverse), zero, top)
+    var least = cv_splat(.infinity)
+    var chosen = AffineFit()
+    for move: Float in [0, -1, 1] {
+      let scale = cv_clamp(middle + cv_splat(move), zero, top)
+      let step = scale * d
+      let ideal = cv_fma(step - fit.scale, levels * cv_splat(0.5), fit.min) * inverseMin
+      let below = cv_clamp(cv_round(ideal - cv_splat(0.5)), zero, top)
+      let above = cv_min(below + one, top)
+      let (under, over) = affineErrors(
+        block.group(g), levels: levels, AffineFit(scale: step, min: below * dmin),
+        AffineFit(scale: step, min: above * dmin))
+      chosen.scale = cv_where_less(under, least, scale, chosen.scale)
+      chosen.min = cv_where_less(under, least, below, chosen.min)
+      least = cv_min(least, under)
+      chosen.scale = cv_where_less(over, least, scale, chosen.scale)
+      chosen.min = cv_where_less(over, least, above, chosen.min)
+      least = cv_min(least, over)
     }
-    let least = cv_smallest(error)
-    var lane = 0
-    while error[lane] != least && lane < 7 { lane += 1 }
+    trial[g] = chosen
     total += least
-    let (scale, minimum) = (scales[lane], mins[lane])
-    block.scales[j] = UInt8(scale)
-    block.mins[j] = UInt8(minimum)
-    let (inv, b) = (inverse[lane], bias[lane])
-    var sw = zero
-    var sx = zero
-    var sq = zero
-    var sqq = zero
-    var sxq = zero
-    var i = start
-    while i < start + shape.length {
-      let xi = cv_load(x + i)
-      let wi = cv_load(w + i)
-      let q = cv_min(cv_max(cv_round(cv_fma(xi, cv_splat(inv), cv_splat(b))), zero), levels)
-      let wq = wi * q
-      sw += wi
-      sx = cv_fma(wi, xi, sx)
-      sq += wq
-      sqq = cv_fma(wq, q, sqq)
-      sxq = cv_fma(wq, xi, sxq)
-      i += 8
-    }
-    aa += scale * scale * cv_sum(sqq)
-    ab -= scale * minimum * cv_sum(sq)
-    bb += minimum * minimum * cv_sum(sw)
-    xa += scale * cv_sum(sxq)
-    xb -= minimum * cv_sum(sx)
   }
-  let determinant = aa * bb - ab * ab
-  guard determinant > 0 else { return (total, aa > 0 ? xa / aa : d, dmin) }
-  return (total, (xa * bb - xb * ab) / determinant, (aa * xb - ab * xa) / determinant)
+  return cv_sum(total)
 }
 
-private func roundWeights(_ x: Floats, _ shape: AffineShape, _ block: inout AffineSuperBlock) {
+/// The d and dmin that serve the block's integers best: normal equations of x ≈ d * (scale * q) - dmin * min.
+@inline(__always)
+private func solveSteps(_ block: Lanes, _ shape: AffineShape, _ fit: AffineSuperBlock) -> (Float16, Float16) {
   let zero = cv_splat(0)
-  let levels = cv_splat(Float(shape.levels))
-  for j in 0..<shape.count {
-    let step = Float(block.d) * Float(block.scales[j])
-    let offset = Float(block.dmin) * Float(block.mins[j])
-    guard step > 0 else { continue }
-    let inverse = 1 / step
-    var i = j * shape.length
-    while i < (j + 1) * shape.length {
-      let q = cv_min(
-        cv_max(cv_round(cv_fma(cv_load(x + i), cv_splat(inverse), cv_splat(offset * inverse))), zero), levels)
-      let integers = cv_to_i32(q)
-      for k in 0..<8 { block.q[i + k] = UInt8(truncatingIfNeeded: integers[k]) }
-      i += 8
+  let levels = cv_splat(shape.levels)
+  let (d, dmin) = (cv_splat(Float(fit.d)), cv_splat(Float(fit.dmin)))
+  var (aa, ab, bb, xa, xb) = (zero, zero, zero, zero, zero)
+  for g in 0..<block.groups {
+    let part = block.group(g)
+    let (scale, min) = (fit[g].scale, fit[g].min)
+    let inverse = (scale * d).reciprocal
+    let bias = min * dmin * inverse
+    var (w, wx, wq, qq, xq) = (zero, zero, zero, zero, zero)
+    for i in 0..<part.length {
+      let (xi, wi) = (part.x[i], part.w[i])
+      let q = cv_clamp(cv_round(cv_fma(xi, inverse, bias)), zero, levels)
+      let product = wi * q
+      w += wi
+      wx = cv_fma(wi, xi, wx)
+      wq += product
+      qq = cv_fma(product, q, qq)
+      xq = cv_fma(product, xi, xq)
     }
+    aa = cv_fma(scale * scale, qq, aa)
+    ab -= scale * min * wq
+    bb = cv_fma(min * min, w, bb)
+    xa = cv_fma(scale, xq, xa)
+    xb -= min * wx
   }
+  let (a, b, c, y, z) = (cv_sum(aa), cv_sum(ab), cv_sum(bb), cv_sum(xa), cv_sum(xb))
+  let determinant = a * c - b * b
+  guard determinant > a * c * 1e-6 else { return (a > 0 ? half(max(0, y / a)) : fit.d, fit.dmin) }
+  return (half(max(0, (y * c - z * b) / determinant)), half(max(0, (a * z - b * y) / determinant)))
 }

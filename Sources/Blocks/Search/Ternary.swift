@@ -3,55 +3,71 @@ import CVectors
 // Ternary blocks: x ≈ d * q with q in -1, 0, 1.
 //
 // A weight becomes ±1 where |x| > t. For the chosen weights d = Σw|x| / Σw is best, and it gains (Σw|x|)² / Σw over
-// x ≈ 0. Eight thresholds, in parts of the block's root mean square, are tried in the lanes; the best one's own t = d / 2
-// is what rounding to the nearest makes of it.
+// x ≈ 0. Eight thresholds are tried, in parts of the block's root mean square; from the best of them, Lloyd's algorithm
+// goes on: rounding to the nearest means t = d / 2.
 
-struct TernaryFit {
-  var d: Float16
-  /// -1, 0, 1 as 0, 1, 2.
-  var q: InlineArray<256, UInt8>
+/// Magnitudes, weights and products of 256 elements.
+private struct TernaryStorage {
+  var a = InlineArray<256, Float>(repeating: 0)
+  var w = InlineArray<256, Float>(repeating: 0)
+  var wa = InlineArray<256, Float>(repeating: 0)
 }
 
-func fitTernary(_ x: Floats, _ w: Floats) -> TernaryFit {
-  let zero = cv_splat(0)
-  var energies = zero
-  var weights = zero
-  var largest = zero
-  for i in stride(from: 0, to: 256, by: 8) {
-    let (xi, wi) = (cv_abs(cv_load(x + i)), cv_load(w + i))
-    largest = cv_max(largest, xi)
-    weights += wi
-    energies = cv_fma(wi * xi, xi, energies)
-  }
-  let rms = (cv_sum(energies) / cv_sum(weights)).squareRoot()
-  // Squares of subnormal or huge weights leave Float's range: the largest weight takes the place of their mean.
-  let unit = rms.isNormal ? rms : cv_largest(largest) / 2
-  var thresholds = SIMD8<Float>(0.3, 0.42, 0.52, 0.6, 0.68, 0.78, 0.9, 1.05) * cv_splat(unit)
+private struct TernarySearch {
+  let a: UnsafeMutablePointer<Float>
+  var w: UnsafeMutablePointer<Float> { a + 256 }
+  var wa: UnsafeMutablePointer<Float> { a + 512 }
   var best: Float = 0
   var bestGain: Float = -1
-  for _ in 0..<2 {
-    var chosen = zero
-    var sums = zero
-    for i in 0..<256 {
-      let (xi, wi) = (cv_splat(abs(x[i])), cv_splat(w[i]))
-      let taken = wi.replacing(with: 0, where: xi .<= thresholds)
-      chosen += taken
-      sums = cv_fma(taken, xi, sums)
+
+  @inline(__always) mutating func tryThresholds(_ thresholds: SIMD4<Float>) {
+    var thresholds = thresholds
+    var weights = SIMD4<Float>()
+    var sums = SIMD4<Float>()
+    withUnsafePointer(to: &thresholds) { t in
+      withUnsafeMutablePointer(to: &weights) { n in
+        withUnsafeMutablePointer(to: &sums) { s in
+          cv_above4(
+            a, w, wa, 32, UnsafeRawPointer(t).assumingMemoryBound(to: Float.self),
+            UnsafeMutableRawPointer(n).assumingMemoryBound(to: Float.self),
+            UnsafeMutableRawPointer(s).assumingMemoryBound(to: Float.self))
+        }
+      }
     }
-    let scales = sums / chosen.replacing(with: 1, where: chosen .<= zero)
-    let gains = scales * sums
-    let most = cv_largest(gains)
-    if most > bestGain {
-      bestGain = most
-      var lane = 0
-      while gains[lane] != most && lane < 7 { lane += 1 }
-      best = scales[lane]
+    for k in 0..<4 where weights[k] > 0 {
+      let scale = sums[k] / weights[k]
+      if scale * sums[k] > bestGain { (bestGain, best) = (scale * sums[k], scale) }
     }
-    thresholds = scales * cv_splat(0.5)
   }
-  var fit = TernaryFit(d: half(best), q: InlineArray(repeating: 1))
-  let threshold = Float(fit.d) / 2
-  guard threshold > 0 else { return fit }
-  for i in 0..<256 { fit.q[i] = x[i] > threshold ? 2 : x[i] < -threshold ? 0 : 1 }
-  return fit
+}
+
+/// The best d; 0, 1, 2 for -1, 0, 1 go to `q`.
+func fitTernary(_ x: Floats, _ weights: Floats, into q: UnsafeMutablePointer<UInt8>) -> Float16 {
+  var storage = TernaryStorage()
+  let best = withUnsafeMutablePointer(to: &storage) { storage in
+    var search = TernarySearch(a: UnsafeMutableRawPointer(storage).assumingMemoryBound(to: Float.self))
+    var energies = cv_splat(0)
+    var total = cv_splat(0)
+    for i in stride(from: 0, to: 256, by: 8) {
+      // What half-precision scales can't hold is cut, so that squares stay finite.
+      let a = cv_min(cv_abs(cv_load(x + i)), cv_splat(0x1p30))
+      let w = cv_load(weights + i)
+      let wa = w * a
+      total += w
+      energies = cv_fma(wa, a, energies)
+      cv_store(search.a + i, a)
+      cv_store(search.w + i, w)
+      cv_store(search.wa + i, wa)
+    }
+    let rms = (cv_sum(energies) / cv_sum(total)).squareRoot()
+    search.tryThresholds(SIMD4(0.3, 0.42, 0.52, 0.6) * rms)
+    search.tryThresholds(SIMD4(0.68, 0.78, 0.9, 1.05) * rms)
+    search.tryThresholds(SIMD4(0.46, 0.48, 0.5, 0.52) * search.best)
+    search.tryThresholds(SIMD4(0.47, 0.49, 0.5, 0.51) * search.best)
+    return search.best
+  }
+  let d = half(best)
+  let threshold = d > 0 ? Float(d) / 2 : .infinity
+  for i in stride(from: 0, to: 256, by: 8) { cv_store_ternary(q + i, cv_load(x + i), threshold) }
+  return d
 }

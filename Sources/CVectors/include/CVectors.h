@@ -229,6 +229,95 @@ static inline void cv_tile32(
 }
 #endif
 
+// Block search: eight sub-blocks lie in the eight lanes, element after element.
+
+// Eight rows of eight numbers, `stride` apart, as columns: vector i of `out` holds number i of every row.
+CV void cv_load_columns(const float *rows, long stride, void *out) {
+  cv_f32x8 r[8];
+#pragma clang loop unroll(full)
+  for (int j = 0; j < 8; j++) r[j] = cv_load(rows + j * stride);
+  cv_transpose8(r);
+#pragma clang loop unroll(full)
+  for (int j = 0; j < 8; j++) cv_store((char *)out + 32 * j, r[j]);
+}
+// Lane by lane: a < b ? yes : no. A NaN on either side says no.
+CV cv_f32x8 cv_where_less(cv_f32x8 a, cv_f32x8 b, cv_f32x8 yes, cv_f32x8 no) { return a < b ? yes : no; }
+// Whole numbers from -128 to 255 as bytes.
+CV void cv_store_bytes(void *p, cv_f32x8 v) {
+  cv_u8x8 b = __builtin_convertvector(cv_to_i32(v), cv_u8x8);
+  memcpy(p, &b, sizeof b);
+}
+
+// The level of IQ4 that lies nearest (the lower one on a tie), and its index.
+#define CV_IQ4_STEPS(STEP)                                                                                           \
+  STEP(-115.5f, -104) STEP(-93.5f, -83) STEP(-74.0f, -65) STEP(-57.0f, -49) STEP(-42.0f, -35) STEP(-28.5f, -22)     \
+  STEP(-16.0f, -10) STEP(-4.5f, 1) STEP(7.0f, 13) STEP(19.0f, 25) STEP(31.5f, 38) STEP(45.5f, 53) STEP(61.0f, 69)   \
+  STEP(79.0f, 89) STEP(101.0f, 113)
+CV cv_f32x8 cv_iq4_level(cv_f32x8 v) {
+  cv_f32x8 y = cv_splat(-127);
+#define CV_STEP(middle, level) y = v > cv_splat(middle) ? cv_splat(level) : y;
+  CV_IQ4_STEPS(CV_STEP)
+#undef CV_STEP
+  return y;
+}
+CV cv_f32x8 cv_iq4_index(cv_f32x8 v) {
+  cv_i32x8 n = (cv_i32x8)0;
+#define CV_STEP(middle, level) n -= v > cv_splat(middle);
+  CV_IQ4_STEPS(CV_STEP)
+#undef CV_STEP
+  return cv_from_i32(n);
+}
+#undef CV_IQ4_STEPS
+
+// The level of MXFP4 that lies nearest, in twice E2M1's values (0, 1, 2, 3, 4, 6, 8, 12 and their negatives), and its code.
+CV cv_f32x8 cv_mxfp4_level(cv_f32x8 v) {
+  cv_f32x8 a = cv_abs(v), one = cv_splat(1), two = cv_splat(2), four = cv_splat(4);
+  cv_f32x8 gap = a < four ? one : a < cv_splat(8) ? two : four;
+  cv_f32x8 inverse = a < four ? one : a < cv_splat(8) ? cv_splat(0.5f) : cv_splat(0.25f);
+  cv_f32x8 level = cv_min(cv_round(a * inverse) * gap, cv_splat(12));
+  return v < cv_splat(0) ? -level : level;
+}
+CV cv_f32x8 cv_mxfp4_code(cv_f32x8 v) {
+  cv_f32x8 level = cv_mxfp4_level(v), a = cv_abs(level);
+  cv_f32x8 code = a <= cv_splat(4) ? a : a <= cv_splat(8) ? a * 0.5f + 2.0f : cv_splat(7);
+  return level < cv_splat(0) ? code + 8.0f : code;
+}
+// 2^floor(log2(a)) of positive normal numbers; 0 of zero and subnormals.
+CV cv_f32x8 cv_power_below(cv_f32x8 a) {
+  cv_i32x8 bits;
+  memcpy(&bits, &a, sizeof bits);
+  bits &= 0x7F800000;
+  memcpy(&a, &bits, sizeof a);
+  return a;
+}
+
+// Ternary search over `count` vectors of magnitudes a, weights w and products w a: for four thresholds, Σw and Σwa of
+// what lies above.
+CV void cv_above4(const float *a, const float *w, const float *wa, long count, const float *threshold, float *weight,
+                  float *sum) {
+  cv_f32x8 n[4], s[4], zero = cv_splat(0);
+  for (int k = 0; k < 4; k++) n[k] = s[k] = zero;
+  for (long i = 0; i < count; i++) {
+    cv_f32x8 va = cv_load(a + 8 * i), vw = cv_load(w + 8 * i), vs = cv_load(wa + 8 * i);
+#pragma clang loop unroll(full)
+    for (int k = 0; k < 4; k++) {
+      cv_i32x8 taken = va > cv_splat(threshold[k]);
+      n[k] += taken ? vw : zero;
+      s[k] += taken ? vs : zero;
+    }
+  }
+  for (int k = 0; k < 4; k++) {
+    weight[k] = cv_sum(n[k]);
+    sum[k] = cv_sum(s[k]);
+  }
+}
+// 0, 1 or 2 for what lies below -t, between, above t, as bytes.
+CV void cv_store_ternary(void *p, cv_f32x8 v, float t) {
+  cv_i32x8 q = 1 - (v > cv_splat(t)) + (v < cv_splat(-t));
+  cv_u8x8 b = __builtin_convertvector(q, cv_u8x8);
+  memcpy(p, &b, sizeof b);
+}
+
 // Codebook search: eight codewords lie side by side, coordinate after coordinate ([count / 8][dims][8] floats).
 
 // Two codewords of four bytes each.
