@@ -58,6 +58,8 @@ public struct CheckpointDirectory: ModelSource {
 
   public func tensor(named name: String) -> TensorInfo? { recipes[name]?.info }
 
+  public func path(of tensor: TensorInfo) -> String? { recipes[tensor.name]?.path }
+
   public func readBytes(of tensor: TensorInfo, rows: Range<Int>, into output: inout MutableRawSpan) throws {
     let recipe = recipe(tensor)
     try output.withUnsafeMutableBytes { try recipe.readBytes(rows, into: $0) }

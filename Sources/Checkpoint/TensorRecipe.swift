@@ -46,14 +46,11 @@ struct TensorRecipe: Sendable {
     return types.contains(.f32) ? .f32 : .bf16
   }
 
+  /// The file of the first part.
+  var path: String? { parts.first?.file.path }
+
   /// True where the stored bytes are the model's.
   private var isVerbatim: Bool { parts.allSatisfy { $0.element.type == info.type } && !parts.isEmpty }
-
-  /// Where the rows lie as they are, one behind the other, for copying whole files' worth.
-  func contiguousBytes(rows: Range<Int>) -> (file: PositionedFile, offset: Int)? {
-    guard isVerbatim, case .whole = plan.parts, let tensor = parts.first else { return nil }
-    return (tensor.file, tensor.offset + rows.lowerBound * tensor.rowBytes)
-  }
 
   /// Rows in ``info``'s type.
   func readBytes(_ rows: Range<Int>, into output: UnsafeMutableRawBufferPointer) throws {
@@ -85,15 +82,12 @@ struct TensorRecipe: Sendable {
     try read(rows, width: 4, into: UnsafeMutableRawBufferPointer(output)) { tensor, rows, buffer in
       try tensor.readFloats(rows, into: buffer.assumingMemoryBound(to: Float.self))
     }
-    // One NaN in a norm or a bias makes every token NaN, and they are small enough to look at.
-    guard plan.isExact, info.shape.rows == 1, let column = output.firstIndex(where: { !$0.isFinite }) else { return }
-    throw nonFinite(row: 0, column: column)
   }
 
   private func nonFinite(row: Int, column: Int) -> CheckpointError {
     let stored = parts.count == 1 ? parts[0].name : plan.name
     return CheckpointError(
-      path: parts.first?.file.path ?? "", subject: "tensor \(stored)",
+      path: path ?? "", subject: "tensor \(stored)",
       "the weight in row \(row), column \(column) of \(plan.name) is NaN or infinite",
       hint: "the checkpoint is damaged: download it again")
   }

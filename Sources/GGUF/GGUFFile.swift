@@ -84,6 +84,8 @@ public final class GGUFFile: ModelSource {
   public func path(of tensor: TensorInfo) -> String { places[tensor.name].map { paths[$0.shard] } ?? path }
   public func offset(of tensor: TensorInfo) -> Int { places[tensor.name]?.offset ?? 0 }
 
+  public func path(of tensor: TensorInfo) -> String? { places[tensor.name].map { paths[$0.shard] } }
+
   public func readBytes(of tensor: TensorInfo, rows: Range<Int>, into output: inout MutableRawSpan) throws {
     guard let place = places[tensor.name], let rowBytes = tensor.type.rowBytes(columns: tensor.shape.columns) else {
       preconditionFailure("\(name) has no tensor \(tensor.name)")

@@ -30,4 +30,11 @@ public protocol ModelSource: Sendable {
 
   /// The same rows as floats. `output` holds exactly `rows.count * columns` elements.
   func readRows(of tensor: TensorInfo, rows: Range<Int>, into output: inout MutableSpan<Float>) throws
+
+  /// The file that holds a tensor, for messages; nil where there is none.
+  func path(of tensor: TensorInfo) -> String?
+}
+
+extension ModelSource {
+  public func path(of tensor: TensorInfo) -> String? { nil }
 }

@@ -70,11 +70,11 @@ extension UInt8 {
   }
 }
 
-extension GGUFLayout {
-  /// SHA-256 of the header: all metadata, and the name, shape and type of every tensor.
+extension GGUFShards {
+  /// SHA-256 of the headers: all metadata, and the name, shape and type of every tensor.
   public var digest: String {
     var digest = DataDigest()
-    digest.update(header.span.bytes)
+    for layout in layouts { digest.update(layout.header.span.bytes) }
     return digest.hex()
   }
 }

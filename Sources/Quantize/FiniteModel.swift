@@ -16,6 +16,7 @@ public final class FiniteModel: ModelSource {
   public var metadata: Metadata { base.metadata }
   public var tensors: [TensorInfo] { base.tensors }
   public func tensor(named name: String) -> TensorInfo? { base.tensor(named: name) }
+  public func path(of tensor: TensorInfo) -> String? { base.path(of: tensor) }
 
   /// How many weights of each tensor were replaced in the rows that were read so far.
   public var replaced: [String: Int] {

@@ -4,8 +4,10 @@ import Tensors
 public enum QuantizeError: Error, Equatable, Sendable, CustomStringConvertible {
   /// Bytes that were asked for, and the smallest file that there can be.
   case targetTooSmall(target: Int, smallest: Int)
-  /// A weight that is not finite.
-  case nonFiniteWeight(tensor: String, row: Int, column: Int)
+  /// A weight that is not finite; the path is of the file that holds it, if known.
+  case nonFiniteWeight(tensor: String, row: Int, column: Int, path: String? = nil)
+  /// A weight that F16 can't hold.
+  case beyondHalf(tensor: String, row: Int, column: Int, path: String? = nil)
   case needsImportance(tensor: String, type: GGMLType)
   case notEncodable(tensor: String, type: GGMLType)
   /// Importance of another size than the tensor's columns times its matrices.
@@ -21,8 +23,10 @@ public enum QuantizeError: Error, Equatable, Sendable, CustomStringConvertible {
     switch self {
     case .targetTooSmall(let target, let smallest):
       "a target of \(target) bytes is too small: the smallest file has \(smallest)"
-    case .nonFiniteWeight(let tensor, let row, let column):
-      "tensor \(tensor): the weight in row \(row), column \(column) is NaN or infinite"
+    case .nonFiniteWeight(let tensor, let row, let column, let path):
+      "\(path.map { $0 + ": " } ?? "")tensor \(tensor): the weight in row \(row), column \(column) is NaN or infinite"
+    case .beyondHalf(let tensor, let row, let column, let path):
+      "\(path.map { $0 + ": " } ?? "")tensor \(tensor): the weight in row \(row), column \(column) is beyond F16's largest, 65504"
     case .needsImportance(let tensor, let type): "tensor \(tensor): \(type) needs an importance matrix"
     case .notEncodable(let tensor, let type): "tensor \(tensor): rows can't be written as \(type)"
     case .importanceOfOtherSize(let tensor, let count, let expected):
@@ -41,6 +45,7 @@ public enum QuantizeError: Error, Equatable, Sendable, CustomStringConvertible {
     case .targetTooSmall(_, let smallest): "raise --target to \((smallest + 999) / 1000)kB or more"
     case .nonFiniteWeight:
       "the checkpoint is damaged: download it again, or write such weights as zero with --replace-nonfinite 0"
+    case .beyondHalf: "write BF16 or F32"
     case .needsImportance: "give --imatrix FILE, or --calibration DIR to compute one"
     case .notEncodable, .unsupported: nil
     case .importanceOfOtherSize: "the importance matrix is of another model"

@@ -10,22 +10,37 @@ public struct RewritePlan: Sendable {
   public let source: any ModelSource
   /// The type of every tensor, in the source's order.
   public let types: [GGMLType]
+  /// What one file would be.
   public let layout: GGUFLayout
+  /// The files: one, unless ``split(by:)`` was called.
+  public private(set) var shards: GGUFShards
   /// Bytes of decoded rows in work at once.
   public var blockBytes = 64 << 20
+  private let metadata: Metadata
 
   /// - Parameter metadata: all keys of the file to write.
   public init(source: any ModelSource, types: [GGMLType], metadata: Metadata) {
     precondition(types.count == source.tensors.count, "\(types.count) types for \(source.tensors.count) tensors")
     self.source = source
     self.types = types
+    self.metadata = metadata
     layout = GGUFLayout(
       metadata: metadata,
       tensors: zip(source.tensors, types).map { TensorInfo(name: $0.name, shape: $0.shape, type: $1) })
+    shards = GGUFShards(layout)
   }
 
-  /// The whole file, to the byte.
-  public var totalBytes: Int { layout.totalBytes }
+  /// Writes shards instead of one file, where the limit asks for more than one.
+  ///
+  /// - Throws: `GGUFError` where the limit is impossible.
+  public mutating func split(by limit: ShardLimit) throws {
+    shards = try GGUFShards(metadata: metadata, tensors: layout.tensors, limit: limit)
+  }
+
+  /// All files, to the byte.
+  public var totalBytes: Int { shards.totalBytes }
+  /// Bytes in front of tensor data, over all files.
+  public var headerBytes: Int { shards.layouts.reduce(0) { $0 + $1.header.count } }
 }
 
 /// What rewriting reports when it is done.
@@ -77,14 +92,15 @@ public struct Rewriter {
   ) throws -> RewriteReport {
     // Before the journal: a name that is taken leaves nothing.
     let journal = try options.identity.map {
-      try OutputFile.check(path, overwrite: options.overwrite)
+      let paths = plan.shards.paths(path)
+      for path in paths { try OutputFile.check(path, overwrite: options.overwrite) }
       // A journal whose data is gone (a crash between the last two steps of a run) speaks of nothing.
       return try RewriteJournal(
-        output: path, identity: $0, restart: options.restart || !OutputFile.isBegun(path))
+        output: path, identity: $0, restart: options.restart || !paths.allSatisfy(OutputFile.isBegun))
     }
     do {
       let writer = try GGUFWriter(
-        path: path, layout: plan.layout, overwrite: options.overwrite, resuming: journal?.inherited.isEmpty == false)
+        path: path, shards: plan.shards, overwrite: options.overwrite, resuming: journal?.inherited.isEmpty == false)
       do {
         let report = try write(to: writer, journal, options, progress, pause)
         journal?.remove()
@@ -105,7 +121,7 @@ public struct Rewriter {
   ) throws -> RewriteReport {
     var report = RewriteReport()
     var sums = TensorChecksums()
-    var written = plan.layout.header.count
+    var written = plan.headerBytes
     for (index, tensor) in plan.source.tensors.enumerated() {
       let type = plan.types[index]
       guard let rowBytes = type.rowBytes(columns: tensor.shape.columns) else {
@@ -180,7 +196,8 @@ public struct Rewriter {
     guard tensor.type == .f32 || tensor.type == .f16 || tensor.type == .bf16 else { return }
     let values = try plan.source.rows(0..<1, of: tensor)
     if let column = values.firstIndex(where: { !$0.isFinite }) {
-      throw QuantizeError.nonFiniteWeight(tensor: tensor.name, row: 0, column: column)
+      throw QuantizeError.nonFiniteWeight(
+        tensor: tensor.name, row: 0, column: column, path: plan.source.path(of: tensor))
     }
   }
 
@@ -214,6 +231,11 @@ public struct Rewriter {
   ) throws -> [UInt8] {
     let columns = tensor.shape.columns
     let floats = try plan.source.rows(rows, of: tensor)
+    if type == .f16, let index = firstBeyondHalf(floats) {
+      throw QuantizeError.beyondHalf(
+        tensor: tensor.name, row: rows.lowerBound + index / columns, column: index % columns,
+        path: plan.source.path(of: tensor))
+    }
     var bytes = [UInt8](repeating: 0, count: rows.count * rowBytes)
     do {
       let matrix = rows.lowerBound / tensor.shape.rowsPerMatrix
@@ -224,7 +246,8 @@ public struct Rewriter {
         report.replacedImportance[tensor.name, default: 0] += replaced
       }
     } catch EncodeError.nonFiniteWeight(let row, let column) {
-      throw QuantizeError.nonFiniteWeight(tensor: tensor.name, row: rows.lowerBound + row, column: column)
+      throw QuantizeError.nonFiniteWeight(
+        tensor: tensor.name, row: rows.lowerBound + row, column: column, path: plan.source.path(of: tensor))
     } catch EncodeError.needsImportance {
       throw QuantizeError.needsImportance(tensor: tensor.name, type: type)
     } catch is EncodeError {
@@ -232,6 +255,16 @@ public struct Rewriter {
     }
     return bytes
   }
+}
+
+/// The first finite number that half precision would make infinite. Nearly always there is none, so that all are looked
+/// at first, as integers: magnitudes of floats are in the order of their bits.
+private func firstBeyondHalf(_ floats: [Float]) -> Int? {
+  var largest: UInt32 = 0
+  for value in floats { largest = max(largest, value.bitPattern & 0x7FFF_FFFF) }
+  // Halfway from the largest half, 65504, to what would follow it.
+  let limit = Float(65520)
+  return largest < limit.bitPattern ? nil : floats.firstIndex { abs($0) >= limit && $0.isFinite }
 }
 
 /// The caller asked to stop between two tensors.

@@ -88,7 +88,7 @@ extension Failure {
     let code: Code =
       switch error {
       case .targetTooSmall, .needsImportance, .notEncodable, .needsRequantize, .unsupported: .usage
-      case .nonFiniteWeight, .importanceOfOtherSize, .otherRun: .data
+      case .nonFiniteWeight, .beyondHalf, .importanceOfOtherSize, .otherRun: .data
       case .writtenWrong: .io
       }
     self.init(code, error.description, hint: error.hint)

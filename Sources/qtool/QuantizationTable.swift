@@ -23,9 +23,18 @@ enum QuantizationTable {
   /// One line: bytes of the whole file and bits per weight.
   static func total(_ plan: RewritePlan, weights: Int? = nil) -> String {
     let count = weights ?? plan.source.tensors.reduce(0) { $0 + $1.shape.count }
-    let data = plan.totalBytes - plan.layout.header.count
+    let data = plan.totalBytes - plan.headerBytes
     return "\(Figures.grouped(plan.totalBytes)) bytes in all, "
       + "\(Figures.fixed(Double(data) * 8 / Double(max(1, count)), 4)) bits per weight"
+  }
+
+  /// The files of a model in shards.
+  static func shards(_ shards: GGUFShards, _ paths: [String]) -> String {
+    var table = Table([("file", .left), ("tensors", .right), ("bytes", .right)])
+    for (path, layout) in zip(paths, shards.layouts) {
+      table.add([path, Figures.grouped(layout.tensors.count), Figures.grouped(layout.totalBytes)])
+    }
+    return table.rendered()
   }
 
   /// How many tensors and bytes each type has.

@@ -12,7 +12,7 @@ func write(
   options.checksums = output.checksums
   options.identity = RunIdentity(
     version: QTool.version, source: try ModelFingerprint(of: plan.source).hex,
-    importance: importance?.digest ?? "none", recipe: plan.layout.digest)
+    importance: importance?.digest ?? "none", recipe: plan.shards.digest)
   progress.start("writing \(output.output)", total: plan.totalBytes, unit: .bytes)
   let report = try Rewriter(plan, importance: importance?.lookup).write(
     to: output.output, options: options, progress: { progress.update($1, $0) }, pause: { try Interruption.check() })

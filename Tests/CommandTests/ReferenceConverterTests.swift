@@ -14,18 +14,15 @@ import Testing
     "deepseek3-fp8", "llama-fp8-e5m2", "llama-fp8-rows", "llama-fp8-whole",
   ]
   static let types = ["F32", "F16", "BF16", "Q8_0"]
+  static let fileTypes: [String: UInt32] = ["F32": 0, "F16": 1, "BF16": 32, "Q8_0": 7]
 
   let qtool = Binary(beside: .module)
 
-  /// The model's folder with the tokenizer that all share.
+  /// The model in a folder of its own name, which becomes `general.name`.
   private func assemble(_ name: String, in directory: TemporaryDirectory) throws -> String {
-    let fixtures = try #require(Bundle.module.url(forResource: "Fixtures/reference", withExtension: nil))
     let model = directory.url.appending(path: name)
-    try FileManager.default.copyItem(at: fixtures.appending(path: name), to: model)
-    for file in ["tokenizer.json", "tokenizer_config.json"] {
-      try FileManager.default.copyItem(
-        at: fixtures.appending(path: "tokenizer/\(file)"), to: model.appending(path: file))
-    }
+    let copy = try ReferenceModel.copy(name)
+    try withExtendedLifetime(copy) { try FileManager.default.copyItem(atPath: copy.path, toPath: model.path) }
     return model.path
   }
 
@@ -47,7 +44,7 @@ import Testing
       let file = try PositionedFile(path: path)
       let header = try GGUFHeader(file: file)
       var found = header.metadata
-      found.removeValue(forKey: "general.file_type")
+      #expect(found.removeValue(forKey: "general.file_type") == .uint32(Self.fileTypes[type]!))
       #expect(Set(found.keys) == Set(keys.keys), "\(type)")
       for (key, value) in found {
         let wanted = keys[key].map { $0.map { "\($0)" }.joined(separator: " ") }

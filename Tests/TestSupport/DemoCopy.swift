@@ -1,15 +1,22 @@
 import Foundation
 
-/// A copy of the demo model that a test may damage.
+/// A copy of a model in Hugging Face's form, such as the demo model, that a test may damage.
 public struct DemoCopy {
   public let directory: TemporaryDirectory
   public var path: String { directory.url.path }
 
   public init() throws {
+    try self.init(
+      ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"].map {
+        URL(filePath: Repository.demoModel).appending(path: $0)
+      })
+  }
+
+  /// Copies files into a folder of their own.
+  public init(_ files: [URL]) throws {
     directory = try TemporaryDirectory()
-    for name in ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"] {
-      try FileManager.default.copyItem(
-        atPath: Repository.demoModel + "/" + name, toPath: directory.path(name))
+    for file in files {
+      try FileManager.default.copyItem(at: file, to: directory.url.appending(path: file.lastPathComponent))
     }
   }
 
@@ -21,9 +28,21 @@ public struct DemoCopy {
     try text.replacing(old, with: new).write(to: url, atomically: true, encoding: .utf8)
   }
 
-  /// Rewrites the header of model.safetensors, keeping the tensors' bytes; `length` overrides what is said of it.
-  public func rewriteHeader(length: UInt64? = nil, _ change: (String) -> String = { $0 }) throws {
-    let url = directory.url.appending(path: "model.safetensors")
+  /// Replaces, adds or (with nil) removes a key of a JSON file.
+  public func set(_ key: String, _ value: Any?, in name: String = "config.json") throws {
+    let url = directory.url.appending(path: name)
+    guard var root = try JSONSerialization.jsonObject(with: Data(contentsOf: url)) as? [String: Any] else {
+      throw CocoaError(.formatting)
+    }
+    root[key] = value
+    try JSONSerialization.data(withJSONObject: root).write(to: url)
+  }
+
+  /// Rewrites the header of a safetensors file, keeping the tensors' bytes; `length` overrides what is said of it.
+  public func rewriteHeader(
+    of name: String = "model.safetensors", length: UInt64? = nil, _ change: (String) -> String = { $0 }
+  ) throws {
+    let url = directory.url.appending(path: name)
     let data = try Data(contentsOf: url)
     let size = data.prefix(8).reversed().reduce(0) { $0 << 8 | Int($1) }
     let header = change(String(decoding: data[8..<8 + size], as: UTF8.self))

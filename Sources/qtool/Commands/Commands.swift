@@ -5,6 +5,7 @@ extension QTool {
     [
       QuantizeCommand.self, ImatrixCommand.self, ConvertCommand.self, PerplexityCommand.self, DriftCommand.self,
       TokenizeCommand.self, VerifyCommand.self, InspectCommand.self, DiffCommand.self,
+      SplitCommand.self, MergeCommand.self,
     ]
   }
 }

@@ -9,10 +9,15 @@ struct ConvertCommand: ParsableCommand {
     commandName: "convert",
     abstract: "Write a model as a GGUF without choosing anything.",
     discussion: """
-      Norms, biases and routers stay F32; matrices get --type, or keep the type they are published in (auto).
+      Norms, biases and routers stay F32; matrices get --type, or keep the type they are published in (auto; FP8 \
+      becomes BF16).
 
         qtool convert Qwen2.5-7B -o Qwen2.5-7B-BF16.gguf
         qtool convert Qwen2.5-7B -o Qwen2.5-7B-F16.gguf --type F16
+        qtool convert Llama-3.1-405B -o Llama-3.1-405B-BF16.gguf --shard-size 48GB
+
+      With --shard-size, FILE.gguf becomes FILE-00001-of-0000N.gguf and so on. --metadata takes what the reference \
+      converter takes: {"general.name": "My model", "general.tags": ["chat"]}.
       """)
 
   enum Target: String, CaseIterable, ExpressibleByArgument {
@@ -32,17 +37,44 @@ struct ConvertCommand: ParsableCommand {
 
   @Argument(help: "A Hugging Face directory or a GGUF file.") var model: String
   @Option(name: .long, help: "The type of matrices: F32, F16, BF16, Q8_0 or auto.") var type = Target.auto
+  @Option(name: .long, help: ArgumentHelp("Write shards of this size at most, such as 48GB.", valueName: "size"))
+  var shardSize: ByteSize?
+  @Option(name: .long, help: ArgumentHelp("A JSON file of general.* keys to write.", valueName: "file"))
+  var metadata: String?
+  @Flag(name: .long, help: "Convert tensors that are quantized already.") var allowRequantize = false
   @Flag(name: .long, help: "Print what would be written, and write nothing.") var dryRun = false
   @OptionGroup(title: "Output") var output: OutputOptions
   @OptionGroup(title: "Weights") var weightOptions: WeightOptions
   @OptionGroup(title: "Run") var options: RunOptions
 
+  func validate() throws {
+    if let shardSize, shardSize.bytes < 1 { throw ValidationError("--shard-size leaves no room for a tensor") }
+  }
+
   func run() throws {
     let progress = options.apply()
-    if !dryRun { try output.check(inputs: [model]) }
+    if !dryRun, shardSize == nil { try output.check(inputs: [model]) }
+    let overrides = try metadata.map(metadataOverrides(path:)) ?? [:]
     let source = weightOptions.apply(to: try openModel(path: model))
+    let plan = try plan(of: source, overrides, progress)
+    let paths = plan.shards.paths(output.output)
+    if dryRun {
+      print(QuantizationTable.tensors(plan))
+      if paths.count > 1 { print("\n" + QuantizationTable.shards(plan.shards, paths)) }
+      return
+    }
+    if shardSize != nil {
+      for path in paths { try output.check(inputs: [model], path) }
+    }
+    _ = try write(plan, importance: nil, to: output, progress)
+    for (path, layout) in zip(paths, plan.shards.layouts) {
+      print("\(path): \(Figures.grouped(layout.totalBytes)) bytes")
+    }
+  }
+
+  private func plan(of source: any ModelSource, _ overrides: Metadata, _ progress: Progress) throws -> RewritePlan {
     let types: [GGMLType]
-    var fileType: Int
+    let fileType: Int
     if let mix = StockMix(name: type.rawValue) {
       types = mix.types(for: source, hasImportance: false)
       fileType = mix.fileType
@@ -50,13 +82,14 @@ struct ConvertCommand: ParsableCommand {
       types = source.tensors.map(\.type)
       fileType = source.metadata.optionalInt("general.file_type") ?? nearestFileType(source.tensors)
     }
-    let plan = RewritePlan(
-      source: source, types: types, metadata: source.outputMetadata(fileType: fileType, importance: nil))
-    if dryRun {
-      print(QuantizationTable.tensors(plan))
-      return
+    if let tensor = zip(source.tensors, types).first(where: { $0.type != $1 && $0.type.isQuantized })?.0 {
+      guard allowRequantize else { throw QuantizeError.needsRequantize(tensor: tensor.name, type: tensor.type) }
+      progress.note("warning: \(source.name) is quantized already; what was lost stays lost")
     }
-    _ = try write(plan, importance: nil, to: output, progress)
-    print("\(output.output): \(Figures.grouped(plan.totalBytes)) bytes")
+    var metadata = source.outputMetadata(fileType: fileType, importance: nil)
+    metadata.merge(overrides) { $1 }
+    var plan = RewritePlan(source: source, types: types, metadata: metadata)
+    if let shardSize { try plan.split(by: .bytes(shardSize.bytes)) }
+    return plan
   }
 }

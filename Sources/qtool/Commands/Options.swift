@@ -64,7 +64,10 @@ struct OutputOptions: ParsableArguments {
 
   /// Refuses early what would be refused after hours of work, and an output that is also one of `inputs` (files, or
   /// folders of files).
-  func check(inputs: [String] = []) throws {
+  func check(inputs: [String] = []) throws { try check(inputs: inputs, output) }
+
+  /// The same for one of several files that the output becomes.
+  func check(inputs: [String], _ output: String) throws {
     if let identity = FileIdentity(path: output),
       inputs.flatMap(Self.files).contains(where: { FileIdentity(path: $0) == identity })
     {

@@ -1,0 +1,86 @@
+import ArgumentParser
+import GGUF
+import Quantize
+import Tensors
+
+struct SplitCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "split",
+    abstract: "Write a GGUF as shards.",
+    discussion: """
+      Tensor data is copied, bit for bit. FILE.gguf becomes FILE-00001-of-0000N.gguf and so on, which llama.cpp and \
+      qtool open by the first. A tensor larger than --max-size gets a shard of its own.
+
+        qtool split DeepSeek-R1-Q4_K_M.gguf -o DeepSeek-R1-Q4_K_M.gguf --max-size 48GB
+      """)
+
+  @Argument(help: "A GGUF file; of a sharded one, its first shard.") var model: String
+  @Option(
+    name: .long, help: ArgumentHelp("Bytes in a shard at most, such as 48GB or 45GiB.", valueName: "size"))
+  var maxSize: ByteSize?
+  @Option(name: .long, help: ArgumentHelp("Tensors in a shard at most.", valueName: "count")) var maxTensors: Int?
+  @Flag(name: .long, help: "Keep tensors out of the first shard: it holds metadata alone.")
+  var noTensorFirstSplit = false
+  @Flag(name: .long, help: "Print the shards that would be written, and write nothing.") var dryRun = false
+  @OptionGroup(title: "Output") var output: CopyOptions
+
+  func validate() throws {
+    guard (maxSize == nil) != (maxTensors == nil) else {
+      throw ValidationError("give either --max-size or --max-tensors")
+    }
+    if let maxTensors, maxTensors < 1 { throw ValidationError("--max-tensors is at least 1") }
+    if let maxSize, maxSize.bytes < 1 { throw ValidationError("--max-size leaves no room for a tensor") }
+  }
+
+  func run() throws {
+    let source = try GGUFFile(path: model)
+    let limit: ShardLimit = maxSize.map { .bytes($0.bytes) } ?? .tensors(maxTensors ?? 1)
+    let shards = try GGUFShards(
+      metadata: source.metadata, tensors: source.tensors, limit: limit, emptyFirst: noTensorFirstSplit)
+    if dryRun { return print(QuantizationTable.shards(shards, shards.paths(output.output))) }
+    try output.copy(source, limit: limit, emptyFirst: noTensorFirstSplit)
+  }
+}
+
+struct MergeCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "merge",
+    abstract: "Write the shards of a GGUF as one file.",
+    discussion: """
+      Tensor data is copied, bit for bit.
+
+        qtool merge DeepSeek-R1-Q4_K_M-00001-of-00009.gguf -o DeepSeek-R1-Q4_K_M.gguf
+      """)
+
+  @Argument(help: "The first shard.") var model: String
+  @OptionGroup(title: "Output") var output: CopyOptions
+
+  func run() throws {
+    let source = try GGUFFile(path: model)
+    guard source.paths.count > 1 else {
+      throw Failure(.data, "\(model): is no shard: the model is one file already")
+    }
+    try output.copy(source, limit: nil)
+  }
+}
+
+/// Where shards or a merged file go, and how the copy is told of.
+struct CopyOptions: ParsableArguments {
+  @Option(name: [.short, .long], help: ArgumentHelp("The file to write, or what shards are named after."))
+  var output: String
+  @Flag(name: .long, help: "Replace files of those names.") var force = false
+  @Flag(name: .shortAndLong, help: "Say nothing on standard error but errors.") var quiet = false
+
+  fileprivate func copy(_ source: GGUFFile, limit: ShardLimit?, emptyFirst: Bool = false) throws {
+    let progress = Progress(quiet: quiet)
+    let bytes = source.tensors.reduce(0) { $0 + ($1.shape.bytes(as: $1.type) ?? 0) }
+    progress.start("writing \(output)", total: bytes, unit: .bytes)
+    let paths = try GGUFSplit.write(source, to: output, limit: limit, emptyFirst: emptyFirst, overwrite: force) {
+      done, _ in
+      try Interruption.check()
+      progress.update(done)
+    }
+    progress.finish()
+    for path in paths { print("\(path): \(Figures.grouped(try PositionedFile(path: path).size)) bytes") }
+  }
+}
