@@ -77,7 +77,7 @@ final class Progress: Sendable {
       var text = "\(state.stage) \(amount(state.done, state.unit)) of \(amount(state.total, state.unit))"
       let own = state.done - state.first
       if own > 0, seconds > 1 {
-        text += ", \(amount(own / seconds, state.unit))/s"
+        text += ", \(rate(own / seconds, state.unit))/s"
         text += ", \(Figures.duration((state.total - state.done) * seconds / own)) left"
       }
       return state.detail.isEmpty ? text : text + "  " + state.detail
@@ -92,6 +92,12 @@ final class Progress: Sendable {
     case .tokens: "\(Figures.grouped(Int(value))) tokens"
     case .steps: Figures.grouped(Int(value))
     }
+  }
+
+  /// Large models do a few tokens a second, of which a fraction matters.
+  private func rate(_ value: Double, _ unit: Unit) -> String {
+    guard unit != .bytes, value < 100 else { return amount(value, unit) }
+    return Figures.significant(value, 3) + (unit == .tokens ? " tokens" : "")
   }
 
   private func emit(_ text: String) { FileHandle.standardError.write(Data(text.utf8)) }

@@ -1,7 +1,7 @@
 """llama.cpp through the C symbols that the wheel `xllamacpp` exports: tokens and log-probabilities.
 
 Only what the checks need. Parameter structs stay opaque: the library fills them in, and the four context sizes that
-lead `llama_context_params` are set.
+lead `llama_context_params` are set. For exact arithmetic three more fields are, after a look at what they held.
 """
 import ctypes
 import glob
@@ -50,8 +50,13 @@ _library.llama_log_set(ctypes.cast(_silence, ctypes.c_void_p), None)
 _library.llama_backend_init()
 
 
+# 32-bit words of `llama_context_params` and their defaults: flash attention (auto), types of keys and values (F16).
+_EXACT = {13: -1, 26: 1, 27: 1}
+
+
 class Llama:
-    def __init__(self, path, context=512):
+    def __init__(self, path, context=512, exact=False):
+        """`exact` keeps keys, values and attention in single precision."""
         self.length = context
         self.model = _library.llama_model_load_from_file(os.fsencode(path), _library.llama_model_default_params())
         if not self.model:
@@ -60,6 +65,12 @@ class Llama:
         sizes = ctypes.cast(ctypes.byref(params), ctypes.POINTER(ctypes.c_uint32))
         for index, value in enumerate([context, context, context, 1]):
             sizes[index] = value
+        if exact:
+            words = ctypes.cast(ctypes.byref(params), ctypes.POINTER(ctypes.c_int32))
+            for index, usual in _EXACT.items():
+                if words[index] != usual:
+                    raise RuntimeError("llama_context_params has another layout in this version")
+                words[index] = 0
         self.context = _library.llama_init_from_model(self.model, params)
         self.vocabulary = _library.llama_model_get_vocab(self.model)
         self.size = _library.llama_vocab_n_tokens(self.vocabulary)
@@ -73,28 +84,32 @@ class Llama:
         count = _library.llama_tokenize(self.vocabulary, text, len(text), room, len(room), True, False)
         return list(room[:count])
 
+    def logits(self, tokens):
+        """[positions, vocabulary] of one window of `context` tokens."""
+        batch = _library.llama_batch_init(self.length, 0, 1)
+        _library.llama_memory_clear(_library.llama_get_memory(self.context), True)
+        batch.count = self.length
+        for place, token in enumerate(tokens):
+            batch.tokens[place], batch.positions[place] = int(token), place
+            batch.sequence_counts[place], batch.sequences[place][0], batch.wanted[place] = 1, 0, 1
+        if _library.llama_decode(self.context, batch):
+            raise RuntimeError("llama_decode failed")
+        logits = np.ctypeslib.as_array(_library.llama_get_logits(self.context), (self.length * self.size,)).copy()
+        _library.llama_batch_free(batch)
+        return logits.reshape(self.length, self.size)
+
     def perplexity(self, text, windows):
         """The mean over the second half of each window, as llama-perplexity has it."""
         ids = self.tokens(text)
         losses = []
-        batch = _library.llama_batch_init(self.length, 0, 1)
         for start in range(0, min(windows, len(ids) // self.length) * self.length, self.length):
             window = ids[start:start + self.length]
             fed = list(window)
             if _library.llama_vocab_get_add_bos(self.vocabulary):
                 fed[0] = _library.llama_vocab_bos(self.vocabulary)
-            _library.llama_memory_clear(_library.llama_get_memory(self.context), True)
-            batch.count = self.length
-            for place, token in enumerate(fed):
-                batch.tokens[place], batch.positions[place] = token, place
-                batch.sequence_counts[place], batch.sequences[place][0], batch.wanted[place] = 1, 0, 1
-            if _library.llama_decode(self.context, batch):
-                raise RuntimeError("llama_decode failed")
-            logits = np.ctypeslib.as_array(_library.llama_get_logits(self.context), (self.length * self.size,))
-            logits = logits.reshape(self.length, self.size).astype(np.float64)
+            logits = self.logits(fed).astype(np.float64)
             places = np.arange(self.length // 2, self.length - 1)
             top = logits.max(1)
             total = top + np.log(np.exp(logits - top[:, None]).sum(1))
             losses.append(total[places] - logits[places, np.array(window)[places + 1]])
-        _library.llama_batch_free(batch)
         return float(np.exp(np.concatenate(losses).mean()))

@@ -7,7 +7,7 @@ import Transformer
 /// A golden model with its tokens and expected logits.
 struct Golden: CustomTestStringConvertible {
   static let names = [
-    "llama", "mixtral", "qwen2", "qwen2-yarn", "qwen3", "qwen3moe", "deepseek2-v2", "deepseek2-v3",
+    "llama", "mixtral", "qwen2", "qwen2-yarn", "qwen3", "qwen3moe", "deepseek2-v2", "deepseek2-v2-lora", "deepseek2-v3",
     "deepseek2-v3-joint",
   ]
 
@@ -55,6 +55,17 @@ extension GGUFFile {
     let final = try pass.run(windows: golden.windows, scored: 0..<length)
     let difference = relativeDifference(try allLogits(final), golden.logits.map(Double.init))
     #expect(difference < Self.tolerance)
+  }
+
+  @Test(arguments: Golden.names.filter { $0 != "deepseek2-v2" })
+  func agreesWithLlamaCpp(name: String) throws {
+    let golden = try Golden(name)
+    let url = try #require(
+      Bundle.module.url(forResource: name + ".llama", withExtension: "gguf", subdirectory: "Fixtures"))
+    let file = try GGUFFile(path: url.path)
+    let expected = try file.elements(of: try #require(file.tensor(named: "logits")), as: Float.self)
+    let final = try ForwardPass(source: golden.model).run(windows: golden.windows, scored: 0..<golden.windows[0].count)
+    #expect(relativeDifference(try allLogits(final), expected.map(Double.init)) < Self.tolerance)
   }
 
   @Test(arguments: Golden.names)

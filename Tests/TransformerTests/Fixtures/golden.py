@@ -47,6 +47,11 @@ CASES = {
         hf.DeepseekV2Config,
         MLA | dict(q_lora_rank=None, n_shared_experts=2, routed_scaling_factor=4.0, topk_method="group_limited_greedy",
                    rope_parameters=YARN | dict(mscale=0.707, mscale_all_dim=0.707)), "deepseek2", "absorbed"),
+    "deepseek2-v2-lora": (
+        hf.DeepseekV2Config,
+        MLA | dict(q_lora_rank=24, n_shared_experts=2, routed_scaling_factor=4.0, topk_method="greedy", n_group=1,
+                   topk_group=1, rope_parameters=YARN | dict(mscale=0.707, mscale_all_dim=0.707)), "deepseek2",
+        "absorbed"),
     "deepseek2-v3": (
         hf.DeepseekV3Config,
         MLA | dict(q_lora_rank=24, n_shared_experts=1, routed_scaling_factor=2.5, norm_topk_prob=True,
