@@ -38,7 +38,7 @@ struct BlockQ5_K: Block {
 
   init(_ x: Floats, weights: Floats) {
     let shape = AffineShape(
-      length: 32, levels: 31, scaleLevels: 63, reach: Reach(first: -0.5, step: 0.3, count: 6), trials: 2)
+      length: 32, levels: 31, scaleLevels: 63, reach: Reach(first: -0.6, step: 0.25, count: 8), trials: 2)
     let fit = withLanes(x, weights, length: 32) { fitAffineSuperBlock($0, shape) }
     d = fit.d
     dmin = fit.dmin

@@ -49,8 +49,10 @@ private struct AffineSums {
     var scale = (w * xq - wx * q) * reciprocal
     var min = (q * xq - qq * wx) * reciprocal
     if minIsPositive {
-      // Without a way to add, a min below zero is cut to zero and the scale is fitted alone.
-      scale = cv_where_less(min, zero, xq * qq.reciprocal, scale)
+      // Without a way to add, a min below zero is cut to zero and the scale is fitted alone; so it is for equal integers.
+      let alone = xq * qq.reciprocal
+      scale = cv_where_less(min, zero, alone, scale)
+      scale = cv_where_less(zero, reciprocal, scale, alone)
       min = cv_max(min, zero)
     }
     let gain = cv_where_less(zero, scale, scale * xq - min * wx, zero)

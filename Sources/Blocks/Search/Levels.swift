@@ -6,6 +6,8 @@ protocol Levels {
   static var high: Float { get }
   /// Where the sub-block's extreme is put, beyond the last level, when scales are tried.
   static var reach: Reach { get }
+  /// How many integer scales on either side of its own a sub-block tries.
+  static var moves: Int { get }
   static func nearest(_ v: SIMD8<Float>) -> SIMD8<Float>
 }
 
@@ -20,6 +22,10 @@ struct Reach {
 /// Whole numbers from -n to n - 1; halves round to even.
 protocol WholeLevels: Levels {
   static var n: Float { get }
+}
+
+extension Levels {
+  static var moves: Int { 1 }
 }
 
 extension WholeLevels {
@@ -47,6 +53,8 @@ enum Levels5: WholeLevels {
 
 enum Levels6: WholeLevels {
   static var n: Float { 32 }
+  // With many levels, rounding errors differ from scale to scale as if drawn anew: the more, the better.
+  static var moves: Int { 4 }
   static var reach: Reach { Reach(first: -2, step: 0.5, count: 6) }
 }
 

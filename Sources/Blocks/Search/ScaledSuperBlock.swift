@@ -24,7 +24,7 @@ struct ScaledSuperBlock {
   func scale(_ j: Int) -> Int { Int(j < 8 ? low[j] : high[j - 8]) }
 }
 
-/// d times 2^k for which the largest scale is put where, from n (1) down.
+/// What the first d is multiplied with, trial after trial.
 private let ratios: InlineArray<8, Float> = [1, 0.985, 1.015, 0.97, 1.03, 0.955, 1.05, 1.07]
 
 @inline(__always)
@@ -79,23 +79,24 @@ func fitScaledSuperBlock<L: Levels>(_: L.Type, _ block: Lanes, scaleLevels n: Fl
   cv_clamp(cv_round(fit * cv_splat(1 / Float(d))), cv_splat(-n), cv_splat(n - 1))
 }
 
-/// Moves each scale to the neighbour that costs least; returns the error.
+/// Moves each scale to the integer nearby that costs least; returns the error.
 @inline(__always)
 private func settleScales<L: Levels>(_: L.Type, _ block: Lanes, _ trial: inout ScaledSuperBlock, _ n: Float) -> Float {
   var total = cv_splat(0)
   let d = cv_splat(Float(trial.d))
   for g in 0..<block.groups {
     let middle = trial[g]
-    let below = cv_max(middle - cv_splat(1), cv_splat(-n))
-    let above = cv_min(middle + cv_splat(1), cv_splat(n - 1))
-    let (error, _) = stepErrors(L.self, block.group(g), middle * d, middle * d)
-    let (under, over) = stepErrors(L.self, block.group(g), below * d, above * d)
-    var least = error
+    var (least, _) = stepErrors(L.self, block.group(g), middle * d, middle * d)
     var scale = middle
-    scale = cv_where_less(under, least, below, scale)
-    least = cv_min(least, under)
-    scale = cv_where_less(over, least, above, scale)
-    least = cv_min(least, over)
+    for move in 1...L.moves {
+      let below = cv_max(middle - cv_splat(Float(move)), cv_splat(-n))
+      let above = cv_min(middle + cv_splat(Float(move)), cv_splat(n - 1))
+      let (under, over) = stepErrors(L.self, block.group(g), below * d, above * d)
+      scale = cv_where_less(under, least, below, scale)
+      least = cv_min(least, under)
+      scale = cv_where_less(over, least, above, scale)
+      least = cv_min(least, over)
+    }
     trial[g] = scale
     total += least
   }

@@ -1,0 +1,179 @@
+// The searches of the encoders, written as plain loops over one sub-block after another: what the vector code must equal
+// to the last bit. They give decoded weights, so that they know nothing of how blocks are packed.
+
+struct PlainLevels {
+  let low: Float
+  let high: Float
+  /// Where the extreme is put beyond either end.
+  let offsets: [Float]
+  /// What the offsets at the high end differ by.
+  var shift: Float = 0
+  /// Integer scales tried on either side.
+  var moves = 1
+  /// All values, or none where they are the whole numbers from low to high.
+  var values: [Float] = []
+
+  func nearest(_ v: Float) -> Float {
+    if values.isEmpty { return min(max(v.rounded(.toNearestOrEven), low), high) }
+    var best = values[0]
+    for value in values where abs(value - v) < abs(best - v) { best = value }
+    return best
+  }
+
+  static let q3 = PlainLevels(low: -4, high: 3, offsets: stride(from: -0.75, through: 1, by: 0.25).map { $0 })
+  static let q4 = PlainLevels(low: -8, high: 7, offsets: stride(from: -1.5, through: 0.75, by: 0.25).map { $0 })
+  static let q5 = PlainLevels(low: -16, high: 15, offsets: stride(from: -2, through: 1.5, by: 0.5).map { $0 })
+  static let q6 = PlainLevels(
+    low: -32, high: 31, offsets: stride(from: -2, through: 0.5, by: 0.5).map { $0 }, moves: 4)
+  static let q8 = PlainLevels(
+    low: -127, high: 127, offsets: stride(from: -2, through: 0, by: 0.5).map { $0 }, shift: 0.25)
+  static let iq4 = PlainLevels(
+    low: -127, high: 113, offsets: stride(from: -24, through: 12, by: 4).map { $0 },
+    values: [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113])
+}
+
+func plainReciprocal(_ v: Float) -> Float { abs(v) > 0x1p-60 ? 1 / v : 0 }
+
+func plainHalf(_ v: Float) -> Float {
+  let rounded = Float16(v)
+  return Float(rounded.isInfinite ? (v < 0 ? -Float16.greatestFiniteMagnitude : .greatestFiniteMagnitude) : rounded)
+}
+
+/// The sum of eight lanes, in the order of the vector code.
+func plainSum(_ v: [Float]) -> Float {
+  (v[0] + v[4]) + (v[2] + v[6]) + ((v[1] + v[5]) + (v[3] + v[7]))
+}
+
+struct PlainBlock {
+  var x: [Float]
+  var w: [Float]
+
+  init(_ x: ArraySlice<Float>, _ w: ArraySlice<Float>) {
+    self.x = x.map { min(max($0, -0x1p30), 0x1p30) }
+    self.w = Array(w)
+  }
+
+  func sums(_ levels: PlainLevels, _ inverse: Float) -> (xq: Float, qq: Float) {
+    var (xq, qq): (Float, Float) = (0, 0)
+    for (x, w) in zip(x, w) {
+      let q = levels.nearest(x * inverse)
+      let wq = w * q
+      qq.addProduct(wq, q)
+      xq.addProduct(wq, x)
+    }
+    return (xq, qq)
+  }
+
+  func scale(_ levels: PlainLevels) -> Float {
+    var extreme: Float = 0
+    for x in x where abs(x) > abs(extreme) { extreme = x }
+    let unit = plainReciprocal(extreme)
+    var (best, bestGain): (Float, Float) = (0, 0)
+    func attempt(_ inverse: Float) {
+      let (xq, qq) = sums(levels, inverse)
+      let scale = xq * plainReciprocal(qq)
+      if scale * xq > bestGain { (best, bestGain) = (scale, scale * xq) }
+    }
+    for offset in levels.offsets {
+      attempt(unit * (levels.low - offset))
+      attempt(unit * (levels.high + offset + levels.shift))
+    }
+    attempt(plainReciprocal(best))
+    return best
+  }
+
+  func error(_ levels: PlainLevels, _ step: Float) -> Float {
+    let inverse = plainReciprocal(step)
+    var error: Float = 0
+    for (x, w) in zip(x, w) {
+      let r = (-x).addingProduct(step, levels.nearest(x * inverse))
+      error.addProduct(w * r, r)
+    }
+    return error
+  }
+
+  func rounded(_ levels: PlainLevels, _ step: Float) -> [Float] {
+    let inverse = plainReciprocal(step)
+    return x.map { step * levels.nearest($0 * inverse) }
+  }
+}
+
+func plainScaledBlock(_ levels: PlainLevels, _ x: ArraySlice<Float>, _ w: ArraySlice<Float>) -> [Float] {
+  let block = PlainBlock(x, w)
+  return block.rounded(levels, plainHalf(block.scale(levels)))
+}
+
+/// A super-block of `length`-long sub-blocks with integer scales from -n to n - 1.
+struct PlainScaledSuperBlock {
+  let levels: PlainLevels
+  let n: Float
+  let blocks: [PlainBlock]
+  let fits: [Float]
+
+  init(_ levels: PlainLevels, n: Float, length: Int, _ x: ArraySlice<Float>, _ w: ArraySlice<Float>) {
+    self.levels = levels
+    self.n = n
+    blocks = stride(from: 0, to: 256, by: length).map { start in
+      PlainBlock(
+        x[x.startIndex + start..<x.startIndex + start + length],
+        w[w.startIndex + start..<w.startIndex + start + length])
+    }
+    fits = blocks.map { $0.scale(levels) }
+  }
+
+  func total(_ errors: [Float]) -> Float {
+    plainSum((0..<8).map { lane in stride(from: lane, to: errors.count, by: 8).reduce(0) { $0 + errors[$1] } })
+  }
+
+  func nearestScales(_ d: Float) -> [Float] {
+    fits.map { min(max(($0 * (1 / d)).rounded(.toNearestOrEven), -n), n - 1) }
+  }
+
+  func settle(_ d: Float, _ scales: inout [Float]) -> Float {
+    var errors: [Float] = []
+    for (j, block) in blocks.enumerated() {
+      let middle = scales[j]
+      var least = block.error(levels, middle * d)
+      for move in 1...levels.moves {
+        for scale in [max(middle - Float(move), -n), min(middle + Float(move), n - 1)] {
+          let error = block.error(levels, scale * d)
+          if error < least { (least, scales[j]) = (error, scale) }
+        }
+      }
+      errors.append(least)
+    }
+    return total(errors)
+  }
+
+  func solve(_ d: Float, _ scales: [Float]) -> Float {
+    var xa = [Float](repeating: 0, count: 8)
+    var aa = xa
+    for (j, block) in blocks.enumerated() {
+      let (xq, qq) = block.sums(levels, plainReciprocal(scales[j] * d))
+      xa[j % 8].addProduct(scales[j], xq)
+      aa[j % 8].addProduct(scales[j] * scales[j], qq)
+    }
+    return plainSum(aa) > 0 ? plainHalf(plainSum(xa) / plainSum(aa)) : d
+  }
+
+  func decoded() -> [Float] {
+    let (largest, smallest) = (fits.max()!, fits.min()!)
+    let extreme = -smallest > largest ? smallest : largest
+    guard abs(extreme) > 0x1p-60 else { return [Float](repeating: 0, count: 256) }
+    var (best, d, scales): (Float, Float, [Float]) = (.infinity, 0, fits.map { _ in 0 })
+    for ratio: Float in [1, 0.985, 1.015, 0.97, 1.03, 0.955, 1.05, 1.07] {
+      let trial = plainHalf(extreme / -n * ratio)
+      let integers = nearestScales(trial)
+      let error = total(zip(blocks, integers).map { $0.error(levels, $1 * trial) })
+      if error < best { (best, d, scales) = (error, trial, integers) }
+    }
+    best = settle(d, &scales)
+    let refined = solve(d, scales)
+    if refined != d && refined != 0 {
+      var integers = nearestScales(refined)
+      let error = settle(refined, &integers)
+      if error < best { (d, scales) = (refined, integers) }
+    }
+    return zip(blocks, scales).flatMap { $0.rounded(levels, d * $1) }
+  }
+}
