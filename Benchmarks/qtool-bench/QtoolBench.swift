@@ -54,7 +54,7 @@ import Tensors
   }
 
   private func chosenTypes() throws -> [GGMLType] {
-    if types.isEmpty { return GGMLType.allCases.filter { $0.isQuantized && $0.canEncode } }
+    if types.isEmpty { return GGMLType.allCases.filter { $0.canEncode && $0 != .f32 } }
     return try types.map { name in
       guard let type = GGMLType(name: name), type.canEncode else {
         throw ValidationError("--types \(name): no type that can be encoded")

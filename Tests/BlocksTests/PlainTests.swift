@@ -100,4 +100,20 @@ import Testing
       #expect(error - best < 0.01 * energy)
     }
   }
+
+  @Test func bfloat16RoundsToTheNearestHalfToEven() throws {
+    var random = SplitMix64(seed: 24)
+    let ties: [Float] = [1 + 0x1p-8, 1 + 0x3p-8, -1 - 0x1p-8, 3e38, 1e-40, 0, -0.0, .greatestFiniteMagnitude]
+    // Nineteen: eight at a time, and three more.
+    let row = ties + (0..<11).map { _ in random.normal() }
+    let decoded = try roundTrip(row, columns: row.count, importance: nil, as: .bf16)
+    for (value, result) in zip(row, decoded) {
+      let below = Float(bitPattern: value.bitPattern & 0xFFFF_0000)
+      let above = Float(bitPattern: (value.bitPattern & 0xFFFF_0000) + 0x1_0000)
+      let (down, up) = (abs(Double(value) - Double(below)), abs(Double(above) - Double(value)))
+      let isEven = below.bitPattern >> 16 & 1 == 0
+      let expected = value == .greatestFiniteMagnitude ? .infinity : down < up || (down == up && isEven) ? below : above
+      #expect(result == expected, "\(value)")
+    }
+  }
 }

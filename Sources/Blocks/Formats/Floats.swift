@@ -71,8 +71,15 @@ func encodeF16(_ rows: Span<Float>, into output: inout MutableRawSpan) {
 func encodeBF16(_ rows: Span<Float>, into output: inout MutableRawSpan) {
   rows.withUnsafeBufferPointer { rows in
     output.withUnsafeMutableBytes { output in
-      for (index, value) in rows.enumerated() {
-        output.storeBytes(of: bfloat16(value), toByteOffset: 2 * index, as: UInt16.self)
+      guard let source = rows.baseAddress, let target = output.baseAddress else { return }
+      var index = 0
+      while index + 8 <= rows.count {
+        cv_store_bf16(target + 2 * index, cv_load(source + index))
+        index += 8
+      }
+      while index < rows.count {
+        output.storeBytes(of: bfloat16(source[index]), toByteOffset: 2 * index, as: UInt16.self)
+        index += 1
       }
     }
   }

@@ -16,6 +16,14 @@ struct Lanes {
 
   var groups: Int { 32 / length }
 
+  /// Makes errors in large weights cost more: w (1 + stress |x| / rms).
+  @inline(__always) func stressLargeWeights(_ stress: Float) {
+    var energy = cv_splat(0)
+    for i in 0..<length { energy = cv_fma(x[i], x[i], energy) }
+    let unit = (energy * cv_splat(1 / Float(length))).squareRoot().reciprocal * cv_splat(stress)
+    for i in 0..<length { w[i] *= cv_fma(cv_abs(x[i]), unit, cv_splat(1)) }
+  }
+
   @inline(__always) func group(_ index: Int) -> Lanes {
     Lanes(x: x + index * length, w: w + index * length, length: length)
   }

@@ -8,6 +8,9 @@ protocol Levels {
   static var reach: Reach { get }
   /// How many integer scales on either side of its own a sub-block tries.
   static var moves: Int { get }
+  /// How much more an error in a weight of the sub-block's root mean square costs than one in a weight near zero, where
+  /// blocks have a scale of their own.
+  static var stress: Float { get }
   static func nearest(_ v: SIMD8<Float>) -> SIMD8<Float>
 }
 
@@ -26,6 +29,7 @@ protocol WholeLevels: Levels {
 
 extension Levels {
   static var moves: Int { 1 }
+  static var stress: Float { 0 }
 }
 
 extension WholeLevels {
@@ -43,6 +47,9 @@ enum Levels3: WholeLevels {
 
 enum Levels4: WholeLevels {
   static var n: Float { 8 }
+  // The least squared error cuts extremes off, 32 weights for the sake of one scale: it is 2 % lower without this, and KL
+  // divergence 5 % higher.
+  static var stress: Float { 1.2 }
   static var reach: Reach { Reach(first: -1.5, step: 0.25, count: 10) }
 }
 

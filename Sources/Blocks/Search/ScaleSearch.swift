@@ -114,6 +114,7 @@ func encodeScaled<L: Levels>(
   _ write: (Int, Float16, UnsafeMutablePointer<UInt8>) -> Void
 ) {
   forEachOctet(x, w, count: count) { lanes, x, first, blocks in
+    if L.stress > 0 { lanes.stressLargeWeights(L.stress) }
     let fit = fitScale(L.self, lanes)
     var q = InlineArray<32, UInt8>(repeating: 0)
     q.withBytes { q in

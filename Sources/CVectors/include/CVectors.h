@@ -86,6 +86,14 @@ CV void cv_store_f16(void *p, cv_f32x8 v) {
   memcpy(p, &h, sizeof h);
 }
 
+// Rounds half to even; what lies beyond the largest bfloat16 becomes infinite. Not for NaN.
+CV void cv_store_bf16(void *p, cv_f32x8 v) {
+  cv_u32x8 w;
+  memcpy(&w, &v, sizeof w);
+  cv_u16x8 h = __builtin_convertvector((w + 0x7FFFu + ((w >> 16) & 1u)) >> 16, cv_u16x8);
+  memcpy(p, &h, sizeof h);
+}
+
 // e^x within 2 units in the last place for x in [-87.3, 88.3]; 0 below that range and infinity above it; NaN stays NaN.
 // e^x = 2^n e^r with n = round(x / ln 2), r in [-ln2/2, ln2/2]; ln 2 is subtracted in two parts (Cody and Waite), e^r is
 // its Taylor polynomial of degree 7, whose remainder there is below 2^-29.

@@ -10,6 +10,8 @@ struct PlainLevels {
   var shift: Float = 0
   /// Integer scales tried on either side.
   var moves = 1
+  /// What |x| / rms adds to the cost of an error.
+  var stress: Float = 0
   /// All values, or none where they are the whole numbers from low to high.
   var values: [Float] = []
 
@@ -21,7 +23,8 @@ struct PlainLevels {
   }
 
   static let q3 = PlainLevels(low: -4, high: 3, offsets: stride(from: -0.75, through: 1, by: 0.25).map { $0 })
-  static let q4 = PlainLevels(low: -8, high: 7, offsets: stride(from: -1.5, through: 0.75, by: 0.25).map { $0 })
+  static let q4 = PlainLevels(
+    low: -8, high: 7, offsets: stride(from: -1.5, through: 0.75, by: 0.25).map { $0 }, stress: 1.2)
   static let q5 = PlainLevels(low: -16, high: 15, offsets: stride(from: -2, through: 1.5, by: 0.5).map { $0 })
   static let q6 = PlainLevels(
     low: -32, high: 31, offsets: stride(from: -2, through: 0.5, by: 0.5).map { $0 }, moves: 4)
@@ -99,7 +102,10 @@ struct PlainBlock {
 }
 
 func plainScaledBlock(_ levels: PlainLevels, _ x: ArraySlice<Float>, _ w: ArraySlice<Float>) -> [Float] {
-  let block = PlainBlock(x, w)
+  var block = PlainBlock(x, w)
+  let energy = block.x.reduce(Float(0)) { $0.addingProduct($1, $1) }
+  let unit = plainReciprocal((energy * (1 / Float(block.x.count))).squareRoot()) * levels.stress
+  if levels.stress > 0 { block.w = zip(block.w, block.x).map { $0 * Float(1).addingProduct(abs($1), unit) } }
   return block.rounded(levels, plainHalf(block.scale(levels)))
 }
 
