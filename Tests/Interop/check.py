@@ -68,6 +68,20 @@ for path in files:
         limit = float(target[1]) * 1e6
         check(f"{path.name}: within its size", 0.99 * limit <= size <= limit, f"{size / limit * 100:.2f} %")
 
+# Shards: llama.cpp opens them by the first, and scores as it does the file that they were split from.
+whole = FOLDER / "demo-F16.gguf"
+shards = FOLDER / "shards"
+shards.mkdir(exist_ok=True)
+for name, more in [("plain", []), ("empty-first", ["--no-tensor-first-split"])]:
+    qtool("split", whole, "-o", shards / f"{name}.gguf", "--max-size", "3MB", "--quiet", "--force", *more)
+    parts = sorted(shards.glob(f"{name}-*.gguf"))
+    scores = []
+    for path in [whole, parts[0]]:
+        model = Llama(path)
+        scores.append(model.perplexity(text, 1))
+        model.close()
+    check(f"{len(parts)} shards ({name}): perplexity", len(parts) > 1 and scores[0] == scores[1], str(scores))
+
 failed = results.count(False)
 print(f"{len(results) - failed} passed, {failed} failed")
 sys.exit(failed > 0)
