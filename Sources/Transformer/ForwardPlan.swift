@@ -44,8 +44,12 @@ public struct ForwardPlan: Sendable, Equatable {
     }
   }
 
-  /// The part of the budget for what is not counted piece by piece: the tokenizer, the text, the allocator.
-  private static func usable(_ memory: Int) -> Int { memory - memory / 16 }
+  /// What the program takes beside the pass: itself, the model's metadata and its tokenizer (measured: 25 MB and 220
+  /// bytes for each token of the vocabulary).
+  private static func programBytes(_ decoder: Decoder) -> Int { (32 << 20) + 256 * decoder.vocabularyCount }
+
+  /// The part of the budget for what is counted piece by piece. The rest is also for what the allocator wastes.
+  private static func usable(_ memory: Int, _ program: Int) -> Int { memory - max(memory / 16, program) }
 
   /// - Throws: ``ForwardError/budgetTooSmall(bytes:least:)``
   init(
@@ -60,13 +64,15 @@ public struct ForwardPlan: Sendable, Equatable {
     let sums = purpose.isObserved ? Self.sums(parts) : 0
     let decoding = matrices.map(Self.decodingBytes).max() ?? 0
     let fixed =
-      sums + decoding + Threads.count * productBytes
+      sums + decoding + Threads.count * (productBytes + ScratchFile.workBytes)
       + (parts.map { $0.scratchBytes(length: length, isObserved: purpose.isObserved) }.max() ?? 0)
-    // In work for one slab: states, their normalised form, and the widest part of a layer in two copies.
-    let perToken = 4 * (3 * decoder.width + 2 * widest)
+    // In work for one slab: states, their normalised form, the widest part of a layer in two copies, and one of these
+    // compressed on its way to the scratch file.
+    let perToken = 4 * (3 * decoder.width + 2 * widest + max(decoder.width, widest))
     let need = WeightStream.buffers * leastBlock + length * perToken + fixed
-    let usable = Self.usable(memory)
-    guard usable >= need else { throw .budgetTooSmall(bytes: memory, least: Self.least(usable: need)) }
+    let program = Self.programBytes(decoder)
+    let usable = Self.usable(memory, program)
+    guard usable >= need else { throw .budgetTooSmall(bytes: memory, least: Self.least(usable: need, program)) }
     let tokens = windows * length
     let finals = windows * purpose.scored * decoder.width * 4
     finalLimit = usable / 4 / purpose.results
@@ -74,7 +80,7 @@ public struct ForwardPlan: Sendable, Equatable {
     let held = min(finals, finalLimit) * purpose.results
     let available = max(need, usable - held)
     let everything = tokens * 4 * (2 * decoder.width + widest)
-    var block = min(64 << 20, max(leastBlock, (available - fixed) / 16))
+    var block = max(leastBlock, min(64 << 20, (available - fixed) / 16))
     let slabBudget = max(length * perToken, (available - fixed) / 4)
     windowsPerSlab = max(1, min(windows, min(slabBudget / perToken, 4096) / length))
     let slab = windowsPerSlab * length * perToken
@@ -89,7 +95,7 @@ public struct ForwardPlan: Sendable, Equatable {
     let layers = WeightStream.buffers * block + slab + fixed + min(everything, activationLimit)
     let needsHead = purpose.scored > 0
     let scoring = needsHead ? Self.headBytes(decoder) + ForwardOptions(memory: memory).logitBytes : 0
-    residentBytes = held + max(layers, scoring)
+    residentBytes = program + held + max(layers, scoring)
     bytesToRead =
       (matrices + (needsHead ? [decoder.output] : [])).reduce(0) { $0 + ($1.shape.bytes(as: $1.type) ?? 0) }
       + Self.embeddingBytes(decoder, tokens: tokens)
@@ -99,9 +105,9 @@ public struct ForwardPlan: Sendable, Equatable {
   }
 
   /// The smallest budget of which `need` bytes are usable.
-  private static func least(usable need: Int) -> Int {
-    var least = need / 15 * 16
-    while usable(least) < need { least += 1 }
+  private static func least(usable need: Int, _ program: Int) -> Int {
+    var least = max(need / 15 * 16, need + program)
+    while usable(least, program) < need { least += 1 }
     return least
   }
 

@@ -1,5 +1,11 @@
 import Synchronization
 
+#if canImport(Darwin)
+  import Darwin
+#else
+  import Glibc
+#endif
+
 /// The memory of activations: counts what is in use against the share of the budget that it may take, and keeps what
 /// was given back for the next matrix of the same size, since layers ask for the same sizes again and again and fresh
 /// pages cost as much as filling them.
@@ -43,7 +49,7 @@ final class MemoryAccount: Sendable {
       Self.release(&state, downTo: min(Self.mostSpare, max(0, limit - state.used)))
       return nil
     }
-    return spare?.base ?? Self.fresh(count)
+    return spare?.base ?? Self.map(count)
   }
 
   func give(back base: UnsafeMutablePointer<Float>, _ count: Int) {
@@ -64,9 +70,24 @@ final class MemoryAccount: Sendable {
         continue
       }
       state.kept -= count * 4
-      spare.base.deallocate()
+      unmap(spare.base, count)
     }
   }
+
+  /// Large pieces come from the system and go back to it: an allocator would keep what lies between others in use, which
+  /// made up half of a small budget.
+  private static func map(_ count: Int) -> UnsafeMutablePointer<Float> {
+    guard count >= leastMapped else { return fresh(count) }
+    let raw = mmap(nil, count * 4, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+    guard let raw, raw != MAP_FAILED else { preconditionFailure("the system has no memory for \(count) floats") }
+    return raw.bindMemory(to: Float.self, capacity: count)
+  }
+
+  private static func unmap(_ base: UnsafeMutablePointer<Float>, _ count: Int) {
+    if count >= leastMapped { munmap(base, count * 4) } else { base.deallocate() }
+  }
+
+  private static let leastMapped = 1 << 18
 
   static func fresh(_ count: Int) -> UnsafeMutablePointer<Float> {
     let raw = UnsafeMutableRawPointer.allocate(byteCount: max(count, 1) * 4, alignment: 64)

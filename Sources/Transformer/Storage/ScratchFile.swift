@@ -59,6 +59,9 @@ final class ScratchFile: Sendable {
   /// Floats in a separately compressed part: small enough that parts go through several threads.
   private static let partLength = 1 << 20
 
+  /// What a thread needs while it writes or reads a part.
+  static let workBytes = 2 * 4 * partLength
+
   func write(_ floats: Floats) throws -> Chunk {
     let partCount = max(1, (floats.count + Self.partLength - 1) / Self.partLength)
     let compressed = Mutex<[[UInt8]]>(Array(repeating: [], count: partCount))
@@ -98,10 +101,12 @@ final class ScratchFile: Sendable {
       }
       filled = count * 4
     }
-    return [UInt8](unsafeUninitializedCapacity: ZSTD_compressBound(planes.count)) { buffer, filled in
+    let worst = [UInt8](unsafeUninitializedCapacity: ZSTD_compressBound(planes.count)) { buffer, filled in
       filled = ZSTD_compress(buffer.baseAddress, buffer.count, planes, planes.count, 1)
       precondition(ZSTD_isError(filled) == 0, "the output buffer holds the worst case")
     }
+    // All parts of a slab wait for each other: without the room for the worst case.
+    return worst.withUnsafeBytes { Array($0) }
   }
 
   private func decompress(_ bytes: [UInt8], into floats: Floats, at offset: Int) throws(FileError) {

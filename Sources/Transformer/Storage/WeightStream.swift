@@ -88,7 +88,11 @@ final class WeightStream: Sendable {
       preconditionFailure("\(request) was not announced; next is \(String(describing: pending?.request))")
     }
     pending.ready.wait()
-    let buffer = try pending.result.withLock { try $0!.get() }
+    // The announcement outlives the block: it must not hold the buffer.
+    let buffer = try pending.result.withLock { result in
+      defer { result = nil }
+      return try result!.get()
+    }
     return Block(request: request, buffer: buffer, stream: self)
   }
 
