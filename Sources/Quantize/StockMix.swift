@@ -117,9 +117,11 @@ public enum StockMix: String, CaseIterable, Sendable {
   /// The types of all tensors of a model, in their order. What can't be quantized keeps its type.
   public func types(for model: any ModelSource, hasImportance: Bool) -> [GGMLType] {
     var rules = StockRules(mix: self, model: model, hasImportance: hasImportance)
-    // Counters of the rules go by layers, whatever the order of the file.
+    // Counters of the rules go by layer and name, whatever the order of the file.
     let order = model.tensors.indices.sorted { lhs, rhs in
-      (model.tensors[lhs].layer ?? -1, lhs) < (model.tensors[rhs].layer ?? -1, rhs)
+      let (one, other) = (model.tensors[lhs], model.tensors[rhs])
+      let layers = (one.layer ?? -1, other.layer ?? -1)
+      return layers.0 != layers.1 ? layers.0 < layers.1 : one.name.utf8.lexicographicallyPrecedes(other.name.utf8)
     }
     var types = model.tensors.map(\.type)
     for index in order where model.tensors[index].isQuantizable {

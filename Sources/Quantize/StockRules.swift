@@ -8,8 +8,8 @@ struct StockRules {
   /// Query heads that share one key/value head.
   private let sharing: Int
   private let experts: Int
-  /// 80 layers of llama or qwen2 with fewer key/value heads than heads.
   private let is70B: Bool
+  private let isFalcon: Bool
   private let tiedEmbeddings: Bool
   private let layers: Int
   private let valueTensors: Int
@@ -20,13 +20,20 @@ struct StockRules {
     self.mix = mix
     self.hasImportance = hasImportance
     let architecture = model.metadata.optionalString("general.architecture") ?? ""
-    func number(_ key: String) -> Int { model.metadata.optionalInt("\(architecture).\(key)") ?? 0 }
-    layers = number("block_count")
-    experts = number("expert_count")
-    let heads = number("attention.head_count")
-    let keyHeads = max(1, model.metadata.optionalInt("\(architecture).attention.head_count_kv") ?? heads)
-    sharing = heads / keyHeads
-    is70B = layers == 80 && (architecture == "qwen2" || architecture == "llama" && heads != keyHeads)
+    func number(_ key: String) -> Int? { model.metadata.firstInt("\(architecture).\(key)") }
+    layers = number("block_count") ?? 0
+    experts = number("expert_count") ?? 0
+    let heads = number("attention.head_count") ?? 0
+    let keyHeads = number("attention.head_count_kv") ?? heads
+    sharing = keyHeads > 0 ? heads / keyHeads : 0
+    is70B =
+      switch architecture {
+      case "llama": layers == 80 && heads != keyHeads
+      case "qwen2", "deci", "olmo": layers == 80
+      case "jais2": layers == 68
+      default: false
+      }
+    isFalcon = architecture == "falcon"
     tiedEmbeddings = model.tensor(named: "output.weight") == nil
     valueTensors = model.tensors.count { $0.role.holdsValues }
   }
@@ -57,7 +64,7 @@ struct StockRules {
   }
 
   private func outputType(_ tensor: TensorInfo) -> GGMLType {
-    if mix == .mxfp4_MOE || tensor.shape.columns % mix.base.blockLength != 0 { return .q8_0 }
+    if mix == .mxfp4_MOE || isFalcon || tensor.shape.columns % mix.base.blockLength != 0 { return .q8_0 }
     switch mix {
     case .iq1_s, .iq1_m, .iq2_xxs, .iq2_xs, .iq2_s, .iq2_m, .iq3_xxs: return .q5_K
     case .q8_0: return .q8_0
@@ -122,6 +129,7 @@ struct StockRules {
   }
 
   private var attentionOutputType: GGMLType {
+    if isFalcon { return mix == .q3_K_L ? .q4_K : mix.base }
     if experts == 8 {
       let raised: Set<StockMix> = [
         .q2_K, .iq3_xs, .iq3_xxs, .q3_K_S, .q3_K_M, .iq4_nl, .q4_K_S, .q4_K_M, .iq3_s, .iq3_m, .iq4_xs,
@@ -141,6 +149,17 @@ struct StockRules {
     defer { downsSeen += 1 }
     let layer = experts > 1 ? tensor.layer ?? 0 : downsSeen
     let early = layer < layers / 8
+    if isFalcon {
+      let veryEarly = layer < layers / 16
+      let more = getsMoreBits(layer, of: layers)
+      switch mix {
+      case .q3_K_M where !veryEarly: return more ? .q4_K : .q3_K
+      case .q3_K_L: return .q4_K
+      case .q4_K_M: return veryEarly ? .q6_K : more ? .q5_K : .q4_K
+      case .q4_K_S: return .q4_K
+      default: break
+      }
+    }
     switch mix {
     case .q2_K: return .q3_K
     case .q2_K_S where early: return .q4_K
@@ -155,6 +174,20 @@ struct StockRules {
     case .q4_0 where early && hasImportance: return .q4_1
     case .q5_0 where early && hasImportance: return .q5_1
     default: return mix.base
+    }
+  }
+}
+
+extension Metadata {
+  /// An integer, or the first of an array: some models give their heads layer by layer.
+  func firstInt(_ key: String) -> Int? {
+    guard case .array(let values)? = self[key] else { return optionalInt(key) }
+    switch values {
+    case .uint32(let numbers): return numbers.first.map(Int.init)
+    case .int32(let numbers): return numbers.first.map(Int.init)
+    case .uint64(let numbers): return numbers.first.map { Int(clamping: $0) }
+    case .int64(let numbers): return numbers.first.map { Int(clamping: $0) }
+    default: return nil
     }
   }
 }

@@ -1,0 +1,69 @@
+import Tensors
+import Yams
+
+extension Recipe {
+  /// Reads a recipe.
+  ///
+  /// - Parameter file: what messages call the text.
+  /// - Throws: ``RecipeError``
+  public init(yaml: String, file: String) throws(RecipeError) {
+    func malformed(_ reason: String) -> RecipeError { .malformed(file: file, reason: reason) }
+    let root: Node?
+    do {
+      root = try compose(yaml: yaml)
+    } catch {
+      // Yams's description has the lines around the place; its first line says where.
+      throw malformed("is no YAML (\("\(error)".split(separator: "\n").first ?? ""))")
+    }
+    guard let mapping = root?.mapping else { throw malformed("is no mapping of keys") }
+    var name: String?
+    var base: Base?
+    var importance: Bool?
+    var rules: [TypeRule] = []
+    for (key, value) in mapping {
+      switch key.string {
+      case "name": name = value.string
+      case "base":
+        guard let type = value.string.flatMap({ GGMLType(name: $0) }) else {
+          throw .unknownType(rule: "base", type: value.string ?? "that is a list")
+        }
+        base = .type(type)
+      case "mix":
+        guard let mix = value.string.flatMap({ StockMix(name: $0) }) else {
+          throw malformed("there is no mix \(value.string ?? "that is a list")")
+        }
+        base = .mix(mix, hasImportance: nil)
+      case "importance":
+        guard let value = value.bool else { throw malformed("importance is true or false") }
+        importance = value
+      case "rules":
+        guard let list = value.sequence else { throw malformed("rules is no list") }
+        for entry in list {
+          guard let text = entry.string else { throw malformed("a rule is no text of the form REGEX=TYPE") }
+          rules.append(try TypeRule(text))
+        }
+      default: throw malformed("has the unknown key \(key.string ?? "that is no text")")
+      }
+    }
+    guard mapping["base"] == nil || mapping["mix"] == nil else { throw malformed("has both a base and a mix") }
+    guard var base else { throw malformed("has neither a base nor a mix") }
+    if case .mix(let mix, _) = base { base = .mix(mix, hasImportance: importance) }
+    self.init(name: name, base: base, rules: rules)
+  }
+
+  /// The recipe as text that ``init(yaml:file:)`` reads.
+  public func yaml() throws -> String {
+    var pairs: [(Node, Node)] = []
+    if let name { pairs.append(("name", Node(name))) }
+    switch base {
+    case .type(let type): pairs.append(("base", Node(type.name)))
+    case .mix(let mix, let importance):
+      pairs.append(("mix", Node(mix.rawValue)))
+      if let importance { pairs.append(("importance", Node(importance ? "true" : "false"))) }
+    }
+    if !rules.isEmpty {
+      pairs.append(("rules", Node(rules.map { Node($0.description) })))
+    }
+    return try serialize(node: Node(pairs), width: -1)
+  }
+}

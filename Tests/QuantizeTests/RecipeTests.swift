@@ -1,0 +1,148 @@
+import GGUF
+import Quantize
+import Tensors
+import TestSupport
+import Testing
+
+@Suite struct RecipeTests {
+  private func model(_ name: String) throws -> ShapeModel { try #require(StockFixture.all[name]).model }
+
+  @Test func theFirstRuleThatMatchesDecides() throws {
+    let recipe = try Recipe(
+      yaml: """
+        name: three rules
+        base: iq2_xs
+        rules:
+          - ^output\\.weight=q6_K
+          - 'blk\\.[0-3]\\.ffn_down=Q3_K'
+          - "ffn_(down|up)=Q4_K"
+        """, file: "three.yaml")
+    let model = try model("llama-8b")
+    try recipe.check(against: model)
+    let types = Dictionary(
+      uniqueKeysWithValues: zip(model.tensors.map(\.name), recipe.types(for: model, hasImportance: false)))
+    #expect(recipe.name == "three rules")
+    #expect(types["output.weight"] == .q6_K)
+    #expect(types["token_embd.weight"] == .iq2_xs)
+    #expect(types["blk.3.ffn_down.weight"] == .q3_K)
+    #expect(types["blk.13.ffn_down.weight"] == .q4_K)
+    #expect(types["blk.0.attn_norm.weight"] == .f32)
+  }
+
+  @Test func blocksThatDoNotFitFallBack() throws {
+    let model = try model("qwen2-72b")
+    let recipe = try Recipe(yaml: "base: Q4_K\nrules: [ffn_down=IQ2_XXS]", file: "r")
+    let types = zip(model.tensors, recipe.types(for: model, hasImportance: true))
+    #expect(types.allSatisfy { !$0.name.contains("ffn_down") || $1 == .iq4_nl })
+  }
+
+  /// Every stock mix and preset of every model comes back from its types alone, through text.
+  @Test(arguments: StockMixTests.cases) func explainingGivesTheSameTypes(name: String) throws {
+    let shapes = try model(name)
+    var made: [(String, [GGMLType])] = Preset.allCases.map {
+      ($0.rawValue, $0.recipe(for: shapes).types(for: shapes, hasImportance: true))
+    }
+    for mix in [StockMix.q4_K_M, .q3_K_M, .iq4_xs, .iq3_xs, .iq2_m, .iq1_s, .q8_0] {
+      made.append((mix.rawValue, mix.types(for: shapes, hasImportance: true)))
+    }
+    for (mix, types) in made {
+      let file = shapes.with(types)
+      let recipe = Recipe(explaining: file)
+      let text = try recipe.yaml()
+      let again = try Recipe(yaml: text, file: mix)
+      #expect(again == recipe)
+      try again.check(against: shapes)
+      #expect(again.types(for: shapes, hasImportance: false) == types, "\(mix): \(text)")
+      #expect(recipe.rules.count <= 12, "\(mix): \(text)")
+    }
+  }
+
+  @Test func aStockFileIsExplainedByItsName() throws {
+    let shapes = try model("llama-70b")
+    let file = shapes.with(StockMix.q4_K_M.types(for: shapes, hasImportance: false))
+    #expect(try Recipe(explaining: file).yaml() == "mix: Q4_K_M\n")
+  }
+
+  @Test func differencesFromAStockMixAreRules() throws {
+    let shapes = try model("llama-70b")
+    var types = StockMix.q4_K_M.types(for: shapes, hasImportance: false)
+    for (index, tensor) in shapes.tensors.enumerated() where tensor.name == "output.weight" { types[index] = .f16 }
+    let recipe = Recipe(explaining: shapes.with(types))
+    #expect(try recipe.yaml() == "mix: Q4_K_M\nrules:\n- ^output\\.weight=F16\n")
+  }
+
+  /// Types without any pattern come back too.
+  @Test func anyTypesComeBack() throws {
+    var generator = SplitMix64(seed: 31)
+    let shapes = try model("deepseek-r1")
+    for _ in 0..<5 {
+      let types = shapes.tensors.map { tensor -> GGMLType in
+        guard tensor.isQuantizable else { return tensor.type }
+        return [GGMLType.q4_K, .q5_K, .iq3_s, .q2_K].randomElement(using: &generator)!
+          .fitting(columns: tensor.shape.columns)
+      }
+      let recipe = Recipe(explaining: shapes.with(types))
+      #expect(recipe.types(for: shapes, hasImportance: false) == types)
+    }
+  }
+
+  @Test(arguments: [
+    ("base: Q4_KX", "there is no type Q4_KX"), ("mix: Q4_K_XL", "no mix Q4_K_XL"),
+    ("base: Q4_K\nrules: [attn_v=Q9]", "rule attn_v=Q9: there is no type Q9"),
+    ("base: Q4_K\nrules: [attn_v]", "rule attn_v: is not REGEX=TYPE"),
+    ("base: Q4_K\nrules: ['attn_(v=Q4_K']", "no regular expression"),
+    ("base: Q4_K\nmix: Q4_K_M", "both a base and a mix"), ("rules: []", "neither a base nor a mix"),
+    ("base: Q4_K\nlayers: 3", "unknown key layers"), ("- Q4_K", "no mapping"), ("base: [Q4_K", "no YAML"), ("", "no mapping"),
+  ])
+  func badRecipesAreNamed(text: String, message: String) throws {
+    let error = #expect(throws: RecipeError.self) { try Recipe(yaml: text, file: "bad.yaml") }
+    #expect(error?.description.contains(message) == true, "\(String(describing: error))")
+  }
+
+  @Test func rulesThatMatchNothingAreNamed() throws {
+    let shapes = try model("llama-8b")
+    let recipe = try Recipe(yaml: "base: Q4_K\nrules: [ffn_down_exps=Q2_K, attn_v=Q6_K]", file: "r")
+    #expect(throws: RecipeError.unmatched(rule: "ffn_down_exps=Q2_K")) { try recipe.check(against: shapes) }
+    // Norms are never quantized.
+    var constraints = TypeConstraints()
+    constraints.pins = [try TypeRule("attn_norm=Q4_K")]
+    #expect(throws: RecipeError.unmatched(rule: "attn_norm=Q4_K")) { try constraints.check(against: shapes) }
+  }
+}
+
+@Suite struct ConstraintTests {
+  private func types(_ constraints: TypeConstraints, _ base: GGMLType = .q3_K) throws -> [String: GGMLType] {
+    let shapes = try #require(StockFixture.all["llama-8b"]).model
+    let all = shapes.tensors.map { $0.isQuantizable ? base : $0.type }
+    return Dictionary(
+      uniqueKeysWithValues: zip(shapes.tensors.map(\.name), try constraints.applied(to: all, of: shapes)))
+  }
+
+  @Test func pinsGoBeforeEverything() throws {
+    var constraints = TypeConstraints()
+    constraints.pins = [try TypeRule("attn_v=IQ4_XS"), try TypeRule("attn_=Q5_K")]
+    constraints.floors = [try TypeRule("attn_=Q6_K"), try TypeRule("ffn_down=Q4_K")]
+    constraints.excluded = [.q5_K]
+    let types = try types(constraints)
+    #expect(types["blk.0.attn_v.weight"] == .iq4_xs)
+    #expect(types["blk.0.attn_q.weight"] == .q5_K)
+    #expect(types["blk.0.ffn_down.weight"] == .q4_K)
+    #expect(types["blk.0.ffn_up.weight"] == .q3_K)
+  }
+
+  @Test func excludedTypesAreReplacedByTheNextLarger() throws {
+    var constraints = TypeConstraints()
+    constraints.excluded = [.q3_K, .iq3_s]
+    #expect(try types(constraints)["blk.7.ffn_up.weight"] == .iq4_xs)
+    constraints = TypeConstraints()
+    constraints.only = [.q2_K, .q8_0]
+    #expect(try types(constraints)["blk.7.ffn_up.weight"] == .q8_0)
+    #expect(try types(constraints)["blk.7.attn_norm.weight"] == .f32)
+  }
+
+  @Test func theOutputCanBeLeft() throws {
+    var constraints = TypeConstraints()
+    constraints.leavesOutput = true
+    #expect(try types(constraints)["output.weight"] == .f16)
+  }
+}

@@ -1,0 +1,90 @@
+import Foundation
+import GGUF
+import Tensors
+import TestSupport
+
+/// A model of which only the shapes are known.
+struct ShapeModel: ModelSource {
+  let name = "shapes"
+  var metadata: Metadata
+  var tensors: [TensorInfo]
+
+  func tensor(named name: String) -> TensorInfo? { tensors.first { $0.name == name } }
+  func readBytes(of tensor: TensorInfo, rows: Range<Int>, into output: inout MutableRawSpan) throws {
+    preconditionFailure("shapes have no bytes")
+  }
+  func readRows(of tensor: TensorInfo, rows: Range<Int>, into output: inout MutableSpan<Float>) throws {
+    preconditionFailure("shapes have no rows")
+  }
+
+  /// The same model with other types.
+  func with(_ types: [GGMLType]) -> ShapeModel {
+    var model = self
+    model.tensors = zip(tensors, types).map { TensorInfo(name: $0.name, shape: $0.shape, type: $1) }
+    return model
+  }
+
+  /// Bytes of all tensors in a file, padding included.
+  var paddedBytes: Int { tensors.reduce(0) { $0 + ($1.shape.bytes(as: $1.type)! + 31) / 32 * 32 } }
+}
+
+/// What stock.py wrote of one model.
+struct StockFixture: Decodable {
+  let architecture: String
+  let keys: [String: Double]
+  /// By class: dimensions, and the first and last layer that has it.
+  let tensors: [String: [[Int]]]
+  /// By mix: types by class without an importance matrix, and with one where that differs.
+  let mixes: [String: [[String: String]]]
+
+  static let all: [String: StockFixture] = {
+    let url = Repository.root.appending(path: "Tests/QuantizeTests/Fixtures/stock.json")
+    guard let data = try? Data(contentsOf: url),
+      let all = try? JSONDecoder().decode([String: StockFixture].self, from: data)
+    else { preconditionFailure("\(url.path) is damaged") }
+    return all
+  }()
+
+  var model: ShapeModel {
+    var metadata: Metadata = ["general.architecture": .string(architecture)]
+    for (key, value) in keys.sorted(by: { $0.key < $1.key }) { metadata[key] = .uint32(UInt32(value)) }
+    var infos: [TensorInfo] = []
+    for (name, entry) in tensors.sorted(by: { $0.key < $1.key }) {
+      let shape = Shape(entry[0])!
+      let isExact = entry[0].count == 1 || name.contains("ffn_gate_inp")
+      let layers = entry[1].isEmpty ? [] : Array(entry[1][0]...entry[1][1])
+      let names = layers.isEmpty ? [name] : layers.map { name.replacing("*", with: "\($0)") }
+      infos += names.map { TensorInfo(name: $0, shape: shape, type: isExact ? .f32 : .f16) }
+    }
+    return ShapeModel(metadata: metadata, tensors: infos)
+  }
+
+  /// The types by tensor name that llama-quantize chose.
+  func expected(_ mix: String, hasImportance: Bool) -> [String: String] {
+    let variants = mixes[mix]!
+    let classes = variants[hasImportance && variants.count > 1 ? 1 : 0]
+    var result: [String: String] = [:]
+    for tensor in model.tensors {
+      guard tensor.shape.dimensions.count > 1, !tensor.name.contains("ffn_gate_inp") else {
+        result[tensor.name] = "F32"
+        continue
+      }
+      let key = tensor.name.replacing(/^blk\.\d+/, with: "blk.*")
+      guard let runs = classes[key]?.split(separator: " ") else {
+        result[tensor.name] = classes[""]!
+        continue
+      }
+      let first = tensors[key]![1].first ?? 0
+      var place = (tensor.layer ?? 0) - first
+      for index in stride(from: 0, to: runs.count, by: 2) {
+        let count = Int(runs[index + 1])!
+        if place < count {
+          result[tensor.name] = String(runs[index])
+          break
+        }
+        place -= count
+      }
+    }
+    return result
+  }
+}
