@@ -34,8 +34,11 @@ enum LayerPattern {
       }
     }
     let parts = runs.map { run in
-      run.count == 1 ? "\(run.lowerBound)" : run.count == 2 ? "\(run.lowerBound)\(run.upperBound)"
-        : "\(run.lowerBound)-\(run.upperBound)"
+      run.count == 1
+        ? "\(run.lowerBound)"
+        : run.count == 2
+          ? "\(run.lowerBound)\(run.upperBound)"
+          : "\(run.lowerBound)-\(run.upperBound)"
     }
     return "[" + parts.joined() + "]"
   }

@@ -7,27 +7,54 @@ public struct ImportanceProvenance: Sendable, Equatable {
   public let dataset: String
   public let entries: Int
   public let chunks: Int
+  /// SHA-256 of its contents, in hexadecimal.
+  public var fingerprint: String?
 
-  public init(file: String, dataset: String, entries: Int, chunks: Int) {
+  public init(file: String, dataset: String, entries: Int, chunks: Int, fingerprint: String? = nil) {
     self.file = String(file.split(separator: "/").last ?? "")
     // llama.cpp reads at most 127 characters.
     self.dataset = String(dataset.prefix(127))
     self.entries = entries
     self.chunks = chunks
+    self.fingerprint = fingerprint
+  }
+}
+
+/// What a file says about how it was made: enough to make it again from the same source.
+public struct RecipeProvenance: Sendable, Equatable {
+  /// The recipe as text.
+  public let recipe: String
+  /// Of the source, in hexadecimal; nil where it is not known.
+  public let source: String?
+
+  public init(recipe: String, source: String?) {
+    self.recipe = recipe
+    self.source = source
   }
 }
 
 extension ModelSource {
   /// The source's keys with those that a quantizer writes.
-  public func outputMetadata(fileType: Int, importance: ImportanceProvenance?) -> Metadata {
+  public func outputMetadata(
+    fileType: Int, importance: ImportanceProvenance?, recipe: RecipeProvenance? = nil
+  ) -> Metadata {
     var metadata = self.metadata
     metadata["general.quantization_version"] = .uint32(2)
     metadata["general.file_type"] = .uint32(UInt32(fileType))
+    // What the source was made with is not what this file was made with.
+    for key in ["recipe", "source.fingerprint", "imatrix.fingerprint"] {
+      metadata.removeValue(forKey: "quantize.\(key)")
+    }
     if let importance {
       metadata["quantize.imatrix.file"] = .string(importance.file)
       metadata["quantize.imatrix.dataset"] = .string(importance.dataset)
       metadata["quantize.imatrix.entries_count"] = .uint32(UInt32(importance.entries))
       metadata["quantize.imatrix.chunks_count"] = .uint32(UInt32(importance.chunks))
+      if let fingerprint = importance.fingerprint { metadata["quantize.imatrix.fingerprint"] = .string(fingerprint) }
+    }
+    if let recipe {
+      metadata["quantize.recipe"] = .string(recipe.recipe)
+      if let source = recipe.source { metadata["quantize.source.fingerprint"] = .string(source) }
     }
     return metadata
   }

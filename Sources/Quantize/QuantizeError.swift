@@ -4,6 +4,10 @@ import Tensors
 public enum QuantizeError: Error, Equatable, Sendable, CustomStringConvertible {
   /// Bytes that were asked for, and the smallest file that there can be.
   case targetTooSmall(target: Int, smallest: Int)
+  /// The same, where it is pins, floors and excluded types that make the smallest file so large.
+  case constraintsTooLarge(target: Int, smallest: Int, withoutConstraints: Int)
+  /// Bytes that were asked for, and the largest file that there can be.
+  case targetTooLarge(target: Int, largest: Int)
   /// A weight that is not finite; the path is of the file that holds it, if known.
   case nonFiniteWeight(tensor: String, row: Int, column: Int, path: String? = nil)
   /// A weight that F16 can't hold.
@@ -23,6 +27,11 @@ public enum QuantizeError: Error, Equatable, Sendable, CustomStringConvertible {
     switch self {
     case .targetTooSmall(let target, let smallest):
       "a target of \(target) bytes is too small: the smallest file has \(smallest)"
+    case .constraintsTooLarge(let target, let smallest, let without):
+      "a target of \(target) bytes is too small for the pins, floors and types that were asked for: the smallest file "
+        + "under them has \(smallest), without them \(without)"
+    case .targetTooLarge(let target, let largest):
+      "a target of \(target) bytes is more than the largest file has: \(largest)"
     case .nonFiniteWeight(let tensor, let row, let column, let path):
       "\(path.map { $0 + ": " } ?? "")tensor \(tensor): the weight in row \(row), column \(column) is NaN or infinite"
     case .beyondHalf(let tensor, let row, let column, let path):
@@ -43,6 +52,9 @@ public enum QuantizeError: Error, Equatable, Sendable, CustomStringConvertible {
   public var hint: String? {
     switch self {
     case .targetTooSmall(_, let smallest): "raise --target to \((smallest + 999) / 1000)kB or more"
+    case .constraintsTooLarge(_, let smallest, _):
+      "raise --target to \((smallest + 999) / 1000)kB or more, or pin fewer tensors"
+    case .targetTooLarge(_, let largest): "the model fits as it is: lower --target below \(largest)B, or use --type"
     case .nonFiniteWeight:
       "the checkpoint is damaged: download it again, or write such weights as zero with --replace-nonfinite 0"
     case .beyondHalf: "write BF16 or F32"

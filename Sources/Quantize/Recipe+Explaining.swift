@@ -90,9 +90,10 @@ extension StockMix {
 
   /// All stock mixes, those that differ in the fewest weights first.
   public static func nearest(to model: any ModelSource) -> [Nearness] {
+    let tensors = MixTensors(model)
     let all = allCases.flatMap { mix in
       [true, false].map { hasImportance in
-        let types = mix.types(for: model, hasImportance: hasImportance)
+        let types = mix.types(for: model, tensors, hasImportance: hasImportance)
         let differing = zip(model.tensors, types).filter { $0.0.type != $0.1 }
         return Nearness(
           mix: mix, hasImportance: hasImportance, differing: differing.count,

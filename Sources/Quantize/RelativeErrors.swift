@@ -7,8 +7,9 @@ import Tensors
 /// Local error alone is a poor judge (a sum of it is worse than the stock mixes); times a coefficient measured end to
 /// end it is a good one.
 public struct RelativeErrors: Sendable {
-  /// Rows of a matrix that are looked at; evenly spread ones stand for a larger matrix.
-  public var rowLimit = 4096
+  /// Weights of a tensor that are looked at; evenly spread rows stand for a larger one. A hundredth of a percent of
+  /// error in what they say is far below what the coefficients say.
+  public var weightLimit = 2 << 20
   /// Matrices of a stack that are looked at.
   public var matrixLimit = 8
 
@@ -21,9 +22,11 @@ public struct RelativeErrors: Sendable {
     let shape = tensor.shape
     let columns = shape.columns
     var result: [GGMLType: (error: Double, energy: Double)] = [:]
-    for matrix in spread(shape.matrices, limit: matrixLimit) {
+    let matrices = spread(shape.matrices, limit: matrixLimit)
+    let rowLimit = max(16, weightLimit / max(1, columns * matrices.count))
+    for matrix in matrices {
       let weights = importance.map { $0[matrix * columns..<(matrix + 1) * columns] }
-      let rows = try sample(tensor, matrix: matrix, of: source)
+      let rows = try sample(tensor, matrix: matrix, rowLimit: rowLimit, of: source)
       for type in types where columns % type.blockLength == 0 && type.canEncode {
         if type.needsImportance && weights == nil { continue }
         let part = try Self.error(rows, columns: columns, weights, as: type, tensor: tensor.name)
@@ -38,7 +41,9 @@ public struct RelativeErrors: Sendable {
     count <= limit ? Array(0..<count) : (0..<limit).map { $0 * count / limit }
   }
 
-  private func sample(_ tensor: TensorInfo, matrix: Int, of source: any ModelSource) throws -> [Float] {
+  private func sample(
+    _ tensor: TensorInfo, matrix: Int, rowLimit: Int, of source: any ModelSource
+  ) throws -> [Float] {
     let perMatrix = tensor.shape.rowsPerMatrix
     let first = matrix * perMatrix
     if perMatrix <= rowLimit { return try source.rows(first..<first + perMatrix, of: tensor) }

@@ -286,7 +286,7 @@ private func leavesWorkWorthKeeping(_ error: any Error) -> Bool {
 
 extension ModelSource {
   /// Rows of a tensor as floats, decoded on all threads.
-  func rows(_ rows: Range<Int>, of tensor: TensorInfo) throws -> [Float] {
+  package func rows(_ rows: Range<Int>, of tensor: TensorInfo) throws -> [Float] {
     let columns = tensor.shape.columns
     var floats = [Float](repeating: 0, count: rows.count * columns)
     var span = floats.mutableSpan
@@ -299,7 +299,7 @@ extension ModelSource {
 }
 
 /// Encodes rows on all threads; `weights` are one matrix's.
-func encodeInParallel(
+package func encodeInParallel(
   _ floats: [Float], columns: Int, _ weights: ArraySlice<Float>?, as type: GGMLType, into bytes: inout [UInt8]
 ) throws -> Int {
   var span = bytes.mutableSpan

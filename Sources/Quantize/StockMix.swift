@@ -116,19 +116,38 @@ public enum StockMix: String, CaseIterable, Sendable {
 
   /// The types of all tensors of a model, in their order. What can't be quantized keeps its type.
   public func types(for model: any ModelSource, hasImportance: Bool) -> [GGMLType] {
-    var rules = StockRules(mix: self, model: model, hasImportance: hasImportance)
-    // Counters of the rules go by layer and name, whatever the order of the file.
-    let order = model.tensors.indices.sorted { lhs, rhs in
-      let (one, other) = (model.tensors[lhs], model.tensors[rhs])
-      let layers = (one.layer ?? -1, other.layer ?? -1)
-      return layers.0 != layers.1 ? layers.0 < layers.1 : one.name.utf8.lexicographicallyPrecedes(other.name.utf8)
-    }
+    types(for: model, MixTensors(model), hasImportance: hasImportance)
+  }
+
+  func types(for model: any ModelSource, _ tensors: MixTensors, hasImportance: Bool) -> [GGMLType] {
+    var rules = StockRules(mix: self, model: model, tensors, hasImportance: hasImportance)
     var types = model.tensors.map(\.type)
-    for index in order where model.tensors[index].isQuantizable {
+    for index in tensors.order {
       let tensor = model.tensors[index]
-      let type = base.isQuantized ? rules.type(of: tensor) : base
+      let type =
+        base.isQuantized ? rules.type(of: tensor, tensors.roles[index], layer: tensors.layers[index]) : base
       types[index] = type.fitting(columns: tensor.shape.columns)
     }
     return types
+  }
+}
+
+/// What mixes ask of a model's tensors, found out once for all mixes.
+struct MixTensors {
+  let roles: [TensorRole]
+  let layers: [Int?]
+  /// Those that may be quantized, by layer and name as the counters of the rules go, whatever the order of the file.
+  let order: [Int]
+
+  init(_ model: any ModelSource) {
+    let tensors = model.tensors
+    roles = tensors.map(\.role)
+    let layers = tensors.map(\.layer)
+    self.layers = layers
+    order = tensors.indices.filter { tensors[$0].isQuantizable }.sorted { one, other in
+      let (first, second) = (layers[one] ?? -1, layers[other] ?? -1)
+      return first != second
+        ? first < second : tensors[one].name.utf8.lexicographicallyPrecedes(tensors[other].name.utf8)
+    }
   }
 }

@@ -16,7 +16,7 @@ struct StockRules {
   private var valuesSeen = 0
   private var downsSeen = 0
 
-  init(mix: StockMix, model: any ModelSource, hasImportance: Bool) {
+  init(mix: StockMix, model: any ModelSource, _ tensors: MixTensors, hasImportance: Bool) {
     self.mix = mix
     self.hasImportance = hasImportance
     let architecture = model.metadata.optionalString("general.architecture") ?? ""
@@ -35,7 +35,7 @@ struct StockRules {
       }
     isFalcon = architecture == "falcon"
     tiedEmbeddings = model.tensor(named: "output.weight") == nil
-    valueTensors = model.tensors.count { $0.role.holdsValues }
+    valueTensors = tensors.roles.count { $0.holdsValues }
   }
 
   /// Early and late layers, and every third between them.
@@ -45,8 +45,7 @@ struct StockRules {
 
   private static let lowBit: Set<StockMix> = [.iq1_s, .iq1_m, .iq2_xxs, .iq2_xs, .iq2_s, .iq2_m]
 
-  mutating func type(of tensor: TensorInfo) -> GGMLType {
-    let role = tensor.role
+  mutating func type(of tensor: TensorInfo, _ role: TensorRole, layer: Int?) -> GGMLType {
     if role == .output || role == .tokenEmbedding && tiedEmbeddings { return outputType(tensor) }
     if mix == .mxfp4_MOE { return tensor.shape.matrices > 1 ? .mxfp4 : .q8_0 }
     if role == .tokenEmbedding { return embeddingType }
@@ -55,9 +54,9 @@ struct StockRules {
     case .attentionV, .attentionQKV, .attentionKVB: return valueType()
     case .attentionK, .attentionQ: return queryOrKeyType(role)
     case .attentionOutput: return attentionOutputType
-    case .feedForwardDown: return downType(tensor)
+    case .feedForwardDown: return downType(layer)
     case .feedForwardGate, .feedForwardUp:
-      let layer = tensor.layer ?? 0
+      let layer = layer ?? 0
       return mix == .iq3_xs && layer >= layers / 8 && layer < 7 * layers / 8 ? .iq3_xxs : mix.base
     case .other, .output, .tokenEmbedding: return mix.base
     }
@@ -145,9 +144,9 @@ struct StockRules {
     }
   }
 
-  private mutating func downType(_ tensor: TensorInfo) -> GGMLType {
+  private mutating func downType(_ own: Int?) -> GGMLType {
     defer { downsSeen += 1 }
-    let layer = experts > 1 ? tensor.layer ?? 0 : downsSeen
+    let layer = experts > 1 ? own ?? 0 : downsSeen
     let early = layer < layers / 8
     if isFalcon {
       let veryEarly = layer < layers / 16

@@ -21,14 +21,16 @@ public enum TensorRole: String, Sendable, CaseIterable, Codable {
     case "output.weight": self = .output
     case "token_embd.weight", "per_layer_token_embd.weight": self = .tokenEmbedding
     default:
-      let matches: [(String, TensorRole)] = [
-        ("attn_qkv.weight", .attentionQKV), ("attn_kv_b.weight", .attentionKVB), ("attn_v.weight", .attentionV),
-        ("attn_k.weight", .attentionK), ("attn_q.weight", .attentionQ), ("attn_output.weight", .attentionOutput),
-        ("ffn_up", .feedForwardUp), ("ffn_gate", .feedForwardGate), ("ffn_down", .feedForwardDown),
-      ]
-      self = matches.first { name.contains($0.0) }?.1 ?? .other
+      let name = Array(name.utf8)
+      self = Self.parts.first { name.holds($0.part) }?.role ?? .other
     }
   }
+
+  private static let parts: [(part: [UInt8], role: TensorRole)] = [
+    ("attn_qkv.weight", TensorRole.attentionQKV), ("attn_kv_b.weight", .attentionKVB), ("attn_v.weight", .attentionV),
+    ("attn_k.weight", .attentionK), ("attn_q.weight", .attentionQ), ("attn_output.weight", .attentionOutput),
+    ("ffn_up", .feedForwardUp), ("ffn_gate", .feedForwardGate), ("ffn_down", .feedForwardDown),
+  ].map { (Array($0.0.utf8), $0.1) }
 
   /// Attention values, alone or with others: small and sensitive.
   var holdsValues: Bool { self == .attentionV || self == .attentionQKV || self == .attentionKVB }
@@ -49,10 +51,11 @@ extension TensorInfo {
     guard shape.dimensions.count > 1, shape.dimensions.dropFirst().contains(where: { $0 > 1 }),
       name.hasSuffix("weight")
     else { return false }
-    return !Self.exactParts.contains { name.contains($0) }
+    let name = Array(name.utf8)
+    return !Self.exactParts.contains { name.holds($0) }
   }
 
-  private static let exactParts = [
+  private static let exactParts: [[UInt8]] = [
     "_norm.weight", "ffn_gate_inp.weight", "ffn_gate_tid2eid.weight", "altup", "laurel", "per_layer_model_proj",
     "position_embd.weight", "token_types.weight", "ssm_conv1d", "shortconv.conv.weight", "time_mix_first.weight",
     "time_mix_w0.weight", "time_mix_w1.weight", "time_mix_w2.weight", "time_mix_v0.weight", "time_mix_v1.weight",
@@ -60,7 +63,20 @@ extension TensorInfo {
     "time_mix_g2.weight", "time_mix_decay_w1.weight", "time_mix_decay_w2.weight", "time_mix_lerp_fused.weight",
     "attn_rel_b.weight", "indexer.k_proj.weight", "indexer.q_proj.weight", ".position_embd", "sam.pos_embd",
     "sam.neck.", "sam.net_", ".rel_pos", ".patch_embd", ".patch_merger", "a.rvq.codebook", "mm.a.code_embd",
-  ]
+  ].map { Array($0.utf8) }
+}
+
+extension [UInt8] {
+  /// Whether `part` stands anywhere in it. Names are short and asked often: a mix asks some forty questions of each.
+  fileprivate func holds(_ part: [UInt8]) -> Bool {
+    guard count >= part.count else { return false }
+    for start in 0...count - part.count where self[start] == part[0] {
+      var length = 1
+      while length < part.count, self[start + length] == part[length] { length += 1 }
+      if length == part.count { return true }
+    }
+    return false
+  }
 }
 
 extension GGMLType {

@@ -1,38 +1,114 @@
+import Foundation
 import GGUF
+import Quantize
 import Tensors
 
 /// What rounding costs, tensor by tensor: the measured part of every allocation. Reusable for any target.
 ///
 /// The drift that a type costs a tensor is estimated as `coefficient * error[type]`: the local relative error, times one
-/// number per tensor that was measured end to end. Neither part is of use alone.
+/// number per tensor (or per class and band of layers) that was measured end to end. Neither part is of use alone.
 public struct SensitivityTable: Codable, Sendable, Equatable {
   public struct Entry: Codable, Sendable, Equatable {
     public let tensor: String
     public let dimensions: [Int]
-    /// The type of the probe, the KL divergence (nats) that it caused alone, and its relative error.
-    public let probe: String
-    public let divergence: Double
-    public let probeError: Double
     /// Importance-weighted relative squared error by type name.
     public let errors: [String: Double]
-
-    /// KL divergence per unit of relative error.
-    public var coefficient: Double { probeError > 0 ? divergence / probeError : 0 }
+    /// The probe that its coefficient comes from; nil where none was run, and the coefficient is its neighbours'.
+    public var probe: String?
+    /// KL divergence (nats) per unit of relative error.
+    public var coefficient: Double
 
     public func cost(of type: GGMLType) -> Double? { errors[type.name].map { $0 * coefficient } }
   }
 
-  public var format = 1
+  /// Tensors that were rounded together, and what that cost.
+  public struct Probe: Codable, Sendable, Equatable {
+    public let name: String
+    public let tensors: [String]
+    /// The type of the probe, the KL divergence (nats) that it caused, and the sum of its tensors' relative errors.
+    public let type: String
+    public let divergence: Double
+    public let error: Double
+  }
+
+  public static let currentFormat = 2
+
+  public var format = currentFormat
   public let model: String
+  public let modelFingerprint: String
+  /// Of the importance matrix that errors are weighted by; nil for equal weights.
+  public let importanceFingerprint: String?
   /// Tokens that the probes ran over, and how many positions were scored.
   public let probeTokens: Int
   public let scoredPositions: Int
-  public let entries: [Entry]
+  /// Bands of layers that probes were run for.
+  public var bands: Int
+  /// False while probes are missing that are still to be run.
+  public var isComplete: Bool
+  public var probes: [Probe]
+  public var entries: [Entry]
+}
 
-  public init(model: String, probeTokens: Int, scoredPositions: Int, entries: [Entry]) {
-    self.model = model
-    self.probeTokens = probeTokens
-    self.scoredPositions = scoredPositions
-    self.entries = entries
+/// Why a file of sensitivities can't be used.
+public enum SensitivityError: Error, Equatable, Sendable, CustomStringConvertible {
+  case malformed(file: String, reason: String)
+  case otherModel(file: String, model: String)
+  case missingTensor(file: String, tensor: String)
+
+  public var description: String {
+    switch self {
+    case .malformed(let file, let reason): "\(file): \(reason)"
+    case .otherModel(let file, let model): "\(file): was measured on another model, \(model)"
+    case .missingTensor(let file, let tensor): "\(file): tensor \(tensor) was not measured"
+    }
+  }
+
+  public var hint: String? { "measure this model's with `qtool sensitivity`" }
+}
+
+extension SensitivityTable {
+  /// Reads a file.
+  ///
+  /// - Throws: ``SensitivityError/malformed(file:reason:)``, and what reading throws.
+  public init(path: String) throws {
+    let file = try PositionedFile(path: path)
+    let name = String(path.split(separator: "/").last ?? "")
+    let data = Data(try file.bytes(in: 0..<file.size))
+    struct Version: Decodable { let format: Int }
+    guard let version = try? JSONDecoder().decode(Version.self, from: data) else {
+      throw SensitivityError.malformed(file: name, reason: "is no file of sensitivities")
+    }
+    guard version.format == Self.currentFormat else {
+      throw SensitivityError.malformed(
+        file: name, reason: "has format \(version.format); \(Self.currentFormat) is known")
+    }
+    do {
+      self = try JSONDecoder().decode(Self.self, from: data)
+    } catch {
+      throw SensitivityError.malformed(file: name, reason: "is damaged")
+    }
+    guard entries.allSatisfy({ $0.coefficient >= 0 && $0.coefficient.isFinite }),
+      entries.allSatisfy({ $0.errors.values.allSatisfy { $0 >= 0 && $0.isFinite } })
+    else { throw SensitivityError.malformed(file: name, reason: "holds numbers that can't be") }
+  }
+
+  public func write(to path: String, overwrite: Bool) throws {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
+    let bytes = Array(try encoder.encode(self))
+    let output = try OutputFile(path: path, overwrite: overwrite)
+    try output.write(bytes.span.bytes, at: 0)
+    try output.commit()
+  }
+
+  /// Refuses a model that this was not measured on.
+  public func check(against model: any ModelSource, file: String) throws {
+    guard try ModelFingerprint(of: model).hex == modelFingerprint else {
+      throw SensitivityError.otherModel(file: file, model: self.model)
+    }
+    let known = Set(entries.map(\.tensor))
+    for tensor in model.tensors where tensor.isQuantizable && !known.contains(tensor.name) {
+      throw SensitivityError.missingTensor(file: file, tensor: tensor.name)
+    }
   }
 }

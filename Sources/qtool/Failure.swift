@@ -4,6 +4,7 @@ import GGUF
 import Imatrix
 import Perplexity
 import Quantize
+import Sensitivity
 import Tensors
 import Tokenizers
 import Transformer
@@ -60,6 +61,8 @@ extension Failure {
     case let error as ImatrixError: self.init(.data, error.description, hint: error.hint)
     case let error as CalibrationError: self.init(calibration: error)
     case let error as QuantizeError: self.init(quantize: error)
+    case let error as RecipeError: self.init(recipe: error)
+    case let error as SensitivityError: self.init(.data, error.description, hint: error.hint)
     default: return nil
     }
   }
@@ -87,10 +90,17 @@ extension Failure {
   private init(quantize error: QuantizeError) {
     let code: Code =
       switch error {
-      case .targetTooSmall, .needsImportance, .notEncodable, .needsRequantize, .unsupported: .usage
+      case .targetTooSmall, .constraintsTooLarge, .targetTooLarge, .needsImportance, .notEncodable, .needsRequantize,
+        .unsupported:
+        .usage
       case .nonFiniteWeight, .beyondHalf, .importanceOfOtherSize, .otherRun: .data
       case .writtenWrong: .io
       }
+    self.init(code, error.description, hint: error.hint)
+  }
+
+  private init(recipe error: RecipeError) {
+    let code: Code = if case .malformed = error { .data } else { .usage }
     self.init(code, error.description, hint: error.hint)
   }
 

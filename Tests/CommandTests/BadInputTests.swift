@@ -156,4 +156,58 @@ import Testing
     #expect(result.error.contains("blk.3"))
     #expect(out.contents == ["one.gguf"])
   }
+
+  /// Runs `quantize` on the demo model without importance.
+  private func quantize(_ arguments: String..., recipe: String? = nil) throws -> (Binary.Result, [String]) {
+    let out = try TemporaryDirectory()
+    let folder = try TemporaryDirectory()
+    var all = ["quantize", Repository.demoModel, "-o", out.path("out.gguf"), "--quiet"] + arguments
+    if let recipe {
+      try recipe.write(toFile: folder.path("bad.yaml"), atomically: true, encoding: .utf8)
+      all += ["--recipe", folder.path("bad.yaml")]
+    }
+    return (try qtool.run(all), out.contents)
+  }
+
+  @Test func targetsBeyondTheLargestFile() throws {
+    expect(
+      try quantize("--target", "20MB", "--no-importance"), status: 64, "20000000 bytes is more than", "largest file has"
+    )
+  }
+
+  @Test func pinsThatCannotMeetTheTarget() throws {
+    expect(
+      try quantize("--target", "1.9MB", "--no-importance", "--pin", "ffn_=Q8_0"), status: 64,
+      "pins, floors and types", "without them", "hint: raise --target")
+  }
+
+  @Test func rulesThatMatchNothing() throws {
+    expect(
+      try quantize(recipe: "base: Q4_K\nrules:\n- ffn_down_exps=Q2_K\n"), status: 64, "ffn_down_exps=Q2_K",
+      "matches no tensor", "--lenient")
+    expect(try quantize("--type", "Q4_K_M", "--pin", "Attn_V=Q8_0"), status: 64, "rule Attn_V=Q8_0")
+    let out = try TemporaryDirectory()
+    let result = try qtool.run([
+      "quantize", Repository.demoModel, "--type", "Q4_K_M", "--pin", "Attn_V=Q8_0", "--lenient", "-o",
+      out.path("out.gguf"),
+    ])
+    #expect(result.status == 0)
+    #expect(result.error.contains("warning: rule Attn_V=Q8_0"))
+  }
+
+  @Test func recipesWithUnknownTypes() throws {
+    expect(try quantize(recipe: "base: Q4_KM\n"), status: 64, "no type Q4_KM")
+    expect(try quantize(recipe: "rules: []\n"), status: 65, "bad.yaml", "neither a base nor a mix")
+    expect(try quantize("--preset", "ud-iq9"), status: 64, "ud-iq9", "ud-iq1_s")
+    expect(try quantize("--type", "Q4_K_M", "--exclude-type", "Q4_KM"), status: 64, "--exclude-type Q4_KM")
+  }
+
+  @Test func sensitivitiesThatAreNone() throws {
+    let folder = try TemporaryDirectory()
+    try "{}".write(toFile: folder.path("s.json"), atomically: true, encoding: .utf8)
+    expect(
+      try quantize("--target", "3MB", "--no-importance", "--no-search", "--sensitivity", folder.path("s.json")),
+      status: 65, "s.json",
+      "no file of sensitivities")
+  }
 }

@@ -5,7 +5,7 @@ import TestSupport
 import Testing
 
 @Suite struct RecipeTests {
-  private func model(_ name: String) throws -> ShapeModel { try #require(StockFixture.all[name]).model }
+  private func model(_ name: String) throws -> TypedShapes { try #require(StockFixture.all[name]).model }
 
   @Test func theFirstRuleThatMatchesDecides() throws {
     let recipe = try Recipe(
@@ -92,7 +92,8 @@ import Testing
     ("base: Q4_K\nrules: [attn_v]", "rule attn_v: is not REGEX=TYPE"),
     ("base: Q4_K\nrules: ['attn_(v=Q4_K']", "no regular expression"),
     ("base: Q4_K\nmix: Q4_K_M", "both a base and a mix"), ("rules: []", "neither a base nor a mix"),
-    ("base: Q4_K\nlayers: 3", "unknown key layers"), ("- Q4_K", "no mapping"), ("base: [Q4_K", "no YAML"), ("", "no mapping"),
+    ("base: Q4_K\nlayers: 3", "unknown key layers"), ("- Q4_K", "no mapping"), ("base: [Q4_K", "no YAML"),
+    ("", "no mapping"),
   ])
   func badRecipesAreNamed(text: String, message: String) throws {
     let error = #expect(throws: RecipeError.self) { try Recipe(yaml: text, file: "bad.yaml") }

@@ -1,28 +1,12 @@
 import Foundation
 import GGUF
+import Quantize
 import Tensors
 import TestSupport
 
-/// A model of which only the shapes are known.
-struct ShapeModel: ModelSource {
-  let name = "shapes"
-  var metadata: Metadata
-  var tensors: [TensorInfo]
-
-  func tensor(named name: String) -> TensorInfo? { tensors.first { $0.name == name } }
-  func readBytes(of tensor: TensorInfo, rows: Range<Int>, into output: inout MutableRawSpan) throws {
-    preconditionFailure("shapes have no bytes")
-  }
-  func readRows(of tensor: TensorInfo, rows: Range<Int>, into output: inout MutableSpan<Float>) throws {
-    preconditionFailure("shapes have no rows")
-  }
-
+extension TypedShapes {
   /// The same model with other types.
-  func with(_ types: [GGMLType]) -> ShapeModel {
-    var model = self
-    model.tensors = zip(tensors, types).map { TensorInfo(name: $0.name, shape: $0.shape, type: $1) }
-    return model
-  }
+  func with(_ types: [GGMLType]) -> TypedShapes { TypedShapes(self, types: types) }
 
   /// Bytes of all tensors in a file, padding included.
   var paddedBytes: Int { tensors.reduce(0) { $0 + ($1.shape.bytes(as: $1.type)! + 31) / 32 * 32 } }
@@ -45,7 +29,7 @@ struct StockFixture: Decodable {
     return all
   }()
 
-  var model: ShapeModel {
+  var model: TypedShapes {
     var metadata: Metadata = ["general.architecture": .string(architecture)]
     for (key, value) in keys.sorted(by: { $0.key < $1.key }) { metadata[key] = .uint32(UInt32(value)) }
     var infos: [TensorInfo] = []
@@ -56,11 +40,11 @@ struct StockFixture: Decodable {
       let names = layers.isEmpty ? [name] : layers.map { name.replacing("*", with: "\($0)") }
       infos += names.map { TensorInfo(name: $0, shape: shape, type: isExact ? .f32 : .f16) }
     }
-    return ShapeModel(metadata: metadata, tensors: infos)
+    return TypedShapes(name: "shapes", metadata: metadata, tensors: infos)
   }
 
   /// The types by tensor name that llama-quantize chose.
-  func expected(_ mix: String, hasImportance: Bool) -> [String: String] {
+  func expected(_ mix: String, hasImportance: Bool, _ model: TypedShapes) -> [String: String] {
     let variants = mixes[mix]!
     let classes = variants[hasImportance && variants.count > 1 ? 1 : 0]
     var result: [String: String] = [:]
@@ -69,7 +53,7 @@ struct StockFixture: Decodable {
         result[tensor.name] = "F32"
         continue
       }
-      let key = tensor.name.replacing(/^blk\.\d+/, with: "blk.*")
+      let key = tensor.layer.map { "blk.*" + tensor.name.dropFirst("blk.\($0)".count) } ?? tensor.name
       guard let runs = classes[key]?.split(separator: " ") else {
         result[tensor.name] = classes[""]!
         continue

@@ -14,7 +14,7 @@ import Testing
     for mixName in fixture.mixes.keys.sorted() {
       let mix = try #require(StockMix(name: mixName))
       for hasImportance in [false, true] {
-        let expected = fixture.expected(mixName, hasImportance: hasImportance)
+        let expected = fixture.expected(mixName, hasImportance: hasImportance, model)
         let types = mix.types(for: model, hasImportance: hasImportance)
         let wrong = zip(model.tensors, types).filter { expected[$0.name] != $1.name }
         #expect(

@@ -18,11 +18,12 @@ import Transformer
     let windows = try ScoringWindows(tokens: tokenizer.encode(text), context: 128, bos: tokenizer.bos, limit: 2)
     var probes = Probes(source: model, importance: nil, windows: windows, options: ForwardOptions())
     probes.type = .q2_K
-    let table = try probes.measure(types: [.q2_K, .q4_K]) { _, _ in }
-    #expect(table.entries.count == 30)
+    let table = try SensitivityRun(probes: probes, types: [.q2_K, .q4_K]).run()
+    #expect(table.entries.count == 30 && table.probes.count == 30 && table.bands == 4 && table.isComplete)
 
     for name in ["token_embd.weight", "blk.2.attn_v.weight", "output.weight"] {
       let entry = try #require(table.entries.first { $0.tensor == name })
+      let probe = try #require(table.probes.first { $0.tensors == [name] })
       let source = Rounded(base: model, name: name)
       func states(_ source: any ModelSource) throws -> FinalStates {
         try ForwardPass(source: source).run(windows: windows.windows, scored: windows.scored)
@@ -32,7 +33,8 @@ import Transformer
         windows: windows)[0]
       let expected = DriftStatistics(drift).divergence.value
       // Sums run in other tiles, so that single precision may differ in its last digits.
-      #expect(abs(entry.divergence - expected) < 1e-3 * expected, "\(name): \(entry.divergence) and \(expected)")
+      #expect(abs(probe.divergence - expected) < 1e-3 * expected, "\(name): \(probe.divergence) and \(expected)")
+      #expect(entry.coefficient == probe.divergence / entry.errors["Q2_K"]!)
       #expect(entry.errors["Q4_K"]! < entry.errors["Q2_K"]!)
     }
   }

@@ -15,12 +15,13 @@ struct Activations: Sendable {
     case spilled([(columns: Range<Int>, chunk: ScratchFile.Chunk)])
   }
 
-  init(_ layout: WindowLayout, columns: Int, storage: ActivationStorage) {
+  /// - Parameter spills: where set, decides instead of the memory that is left.
+  init(_ layout: WindowLayout, columns: Int, storage: ActivationStorage, spills: Bool? = nil) {
     self.layout = layout
     self.columns = columns
     self.storage = storage
     slabs = Array(repeating: .empty, count: layout.slabs)
-    isSpilled = storage.scratch != nil && !storage.account.admits(layout.tokens * columns * 4)
+    isSpilled = storage.scratch != nil && (spills ?? !storage.account.admits(layout.tokens * columns * 4))
   }
 
   /// The rows of a slab, for reading.
@@ -126,5 +127,35 @@ extension Activations {
       drop(slab)
     }
     self = result
+  }
+}
+
+extension Activations {
+  /// Several matrices of one layout as one, slabs shared. Every slab has to be full, so that they keep their places.
+  init(joining parts: [Activations]) {
+    let first = parts[0]
+    precondition(
+      parts.allSatisfy { $0.layout == first.layout && $0.columns == first.columns }
+        && first.layout.windows % first.layout.windowsPerSlab == 0, "\(first.layout)")
+    layout = WindowLayout(
+      windows: first.layout.windows * parts.count, length: first.layout.length,
+      firstPosition: first.layout.firstPosition, windowsPerSlab: first.layout.windowsPerSlab)
+    columns = first.columns
+    storage = first.storage
+    isSpilled = first.isSpilled
+    slabs = parts.flatMap(\.slabs)
+  }
+
+  /// The opposite of joining `count` matrices.
+  func split(_ count: Int) -> [Activations] {
+    precondition(layout.windows % count == 0 && layout.slabs % count == 0, "\(layout) by \(count)")
+    let own = WindowLayout(
+      windows: layout.windows / count, length: layout.length, firstPosition: layout.firstPosition,
+      windowsPerSlab: layout.windowsPerSlab)
+    return (0..<count).map { index in
+      var part = Activations(own, columns: columns, storage: storage, spills: isSpilled)
+      part.slabs = Array(slabs[index * own.slabs..<(index + 1) * own.slabs])
+      return part
+    }
   }
 }

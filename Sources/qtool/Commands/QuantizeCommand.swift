@@ -17,10 +17,12 @@ struct QuantizeCommand: ParsableCommand {
     discussion: """
       With --target, every tensor gets the type that costs the least drift for its bytes, and the file is never \
       larger. Sizes are decimal (kB, MB, GB) or binary (KiB, MiB, GiB). With --type, a mix of llama-quantize \
-      (Q4_K_M, Q3_K_S, ...) or one type for all tensors with --pure.
+      (Q4_K_M, Q3_K_S, ...), COPY, or one type for all tensors with --pure. With --preset, a dynamic mix for the \
+      model's shapes (ud-iq1_s, ud-iq1_m, ud-iq2_xxs, ud-q2_k); with --recipe, rules from a file.
 
         qtool quantize Llama-3.1-405B-Instruct --target 190GB -o Llama-3.1-405B-190GB.gguf
         qtool quantize Qwen2.5-7B --type Q4_K_M --imatrix Qwen2.5-7B.imatrix.gguf -o Qwen2.5-7B-Q4_K_M.gguf
+        qtool quantize DeepSeek-R1 --preset ud-iq1_s --floor 'attn_=Q5_K' -o DeepSeek-R1-UD-IQ1_S.gguf
       """)
 
   @Argument(help: "A Hugging Face directory or a GGUF file.") var model: String
@@ -29,15 +31,32 @@ struct QuantizeCommand: ParsableCommand {
   var target: ByteSize?
   @Option(name: .long, help: ArgumentHelp("A mix or type by its name, such as Q4_K_M.", valueName: "name"))
   var type: String?
+  @Option(name: .long, help: ArgumentHelp("A dynamic mix by its name, such as ud-iq1_s.", valueName: "name"))
+  var preset: String?
+  @Option(name: .long, help: ArgumentHelp("Rules from a YAML file.", valueName: "file")) var recipe: String?
   @Flag(name: .long, help: "Give every matrix the type itself, without the exceptions of the mix.") var pure = false
+  @OptionGroup(title: "Constraints") var constraintOptions: ConstraintOptions
   @Option(name: .long, help: ArgumentHelp("An importance matrix (GGUF or .dat).", valueName: "file")) var imatrix:
     String?
+  @Option(
+    name: .long,
+    help: ArgumentHelp("Use importance for tensors with this in their name only.", valueName: "text"))
+  var includeWeights: [String] = []
+  @Option(
+    name: .long, help: ArgumentHelp("Use no importance for tensors with this in their name.", valueName: "text"))
+  var excludeWeights: [String] = []
   @Option(
     name: .long, parsing: .upToNextOption,
     help: ArgumentHelp(
       "Calibration text: files or folders (default: the text that ships with qtool).", valueName: "path"))
   var calibration: [String] = []
   @Flag(name: .long, help: "Use no importance at all.") var noImportance = false
+  @Option(name: .long, help: ArgumentHelp("Sensitivities from `qtool sensitivity`.", valueName: "file"))
+  var sensitivity: String?
+  @Option(name: .long, help: ArgumentHelp("Time for measuring and searching (default: 2h).", valueName: "time"))
+  var budget = TimeSpan(seconds: 7200)
+  @Flag(name: .long, help: "Take the allocation as it is, without trials of other mixes.") var noSearch = false
+  @OptionGroup(title: "Source") var sourceOptions: SourceOptions
   @Flag(name: .long, help: "Quantize from types that are quantized already.") var allowRequantize = false
   @Flag(name: .long, help: "Print the table of tensors, types and bytes, and write nothing.") var dryRun = false
   @Option(name: [.short, .long], help: ArgumentHelp("The file to write.", valueName: "file")) var output: String?
@@ -48,12 +67,14 @@ struct QuantizeCommand: ParsableCommand {
   @OptionGroup(title: "Run") var options: RunOptions
 
   func validate() throws {
-    guard (target == nil) != (type == nil) else { throw ValidationError("give either --target or --type") }
+    let modes = [target != nil, type != nil, preset != nil, recipe != nil].count { $0 }
+    guard modes == 1 else { throw ValidationError("give one of --target, --type, --preset and --recipe") }
     guard output != nil || dryRun else { throw ValidationError("name the file to write with -o") }
     if noImportance, imatrix != nil || !calibration.isEmpty {
       throw ValidationError("--no-importance contradicts --imatrix and --calibration")
     }
     if pure, type == nil { throw ValidationError("--pure goes with --type") }
+    if sensitivity != nil, target == nil { throw ValidationError("--sensitivity goes with --target") }
   }
 
   func run() throws {
@@ -62,45 +83,66 @@ struct QuantizeCommand: ParsableCommand {
       OutputOptions(output: $0, force: force, restart: restart, checksums: checksums)
     }
     if !dryRun { try destination?.check(inputs: [model] + (imatrix.map { [$0] } ?? [])) }
-    let source = weightOptions.apply(to: try openModel(path: model))
-    for tensor in source.tensors where tensor.isQuantizable && tensor.type.isQuantized {
-      guard allowRequantize else { throw QuantizeError.needsRequantize(tensor: tensor.name, type: tensor.type) }
-      progress.note("warning: \(source.name) is quantized already; what was lost stays lost")
-      break
+    let whole = try openModel(path: model)
+    let layers = try sourceOptions.layers()
+    let pruned = layers.isEmpty ? nil : try PrunedModel(whole, without: layers)
+    let source = weightOptions.apply(to: pruned ?? whole)
+    let constraints = try constraintOptions.constraints(for: source, progress)
+    if type?.uppercased() != "COPY" {
+      for tensor in source.tensors where tensor.isQuantizable && tensor.type.isQuantized {
+        guard allowRequantize else { throw QuantizeError.needsRequantize(tensor: tensor.name, type: tensor.type) }
+        progress.note("warning: \(source.name) is quantized already; what was lost stays lost")
+        break
+      }
     }
+    let matrix = try importanceMatrix(of: source, whole, pruned, progress)
+    let writer = PlanMaker(
+      source: source, importance: provenance(matrix), fingerprint: try ModelFingerprint(of: source).hex,
+      overrides: try sourceOptions.overrides())
+    var lines: [String] = []
     let plan: RewritePlan
-    let weights: ImportanceMatrix?
-    if let type {
-      weights = try importanceMatrix(of: source, progress)
-      plan = try named(type, source, weights)
+    if let target {
+      let fitting = Fitting(
+        source: source, matrix: matrix, constraints: constraints, target: target.bytes,
+        plan: { try writer.plan($0) }, options: options, progress: progress)
+      let outcome = try fitted(fitting, source, matrix, progress)
+      lines = outcome.lines
+      plan = try writer.plan(outcome.types)
     } else {
-      let matrix = try importanceMatrix(of: source, progress)
-      weights = matrix
-      plan = try fitted(source, matrix, progress)
+      plan = try named(source, matrix, constraints, writer, progress)
     }
     if dryRun {
       print(QuantizationTable.tensors(plan))
+      for line in lines { print(line) }
       return
     }
     guard let destination else { return }
-    _ = try write(plan, importance: weights, to: destination, progress)
+    _ = try write(plan, importance: matrix, to: destination, progress)
     print(QuantizationTable.types(plan))
+    for line in lines { print(line) }
     print("\n\(destination.output): \(QuantizationTable.total(plan))")
   }
 
-  /// Importance from a file, from calibration text, or none where it is neither given nor needed.
-  private func importanceMatrix(of source: any ModelSource, _ progress: Progress) throws -> ImportanceMatrix? {
-    if noImportance { return nil }
+  /// Importance from a file, from calibration text, or none where it is neither given nor needed. A file knows the layers
+  /// of a pruned model by what they are called in the `whole` one.
+  private func importanceMatrix(
+    of source: any ModelSource, _ whole: any ModelSource, _ pruned: PrunedModel?, _ progress: Progress
+  ) throws -> ImportanceMatrix? {
+    if noImportance || type?.uppercased() == "COPY" { return nil }
+    var matrix: ImportanceMatrix
     if let imatrix {
-      let matrix = try ImportanceMatrix(path: imatrix)
-      try matrix.check(against: source)
-      return matrix
+      matrix = try ImportanceMatrix(path: imatrix)
+      try matrix.check(against: whole)
+      if let pruned { matrix = matrix.following(pruned) }
+    } else {
+      // A named mix is made as llama-quantize makes it: without importance unless it was asked for.
+      let needs = preset.flatMap(Preset.init(name:))?.needsImportance ?? false
+      if target == nil, calibration.isEmpty, !needs { return nil }
+      let text = try calibrationText()
+      let windows = try text.windows(try Tokenizer(metadata: source.metadata), context: 512)
+      matrix = try importance(of: source, text, windows, options, progress)
     }
-    // A named mix is made as llama-quantize makes it: without importance unless it was asked for.
-    if type != nil, calibration.isEmpty { return nil }
-    let text = try calibrationText()
-    let windows = try text.windows(try Tokenizer(metadata: source.metadata), context: 512)
-    return try importance(of: source, text, windows, options, progress)
+    return matrix.selecting(included: includeWeights, excluded: excludeWeights)
   }
 
   private func calibrationText() throws -> Calibration {
@@ -111,69 +153,101 @@ struct QuantizeCommand: ParsableCommand {
     matrix.map {
       ImportanceProvenance(
         file: imatrix ?? "computed", dataset: $0.datasets.joined(separator: " "), entries: $0.entries.count,
-        chunks: $0.chunkCount)
+        chunks: $0.chunkCount, fingerprint: $0.digest)
     }
   }
 
-  private func named(_ name: String, _ source: any ModelSource, _ matrix: ImportanceMatrix?) throws -> RewritePlan {
-    guard let mix = StockMix(name: name) else {
-      throw Failure(
-        .usage, "--type \(name): no such mix or type",
-        hint: "known: " + StockMix.allCases.map(\.rawValue).joined(separator: ", "))
+  /// A mix, preset or recipe under the constraints.
+  private func named(
+    _ source: any ModelSource, _ matrix: ImportanceMatrix?, _ constraints: TypeConstraints, _ writer: PlanMaker,
+    _ progress: Progress
+  ) throws -> RewritePlan {
+    if type?.uppercased() == "COPY" {
+      return try writer.plan(
+        source.tensors.map { constraints.pinned($0) ?? $0.type },
+        fileType: source.metadata.optionalInt("general.file_type") ?? 0)
     }
-    let types =
-      pure
-      ? source.tensors.map { $0.isQuantizable ? mix.base.fitting(columns: $0.shape.columns) : $0.type }
-      : mix.types(for: source, hasImportance: matrix != nil)
+    let recipe = try chosenRecipe(source)
+    if self.recipe != nil { try constraintOptions.check(recipe.rules, source, progress) }
+    let types = try constraints.applied(
+      to: recipe.types(for: source, hasImportance: matrix != nil), of: source)
     for (tensor, type) in zip(source.tensors, types) where type != tensor.type {
       guard type.canEncode else { throw QuantizeError.notEncodable(tensor: tensor.name, type: type) }
     }
-    return RewritePlan(
-      source: source, types: types,
-      metadata: source.outputMetadata(fileType: mix.fileType, importance: provenance(matrix)))
+    let tensors = TypedShapes(source, types: types).tensors
+    return try writer.plan(types, fileType: recipe.fileType(of: tensors), name: recipe.name)
+  }
+
+  private func chosenRecipe(_ source: any ModelSource) throws -> Recipe {
+    if let recipe {
+      return try Recipe(yaml: try readText(recipe), file: String(recipe.split(separator: "/").last ?? ""))
+    }
+    if let preset {
+      guard let known = Preset(name: preset) else {
+        throw Failure(
+          .usage, "--preset \(preset): no such preset",
+          hint: "known: " + Preset.allCases.map(\.rawValue).joined(separator: ", "))
+      }
+      return known.recipe(for: source)
+    }
+    guard let name = type, let mix = StockMix(name: name) else {
+      throw Failure(
+        .usage, "--type \(type ?? ""): no such mix or type",
+        hint: "known: " + StockMix.allCases.map(\.rawValue).joined(separator: ", ") + ", COPY")
+    }
+    return pure ? Recipe(base: .type(mix.base)) : Recipe(base: .mix(mix, hasImportance: nil))
   }
 
   /// The types that cost the least drift for the target's bytes.
   private func fitted(
-    _ source: any ModelSource, _ matrix: ImportanceMatrix?, _ progress: Progress
-  ) throws -> RewritePlan {
-    guard let target else { preconditionFailure("validated") }
-    let menu = GGMLType.allCases.filter { $0.canEncode && $0.isQuantized && (matrix != nil || !$0.needsImportance) }
-    // Header bytes do not depend on the types: every type id has four bytes.
-    let draft = RewritePlan(
-      source: source, types: source.tensors.map(\.type),
-      metadata: source.outputMetadata(fileType: 0, importance: provenance(matrix)))
-    let budget = target.bytes - draft.layout.header.count
-    let smallest = source.tensors.reduce(draft.layout.header.count) { sum, tensor in
-      sum + Sizes.smallest(tensor, menu: menu, alignment: 32)
+    _ fitting: Fitting, _ source: any ModelSource, _ matrix: ImportanceMatrix?, _ progress: Progress
+  ) throws -> Fitting.Outcome {
+    try fitting.checkTarget()
+    let start = ContinuousClock.now
+    let text = try MeasuringText(try calibrationText(), source, options, budget: budget.seconds)
+    let table: SensitivityTable
+    if let sensitivity {
+      table = try SensitivityTable(path: sensitivity)
+      try table.check(against: source, file: String(sensitivity.split(separator: "/").last ?? ""))
+      if table.importanceFingerprint != matrix?.digest {
+        progress.note("warning: the sensitivities were measured with another importance matrix")
+      }
+    } else {
+      table = try measureSensitivity(
+        of: source, matrix, text.probes, budget: budget.seconds / 2, bands: nil, partial: nil, options, progress)
     }
-    guard smallest <= target.bytes else {
-      throw QuantizeError.targetTooSmall(target: target.bytes, smallest: smallest)
-    }
-    let windows = try calibrationText().windows(try Tokenizer(metadata: source.metadata), context: 256, limit: 16)
-    let probes = Probes(source: source, importance: matrix?.lookup, windows: windows, options: options.forward)
-    progress.start("\(source.name): sensitivity", total: probes.steps, unit: .steps)
-    let table = try probes.measure(types: menu) { done, detail in
-      try Interruption.check()
-      progress.update(done, detail)
-    }
-    progress.finish()
-    let choices = table.options(for: source, menu: menu, alignment: 32)
-    guard let allocation = Allocation(choices, budget: budget) else {
-      throw QuantizeError.targetTooSmall(target: target.bytes, smallest: smallest)
-    }
-    let types = zip(choices, allocation.choices).map { $0[$1].type }
-    let fileType = nearestFileType(
-      zip(source.tensors, types).map { TensorInfo(name: $0.name, shape: $0.shape, type: $1) })
-    return RewritePlan(
-      source: source, types: types,
-      metadata: source.outputMetadata(fileType: fileType, importance: provenance(matrix)))
+    // Half of what is left, and a few minutes at most: trials gain little after the first rounds.
+    let left = budget.seconds - (ContinuousClock.now - start).seconds
+    let search = min(left / 2, max(60, 3 * (ContinuousClock.now - start).seconds))
+    return try fitting.run(table: table, text: text, search: !noSearch && search > 0, budget: search)
+  }
+}
+
+/// Plans of files with given types, and the metadata that says how they were made.
+struct PlanMaker {
+  let source: any ModelSource
+  let importance: ImportanceProvenance?
+  let fingerprint: String
+  let overrides: [(key: String, value: MetadataValue)]
+
+  func plan(_ types: [GGMLType], fileType: Int? = nil, name: String? = nil) throws -> RewritePlan {
+    let shapes = TypedShapes(source, types: types)
+    var recipe = Recipe(explaining: shapes)
+    recipe.name = name
+    var metadata = source.outputMetadata(
+      fileType: fileType ?? recipe.fileType(of: shapes.tensors), importance: importance,
+      recipe: RecipeProvenance(recipe: try recipe.yaml(), source: fingerprint))
+    for (key, value) in overrides { metadata[key] = value }
+    return RewritePlan(source: source, types: types, metadata: metadata)
   }
 }
 
 extension ImportanceMatrix {
-  /// The importance of any tensor, as a quantizer asks for it.
-  var lookup: Importance {
-    { tensor in importance(for: tensor) }
+  /// Under the names that a pruned model's layers have.
+  func following(_ model: PrunedModel) -> ImportanceMatrix {
+    var result = self
+    result.entries = [:]
+    for tensor in model.tensors { result.entries[tensor.name] = entries[model.original(of: tensor).name] }
+    return result
   }
 }

@@ -1,0 +1,158 @@
+import Blocks
+import GGUF
+import Perplexity
+import Quantize
+import Tensors
+import Transformer
+
+/// Measures a model's sensitivities: the error of every (tensor, type), and coefficients from probes, as fine as a
+/// budget of time allows. What is done is handed out after every round, and taken up again from a table.
+public struct SensitivityRun {
+  public let probes: Probes
+  /// Types whose errors are measured.
+  public let types: [GGMLType]
+  public var errors = RelativeErrors()
+  /// Seconds for everything; nil for no limit. The first round is always run.
+  public var budget: Double?
+  /// Bands of layers; nil for as many as the budget allows, layer by layer at best.
+  public var bands: Int?
+  public var importanceFingerprint: String?
+
+  public init(probes: Probes, types: [GGMLType]) {
+    self.probes = probes
+    self.types = types
+  }
+
+  private var source: any ModelSource { probes.source }
+
+  /// - Parameters:
+  ///   - earlier: an unfinished table of the same model, importance and text; others are started over.
+  ///   - progress: called with the steps done, of how many, and what is being done; may throw to stop.
+  ///   - save: called with the table so far.
+  /// - Throws: `ForwardError`, `ScoringError`, `QuantizeError`, and what reading the source throws.
+  public func run(
+    continuing earlier: SensitivityTable? = nil, progress: (Int, Int, String) throws -> Void = { _, _, _ in },
+    save: (SensitivityTable) throws -> Void = { _ in }
+  ) throws -> SensitivityTable {
+    let start = ContinuousClock.now
+    func spent() -> Double { Double((ContinuousClock.now - start) / .seconds(1)) }
+    var table = try emptyTable()
+    if let earlier, earlier.matches(table) { table = earlier }
+    let tensors = source.tensors.filter(\.isQuantizable)
+    var known = Set(table.entries.map(\.tensor))
+    var saved = ContinuousClock.now
+    for (index, tensor) in tensors.enumerated() where !known.contains(tensor.name) {
+      try progress(index, 2 * tensors.count, "errors of \(tensor.name)")
+      let all = Array(Set(types + [probes.probeType(tensor)])).sorted { $0.rawValue < $1.rawValue }
+      let measured = try errors.measure(tensor, of: source, types: all, importance: probes.importance?(tensor))
+      table.entries.append(
+        SensitivityTable.Entry(
+          tensor: tensor.name, dimensions: tensor.shape.dimensions,
+          errors: Dictionary(uniqueKeysWithValues: measured.map { ($0.key.name, $0.value) }), probe: nil,
+          coefficient: 0))
+      known.insert(tensor.name)
+      if ContinuousClock.now - saved > .seconds(30) {
+        try save(table)
+        saved = .now
+      }
+    }
+    let layers = try Decoder(source).layerCount
+    if table.bands == 0 { table.bands = try bandsWithin(budget.map { $0 - spent() }, layers: layers) }
+    let groups = ProbeGroup.all(of: source, layers: layers, bands: table.bands)
+    let done = Set(table.probes.map(\.name))
+    let missing = groups.filter { !done.contains($0.name) }
+    let rounds = rounds(missing)
+    for (number, round) in rounds.enumerated() {
+      let before = spent()
+      if number > 0, let budget, before * Double(number + 1) / Double(number) > budget { break }
+      let values = try probes.divergences(of: round) { layer, count in
+        let share = (Double(number) + Double(layer) / Double(count)) / Double(rounds.count)
+        try progress(
+          tensors.count + Int(share * Double(tensors.count)), 2 * tensors.count,
+          "\(round.count) probes, layer \(layer) of \(count)")
+      }
+      for (group, divergence) in zip(round, values) { table.probes.append(probe(group, divergence, table)) }
+      table.distribute(groups)
+      try save(table)
+    }
+    table.isComplete = true
+    table.distribute(groups)
+    return table
+  }
+
+  private func emptyTable() throws -> SensitivityTable {
+    SensitivityTable(
+      model: source.name, modelFingerprint: try ModelFingerprint(of: source).hex,
+      importanceFingerprint: importanceFingerprint,
+      probeTokens: probes.windows.windows.count * probes.windows.context, scoredPositions: probes.windows.rowCount,
+      bands: bands ?? 0, isComplete: false, probes: [], entries: [])
+  }
+
+  /// The most bands whose probes fit the seconds left, by the time that the reference takes alone.
+  private func bandsWithin(_ seconds: Double?, layers: Int) throws -> Int {
+    guard let seconds else { return layers }
+    let start = ContinuousClock.now
+    _ = try ForwardPass(source: source, options: probes.options).run(
+      windows: probes.windows.windows, scored: probes.windows.scored)
+    let once = Double((ContinuousClock.now - start) / .seconds(1))
+    var bands = layers
+    // Four fifths: the estimate leaves out the scoring.
+    while bands > 1,
+      ProbeGroup.passes(ProbeGroup.all(of: source, layers: layers, bands: bands), layers: layers) * once
+        > 0.8 * (seconds - once)
+    {
+      bands = (bands + 1) / 2
+    }
+    return bands
+  }
+
+  /// Rounds of at most 64 probes, so that an interruption loses little; each has groups from all depths, so that a run
+  /// that ends early knows something of all.
+  private func rounds(_ groups: [ProbeGroup]) -> [[ProbeGroup]] {
+    let count = max(1, (groups.count + 63) / 64)
+    let all = (0..<count).map { round in groups.enumerated().filter { $0.offset % count == round }.map(\.element) }
+    return all.filter { !$0.isEmpty }
+  }
+
+  private func probe(_ group: ProbeGroup, _ divergence: Double, _ table: SensitivityTable) -> SensitivityTable.Probe {
+    let errors = Dictionary(uniqueKeysWithValues: table.entries.map { ($0.tensor, $0.errors) })
+    let types = group.tensors.map { probes.probeType($0) }
+    return SensitivityTable.Probe(
+      name: group.name, tensors: group.tensors.map(\.name), type: types[0].name, divergence: divergence,
+      error: zip(group.tensors, types).reduce(0) { $0 + (errors[$1.0.name]?[$1.1.name] ?? 0) })
+  }
+}
+
+extension SensitivityTable {
+  /// Whether two tables are of the same measurement.
+  func matches(_ other: SensitivityTable) -> Bool {
+    modelFingerprint == other.modelFingerprint && importanceFingerprint == other.importanceFingerprint
+      && probeTokens == other.probeTokens && (other.bands == 0 || bands == 0 || bands == other.bands) && !isComplete
+  }
+
+  /// Gives every tensor its probe's coefficient; without one, that of the nearest layer of its class, and without any of
+  /// its class the mean.
+  mutating func distribute(_ groups: [ProbeGroup]) {
+    var own: [String: (probe: String, coefficient: Double)] = [:]
+    for probe in probes {
+      let coefficient = probe.error > 0 ? probe.divergence / probe.error : 0
+      for tensor in probe.tensors { own[tensor] = (probe.name, coefficient) }
+    }
+    let mean = own.isEmpty ? 1 : own.values.reduce(0) { $0 + $1.coefficient } / Double(own.count)
+    let infos = entries.map { TensorInfo(name: $0.tensor, shape: Shape($0.dimensions) ?? Shape([1])!, type: .f32) }
+    for index in entries.indices {
+      if let known = own[entries[index].tensor] {
+        entries[index].probe = known.probe
+        entries[index].coefficient = known.coefficient
+        continue
+      }
+      let tensor = infos[index]
+      let relatives = infos.filter { own[$0.name] != nil && $0.layerClass == tensor.layerClass }
+      let nearest = relatives.min {
+        abs(($0.layer ?? 0) - (tensor.layer ?? 0)) < abs(($1.layer ?? 0) - (tensor.layer ?? 0))
+      }
+      entries[index].probe = nil
+      entries[index].coefficient = nearest.flatMap { own[$0.name]?.coefficient } ?? mean
+    }
+  }
+}

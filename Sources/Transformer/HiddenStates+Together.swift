@@ -1,0 +1,44 @@
+import GGUF
+import Tensors
+
+/// Several runs over the same windows side by side: what probes and trials of mixes are. They share a reading of the
+/// weights wherever they share the weights.
+extension ForwardPass {
+  /// The embedded tokens of all windows, with room planned for `copies` sets of states: where all of them together
+  /// exceed the memory, each goes to the scratch file.
+  ///
+  /// - Parameter source: may replace the embedding.
+  public func embed(_ windows: [[Int32]], copies: Int, source: (any ModelSource)? = nil) throws -> HiddenStates {
+    guard let length = windows.first?.count, length > 0 else { throw ForwardError.noWindows }
+    let plan = try plan(windows: windows.count * copies, length: length)
+    // Whole slabs, so that sets can be joined.
+    var perSlab = min(windows.count, plan.windowsPerSlab)
+    while windows.count % perSlab != 0 { perSlab -= 1 }
+    let layout = WindowLayout(windows: windows.count, length: length, firstPosition: 0, windowsPerSlab: perSlab)
+    let storage = ActivationStorage(
+      account: MemoryAccount(limit: plan.activationLimit),
+      scratch: plan.spills ? try ScratchFile(directory: options.scratchDirectory) : nil)
+    var activations = Activations(layout, columns: decoder.width, storage: storage, spills: plan.spills)
+    let embedding = try EmbeddingRows(windows, source: source ?? self.source, tensor: decoder.embedding)
+    for slab in 0..<layout.slabs {
+      try activations.update(slab) { rows in
+        for (offset, window) in layout.windows(inSlab: slab).enumerated() {
+          try embedding.write(windows[window], into: rows.from(offset * length * decoder.width))
+        }
+      }
+    }
+    return HiddenStates(layer: 0, activations: activations)
+  }
+
+  /// Runs one layer for all sets in one reading of its weights. They have to come from
+  /// ``embed(_:copies:source:)`` over windows of one number and length.
+  public func layer(_ index: Int, _ states: inout [HiddenStates], source: (any ModelSource)? = nil) throws {
+    guard !states.isEmpty else { return }
+    let count = states.count
+    var joined = HiddenStates(layer: index, activations: Activations(joining: states.map(\.activations)))
+    // The slabs belong to the joined states alone, and are changed where they lie.
+    states = []
+    try layer(index, &joined, source: source)
+    states = joined.activations.split(count).map { HiddenStates(layer: index + 1, activations: $0) }
+  }
+}

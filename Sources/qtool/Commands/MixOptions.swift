@@ -1,0 +1,118 @@
+import ArgumentParser
+import Foundation
+import GGUF
+import Quantize
+import Tensors
+
+/// What constrains the types, whatever chooses them.
+struct ConstraintOptions: ParsableArguments {
+  @Option(
+    name: [.long, .customLong("tensor-type")],
+    help: ArgumentHelp("Fix the type of matching tensors; the first that matches decides.", valueName: "regex=type"))
+  var pin: [String] = []
+  @Option(name: .long, help: ArgumentHelp("Pins from a file, one a line.", valueName: "file"))
+  var tensorTypeFile: String?
+  @Option(
+    name: .long, help: ArgumentHelp("Give matching tensors no fewer bits than a type has.", valueName: "regex=type"))
+  var floor: [String] = []
+  @Option(name: .long, help: ArgumentHelp("Types to leave out, separated by commas.", valueName: "types"))
+  var excludeType: [String] = []
+  @Option(name: .long, help: ArgumentHelp("The only types to use, separated by commas.", valueName: "types"))
+  var onlyTypes: [String] = []
+  @Flag(name: .long, help: "Leave the output matrix as it is.") var leaveOutputTensor = false
+  @Option(name: .long, help: ArgumentHelp("The type of the output matrix.", valueName: "type"))
+  var outputTensorType: String?
+  @Option(name: .long, help: ArgumentHelp("The type of the token embedding.", valueName: "type"))
+  var tokenEmbeddingType: String?
+  @Flag(name: .long, help: "Warn of rules that match no tensor, and go on.") var lenient = false
+
+  func constraints(for model: any ModelSource, _ progress: Progress) throws -> TypeConstraints {
+    var constraints = TypeConstraints()
+    if let outputTensorType {
+      constraints.pins.append(try TypeRule("^output\\.weight$=\(outputTensorType)"))
+      if model.tensor(named: "output.weight") == nil, tokenEmbeddingType == nil {
+        constraints.pins.append(try TypeRule("^token_embd\\.weight$=\(outputTensorType)"))
+      }
+    }
+    if let tokenEmbeddingType {
+      constraints.pins.append(try TypeRule("^(per_layer_)?token_embd\\.weight$=\(tokenEmbeddingType)"))
+    }
+    var written = try pin.map { try TypeRule($0) }
+    if let tensorTypeFile {
+      written += try readText(tensorTypeFile).split(whereSeparator: \.isWhitespace).map { try TypeRule(String($0)) }
+    }
+    constraints.pins += written
+    constraints.floors = try floor.map { try TypeRule($0) }
+    constraints.excluded = try types(excludeType, "--exclude-type")
+    if !onlyTypes.isEmpty { constraints.only = try types(onlyTypes, "--only-types") }
+    constraints.leavesOutput = leaveOutputTensor
+    // Pins of single options name tensors that a model may lack.
+    try check(written + constraints.floors, model, progress)
+    return constraints
+  }
+
+  /// Rules that match nothing are errors, or with --lenient warnings.
+  func check(_ rules: [TypeRule], _ model: any ModelSource, _ progress: Progress) throws {
+    for rule in rules.unmatched(in: model) {
+      let error = RecipeError.unmatched(rule: rule.description)
+      guard lenient else { throw error }
+      progress.note("warning: \(error)")
+    }
+  }
+
+  private func types(_ names: [String], _ option: String) throws -> Set<GGMLType> {
+    Set(
+      try names.flatMap { $0.split(separator: ",") }.map { name in
+        guard let type = GGMLType(name: name) else {
+          throw Failure(
+            .usage, "\(option) \(name): there is no such type",
+            hint: "known: " + GGMLType.allCases.filter(\.isQuantized).map(\.name).joined(separator: ", "))
+        }
+        return type
+      })
+  }
+}
+
+/// What changes the model itself before it is quantized.
+struct SourceOptions: ParsableArguments {
+  @Option(name: .long, help: ArgumentHelp("Leave layers out, such as 3,7,20-25.", valueName: "layers"))
+  var pruneLayers: String?
+  @Option(
+    name: .long,
+    help: ArgumentHelp("Set a key of the file; types are int, float, bool and str.", valueName: "key=type:value"))
+  var overrideKv: [String] = []
+
+  func layers() throws -> Set<Int> {
+    guard let pruneLayers else { return [] }
+    var result = Set<Int>()
+    for part in pruneLayers.split(separator: ",") {
+      let ends = part.split(separator: "-").map { Int($0) }
+      guard let first = ends.first ?? nil, let last = ends.last ?? nil, ends.count <= 2, first <= last, last < 1 << 16
+      else { throw Failure(.usage, "--prune-layers \(pruneLayers): \(part) is no layer and no range of layers") }
+      result.formUnion(first...last)
+    }
+    return result
+  }
+
+  func overrides() throws -> [(key: String, value: MetadataValue)] {
+    try overrideKv.map { text in
+      let failure = Failure(
+        .usage, "--override-kv \(text): is not KEY=TYPE:VALUE", hint: "types are int, float, bool and str")
+      guard let equals = text.firstIndex(of: "="), let colon = text[equals...].firstIndex(of: ":") else {
+        throw failure
+      }
+      let value = String(text[text.index(after: colon)...])
+      let parsed: MetadataValue? =
+        switch text[text.index(after: equals)..<colon] {
+        // Unsigned as in llama-quantize: that is what readers of these keys ask for.
+        case "int": UInt32(value).map { .uint32($0) } ?? Int32(value).map { .int32($0) }
+        case "float": Float(value).map { .float32($0) }
+        case "bool": Bool(value).map { .bool($0) }
+        case "str": .string(value)
+        default: nil
+        }
+      guard let parsed else { throw failure }
+      return (String(text[..<equals]), parsed)
+    }
+  }
+}

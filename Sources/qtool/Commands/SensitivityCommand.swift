@@ -1,0 +1,92 @@
+import ArgumentParser
+import Checkpoint
+import Foundation
+import GGUF
+import Imatrix
+import Perplexity
+import Quantize
+import Sensitivity
+import Tensors
+import Tokenizers
+
+struct SensitivityCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "sensitivity",
+    abstract: "Measure what rounding each tensor costs, for quantizing to any size.",
+    discussion: """
+      The importance-weighted error of every tensor in every type, and end to end the KL divergence that rounding \
+      causes: layer by layer where the budget allows, else by class and band of layers. A run that was interrupted goes \
+      on from OUTPUT.partial.
+
+        qtool sensitivity Qwen2.5-7B --imatrix Qwen2.5-7B.imatrix.gguf --budget 2h -o Qwen2.5-7B.sensitivity.json
+        qtool quantize Qwen2.5-7B --target 4.2GB --sensitivity Qwen2.5-7B.sensitivity.json -o Qwen2.5-7B-4.2GB.gguf
+      """)
+
+  @Argument(help: "A Hugging Face directory or a GGUF file.") var model: String
+  @Option(name: .long, help: ArgumentHelp("An importance matrix (GGUF or .dat).", valueName: "file"))
+  var imatrix: String?
+  @Option(
+    name: .long, parsing: .upToNextOption,
+    help: ArgumentHelp(
+      "Calibration text: files or folders (default: the text that ships with qtool).", valueName: "path"))
+  var calibration: [String] = []
+  @Flag(name: .long, help: "Use no importance at all.") var noImportance = false
+  @Option(name: .long, help: ArgumentHelp("Time to measure (default: 2h).", valueName: "time"))
+  var budget = TimeSpan(seconds: 7200)
+  @Option(name: .long, help: "Bands of layers to probe (default: what the budget allows).") var bands: Int?
+  @OptionGroup var destination: OutputOptions
+  @OptionGroup(title: "Run") var options: RunOptions
+
+  func validate() throws {
+    if let bands, bands < 1 { throw ValidationError("--bands is at least 1") }
+    if noImportance, imatrix != nil { throw ValidationError("--no-importance contradicts --imatrix") }
+  }
+
+  func run() throws {
+    let progress = options.apply()
+    try destination.check()
+    let source = try openModel(path: model)
+    let text = calibration.isEmpty ? try Calibration.shipped() : try Calibration(calibration)
+    let start = ContinuousClock.now
+    var matrix: ImportanceMatrix?
+    if let imatrix {
+      matrix = try ImportanceMatrix(path: imatrix)
+      try matrix?.check(against: source)
+    } else if !noImportance {
+      let windows = try text.windows(try Tokenizer(metadata: source.metadata), context: 512)
+      matrix = try importance(of: source, text, windows, options, progress)
+    }
+    let measuring = try MeasuringText(text, source, options, budget: budget.seconds)
+    let partial = destination.output + ".partial"
+    let table = try measureSensitivity(
+      of: source, matrix, measuring.probes, budget: max(1, budget.seconds - (ContinuousClock.now - start).seconds),
+      bands: bands, partial: partial, options, progress)
+    try table.write(to: destination.output, overwrite: destination.force)
+    try? FileManager.default.removeItem(atPath: partial)
+    print(Self.summary(table))
+    print(
+      "\n\(destination.output): \(table.entries.count) tensors, \(table.probes.count) probes over "
+        + "\(Figures.grouped(table.probeTokens)) tokens, \(table.bands) bands of layers")
+  }
+
+  /// Classes by what rounding them costs together.
+  private static func summary(_ table: SensitivityTable) -> String {
+    var classes: [String: (tensors: Int, divergence: Double, coefficient: Double)] = [:]
+    let coefficients = Dictionary(uniqueKeysWithValues: table.entries.map { ($0.tensor, $0.coefficient) })
+    for probe in table.probes {
+      guard let shape = Shape([1]), let first = probe.tensors.first else { continue }
+      let name = TensorInfo(name: first, shape: shape, type: .f32).layerClass
+      classes[name, default: (0, 0, 0)].tensors += probe.tensors.count
+      classes[name, default: (0, 0, 0)].divergence += probe.divergence
+      classes[name, default: (0, 0, 0)].coefficient += probe.tensors.reduce(0) { $0 + (coefficients[$1] ?? 0) }
+    }
+    var rendered = Table([("class", .left), ("tensors", .right), ("KLD alone", .right), ("coefficient", .right)])
+    for (name, row) in classes.sorted(by: { ($1.value.divergence, $0.key) < ($0.value.divergence, $1.key) }) {
+      rendered.add([
+        name, "\(row.tensors)", Figures.significant(row.divergence),
+        Figures.significant(row.coefficient / Double(row.tensors), 3),
+      ])
+    }
+    return rendered.rendered()
+  }
+}

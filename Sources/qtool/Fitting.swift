@@ -1,0 +1,137 @@
+import Foundation
+import GGUF
+import Imatrix
+import Perplexity
+import Quantize
+import Sensitivity
+import Tensors
+
+/// Finds the mix for a size: allocation from measured sensitivities, a search by trials, and a last comparison with the
+/// stock mixes.
+struct Fitting {
+  let source: any ModelSource
+  let matrix: ImportanceMatrix?
+  let constraints: TypeConstraints
+  let target: Int
+  /// The plan of a file with these types, its metadata included.
+  let plan: ([GGMLType]) throws -> RewritePlan
+  let options: RunOptions
+  let progress: Progress
+
+  private var menu: [GGMLType] {
+    GGMLType.allCases.filter {
+      $0.canEncode && $0.isQuantized && (matrix != nil || !$0.needsImportance) && constraints.allows($0)
+    }
+  }
+
+  /// Refuses targets that no file can have.
+  func checkTarget() throws {
+    let own = source.tensors.map(\.type)
+    let header = try plan(own).layout.header.count
+    func smallest(_ constraints: TypeConstraints) -> Int {
+      source.tensors.reduce(header) { sum, tensor in
+        let own = Sizes.bytes(tensor, as: tensor.type, alignment: 32) ?? 0
+        guard tensor.isQuantizable else { return sum + own }
+        let types = constraints.menu(for: tensor, from: menu)
+        return sum + (types.compactMap { Sizes.bytes(tensor, as: $0, alignment: 32) }.min() ?? own)
+      }
+    }
+    let least = smallest(constraints)
+    guard least <= target else {
+      let without = smallest(TypeConstraints())
+      guard without < least else { throw QuantizeError.targetTooSmall(target: target, smallest: least) }
+      throw QuantizeError.constraintsTooLarge(target: target, smallest: least, withoutConstraints: without)
+    }
+    let largest = try plan(try constraints.applied(to: own, of: source)).totalBytes
+    guard target <= largest else { throw QuantizeError.targetTooLarge(target: target, largest: largest) }
+  }
+
+  /// The exact allocation for coefficients times factors, as large as the target allows with the metadata that it
+  /// brings along.
+  func allocation(_ table: SensitivityTable, factors: [Double]? = nil) throws -> [GGMLType]? {
+    let choices = table.options(for: source, menu: menu, constraints: constraints, alignment: 32, scale: factors)
+    var budget = target - (try plan(source.tensors.map(\.type)).layout.header.count)
+    // The recipe in the metadata depends on the types: what it takes is given back.
+    for _ in 0..<8 {
+      guard let allocation = Allocation(choices, budget: budget) else { return nil }
+      let types = zip(choices, allocation.choices).map { $0[$1].type }
+      let excess = try plan(types).totalBytes - target
+      if excess <= 0 { return types }
+      budget -= excess
+    }
+    return nil
+  }
+
+  /// How a mix was chosen, for the report.
+  struct Outcome {
+    var types: [GGMLType]
+    var lines: [String]
+  }
+
+  func run(
+    table: SensitivityTable, text: MeasuringText?, search: Bool, budget: Double
+  ) throws -> Outcome {
+    guard let allocated = try allocation(table) else {
+      throw QuantizeError.targetTooSmall(target: target, smallest: try plan(source.tensors.map(\.type)).totalBytes)
+    }
+    guard let text else { return Outcome(types: allocated, lines: []) }
+    let trials = try MixTrials(source: source, importance: matrix?.lookup, options: options.forward)
+    var types = allocated
+    var lines: [String] = []
+    if search {
+      let searching = MixSearch(trials: trials, windows: text.validation, budget: budget) { factors in
+        try allocation(table, factors: factors)
+      }
+      progress.start("\(source.name): search", total: Int(budget), unit: .steps)
+      let start = ContinuousClock.now
+      let result = try searching.run(from: allocated) { round, best in
+        try Interruption.check()
+        progress.update(
+          Int((ContinuousClock.now - start).seconds), "round \(round), KLD \(Figures.significant(best))")
+      }
+      progress.finish("\(source.name): search, \(result.trials) trials")
+      types = result.types
+      lines.append(
+        "search: \(result.trials) trials in \(result.rounds) rounds, KLD \(Figures.significant(result.initial)) to "
+          + "\(Figures.significant(result.final)) (\(Figures.percent(result.final / result.initial - 1, 1)))")
+    }
+    return try compared(types, trials, text.validation, lines)
+  }
+
+  /// The better of a mix and the nearest stock mixes that are not larger.
+  private func compared(
+    _ types: [GGMLType], _ trials: MixTrials, _ windows: ScoringWindows, _ lines: [String]
+  ) throws -> Outcome {
+    var stock: [(mix: StockMix, types: [GGMLType], bytes: Int)] = []
+    for mix in StockMix.allCases where mix.base.isQuantized {
+      let own = try constraints.applied(to: mix.types(for: source, hasImportance: matrix != nil), of: source)
+      let fits = zip(source.tensors, own).allSatisfy { tensor, type in
+        type == tensor.type || type.canEncode && (matrix != nil || !type.needsImportance)
+      }
+      let bytes = try plan(own).totalBytes
+      if fits, bytes <= target, !stock.contains(where: { $0.types == own }) { stock.append((mix, own, bytes)) }
+    }
+    // A larger stock mix is not always the better one: the three next below the target.
+    let nearest = stock.sorted { ($1.bytes, $0.mix.rawValue) < ($0.bytes, $1.mix.rawValue) }.prefix(3)
+    guard !nearest.isEmpty else {
+      return Outcome(types: types, lines: lines + ["no stock mix is as small as the target"])
+    }
+    progress.start("\(source.name): check against stock mixes", total: 1, unit: .steps)
+    let drifts = try trials.drifts(of: [types] + nearest.map(\.types), windows: windows) { layer, layers in
+      try Interruption.check()
+    }
+    progress.finish()
+    let best = (0..<nearest.count).min { drifts[$0 + 1].mean < drifts[$1 + 1].mean }!
+    let (own, other) = (drifts[0].mean, drifts[best + 1].mean)
+    let name = nearest[nearest.startIndex + best].mix.rawValue
+    let difference = Bootstrap.difference(drifts[0], drifts[best + 1], rowsPerWindow: windows.scored.count)
+    let figures =
+      "KLD \(Figures.significant(own)) against \(Figures.significant(other)) of \(name) on \(windows.windows.count) "
+      + "windows (\(Figures.percent(own / other - 1, 1)); 95 % of \(Figures.significant(difference.low, 3)) to "
+      + "\(Figures.significant(difference.high, 3)))"
+    if own <= other { return Outcome(types: types, lines: lines + ["the fitted mix is kept: " + figures]) }
+    return Outcome(
+      types: nearest[nearest.startIndex + best].types,
+      lines: lines + ["the stock mix \(name) is better and was written: " + figures])
+  }
+}

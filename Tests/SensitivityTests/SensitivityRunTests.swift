@@ -1,0 +1,148 @@
+import Checkpoint
+import GGUF
+import Perplexity
+import Quantize
+import Sensitivity
+import Tensors
+import TestSupport
+import Testing
+import Tokenizers
+import Transformer
+
+@Suite struct SensitivityRunTests {
+  let model: any ModelSource
+  let windows: ScoringWindows
+
+  init() throws {
+    model = try openModel(path: Repository.demoModel)
+    let tokenizer = try Tokenizer(metadata: model.metadata)
+    let text = (0..<60).map { "A \($0)th sentence stands here, and says what the one before it said.\n" }.joined()
+    windows = try ScoringWindows(tokens: tokenizer.encode(text), context: 64, bos: tokenizer.bos, limit: 3)
+  }
+
+  private func run(memory: Int? = nil) -> SensitivityRun {
+    SensitivityRun(
+      probes: Probes(source: model, importance: nil, windows: windows, options: ForwardOptions(memory: memory)),
+      types: [.q2_K, .q3_K, .q4_K])
+  }
+
+  /// Two bands: seven classes in each, the embedding and the output.
+  @Test func bandsAreProbedTogether() throws {
+    var run = run()
+    run.bands = 2
+    let table = try run.run()
+    #expect(table.probes.count == 16)
+    let probe = try #require(table.probes.first { $0.name == "blk.2-3.ffn_down.weight" })
+    #expect(probe.tensors == ["blk.2.ffn_down.weight", "blk.3.ffn_down.weight"])
+    let coefficients = table.entries.filter { probe.tensors.contains($0.tensor) }.map(\.coefficient)
+    #expect(coefficients == [probe.divergence / probe.error, probe.divergence / probe.error])
+
+    // The same as both layers rounded in one whole run.
+    let types = model.tensors.map { probe.tensors.contains($0.name) ? GGMLType.q3_K : $0.type }
+    let trial = try MixTrials(source: model, importance: nil, options: ForwardOptions()).drifts(
+      of: [types], windows: windows)[0]
+    #expect(abs(trial.mean - probe.divergence) < 1e-3 * probe.divergence)
+  }
+
+  @Test func spilledStatesGiveTheSameProbes() throws {
+    var roomy = run()
+    roomy.bands = 1
+    var tight = run(memory: 9 << 20)
+    tight.bands = 1
+    let one = try roomy.run()
+    let other = try tight.run()
+    for (probe, spilled) in zip(one.probes, other.probes) {
+      #expect(probe.name == spilled.name)
+      #expect(abs(probe.divergence - spilled.divergence) <= 1e-6 * probe.divergence)
+    }
+  }
+
+  private struct Stop: Error {}
+
+  @Test func anInterruptedRunGoesOn() throws {
+    let whole = try run().run()
+    var saved: SensitivityTable?
+    #expect(throws: Stop.self) {
+      _ = try run().run { done, _, _ in
+        if done == 12 { throw Stop() }
+      } save: {
+        saved = $0
+      }
+    }
+    // Errors are saved every half minute: the run begins anew, or goes on, with the same result.
+    #expect(try run().run(continuing: saved) == whole)
+    var partial = whole
+    partial.probes.removeLast(5)
+    partial.entries.removeAll { $0.tensor == "blk.1.attn_q.weight" }
+    partial.isComplete = false
+    let resumed = try run().run(continuing: partial)
+    #expect(Set(resumed.probes.map(\.name)) == Set(whole.probes.map(\.name)))
+    for probe in resumed.probes {
+      #expect(abs(probe.divergence - whole.probes.first { $0.name == probe.name }!.divergence) < 1e-9)
+    }
+  }
+
+  @Test func filesComeBackAndForeignOnesAreRefused() throws {
+    let directory = try TemporaryDirectory()
+    var run = run()
+    run.bands = 1
+    let table = try run.run()
+    try table.write(to: directory.path("a.json"), overwrite: false)
+    #expect(try SensitivityTable(path: directory.path("a.json")) == table)
+    try table.check(against: model, file: "a.json")
+    let other = try DemoCopy()
+    try other.replace("\"rms_norm_eps\": ", by: "\"rms_norm_eps\": 1", in: "config.json")
+    #expect(throws: SensitivityError.otherModel(file: "a.json", model: table.model)) {
+      try table.check(against: try openModel(path: other.path), file: "a.json")
+    }
+    for text in ["", "{}", "{\"format\": 1}", "{\"format\": 2}"] {
+      try text.write(toFile: directory.path("bad.json"), atomically: true, encoding: .utf8)
+      #expect(throws: SensitivityError.self) { try SensitivityTable(path: directory.path("bad.json")) }
+    }
+  }
+
+  /// What a trial says of a mix is what the written file would.
+  @Test func aTrialEqualsTheWrittenFile() throws {
+    let directory = try TemporaryDirectory()
+    let mixes = [StockMix.q2_K, .q4_K_M, .q4_K_S].map { $0.types(for: model, hasImportance: false) }
+    let drifts = try MixTrials(source: model, importance: nil, options: ForwardOptions()).drifts(
+      of: mixes, windows: windows)
+    func states(_ source: any ModelSource) throws -> FinalStates {
+      try ForwardPass(source: source).run(windows: windows.windows, scored: windows.scored)
+    }
+    let base = try states(model)
+    for (index, types) in mixes.enumerated() {
+      let plan = RewritePlan(source: model, types: types, metadata: model.metadata)
+      let path = directory.path("\(index).gguf")
+      _ = try Rewriter(plan).write(to: path, overwrite: false)
+      let written = try Drift.measure(
+        base: (name: "base", source: base),
+        candidates: [(name: path, source: try states(try GGUFFile(path: path)))], windows: windows)[0]
+      #expect(abs(written.mean - drifts[index].mean) < 1e-4 * written.mean)
+    }
+  }
+
+  /// The search never ends with something worse than it began with, and stays within the bytes.
+  @Test func searchingDoesNotLose() throws {
+    let table = try run().run()
+    let budget = 2_000_000
+    func allocate(_ factors: [Double]?) -> [GGMLType]? {
+      let choices = table.options(for: model, menu: [.q2_K, .q3_K, .q4_K], alignment: 32, scale: factors)
+      return Allocation(choices, budget: budget).map { allocation in
+        zip(choices, allocation.choices).map { $0[$1].type }
+      }
+    }
+    // A start that is far from the best: the costs upside down.
+    let start = try #require(
+      allocate(table.options(for: model, menu: [.q2_K], alignment: 32).map { 1 / (1e-6 + $0[0].cost) }))
+    let trials = try MixTrials(source: model, importance: nil, options: ForwardOptions())
+    var search = MixSearch(trials: trials, windows: windows, budget: 30) { allocate($0) }
+    search.candidates = 4
+    search.patience = 1
+    let result = try search.run(from: start)
+    #expect(result.final < result.initial)
+    #expect(abs(try trials.drifts(of: [result.types], windows: windows)[0].mean - result.final) < 1e-9)
+    let bytes = zip(model.tensors, result.types).reduce(0) { $0 + ($1.0.shape.bytes(as: $1.1) ?? 0) }
+    #expect(bytes <= budget)
+  }
+}
