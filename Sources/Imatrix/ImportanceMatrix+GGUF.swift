@@ -46,12 +46,15 @@ extension ImportanceMatrix {
   }
 
   /// Writes the GGUF form, sorted by name. Values do not depend on when or where it is written.
-  public func write(gguf path: String, overwrite: Bool = false) throws {
-    let metadata: Metadata = [
+  ///
+  /// - Parameter others: further keys.
+  public func write(gguf path: String, overwrite: Bool = false, adding others: Metadata? = nil) throws {
+    var metadata: Metadata = [
       "general.type": .string("imatrix"), "imatrix.datasets": .array(.string(datasets)),
       "imatrix.chunk_count": .uint32(UInt32(clamping: chunkCount)),
       "imatrix.chunk_size": .uint32(UInt32(clamping: chunkSize)),
     ]
+    if let others { metadata.merge(others) { $1 } }
     var tensors: [TensorInfo] = []
     var contents: [[Float]] = []
     for name in names {

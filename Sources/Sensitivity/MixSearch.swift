@@ -25,10 +25,12 @@ public struct MixSearch {
   /// The allocation for coefficients multiplied by factors, in the source's order; nil where nothing fits.
   public let allocate: ([Double]) throws -> [GGMLType]?
   public var seed: UInt64 = 1
-  public var candidates = 12
+  public var candidates = 8
   /// Seconds to search; a round that was begun is finished.
   public var budget: Double
-  /// Rounds without a gain after which the search ends.
+  /// Rounds at most, and without a gain: trials gain little after the first. Without them, the result would depend on
+  /// the machine's speed.
+  public var roundLimit = 4
   public var patience = 2
 
   public init(
@@ -60,7 +62,7 @@ public struct MixSearch {
     let first = try trials.drifts(of: [initial], windows: whole)[0].mean
     var best = first
     let start = ContinuousClock.now
-    while idle < patience, Double((ContinuousClock.now - start) / .seconds(1)) < budget {
+    while idle < patience, rounds < roundLimit, Double((ContinuousClock.now - start) / .seconds(1)) < budget {
       rounds += 1
       var field: [(types: [GGMLType], factors: [Double])] = []
       for _ in 0..<candidates * 4 where field.count < candidates {

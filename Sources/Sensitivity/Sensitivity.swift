@@ -38,6 +38,10 @@ public struct SensitivityTable: Codable, Sendable, Equatable {
   public let modelFingerprint: String
   /// Of the importance matrix that errors are weighted by; nil for equal weights.
   public let importanceFingerprint: String?
+  /// Of the text that the probes ran over.
+  public let textFingerprint: String
+  /// Types whose errors were asked for.
+  public let types: [String]
   /// Tokens that the probes ran over, and how many positions were scored.
   public let probeTokens: Int
   public let scoredPositions: Int

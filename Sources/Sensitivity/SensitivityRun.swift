@@ -17,6 +17,8 @@ public struct SensitivityRun {
   /// Bands of layers; nil for as many as the budget allows, layer by layer at best.
   public var bands: Int?
   public var importanceFingerprint: String?
+  /// Of the windows of the probes.
+  public var textFingerprint = ""
 
   public init(probes: Probes, types: [GGMLType]) {
     self.probes = probes
@@ -26,7 +28,7 @@ public struct SensitivityRun {
   private var source: any ModelSource { probes.source }
 
   /// - Parameters:
-  ///   - earlier: an unfinished table of the same model, importance and text; others are started over.
+  ///   - earlier: a table of the same model, importance and text, finished or not; others are started over.
   ///   - progress: called with the steps done, of how many, and what is being done; may throw to stop.
   ///   - save: called with the table so far.
   /// - Throws: `ForwardError`, `ScoringError`, `QuantizeError`, and what reading the source throws.
@@ -37,7 +39,10 @@ public struct SensitivityRun {
     let start = ContinuousClock.now
     func spent() -> Double { Double((ContinuousClock.now - start) / .seconds(1)) }
     var table = try emptyTable()
-    if let earlier, earlier.matches(table) { table = earlier }
+    if let earlier, earlier.matches(table) {
+      if earlier.isComplete { return earlier }
+      table = earlier
+    }
     let tensors = source.tensors.filter(\.isQuantizable)
     var known = Set(table.entries.map(\.tensor))
     var saved = ContinuousClock.now
@@ -80,10 +85,11 @@ public struct SensitivityRun {
     return table
   }
 
-  private func emptyTable() throws -> SensitivityTable {
+  /// What a run begins with: says what is measured, and on what.
+  public func emptyTable() throws -> SensitivityTable {
     SensitivityTable(
       model: source.name, modelFingerprint: try ModelFingerprint(of: source).hex,
-      importanceFingerprint: importanceFingerprint,
+      importanceFingerprint: importanceFingerprint, textFingerprint: textFingerprint, types: types.map(\.name),
       probeTokens: probes.windows.windows.count * probes.windows.context, scoredPositions: probes.windows.rowCount,
       bands: bands ?? 0, isComplete: false, probes: [], entries: [])
   }
@@ -125,9 +131,10 @@ public struct SensitivityRun {
 
 extension SensitivityTable {
   /// Whether two tables are of the same measurement.
-  func matches(_ other: SensitivityTable) -> Bool {
+  public func matches(_ other: SensitivityTable) -> Bool {
     modelFingerprint == other.modelFingerprint && importanceFingerprint == other.importanceFingerprint
-      && probeTokens == other.probeTokens && (other.bands == 0 || bands == 0 || bands == other.bands) && !isComplete
+      && textFingerprint == other.textFingerprint && probeTokens == other.probeTokens
+      && Set(types).isSuperset(of: other.types) && (other.bands == 0 || bands == 0 || bands == other.bands)
   }
 
   /// Gives every tensor its probe's coefficient; without one, that of the nearest layer of its class, and without any of

@@ -91,19 +91,25 @@ public final class ForwardPass {
     try embed(windows, plan(windows: windows.count, length: windows.first?.count ?? 0))
   }
 
-  private func embed(_ windows: [[Int32]], _ plan: ForwardPlan) throws -> HiddenStates {
+  /// - Parameters:
+  ///   - source: may replace the embedding.
+  ///   - windowsPerSlab: fewer than the plan has.
+  func embed(
+    _ windows: [[Int32]], _ plan: ForwardPlan, source: (any ModelSource)? = nil, windowsPerSlab: Int? = nil
+  ) throws -> HiddenStates {
     let length = windows[0].count
     for (index, window) in windows.enumerated() where window.count != length {
       throw ForwardError.unequalWindows(index: index, count: window.count, expected: length)
     }
     let tokens = try EmbeddingRows.tokens(of: windows, vocabulary: decoder.vocabularyCount)
-    var activations = try emptyStates(windows: windows.count, length: length, plan)
+    var activations = try emptyStates(
+      windows: windows.count, length: length, plan, windowsPerSlab: windowsPerSlab)
     let layout = activations.layout
     // The buffers of weights are not in use yet: rows may take their place.
     let most = max(1, WeightStream.buffers * plan.blockLimit / decoder.width)
     for start in stride(from: 0, to: tokens.count, by: most) {
       let part = tokens[start..<min(tokens.count, start + most)]
-      let embedding = try EmbeddingRows(part, source: source, tensor: decoder.embedding)
+      let embedding = try EmbeddingRows(part, source: source ?? self.source, tensor: decoder.embedding)
       for slab in 0..<layout.slabs {
         try activations.update(slab) { rows in
           for (offset, window) in layout.windows(inSlab: slab).enumerated() {
@@ -116,13 +122,16 @@ public final class ForwardPass {
   }
 
   /// Room for the states of all windows, within the budget.
-  func emptyStates(windows: Int, length: Int, _ plan: ForwardPlan) throws -> Activations {
+  func emptyStates(
+    windows: Int, length: Int, _ plan: ForwardPlan, windowsPerSlab: Int? = nil
+  ) throws -> Activations {
     let layout = WindowLayout(
-      windows: windows, length: length, firstPosition: 0, windowsPerSlab: plan.windowsPerSlab)
+      windows: windows, length: length, firstPosition: 0, windowsPerSlab: windowsPerSlab ?? plan.windowsPerSlab)
     let storage = ActivationStorage(
       account: MemoryAccount(limit: plan.activationLimit),
       scratch: plan.needsScratch ? try ScratchFile(directory: options.scratchDirectory) : nil)
-    return Activations(layout, columns: decoder.width, storage: storage)
+    return Activations(
+      layout, columns: decoder.width, storage: storage, spills: windowsPerSlab.map { _ in plan.spills })
   }
 
   /// Runs one layer. `source` may replace the model's weights (a probe); its tensors have the same names and shapes.

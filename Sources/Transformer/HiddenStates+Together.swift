@@ -14,20 +14,7 @@ extension ForwardPass {
     // Whole slabs, so that sets can be joined.
     var perSlab = min(windows.count, plan.windowsPerSlab)
     while windows.count % perSlab != 0 { perSlab -= 1 }
-    let layout = WindowLayout(windows: windows.count, length: length, firstPosition: 0, windowsPerSlab: perSlab)
-    let storage = ActivationStorage(
-      account: MemoryAccount(limit: plan.activationLimit),
-      scratch: plan.spills ? try ScratchFile(directory: options.scratchDirectory) : nil)
-    var activations = Activations(layout, columns: decoder.width, storage: storage, spills: plan.spills)
-    let embedding = try EmbeddingRows(windows, source: source ?? self.source, tensor: decoder.embedding)
-    for slab in 0..<layout.slabs {
-      try activations.update(slab) { rows in
-        for (offset, window) in layout.windows(inSlab: slab).enumerated() {
-          try embedding.write(windows[window], into: rows.from(offset * length * decoder.width))
-        }
-      }
-    }
-    return HiddenStates(layer: 0, activations: activations)
+    return try embed(windows, plan, source: source, windowsPerSlab: perSlab)
   }
 
   /// Runs one layer for all sets in one reading of its weights. They have to come from
@@ -35,10 +22,12 @@ extension ForwardPass {
   public func layer(_ index: Int, _ states: inout [HiddenStates], source: (any ModelSource)? = nil) throws {
     guard !states.isEmpty else { return }
     let count = states.count
-    var joined = HiddenStates(layer: index, activations: Activations(joining: states.map(\.activations)))
+    let plan = states[0].plan
+    var joined = HiddenStates(
+      layer: index, activations: Activations(joining: states.map(\.activations)), plan: plan)
     // The slabs belong to the joined states alone, and are changed where they lie.
     states = []
     try layer(index, &joined, source: source)
-    states = joined.activations.split(count).map { HiddenStates(layer: index + 1, activations: $0) }
+    states = joined.activations.split(count).map { HiddenStates(layer: index + 1, activations: $0, plan: plan) }
   }
 }

@@ -15,7 +15,7 @@ struct Calibration {
   }
 
   /// The text that ships with qtool: in the folder `calibration` of the checkout or archive that holds the program.
-  static func shipped() throws -> Calibration {
+  static func shipped(for source: (any ModelSource)? = nil) throws -> Calibration {
     var folder = URL(filePath: CommandLine.arguments[0]).resolvingSymlinksInPath()
     if let path = Bundle.main.executablePath { folder = URL(filePath: path).resolvingSymlinksInPath() }
     for _ in 0..<6 {
@@ -23,7 +23,7 @@ struct Calibration {
       for place in ["calibration", "share/qtool/calibration"] {
         let candidate = folder.appending(path: place)
         if FileManager.default.fileExists(atPath: candidate.appending(path: "README.md").path) {
-          return try Calibration([candidate.path])
+          return try Calibration([candidate.path], for: source)
         }
       }
     }

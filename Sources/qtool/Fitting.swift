@@ -11,6 +11,8 @@ import Tensors
 struct Fitting {
   let source: any ModelSource
   let matrix: ImportanceMatrix?
+  /// Also where it is still to be computed.
+  let hasImportance: Bool
   let constraints: TypeConstraints
   let target: Int
   /// The plan of a file with these types, its metadata included.
@@ -20,7 +22,7 @@ struct Fitting {
 
   private var menu: [GGMLType] {
     GGMLType.allCases.filter {
-      $0.canEncode && $0.isQuantized && (matrix != nil || !$0.needsImportance) && constraints.allows($0)
+      $0.canEncode && $0.isQuantized && (hasImportance || !$0.needsImportance) && constraints.allows($0)
     }
   }
 
@@ -104,9 +106,9 @@ struct Fitting {
   ) throws -> Outcome {
     var stock: [(mix: StockMix, types: [GGMLType], bytes: Int)] = []
     for mix in StockMix.allCases where mix.base.isQuantized {
-      let own = try constraints.applied(to: mix.types(for: source, hasImportance: matrix != nil), of: source)
+      let own = try constraints.applied(to: mix.types(for: source, hasImportance: hasImportance), of: source)
       let fits = zip(source.tensors, own).allSatisfy { tensor, type in
-        type == tensor.type || type.canEncode && (matrix != nil || !type.needsImportance)
+        type == tensor.type || type.canEncode && (hasImportance || !type.needsImportance)
       }
       let bytes = try plan(own).totalBytes
       if fits, bytes <= target, !stock.contains(where: { $0.types == own }) { stock.append((mix, own, bytes)) }

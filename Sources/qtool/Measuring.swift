@@ -43,10 +43,13 @@ struct MeasuringText {
   }
 }
 
-/// Measures sensitivities, continuing from `partial` where it is of the same measurement, and keeping it up to date.
+/// Measures sensitivities, going on from the file at `kept` where it is of the same measurement, and keeping that up to
+/// date.
+///
+/// - Parameter kept: the file's path, given an empty table that says what is measured; nil for none.
 func measureSensitivity(
   of source: any ModelSource, _ matrix: ImportanceMatrix?, _ windows: ScoringWindows, budget: Double?, bands: Int?,
-  partial: String?, _ options: RunOptions, _ progress: Progress
+  restart: Bool, kept: (SensitivityTable) -> String?, _ options: RunOptions, _ progress: Progress
 ) throws -> SensitivityTable {
   let types = GGMLType.allCases.filter { $0.canEncode && $0.isQuantized && (matrix != nil || !$0.needsImportance) }
   let probes = Probes(source: source, importance: matrix?.lookup, windows: windows, options: options.forward)
@@ -54,15 +57,22 @@ func measureSensitivity(
   run.budget = budget
   run.bands = bands
   run.importanceFingerprint = matrix?.digest
-  let earlier = partial.flatMap { try? SensitivityTable(path: $0) }
-  if earlier != nil { progress.note("continuing from \(partial ?? "")") }
+  run.textFingerprint = windows.digest
+  let empty = try run.emptyTable()
+  let path = kept(empty)
+  var earlier = restart ? nil : path.flatMap { try? SensitivityTable(path: $0) }
+  if earlier?.matches(empty) == false { earlier = nil }
+  if let earlier, let path {
+    progress.note("\(earlier.isComplete ? "sensitivities from an earlier run" : "going on from"): \(path)")
+  }
   progress.start("\(source.name): sensitivity", total: 2 * source.tensors.count { $0.isQuantizable }, unit: .steps)
   let table = try run.run(continuing: earlier) { done, _, detail in
     try Interruption.check()
     progress.update(done, detail)
   } save: { table in
-    if let partial { try table.write(to: partial, overwrite: true) }
+    if let path { try table.write(to: path, overwrite: true) }
   }
+  if let path, table != earlier { try table.write(to: path, overwrite: true) }
   progress.finish()
   return table
 }

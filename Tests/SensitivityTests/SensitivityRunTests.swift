@@ -114,7 +114,7 @@ import Transformer
     for (index, types) in mixes.enumerated() {
       let plan = RewritePlan(source: model, types: types, metadata: model.metadata)
       let path = directory.path("\(index).gguf")
-      _ = try Rewriter(plan).write(to: path, overwrite: false)
+      _ = try Rewriter(plan).write(to: path, options: RewriteOptions())
       let written = try Drift.measure(
         base: (name: "base", source: base),
         candidates: [(name: path, source: try states(try GGUFFile(path: path)))], windows: windows)[0]

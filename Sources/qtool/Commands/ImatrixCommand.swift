@@ -136,7 +136,7 @@ struct CalibrationOptions: ParsableArguments {
   }
 
   func calibration(for source: any ModelSource) throws -> Calibration {
-    calibration.isEmpty ? try Calibration.shipped() : try Calibration(calibration, for: source)
+    calibration.isEmpty ? try Calibration.shipped(for: source) : try Calibration(calibration, for: source)
   }
 
   func windows(_ calibration: Calibration, _ tokenizer: Tokenizer) throws -> [[Int32]] {
@@ -148,12 +148,16 @@ struct CalibrationOptions: ParsableArguments {
 }
 
 /// Runs calibration text through a model and sums what goes into its matrices.
+///
+/// - Parameter snapshots: where an unfinished run leaves what it has.
 func importance(
   of source: any ModelSource, _ text: Calibration, _ windows: ScoringWindows, _ options: RunOptions,
-  _ progress: Progress
+  _ progress: Progress, snapshots: String? = nil
 ) throws -> ImportanceMatrix {
   let pass = try ForwardPass(source: source, options: options.forward)
-  return try ImportanceRun(pass: pass, windows: windows.windows, datasets: text.names).run(of: source, progress)
+  var run = ImportanceRun(pass: pass, windows: windows.windows, datasets: text.names)
+  run.snapshotPath = snapshots
+  return try run.run(of: source, progress)
 }
 
 extension ImportanceRun {

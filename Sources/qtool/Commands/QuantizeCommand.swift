@@ -95,17 +95,23 @@ struct QuantizeCommand: ParsableCommand {
         break
       }
     }
-    let matrix = try importanceMatrix(of: source, whole, pruned, progress)
-    let writer = PlanMaker(
-      source: source, importance: provenance(matrix), fingerprint: try ModelFingerprint(of: source).hex,
+    let files = destination.map { MeasuredFiles(output: $0.output, model: source.name, restart: restart) }
+    var writer = PlanMaker(
+      source: source, importance: nil, fingerprint: try ModelFingerprint(of: source).hex,
       overrides: try sourceOptions.overrides())
+    if target != nil, imatrix == nil, !noImportance {
+      // Before hours of measuring: what will be known of the importance matrix decides how long the header is.
+      writer.importance = ImportanceProvenance(
+        file: "computed", dataset: try calibrationText(source).names.joined(separator: " "), entries: 0, chunks: 0,
+        fingerprint: String(repeating: "0", count: 64))
+      try fitting(source, nil, constraints, writer, progress)?.checkTarget()
+    }
+    let matrix = try importanceMatrix(of: source, whole, pruned, files, progress)
+    writer.importance = provenance(matrix)
     var lines: [String] = []
     let plan: RewritePlan
-    if let target {
-      let fitting = Fitting(
-        source: source, matrix: matrix, constraints: constraints, target: target.bytes,
-        plan: { try writer.plan($0) }, options: options, progress: progress)
-      let outcome = try fitted(fitting, source, matrix, progress)
+    if let fitting = fitting(source, matrix, constraints, writer, progress) {
+      let outcome = try fitted(fitting, source, matrix, files, progress)
       lines = outcome.lines
       plan = try writer.plan(outcome.types)
     } else {
@@ -118,6 +124,7 @@ struct QuantizeCommand: ParsableCommand {
     }
     guard let destination else { return }
     _ = try write(plan, importance: matrix, to: destination, progress)
+    files?.forgetChoice()
     print(QuantizationTable.types(plan))
     for line in lines { print(line) }
     print("\n\(destination.output): \(QuantizationTable.total(plan))")
@@ -126,7 +133,8 @@ struct QuantizeCommand: ParsableCommand {
   /// Importance from a file, from calibration text, or none where it is neither given nor needed. A file knows the layers
   /// of a pruned model by what they are called in the `whole` one.
   private func importanceMatrix(
-    of source: any ModelSource, _ whole: any ModelSource, _ pruned: PrunedModel?, _ progress: Progress
+    of source: any ModelSource, _ whole: any ModelSource, _ pruned: PrunedModel?, _ files: MeasuredFiles?,
+    _ progress: Progress
   ) throws -> ImportanceMatrix? {
     if noImportance || type?.uppercased() == "COPY" { return nil }
     var matrix: ImportanceMatrix
@@ -138,15 +146,18 @@ struct QuantizeCommand: ParsableCommand {
       // A named mix is made as llama-quantize makes it: without importance unless it was asked for.
       let needs = preset.flatMap(Preset.init(name:))?.needsImportance ?? false
       if target == nil, calibration.isEmpty, !needs { return nil }
-      let text = try calibrationText()
+      let text = try calibrationText(source)
       let windows = try text.windows(try Tokenizer(metadata: source.metadata), context: 512)
-      matrix = try importance(of: source, text, windows, options, progress)
+      func compute(_ snapshots: String?) throws -> ImportanceMatrix {
+        try importance(of: source, text, windows, options, progress, snapshots: snapshots)
+      }
+      matrix = try files?.importance(of: source, windows, progress, compute: compute) ?? compute(nil)
     }
     return matrix.selecting(included: includeWeights, excluded: excludeWeights)
   }
 
-  private func calibrationText() throws -> Calibration {
-    calibration.isEmpty ? try Calibration.shipped() : try Calibration(calibration)
+  private func calibrationText(_ source: any ModelSource) throws -> Calibration {
+    calibration.isEmpty ? try Calibration.shipped(for: source) : try Calibration(calibration, for: source)
   }
 
   private func provenance(_ matrix: ImportanceMatrix?) -> ImportanceProvenance? {
@@ -198,13 +209,25 @@ struct QuantizeCommand: ParsableCommand {
     return pure ? Recipe(base: .type(mix.base)) : Recipe(base: .mix(mix, hasImportance: nil))
   }
 
+  private func fitting(
+    _ source: any ModelSource, _ matrix: ImportanceMatrix?, _ constraints: TypeConstraints, _ writer: PlanMaker,
+    _ progress: Progress
+  ) -> Fitting? {
+    target.map { target in
+      Fitting(
+        source: source, matrix: matrix, hasImportance: !noImportance, constraints: constraints, target: target.bytes,
+        plan: { try writer.plan($0) }, options: options, progress: progress)
+    }
+  }
+
   /// The types that cost the least drift for the target's bytes.
   private func fitted(
-    _ fitting: Fitting, _ source: any ModelSource, _ matrix: ImportanceMatrix?, _ progress: Progress
+    _ fitting: Fitting, _ source: any ModelSource, _ matrix: ImportanceMatrix?, _ files: MeasuredFiles?,
+    _ progress: Progress
   ) throws -> Fitting.Outcome {
     try fitting.checkTarget()
     let start = ContinuousClock.now
-    let text = try MeasuringText(try calibrationText(), source, options, budget: budget.seconds)
+    let text = try MeasuringText(try calibrationText(source), source, options, budget: budget.seconds)
     let table: SensitivityTable
     if let sensitivity {
       table = try SensitivityTable(path: sensitivity)
@@ -214,19 +237,48 @@ struct QuantizeCommand: ParsableCommand {
       }
     } else {
       table = try measureSensitivity(
-        of: source, matrix, text.probes, budget: budget.seconds / 2, bands: nil, partial: nil, options, progress)
+        of: source, matrix, text.probes, budget: budget.seconds / 2, bands: nil, restart: restart,
+        kept: { empty in files?.sensitivityPath { $0.matches(empty) } }, options, progress)
     }
-    // Half of what is left, and a few minutes at most: trials gain little after the first rounds.
+    let key = try choiceKey(fitting, table, text)
+    if let files, let choice = files.choice(key: key) {
+      let types = source.tensors.map { tensor in
+        choice.types[tensor.name].flatMap { GGMLType(name: $0) } ?? tensor.type
+      }
+      progress.note("types as an interrupted run had chosen them")
+      return Fitting.Outcome(types: types, lines: choice.lines)
+    }
     let left = budget.seconds - (ContinuousClock.now - start).seconds
-    let search = min(left / 2, max(60, 3 * (ContinuousClock.now - start).seconds))
-    return try fitting.run(table: table, text: text, search: !noSearch && search > 0, budget: search)
+    let outcome = try fitting.run(table: table, text: text, search: !noSearch && left > 0, budget: left / 2)
+    try files?.keep(
+      MeasuredFiles.Choice(
+        key: key,
+        types: Dictionary(uniqueKeysWithValues: zip(source.tensors, outcome.types).map { ($0.name, $1.name) }),
+        lines: outcome.lines))
+    return outcome
+  }
+
+  /// Everything that the choice of types depends on.
+  private func choiceKey(_ fitting: Fitting, _ table: SensitivityTable, _ text: MeasuringText) throws -> String {
+    let constraints = fitting.constraints
+    var parts = [QTool.version, "\(fitting.target)", "\(budget.seconds) \(noSearch)", text.validation.digest]
+    parts += (constraints.pins + constraints.floors).map(\.description) + ["\(constraints.pins.count)"]
+    parts +=
+      constraints.excluded.map(\.name).sorted() + [constraints.only.map { "\($0.map(\.name).sorted())" } ?? "all"]
+    parts += ["\(constraints.leavesOutput)"]
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = .sortedKeys
+    var digest = DataDigest()
+    digest.update(Array(parts.joined(separator: "\n").utf8).span.bytes)
+    digest.update(Array(try encoder.encode(table)).span.bytes)
+    return digest.hex()
   }
 }
 
 /// Plans of files with given types, and the metadata that says how they were made.
 struct PlanMaker {
   let source: any ModelSource
-  let importance: ImportanceProvenance?
+  var importance: ImportanceProvenance?
   let fingerprint: String
   let overrides: [(key: String, value: MetadataValue)]
 

@@ -44,9 +44,9 @@ struct SensitivityCommand: ParsableCommand {
 
   func run() throws {
     let progress = options.apply()
-    try destination.check()
+    try destination.check(inputs: [model] + (imatrix.map { [$0] } ?? []))
     let source = try openModel(path: model)
-    let text = calibration.isEmpty ? try Calibration.shipped() : try Calibration(calibration)
+    let text = calibration.isEmpty ? try Calibration.shipped(for: source) : try Calibration(calibration, for: source)
     let start = ContinuousClock.now
     var matrix: ImportanceMatrix?
     if let imatrix {
@@ -60,7 +60,7 @@ struct SensitivityCommand: ParsableCommand {
     let partial = destination.output + ".partial"
     let table = try measureSensitivity(
       of: source, matrix, measuring.probes, budget: max(1, budget.seconds - (ContinuousClock.now - start).seconds),
-      bands: bands, partial: partial, options, progress)
+      bands: bands, restart: destination.restart, kept: { _ in partial }, options, progress)
     try table.write(to: destination.output, overwrite: destination.force)
     try? FileManager.default.removeItem(atPath: partial)
     print(Self.summary(table))
