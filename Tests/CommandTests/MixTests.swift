@@ -57,7 +57,8 @@ import Testing
     let out = try TemporaryDirectory()
     let constraints = ["--pin", "blk.0.attn_q=Q8_0", "--floor", "ffn_down=Q5_K", "--exclude-type", "Q6_K,Q3_K"]
     for (index, mode) in [
-      ["--type", "Q3_K_M"], ["--preset", "ud-q2_k"], ["--target", "2.9MB", "--no-importance", "--no-search"],
+      ["--type", "Q3_K_M"], ["--preset", "ud-q2_k"],
+      ["--target", "2.9MB", "--no-importance", "--no-search", "--budget", "20s"],
     ].enumerated() {
       let path = out.path("\(index).gguf")
       _ = try run(["quantize", Repository.demoModel, "-o", path] + mode + constraints)
@@ -109,7 +110,7 @@ import Testing
     for target in ["1.9MB", "3.1MB"] {
       let result = try run([
         "quantize", Repository.demoModel, "--target", target, "--sensitivity", out.path("s.json"),
-        "--no-importance", "--no-search", "-o", out.path(target),
+        "--no-importance", "--no-search", "--calibration", text, "-o", out.path(target),
       ])
       #expect(result.output.contains("stock mix"), "\(result.output)")
       let size = try FileManager.default.attributesOfItem(atPath: out.path(target))[.size] as? Int ?? 0

@@ -70,8 +70,9 @@ struct QuantizeCommand: ParsableCommand {
     let modes = [target != nil, type != nil, preset != nil, recipe != nil].count { $0 }
     guard modes == 1 else { throw ValidationError("give one of --target, --type, --preset and --recipe") }
     guard output != nil || dryRun else { throw ValidationError("name the file to write with -o") }
-    if noImportance, imatrix != nil || !calibration.isEmpty {
-      throw ValidationError("--no-importance contradicts --imatrix and --calibration")
+    // With --target, calibration text is what mixes are judged on, too.
+    if noImportance, imatrix != nil || target == nil && !calibration.isEmpty {
+      throw ValidationError("--no-importance contradicts --imatrix\(target == nil ? " and --calibration" : "")")
     }
     if pure, type == nil { throw ValidationError("--pure goes with --type") }
     if sensitivity != nil, target == nil { throw ValidationError("--sensitivity goes with --target") }
