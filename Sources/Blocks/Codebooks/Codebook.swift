@@ -9,6 +9,18 @@ struct Codebook: @unchecked Sendable {
   let words: UnsafePointer<Int8>
   /// [count / 8][dims][8]: eight codewords side by side.
   let lanes: UnsafePointer<Float>
+  /// How often the grid is in the codebook: once for each shift.
+  let copies: Int
+  /// Codewords of eight values are pairs of 81 halves, since every value is one of three: the halves of each copy in
+  /// the layout of `lanes`, eleven times eight of them (the last seven repeat the first).
+  let halves: UnsafePointer<Float>
+  /// [81][88]: zero where two halves make a codeword, infinite where they do not.
+  let penalties: UnsafePointer<Float>
+  /// [81][88]: the codeword that two halves make.
+  let pairs: UnsafePointer<UInt16>
+
+  static let patterns = 81
+  static let padded = 88
 
   /// Every value is `values[level] + shift`; shifts are added after one another, so that the codebook holds the grid
   /// once for each.
@@ -28,6 +40,34 @@ struct Codebook: @unchecked Sendable {
         }
       }
     }
+    copies = shifts.count
+    let (patterns, padded) = dims == 8 ? (Self.patterns, Self.padded) : (0, 0)
+    let halves = UnsafeMutablePointer<Float>.allocate(capacity: shifts.count * padded * 4)
+    let penalties = UnsafeMutablePointer<Float>.allocate(capacity: patterns * padded)
+    let pairs = UnsafeMutablePointer<UInt16>.allocate(capacity: patterns * padded)
+    penalties.initialize(repeating: .infinity, count: patterns * padded)
+    pairs.initialize(repeating: 0, count: patterns * padded)
+    for (copy, shift) in shifts.enumerated() {
+      for c in 0..<padded {
+        var digits = c < patterns ? c : 0
+        for i in 0..<4 {
+          halves[copy * padded * 4 + (c / 8 * 4 + i) * 8 + c % 8] = values[digits % 3] + shift
+          digits /= 3
+        }
+      }
+    }
+    if dims == 8 {
+      for (index, word) in grid.enumerated() {
+        let levels = (0..<8).map { Int(word >> UInt16(2 * $0)) & 3 }
+        let first = levels[0] + 3 * levels[1] + 9 * levels[2] + 27 * levels[3]
+        let second = levels[4] + 3 * levels[5] + 9 * levels[6] + 27 * levels[7]
+        penalties[first * padded + second] = 0
+        pairs[first * padded + second] = UInt16(index)
+      }
+    }
+    self.halves = UnsafePointer(halves)
+    self.penalties = UnsafePointer(penalties)
+    self.pairs = UnsafePointer(pairs)
     self.words = UnsafePointer(words)
     self.lanes = UnsafePointer(lanes)
   }

@@ -56,7 +56,7 @@ private struct Scratch {
   /// Sums of every codeword; three times for the halves of an octet.
   let sums: UnsafeMutablePointer<Float>
 
-  static func size(_ shape: CodebookShape) -> Int { 4 * 256 + 4 * shape.codebook.count }
+  static func size(_ shape: CodebookShape) -> Int { 4 * 256 + max(4 * shape.codebook.count, 8 * Codebook.padded) }
 
   init(_ memory: UnsafeMutablePointer<Float>) {
     y = memory
@@ -191,6 +191,8 @@ private struct CodebookSearch {
   /// The best codewords of an octet for four values of t.
   private mutating func scan(_ o: Int, _ range: Range<Int>, t: SIMD4<Float>, lane: Int) {
     let codebook = shape.codebook
+    // Small codebooks leave too few codewords to a first half for its bound to pay.
+    if codebook.dims == 8 && codebook.count >= 1024 { return scanPairs(o, range, t: t, lane: lane) }
     let wy = memory.wy + 8 * o
     let w = w + 8 * o
     let count = range.count
@@ -240,6 +242,53 @@ private struct CodebookSearch {
       memory.a[at] = sums[first].1[k] + sums[second].1[k]
       memory.b[at] = sums[first].2[k] + sums[second].2[k]
       codes[at] = UInt32(sums[first].3[k]) | UInt32(sums[second].3[k]) << 12 | (second == 3 ? 1 << 24 : 0)
+    }
+  }
+
+  /// The same for large codebooks of eight values. A codeword's score is the sum of its halves' scores, so that all
+  /// scores follow from those of 81 halves twice over, and a first half that is too bad even with the best second half
+  /// is passed over with all its codewords. Where one sign must be turned it lies in the first half or in the second.
+  private mutating func scanPairs(_ o: Int, _ range: Range<Int>, t: SIMD4<Float>, lane: Int) {
+    let codebook = shape.codebook
+    let count = Codebook.padded
+    let (wy, w) = (memory.wy + 8 * o, w + 8 * o)
+    let (a1, a2, b1, b2) = (memory.sums, memory.sums + count, memory.sums + 2 * count, memory.sums + 3 * count)
+    let (odd1, odd2, s1, s2) = (b2 + count, b2 + 2 * count, b2 + 3 * count, b2 + 4 * count)
+    let odd = shape.signs == .even && block.signs[o].nonzeroBitCount & 1 == 1
+    let grid = codebook.count / codebook.copies
+    var best = SIMD4<Float>(repeating: .infinity)
+    for copy in 0..<codebook.copies where range.contains(copy * grid) {
+      let halves = codebook.halves + copy * count * 4
+      cv_codeword_sums4(halves, count, wy, w, a1, b1)
+      cv_codeword_sums4(halves, count, wy + 4, w + 4, a2, b2)
+      if odd {
+        cv_codeword_sums_odd4(halves, count, wy, w, odd1, b1)
+        cv_codeword_sums_odd4(halves, count, wy + 4, w + 4, odd2, b2)
+      }
+      for turned in 0..<(odd ? 2 : 1) {
+        let first = odd && turned == 0 ? odd1 : a1
+        let second = odd && turned == 1 ? odd2 : a2
+        var (p, q): (Int32, Int32) = (-1, 0)
+        for k in 0..<4 {
+          _ = cv_half_scores(first, b1, count, t[k], s1)
+          let least = cv_half_scores(second, b2, count, t[k], s2)
+          // The codeword of the last scale is often the best again, and a bound in any case.
+          var bound = best[k]
+          var found = p
+          if p >= 0 { bound = min(bound, s1[Int(p)] + s2[Int(q)]) }
+          let score = cv_least_pair(s1, Codebook.patterns, s2, count, least, codebook.penalties, bound, &found)
+          if found < 0 || !(score < best[k]) { continue }
+          if score < bound || found != p {
+            q = cv_least_second(s2, count, codebook.penalties + Int(found) * count)
+          }
+          p = found
+          best[k] = score
+          let at = o * lanes + lane + k
+          memory.a[at] = first[Int(p)] + second[Int(q)]
+          memory.b[at] = b1[Int(p)] + b2[Int(q)]
+          codes[at] = UInt32(copy * grid + Int(codebook.pairs[Int(p) * count + Int(q)]))
+        }
+      }
     }
   }
 

@@ -404,5 +404,45 @@ CV void cv_least4(const float *a, const float *b, long count, const float *t, fl
   }
 }
 
+// Codewords as pairs of halves. The score b - 2 t a of every half; the least of them.
+CV float cv_half_scores(const float *a, const float *b, long count, float t, float *scores) {
+  cv_f32x8 m = cv_splat(-2 * t), least = cv_splat(__builtin_inff());
+  for (long c = 0; c < count; c += 8) {
+    cv_f32x8 score = cv_fma(cv_load(a + c), m, cv_load(b + c));
+    cv_store(scores + c, score);
+    least = cv_min(least, score);
+  }
+  return cv_smallest(least);
+}
+// The least first[p] + second[q] below `best` over all pairs whose penalty is zero (it is infinite for the others;
+// [patterns][count] floats), and p; a first half whose sum with the least of all second halves is no better is left
+// out. `p` keeps its value where nothing is below `best`.
+CV float cv_least_pair(const float *first, long patterns, const float *second, long count, float leastSecond,
+                       const float *penalties, float best, int32_t *p) {
+  for (long i = 0; i < patterns; i++) {
+    if (!(first[i] + leastSecond < best)) continue;
+    cv_f32x8 least = cv_splat(__builtin_inff());
+    const float *penalty = penalties + i * count;
+    for (long c = 0; c < count; c += 8) least = cv_min(least, cv_load(second + c) + cv_load(penalty + c));
+    float sum = first[i] + cv_smallest(least);
+    if (sum < best) {
+      best = sum;
+      *p = (int32_t)i;
+    }
+  }
+  return best;
+}
+// The second half with the least score among those whose penalty is zero.
+CV int32_t cv_least_second(const float *second, long count, const float *penalty) {
+  int32_t index = 0;
+  float least = __builtin_inff();
+  for (long c = 0; c < count; c++) {
+    float score = second[c] + penalty[c];
+    index = score < least ? (int32_t)c : index;
+    least = score < least ? score : least;
+  }
+  return index;
+}
+
 #undef CV
 #endif
