@@ -9,7 +9,8 @@ public struct CheckpointDirectory: ModelSource {
   public let tensors: [TensorInfo]
   private let recipes: [String: TensorRecipe]
 
-  public init(path: String) throws {
+  /// - Parameter pre: the name of the tokenizer's splitter, where its structure is unknown.
+  public init(path: String, pre: String? = nil) throws {
     let directory = path.count > 1 && path.hasSuffix("/") ? String(path.dropLast()) : path
     let configPath = directory + "/config.json"
     guard FileManager.default.fileExists(atPath: configPath) else {
@@ -31,7 +32,9 @@ public struct CheckpointDirectory: ModelSource {
     tensors = recipes.map(\.info)
     var metadata = try modelMetadata(
       architecture.ggufName, name: name, tensors, try model.hyperparameters(), config: config, directory: directory)
-    metadata.merge(try tokenizerMetadata(directory: directory, vocabularySize: try config.int("vocab_size"))) { $1 }
+    let tokenizer = try CheckpointTokenizer(
+      directory: directory, config: config, architecture: architecture.ggufName, pre: pre)
+    metadata.merge(tokenizer.metadata) { $1 }
     self.metadata = metadata
     self.recipes = Dictionary(uniqueKeysWithValues: recipes.map { ($0.info.name, $0) })
   }
@@ -77,10 +80,15 @@ public struct CheckpointDirectory: ModelSource {
 }
 
 /// Opens a model: a Hugging Face directory, a GGUF file, or the first shard of one.
-public func openModel(path: String) throws -> any ModelSource {
+///
+/// - Parameter pre: the name of a directory's splitter, where its structure is unknown; a GGUF names its own.
+public func openModel(path: String, pre: String? = nil) throws -> any ModelSource {
   var isDirectory: ObjCBool = false
   if FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory), isDirectory.boolValue {
-    return try CheckpointDirectory(path: path)
+    return try CheckpointDirectory(path: path, pre: pre)
+  }
+  guard pre == nil else {
+    throw CheckpointError(path: path, subject: "--pre", "does not apply: a GGUF names its splitter itself")
   }
   return try GGUFFile(path: path)
 }

@@ -1,6 +1,6 @@
 /// The 256 printable characters that byte-level vocabularies write bytes with (GPT-2's `bytes_to_unicode`): printable
 /// Latin-1 stands for itself, the others follow from U+0100 on.
-enum ByteAlphabet {
+package enum ByteAlphabet {
   static let scalars: [Unicode.Scalar] = {
     var next: UInt32 = 0x100
     return (0..<256 as Range<UInt32>).map { byte in
@@ -16,7 +16,7 @@ enum ByteAlphabet {
     Dictionary(uniqueKeysWithValues: scalars.enumerated().map { ($1, UInt8($0)) })
 
   /// The bytes of a token's text; nil where a character stands for no byte (an added token in plain text).
-  static func bytes(of token: String) -> [UInt8]? {
+  package static func bytes(of token: String) -> [UInt8]? {
     var result: [UInt8] = []
     for scalar in token.unicodeScalars {
       guard let byte = bytes[scalar] else { return nil }

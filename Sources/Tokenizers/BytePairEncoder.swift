@@ -2,127 +2,122 @@ import Synchronization
 
 /// Byte-level byte-pair encoding: words of the splitter, cut into bytes, merged by rank.
 final class BytePairEncoder: Sendable {
-  private struct Pair: Hashable { let left: Int32, right: Int32 }
-  private struct Merge { let rank: Int32, result: Int32 }
-
   private let splitter: Splitter
+  private let composes: Bool
   private let tokenBytes: [[UInt8]]
   private let byteIDs: [Int32]
-  private let merges: [Pair: Merge]
-  /// Whole words that were encoded before: text repeats its words.
-  private let cache = Mutex<[[UInt8]: [Int32]]>([:])
-  private static let cacheLimit = 1 << 17
+  private let merges: MergeTable
+  /// Whole words that are tokens, where those are not merged.
+  private let words: ByteTable?
+  private let cache = Mutex(WordCache())
+  private let types: [TokenType]
 
-  init(tokens: [String], merges: [String], splitter: Splitter) throws {
-    self.splitter = splitter
-    tokenBytes = tokens.map { ByteAlphabet.bytes(of: $0) ?? Array($0.utf8) }
-    var ids: [String: Int32] = Dictionary(minimumCapacity: tokens.count)
-    for (id, token) in tokens.enumerated() { ids[token] = Int32(id) }
-    byteIDs = ByteAlphabet.scalars.map { ids[String($0)] ?? -1 }
-    var table: [Pair: Merge] = Dictionary(minimumCapacity: merges.count)
+  init(vocabulary: Vocabulary, merges: [String], preTokenizer: PreTokenizer) throws {
+    splitter = preTokenizer.splitter
+    types = vocabulary.types
+    composes = preTokenizer.composes
+    tokenBytes = vocabulary.tokens.map { ByteAlphabet.bytes(of: $0) ?? Array($0.utf8) }
+    byteIDs = ByteAlphabet.scalars.map { vocabulary.id(of: Array(String($0).utf8)) ?? -1 }
+    var table = MergeTable(minimumCapacity: merges.count)
     for (rank, merge) in merges.enumerated() {
-      let parts = merge.split(separator: " ", maxSplits: 1, omittingEmptySubsequences: false)
-      guard parts.count == 2 else {
+      var bytes = Array(merge.utf8)
+      // A part may begin with a blank of its own.
+      guard let blank = bytes.dropFirst().firstIndex(of: 0x20) else {
         throw TokenizerError(key: "tokenizer.ggml.merges", "entry \(rank) is no pair")
       }
+      let left = vocabulary.table.value(of: bytes, in: 0..<blank)
+      let right = vocabulary.table.value(of: bytes, in: blank + 1..<bytes.count)
+      bytes.remove(at: blank)
       // A merge whose parts or result are no tokens can never apply.
-      guard let left = ids[String(parts[0])], let right = ids[String(parts[1])],
-        let result = ids[String(parts[0] + parts[1])]
-      else { continue }
-      let pair = Pair(left: left, right: right)
-      if table[pair] == nil { table[pair] = Merge(rank: Int32(rank), result: result) }
+      guard let left, let right, let result = vocabulary.table.value(of: bytes) else { continue }
+      table.insert(left, right, MergeTable.Merge(rank: Int32(rank), result: result))
     }
     self.merges = table
+    guard preTokenizer.ignoresMerges else {
+      words = nil
+      return
+    }
+    var words = ByteTable(minimumCapacity: vocabulary.tokens.count)
+    for (id, bytes) in tokenBytes.enumerated() where vocabulary.types[id] == .normal {
+      words.insert(bytes, value: Int32(id))
+    }
+    self.words = words
   }
 
   func bytes(of id: Int32) -> [UInt8] { tokenBytes.indices.contains(Int(id)) ? tokenBytes[Int(id)] : [] }
 
+  /// Whether merging the bytes of any token gives the token: then it makes no difference what ignores merges. So it is
+  /// where merges alone have made the vocabulary.
+  func mergesGiveAllTokens() -> Bool {
+    var ids: [Int32] = []
+    return tokenBytes.indices.allSatisfy { id in
+      guard types[id] == .normal, tokenBytes[id].count > 1 else { return true }
+      ids.removeAll(keepingCapacity: true)
+      merge(tokenBytes[id][...], into: &ids)
+      return ids == [Int32(id)]
+    }
+  }
+
   func encode(_ text: Substring, into ids: inout [Int32]) {
-    splitter.words(of: text) { word in
-      if let known = cache.withLock({ $0[word] }) {
-        ids.append(contentsOf: known)
-        return
-      }
-      let encoded = merge(word)
-      ids.append(contentsOf: encoded)
-      cache.withLock { cache in
-        if cache.count >= Self.cacheLimit { cache.removeAll(keepingCapacity: true) }
-        cache[word] = encoded
+    let text = ScalarText(composes ? composed(text) : text)
+    cache.withLock { cache in
+      splitter.words(of: text) { word in
+        if word.count == 1 {
+          let id = byteIDs[Int(text.utf8[word.lowerBound])]
+          if id >= 0 { ids.append(id) }
+          return
+        }
+        cache.append(text.utf8, word, to: &ids) { ids in
+          if let id = words?.value(of: text.utf8, in: word) {
+            ids.append(id)
+          } else {
+            merge(text.utf8[word], into: &ids)
+          }
+        }
       }
     }
   }
 
-  /// Applies the lowest-ranked merge until none applies; the leftmost of equal rank first. A heap of candidates keeps a
-  /// word of n bytes at n log n.
-  private func merge(_ word: [UInt8]) -> [Int32] {
-    var symbols = word.map { byteIDs[Int($0)] }
-    guard symbols.count > 1 else { return symbols.filter { $0 >= 0 } }
-    var next = Array(1...symbols.count)
-    var previous = Array(-1..<symbols.count - 1)
-    var heap = MergeHeap()
-    func push(_ left: Int) {
-      let right = next[left]
-      guard right < symbols.count, let merge = merges[Pair(left: symbols[left], right: symbols[right])] else { return }
-      heap.push(
-        MergeHeap.Entry(
-          rank: merge.rank, position: Int32(left), left: symbols[left], right: symbols[right], result: merge.result))
-    }
-    for index in 0..<symbols.count - 1 { push(index) }
-    while let entry = heap.pop() {
-      let left = Int(entry.position)
-      guard symbols[left] == entry.left, next[left] < symbols.count, symbols[next[left]] == entry.right else {
-        continue
-      }
-      let right = next[left]
-      symbols[left] = entry.result
-      symbols[right] = -2
-      next[left] = next[right]
-      if next[right] < symbols.count { previous[next[right]] = left }
-      if previous[left] >= 0 { push(previous[left]) }
-      push(left)
-    }
-    return symbols.filter { $0 >= 0 }
-  }
-}
-
-/// A binary heap of possible merges: lowest rank first, then leftmost.
-private struct MergeHeap {
-  struct Entry {
+  /// A possible merge: lowest rank first, then leftmost.
+  private struct Candidate: Comparable {
     let rank: Int32
     let position: Int32
     let left: Int32
     let right: Int32
     let result: Int32
 
-    var key: Int64 { Int64(rank) << 32 | Int64(position) }
+    private var key: Int64 { Int64(rank) << 32 | Int64(position) }
+    static func < (a: Candidate, b: Candidate) -> Bool { a.key < b.key }
   }
 
-  private var entries: [Entry] = []
-
-  mutating func push(_ entry: Entry) {
-    entries.append(entry)
-    var child = entries.count - 1
-    while child > 0, entries[child].key < entries[(child - 1) / 2].key {
-      entries.swapAt(child, (child - 1) / 2)
-      child = (child - 1) / 2
+  /// Applies the lowest-ranked merge until none applies; the leftmost of equal rank first. A heap of candidates keeps a
+  /// word of n bytes at n log n.
+  private func merge(_ word: ArraySlice<UInt8>, into ids: inout [Int32]) {
+    var symbols = word.map { byteIDs[Int($0)] }
+    var next = Array(1...symbols.count)
+    var previous = Array(-1..<symbols.count - 1)
+    var heap = Heap<Candidate>()
+    func push(_ left: Int) {
+      let right = next[left]
+      guard right < symbols.count, let merge = merges[symbols[left], symbols[right]] else { return }
+      heap.push(
+        Candidate(
+          rank: merge.rank, position: Int32(left), left: symbols[left], right: symbols[right], result: merge.result))
     }
-  }
-
-  mutating func pop() -> Entry? {
-    guard let first = entries.first else { return nil }
-    let last = entries.removeLast()
-    guard !entries.isEmpty else { return first }
-    entries[0] = last
-    var parent = 0
-    while true {
-      var least = parent
-      for child in [2 * parent + 1, 2 * parent + 2]
-      where child < entries.count && entries[child].key < entries[least].key {
-        least = child
+    for index in 0..<symbols.count - 1 { push(index) }
+    while let candidate = heap.pop() {
+      let left = Int(candidate.position)
+      guard symbols[left] == candidate.left, next[left] < symbols.count, symbols[next[left]] == candidate.right else {
+        continue
       }
-      if least == parent { return first }
-      entries.swapAt(least, parent)
-      parent = least
+      let right = next[left]
+      symbols[left] = candidate.result
+      symbols[right] = -2
+      next[left] = next[right]
+      if next[right] < symbols.count { previous[next[right]] = left }
+      if previous[left] >= 0 { push(previous[left]) }
+      push(left)
     }
+    for symbol in symbols where symbol >= 0 { ids.append(symbol) }
   }
 }

@@ -5,39 +5,59 @@ struct SpecialTokens: Sendable {
     case text(Substring)
   }
 
-  private struct Token: Sendable {
-    let text: String
-    let id: Int32
-    let isControl: Bool
-  }
-  /// Longest first, as the reference looks for them.
-  private let tokens: [Token]
+  private let table: ByteTable
+  private let isControl: [Int32: Bool]
+  /// Lengths of the tokens that begin with a byte, longest first.
+  private let lengths: [[Int]]
 
-  init(tokens: [String], types: [Int32]) {
-    let (unknown, control, userDefined): (Int32, Int32, Int32) = (2, 3, 4)
-    self.tokens = zip(tokens, types).enumerated().compactMap { index, entry in
-      guard entry.1 == control || entry.1 == userDefined || entry.1 == unknown, !entry.0.isEmpty else { return nil }
-      return Token(text: entry.0, id: Int32(index), isControl: entry.1 != userDefined)
-    }.sorted { ($0.text.utf8.count, $1.id) > ($1.text.utf8.count, $0.id) }
+  init(_ vocabulary: Vocabulary) {
+    var table = ByteTable()
+    var isControl: [Int32: Bool] = [:]
+    var lengths = [Set<Int>](repeating: [], count: 256)
+    for (id, type) in vocabulary.types.enumerated() {
+      let bytes = Array(vocabulary.tokens[id].utf8)
+      guard type == .control || type == .userDefined || type == .unknown, let first = bytes.first else { continue }
+      table.insert(bytes, value: Int32(id))
+      isControl[Int32(id)] = type != .userDefined
+      lengths[Int(first)].insert(bytes.count)
+    }
+    self.table = table
+    self.isControl = isControl
+    self.lengths = lengths.map { $0.sorted(by: >) }
   }
 
+  /// The text in pieces: from left to right, the longest token at each place.
   func pieces(of text: String, parseSpecial: Bool) -> [Piece] {
-    var pieces: [Piece] = text.isEmpty ? [] : [.text(text[...])]
-    for token in tokens where parseSpecial || !token.isControl {
-      // Most texts hold none of them: look before taking the list apart.
-      guard text.utf8.count >= token.text.utf8.count, text.contains(token.text) else { continue }
-      pieces = pieces.flatMap { piece -> [Piece] in
-        guard case .text(var rest) = piece else { return [piece] }
-        var parts: [Piece] = []
-        while let range = rest.firstRange(of: token.text) {
-          if range.lowerBound > rest.startIndex { parts.append(.text(rest[..<range.lowerBound])) }
-          parts.append(.token(token.id))
-          rest = rest[range.upperBound...]
-        }
-        if !rest.isEmpty { parts.append(.text(rest)) }
-        return parts
+    guard !text.isEmpty else { return [] }
+    guard table.count > 0 else { return [.text(text[...])] }
+    let bytes = Array(text.utf8)
+    var pieces: [Piece] = []
+    var start = text.startIndex
+    var (index, done) = (0, 0)
+    // Moves on by bytes from the last place: a string's index is found in constant time only from a near one.
+    func move(to byte: Int) -> String.Index { text.utf8.index(start, offsetBy: byte - done) }
+    while index < bytes.count {
+      guard let (id, length) = token(in: bytes, at: index, parseSpecial: parseSpecial) else {
+        index += 1
+        continue
+      }
+      let found = move(to: index)
+      if index > done { pieces.append(.text(text[start..<found])) }
+      pieces.append(.token(id))
+      start = text.utf8.index(found, offsetBy: length)
+      index += length
+      done = index
+    }
+    if done < bytes.count { pieces.append(.text(text[start...])) }
+    return pieces
+  }
+
+  private func token(in bytes: [UInt8], at index: Int, parseSpecial: Bool) -> (id: Int32, length: Int)? {
+    for length in lengths[Int(bytes[index])] where index + length <= bytes.count {
+      if let id = table.value(of: bytes, in: index..<index + length), parseSpecial || isControl[id] == false {
+        return (id, length)
       }
     }
-    return pieces
+    return nil
   }
 }

@@ -1,117 +1,96 @@
 /// Cuts text into the words that byte-pair encoding never crosses, by the pattern that a vocabulary was trained with.
-enum Splitter: Sendable {
+///
+/// A splitter is a sequence of stages. Each isolates what its pattern finds in every piece that the stages before left,
+/// and what lies between two finds is a piece too. A piece is all that a pattern sees: `$` and `(?!\S)` hold at its end.
+public enum Splitter: Sendable, CaseIterable {
   /// Llama 3's: contractions, words with one leading character, digits by threes, punctuation, blanks.
   case llama
+  /// Qwen 2's: Llama 3's with digits one by one.
+  case qwen2
+  /// Qwen 3.5's: marks count as letters.
+  case qwen35
+  /// GPT-2's, which is the byte-level pre-tokenizer's own.
+  case gpt2
+  /// GPT-2's after isolating every digit: StarCoder, Command R, SmolLM.
+  case digits
+  /// DeepSeek LLM's and V2's six stages.
+  case deepSeekLLM
+  case deepSeekCoder
+  /// DeepSeek V3's and R1's three stages.
+  case deepSeekV3
+  /// Mistral's: words that begin with capitals and go on in lower case.
+  case tekken
+  /// GPT-4o's and Llama 4's: tekken's words with contractions, digits by threes.
+  case gpt4o
+  /// What llama.cpp does with models that name no splitter.
+  case unnamed
+  case falcon
 
-  init?(name: String) {
-    switch name {
-    case "llama-bpe", "llama3", "llama-v3": self = .llama
-    default: return nil
+  var stages: [SplitStage] {
+    switch self {
+    case .llama: [.words(WordPattern(digits: 3))]
+    case .qwen2: [.words(WordPattern(digits: 1))]
+    case .qwen35: [.words(WordPattern(letters: [.letter, .mark], digits: 1))]
+    case .gpt2: [.gpt2]
+    case .digits: [.digits(most: 1), .gpt2]
+    case .deepSeekLLM:
+      [
+        .lineBreak, .set(DeepSeekPatterns.letterSet, blank: true), .set(DeepSeekPatterns.markSet, blank: true),
+        .trailingBlanks, .set(DeepSeekPatterns.eastAsian, blank: false), .digits(most: 1),
+      ]
+    case .deepSeekCoder:
+      [
+        .lineBreak, .run(.letter, blank: true), .run(.punctuation, blank: true),
+        .set(DeepSeekPatterns.eastAsian, blank: false), .digits(most: 1),
+      ]
+    case .deepSeekV3: [.digits(most: 3), .set(DeepSeekPatterns.hanAndKana, blank: false), .deepSeekV3]
+    case .tekken: [.cased(CasedWordPattern(digits: 1, contractions: false))]
+    case .gpt4o: [.cased(CasedWordPattern(digits: 3, contractions: true))]
+    case .unnamed:
+      [.set(DefaultPatterns.unnamedMarks, blank: false), .gpt2, .run(.number, blank: false), .threeDigits]
+    case .falcon: [.set(DefaultPatterns.falconMarks, blank: false), .gpt2, .threeDigits]
     }
   }
 
-  static let names = "llama-bpe"
-
-  /// Calls `body` with the bytes of every word in order.
-  func words(of text: Substring, _ body: ([UInt8]) -> Void) {
-    let scalars = Array(text.unicodeScalars)
-    var start = 0
-    while start < scalars.count {
-      let end = LlamaSplitter.end(of: scalars, from: start)
-      var bytes: [UInt8] = []
-      for scalar in scalars[start..<end] { bytes.append(contentsOf: UTF8.encode(scalar)!) }
-      body(bytes)
-      start = end
-    }
-  }
-}
-
-/// The pattern, alternative after alternative:
-///
-///     (?i:'s|'t|'re|'ve|'m|'ll|'d)  |  [^\r\n\p{L}\p{N}]?\p{L}+  |  \p{N}{1,3}
-///     |  ?[^\s\p{L}\p{N}]+[\r\n]*  |  \s*[\r\n]+  |  \s+(?!\S)  |  \s+
-enum LlamaSplitter {
-  static func end(of text: [Unicode.Scalar], from start: Int) -> Int {
-    let first = CharacterClass(text[start])
-    if let end = contraction(text, start) { return end }
-    // A word, with one character in front that is no letter, digit or line break.
-    if first == .letter { return run(of: .letter, text, start) }
-    if first != .digit, first != .lineBreak, start + 1 < text.count, CharacterClass(text[start + 1]) == .letter {
-      return run(of: .letter, text, start + 1)
-    }
-    if first == .digit {
-      var end = start + 1
-      while end < text.count, end < start + 3, CharacterClass(text[end]) == .digit { end += 1 }
-      return end
-    }
-    // Punctuation, with a blank in front and line breaks behind.
-    let symbol =
-      text[start] == " " && start + 1 < text.count && CharacterClass(text[start + 1]) == .other ? start + 1 : start
-    if CharacterClass(text[symbol]) == .other {
-      var end = run(of: .other, text, symbol)
-      while end < text.count, CharacterClass(text[end]) == .lineBreak { end += 1 }
-      return end
-    }
-    return blank(text, start)
-  }
-
-  private static func run(of kind: CharacterClass, _ text: [Unicode.Scalar], _ start: Int) -> Int {
-    var end = start
-    while end < text.count, CharacterClass(text[end]) == kind { end += 1 }
-    return end
-  }
-
-  private static func contraction(_ text: [Unicode.Scalar], _ start: Int) -> Int? {
-    guard text[start] == "'", start + 1 < text.count else { return nil }
-    func lower(_ index: Int) -> Unicode.Scalar? {
-      guard index < text.count else { return nil }
-      let scalar = text[index]
-      // Case folding: the long s and the Kelvin sign are the only others that fold to a letter here; only s matters.
-      if scalar == "\u{17F}" { return "s" }
-      return ("A"..."Z").contains(scalar) ? Unicode.Scalar(scalar.value + 32) : scalar
-    }
-    switch (lower(start + 1), lower(start + 2)) {
-    case ("s", _), ("t", _), ("m", _), ("d", _): return start + 2
-    case ("r", "e"), ("v", "e"), ("l", "l"): return start + 3
-    default: return nil
-    }
-  }
-
-  /// Blanks: up to the last line break; else all but the last blank before a word; else all.
-  private static func blank(_ text: [Unicode.Scalar], _ start: Int) -> Int {
-    var end = start
-    var afterBreak = start
-    while end < text.count {
-      let kind = CharacterClass(text[end])
-      guard kind == .space || kind == .lineBreak else { break }
-      end += 1
-      if kind == .lineBreak { afterBreak = end }
-    }
-    if afterBreak > start { return afterBreak }
-    if end == text.count || end == start + 1 { return max(end, start + 1) }
-    return end - 1
-  }
-}
-
-/// What the patterns distinguish.
-enum CharacterClass: Equatable {
-  case letter, digit, lineBreak, space, other
-
-  init(_ scalar: Unicode.Scalar) {
-    if scalar.value < 0x80 {
-      switch scalar.value {
-      case 0x41...0x5A, 0x61...0x7A: self = .letter
-      case 0x30...0x39: self = .digit
-      case 0x0A, 0x0D: self = .lineBreak
-      case 0x20, 0x09, 0x0B, 0x0C: self = .space
-      default: self = .other
+  /// Calls `body` with the range of bytes of every word in order; together they are all of `text`.
+  func words(of text: ScalarText, _ body: (Range<Int>) -> Void) {
+    let stages = stages
+    var byte = 0
+    text.scalars.withSpan { scalars in
+      func split(_ piece: Range<Int>, _ depth: Int) {
+        guard depth < stages.count else {
+          let start = byte
+          for index in piece { byte += ScalarText.width(scalars[index]) }
+          return body(start..<byte)
+        }
+        let stage = stages[depth]
+        var gap = piece.lowerBound
+        var position = stage.firstPlace(scalars, piece)
+        while position < piece.upperBound {
+          let end = stage.end(scalars, position, piece.upperBound)
+          guard end > position else {
+            position += 1
+            continue
+          }
+          if gap < position { split(gap..<position, depth + 1) }
+          split(position..<end, depth + 1)
+          gap = end
+          position = end
+        }
+        if gap < piece.upperBound { split(gap..<piece.upperBound, depth + 1) }
       }
-      return
-    }
-    switch scalar.properties.generalCategory {
-    case .uppercaseLetter, .lowercaseLetter, .titlecaseLetter, .modifierLetter, .otherLetter: self = .letter
-    case .decimalNumber, .letterNumber, .otherNumber: self = .digit
-    default: self = scalar.properties.isWhitespace ? .space : .other
+      split(0..<scalars.count, 0)
     }
   }
+}
+
+/// What llama.cpp's default and Falcon's splitter isolate first.
+private enum DefaultPatterns {
+  static let unnamedMarks = ScalarSet(classes: .punctuation, "$+<=>^~|")
+  static let falconMarks = ScalarSet(classes: .punctuation, "$+<=>^~|`")
+}
+
+extension Array {
+  /// The array's elements without copying them.
+  fileprivate func withSpan(_ body: (Span<Element>) -> Void) { body(span) }
 }

@@ -11,8 +11,14 @@ public struct Tokenizer: Sendable {
   /// Whether texts and scoring windows begin with ``bos``.
   public let addsBOS: Bool
   public let addsEOS: Bool
-  private let encoder: BytePairEncoder
+  private let encoder: Encoder
   private let special: SpecialTokens
+  private let vocabulary: Vocabulary
+
+  private enum Encoder: Sendable {
+    case bytePairs(BytePairEncoder)
+    case scores(ScoreEncoder, addsBlank: Bool)
+  }
 
   /// - Throws: ``TokenizerError`` or `MetadataError` that names the key at fault.
   public init(metadata: Metadata) throws {
@@ -20,36 +26,62 @@ public struct Tokenizer: Sendable {
       throw TokenizerError(key: "tokenizer.ggml.model", "is missing: the model has no tokenizer")
     }
     let model = try metadata.string("tokenizer.ggml.model")
-    guard model == "gpt2" else {
-      throw TokenizerError(key: "tokenizer.ggml.model", "is \(model), which is unknown", hint: "known: gpt2")
+    guard model == "gpt2" || model == "llama" else {
+      throw TokenizerError(key: "tokenizer.ggml.model", "is \(model), which is unknown", hint: "known: gpt2, llama")
     }
-    let tokens = try metadata.strings("tokenizer.ggml.tokens")
-    let types: [Int32] =
-      if case .array(.int32(let types)) = metadata["tokenizer.ggml.token_type"] { types } else { [] }
-    guard types.isEmpty || types.count == tokens.count else {
-      throw TokenizerError(key: "tokenizer.ggml.token_type", "has \(types.count) entries for \(tokens.count) tokens")
+    let vocabulary = try Vocabulary(metadata: metadata)
+    let count = vocabulary.tokens.count
+    var addsBOSByDefault = true
+    if model == "gpt2" {
+      let name = metadata.optionalString("tokenizer.ggml.pre") ?? "default"
+      guard var preTokenizer = PreTokenizer(name: name) else {
+        throw TokenizerError(
+          key: "tokenizer.ggml.pre", "is \(name), which is unknown",
+          hint: "known: \(PreTokenizer.names.joined(separator: ", "))")
+      }
+      if let flag = metadata.optionalBool(PreTokenizer.ignoresMergesKey) { preTokenizer.ignoresMerges = flag }
+      if let flag = metadata.optionalBool(PreTokenizer.composesKey) { preTokenizer.composes = flag }
+      addsBOSByDefault = preTokenizer.addsBOS
+      encoder = .bytePairs(
+        try BytePairEncoder(
+          vocabulary: vocabulary, merges: metadata.optionalStrings("tokenizer.ggml.merges") ?? [],
+          preTokenizer: preTokenizer))
+      bos = try Self.id("bos", metadata, count: count)
+      eos = try Self.id("eos", metadata, count: count)
+    } else {
+      encoder = .scores(
+        try ScoreEncoder(
+          vocabulary: vocabulary, scores: try Self.scores(metadata, count: count),
+          unknown: try Self.id("unknown", metadata, count: count, default: 0)),
+        addsBlank: metadata.optionalBool("tokenizer.ggml.add_space_prefix") ?? true)
+      bos = try Self.id("bos", metadata, count: count, default: 1)
+      eos = try Self.id("eos", metadata, count: count, default: 2)
     }
-    let pre = metadata.optionalString("tokenizer.ggml.pre") ?? "default"
-    guard let splitter = Splitter(name: pre) else {
-      throw TokenizerError(
-        key: "tokenizer.ggml.pre", "is \(pre), which is unknown", hint: "known: \(Splitter.names)")
-    }
-    vocabularyCount = tokens.count
-    bos = try Self.id("bos", metadata, count: tokens.count)
-    eos = try Self.id("eos", metadata, count: tokens.count)
-    // llama.cpp puts BOS in front for these splitters unless the model says otherwise.
-    addsBOS = metadata.optionalBool("tokenizer.ggml.add_bos_token") ?? (splitter == .llama)
+    vocabularyCount = count
+    addsBOS = metadata.optionalBool("tokenizer.ggml.add_bos_token") ?? addsBOSByDefault
     addsEOS = metadata.optionalBool("tokenizer.ggml.add_eos_token") ?? false
-    encoder = try BytePairEncoder(
-      tokens: tokens, merges: metadata.optionalStrings("tokenizer.ggml.merges") ?? [], splitter: splitter)
-    special = SpecialTokens(tokens: tokens, types: types)
+    special = SpecialTokens(vocabulary)
+    self.vocabulary = vocabulary
   }
 
-  private static func id(_ name: String, _ metadata: Metadata, count: Int) throws -> Int32? {
+  private static func id(
+    _ name: String, _ metadata: Metadata, count: Int, default fallback: Int32? = nil
+  ) throws -> Int32? {
     let key = "tokenizer.ggml.\(name)_token_id"
-    guard let id = metadata.optionalInt(key) else { return nil }
+    guard let id = metadata.optionalInt(key) else { return fallback.flatMap { $0 < count ? $0 : nil } }
     guard (0..<count).contains(id) else { throw TokenizerError(key: key, "is \(id), beyond \(count) tokens") }
     return Int32(id)
+  }
+
+  private static func scores(_ metadata: Metadata, count: Int) throws -> [Float] {
+    let key = "tokenizer.ggml.scores"
+    guard case .array(.float32(let scores)) = metadata[key] else {
+      throw TokenizerError(key: key, metadata[key] == nil ? "is missing" : "is not an array of f32")
+    }
+    guard scores.count == count, scores.allSatisfy({ !$0.isNaN }) else {
+      throw TokenizerError(key: key, "has \(scores.count) entries for \(count) tokens, or one that is no number")
+    }
+    return scores
   }
 
   /// Token ids of a text.
@@ -60,16 +92,43 @@ public struct Tokenizer: Sendable {
   public func encode(_ text: String, addSpecial: Bool = true, parseSpecial: Bool = false) -> [Int32] {
     var ids: [Int32] = []
     if addSpecial, addsBOS, let bos { ids.append(bos) }
+    // SentencePiece puts a blank in front of a text, and of what follows a special token.
+    var isStart = true
     for piece in special.pieces(of: text, parseSpecial: parseSpecial) {
-      switch piece {
-      case .token(let id): ids.append(id)
-      case .text(let text): encoder.encode(text, into: &ids)
+      switch (piece, encoder) {
+      case (.token(let id), _): ids.append(id)
+      case (.text(let text), .bytePairs(let encoder)): encoder.encode(text, into: &ids)
+      case (.text(let text), .scores(let encoder, let addsBlank)):
+        encoder.encode(text, prefixed: addsBlank && isStart, into: &ids)
       }
+      if case .token = piece { isStart = true } else { isStart = false }
     }
     if addSpecial, addsEOS, let eos { ids.append(eos) }
     return ids
   }
 
-  /// The bytes that ids stand for; control tokens give their text.
-  public func decode(_ ids: [Int32]) -> [UInt8] { ids.flatMap { encoder.bytes(of: $0) } }
+  /// The bytes that an id stands for; control tokens give their text.
+  public func piece(_ id: Int32) -> [UInt8] {
+    switch encoder {
+    case .bytePairs(let encoder): encoder.bytes(of: id)
+    case .scores(let encoder, _): encoder.bytes(of: id)
+    }
+  }
+
+  /// The text that ids stand for, without the blank that SentencePiece puts in front.
+  public func decode(_ ids: [Int32]) -> [UInt8] {
+    let bytes = ids.flatMap { piece($0) }
+    if case .scores(_, addsBlank: true) = encoder, bytes.first == 0x20 { return Array(bytes.dropFirst()) }
+    return bytes
+  }
+
+  /// Whether `ignore_merges` makes no difference, since merging a token's bytes always gives the token.
+  package var mergesGiveAllTokens: Bool {
+    if case .bytePairs(let encoder) = encoder { encoder.mergesGiveAllTokens() } else { false }
+  }
+
+  /// What kind of token an id is.
+  public func type(of id: Int32) -> TokenType {
+    vocabulary.types.indices.contains(Int(id)) ? vocabulary.types[Int(id)] : .undefined
+  }
 }

@@ -45,6 +45,7 @@ struct ConvertCommand: ParsableCommand {
   @Flag(name: .long, help: "Print what would be written, and write nothing.") var dryRun = false
   @OptionGroup(title: "Output") var output: OutputOptions
   @OptionGroup(title: "Weights") var weightOptions: WeightOptions
+  @OptionGroup(title: "Tokenizer") var splitter: SplitterOptions
   @OptionGroup(title: "Run") var options: RunOptions
 
   func validate() throws {
@@ -55,7 +56,7 @@ struct ConvertCommand: ParsableCommand {
     let progress = options.apply()
     if !dryRun, shardSize == nil { try output.check(inputs: [model]) }
     let overrides = try metadata.map(metadataOverrides(path:)) ?? [:]
-    let source = weightOptions.apply(to: try openModel(path: model))
+    let source = weightOptions.apply(to: try splitter.open(model))
     let plan = try plan(of: source, overrides, progress)
     let paths = plan.shards.paths(output.output)
     if dryRun {

@@ -20,6 +20,7 @@ struct DiffCommand: ParsableCommand {
   @Argument(help: "The model to compare with it.") var second: String
   @Flag(name: .long, help: "Compare metadata, shapes and types, and read no weights.") var noErrors = false
   @Flag(name: .long, help: "Print JSON.") var json = false
+  @OptionGroup(title: "Tokenizer") var splitter: SplitterOptions
   @OptionGroup(title: "Run") var options: RunOptions
 
   func run() throws {
@@ -46,6 +47,6 @@ struct DiffCommand: ParsableCommand {
   }
 
   private func open(_ path: String) throws -> any ModelSource {
-    noErrors && !isDirectory(path) ? try GGUFFile(path: path, headerOnly: true) : try openModel(path: path)
+    noErrors && !isDirectory(path) ? try GGUFFile(path: path, headerOnly: true) : try splitter.openAmongOthers(path)
   }
 }

@@ -19,6 +19,7 @@ struct DriftCommand: ParsableCommand {
   @Argument(help: "The unquantized model.") var base: String
   @Argument(help: "The models to compare with it.") var models: [String]
   @OptionGroup(title: "Text") var text: TextOptions
+  @OptionGroup(title: "Tokenizer") var splitter: SplitterOptions
   @OptionGroup(title: "Run") var options: RunOptions
 
   func validate() throws {
@@ -27,8 +28,8 @@ struct DriftCommand: ParsableCommand {
 
   func run() throws {
     let progress = options.apply()
-    let reference = try openModel(path: base)
-    let sources = try models.map { try openModel(path: $0) }
+    let reference = try splitter.openAmongOthers(base)
+    let sources = try models.map { try splitter.openAmongOthers($0) }
     let tokenizer = try Tokenizer(metadata: reference.metadata)
     for source in sources {
       let other = try Tokenizer(metadata: source.metadata)

@@ -40,6 +40,7 @@ struct ImatrixCommand: ParsableCommand {
   @Option(name: [.short, .long], help: ArgumentHelp("The file to write (.gguf or .dat).", valueName: "file"))
   var output: String?
   @Flag(name: .long, help: "Replace a file of that name.") var force = false
+  @OptionGroup(title: "Tokenizer") var splitter: SplitterOptions
   @OptionGroup(title: "Run") var options: RunOptions
 
   func validate() throws {
@@ -67,7 +68,7 @@ struct ImatrixCommand: ParsableCommand {
       return matrix.expanded(chunkSize: text.ctx)
     }
     if let model {
-      let source = try openModel(path: model)
+      let source = try splitter.open(model)
       for matrix in matrices { try matrix.check(against: source) }
       matrices.append(try compute(source, snapshotsBeside: output, progress))
     }

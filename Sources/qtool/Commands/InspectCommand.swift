@@ -23,9 +23,10 @@ struct InspectCommand: ParsableCommand {
   @Option(name: .long, help: ArgumentHelp("Print the whole value of one key and nothing else.", valueName: "key"))
   var key: String?
   @Flag(name: .long, help: "Print JSON.") var json = false
+  @OptionGroup(title: "Tokenizer") var splitter: SplitterOptions
 
   func run() throws {
-    let inspected = try Inspected(path: model)
+    let inspected = try Inspected(path: model, splitter)
     let source = inspected.source
     if let key {
       guard let value = source.metadata[key] else {
@@ -97,9 +98,9 @@ struct Inspected {
   let form: String
   let notes: [String]
 
-  init(path: String) throws {
+  init(path: String, _ splitter: SplitterOptions) throws {
     if isDirectory(path) {
-      source = try openModel(path: path)
+      source = try splitter.open(path)
       form = "Hugging Face directory"
       notes = []
       return

@@ -16,11 +16,12 @@ struct PerplexityCommand: ParsableCommand {
 
   @Argument(help: "A Hugging Face directory or a GGUF file.") var model: String
   @OptionGroup(title: "Text") var text: TextOptions
+  @OptionGroup(title: "Tokenizer") var splitter: SplitterOptions
   @OptionGroup(title: "Run") var options: RunOptions
 
   func run() throws {
     let progress = options.apply()
-    let source = try openModel(path: model)
+    let source = try splitter.open(model)
     let windows = try text.windows(try Tokenizer(metadata: source.metadata))
     let states = try finalStates(of: source, windows, options, progress)
     let likelihood = try Likelihood(

@@ -64,6 +64,7 @@ struct QuantizeCommand: ParsableCommand {
   @Flag(name: .long, help: "Begin anew, whatever an interrupted run has left.") var restart = false
   @Flag(name: .long, help: "Write the SHA-256 of every tensor to FILE.sha256, for qtool verify.") var checksums = false
   @OptionGroup(title: "Weights") var weightOptions: WeightOptions
+  @OptionGroup(title: "Tokenizer") var splitter: SplitterOptions
   @OptionGroup(title: "Run") var options: RunOptions
 
   func validate() throws {
@@ -84,7 +85,7 @@ struct QuantizeCommand: ParsableCommand {
       OutputOptions(output: $0, force: force, restart: restart, checksums: checksums)
     }
     if !dryRun { try destination?.check(inputs: [model] + (imatrix.map { [$0] } ?? [])) }
-    let whole = try openModel(path: model)
+    let whole = try splitter.open(model)
     let layers = try sourceOptions.layers()
     let pruned = layers.isEmpty ? nil : try PrunedModel(whole, without: layers)
     let source = weightOptions.apply(to: pruned ?? whole)

@@ -7,7 +7,7 @@ struct TokenizeCommand: ParsableCommand {
     commandName: "tokenize",
     abstract: "Print the token ids of a text.",
     discussion: """
-      Ids are those of llama.cpp on the same model, one line in all.
+      Ids are those of the model's own tokenizer, one line in all.
 
         qtool tokenize Qwen2.5-7B --text notes.txt
         qtool tokenize model.gguf --text chat.txt --parse-special
@@ -18,8 +18,10 @@ struct TokenizeCommand: ParsableCommand {
   @Flag(name: .long, help: "Leave out the tokens that the model puts around a text.") var noSpecial = false
   @Flag(name: .long, help: "Take the text of control tokens for the tokens themselves.") var parseSpecial = false
 
+  @OptionGroup(title: "Tokenizer") var splitter: SplitterOptions
+
   func run() throws {
-    let tokenizer = try Tokenizer(metadata: try openModel(path: model).metadata)
+    let tokenizer = try Tokenizer(metadata: try splitter.open(model).metadata)
     let ids = tokenizer.encode(try readText(text), addSpecial: !noSpecial, parseSpecial: parseSpecial)
     print(ids.map(String.init).joined(separator: " "))
   }

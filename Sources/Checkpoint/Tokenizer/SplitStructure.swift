@@ -1,0 +1,76 @@
+import Tokenizers
+
+/// What a tokenizer.json does to text before merging, recognised by its structure.
+struct SplitStructure {
+  /// nil where a step is of no known kind.
+  let steps: [SplitStep]?
+  /// Whether text is composed (NFC) first; nil where it is changed in another way.
+  let composes: Bool?
+  private let summary: String
+
+  init(_ tokenizer: TokenizerJSON) {
+    let normalizers = Self.parts(tokenizer.normalizer, "normalizers")
+    let kinds = normalizers.map { $0["type"]?.string ?? "?" }
+    composes = kinds.isEmpty ? false : kinds == ["NFC"] ? true : nil
+    let parts = Self.parts(tokenizer.preTokenizer, "pretokenizers")
+    let steps = parts.map(Self.step)
+    self.steps = steps.contains { $0 == nil } ? nil : steps.compactMap { $0 }
+    let words = zip(parts, steps).map { part, step in step?.description ?? Self.describe(part) }
+    summary = (kinds.map { "normalizer " + $0 } + (words.isEmpty ? ["no pre_tokenizer"] : words)).joined(
+      separator: ", ")
+  }
+
+  /// The structure in one line for a person.
+  var description: String {
+    let line = String(String.UnicodeScalarView(summary.unicodeScalars.map { $0.value < 0x20 ? " " : $0 }))
+    return line.count > 240 ? line.prefix(240) + "…" : line
+  }
+
+  private static func parts(_ value: JSONValue?, _ key: String) -> [JSONValue] {
+    guard let value else { return [] }
+    guard value["type"]?.string == "Sequence" else { return [value] }
+    return (value[key]?.array ?? []).flatMap { parts($0, key) }
+  }
+
+  private static func step(_ part: JSONValue) -> SplitStep? {
+    switch part["type"]?.string {
+    case "Digits" where part["individual_digits"]?.bool == true: return .digits
+    case "ByteLevel" where part["add_prefix_space"]?.bool == false:
+      return .byteLevel(regex: part["use_regex"]?.bool ?? true)
+    case "Split":
+      guard let pattern = part["pattern"]?["Regex"]?.string else { return nil }
+      // The patterns that are known match everywhere: removing what they don't match removes nothing.
+      let invert = part["invert"]?.bool ?? false
+      guard part["behavior"]?.string == (invert ? "Removed" : "Isolated") else { return nil }
+      let canonical = canonical(pattern)
+      return canonical == #"\p{N}"# ? .digits : .split(canonical)
+    default: return nil
+    }
+  }
+
+  /// Patterns differ in whether control characters are written as escapes, and in empty counts.
+  private static func canonical(_ pattern: String) -> String {
+    var result = ""
+    for scalar in pattern.unicodeScalars {
+      switch scalar {
+      case "\r": result += #"\r"#
+      case "\n": result += #"\n"#
+      case "\t": result += #"\t"#
+      default: result.unicodeScalars.append(scalar)
+      }
+    }
+    return result.replacing(#"\p{N}{1}"#, with: #"\p{N}"#)
+  }
+
+  private static func describe(_ part: JSONValue) -> String {
+    let fields = (part.object ?? [:]).filter { $0.key != "type" }.sorted { $0.key < $1.key }.map { key, value in
+      switch value {
+      case .string(let text): "\(key) \(text)"
+      case .bool(let flag): "\(key) \(flag)"
+      case .object(let inner): "\(key) \(inner.values.compactMap(\.string).joined())"
+      default: key
+      }
+    }
+    return ([part["type"]?.string ?? "a step without a type"] + fields).joined(separator: " ")
+  }
+}

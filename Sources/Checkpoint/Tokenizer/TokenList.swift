@@ -1,0 +1,52 @@
+import GGUF
+import Tokenizers
+
+/// Tokens by id, each with its type and, for SentencePiece, its score. Ids that no token has are padding.
+struct TokenList {
+  private(set) var tokens: [String?]
+  private(set) var types: [TokenType]
+  private(set) var scores: [Float]
+
+  init(count: Int, paddingScore: Float = 0) {
+    tokens = [String?](repeating: nil, count: count)
+    types = [TokenType](repeating: .unused, count: count)
+    scores = [Float](repeating: paddingScore, count: count)
+  }
+
+  var count: Int { tokens.count }
+
+  /// Replaces whatever has the id, which must be below ``count``.
+  mutating func set(_ id: Int, _ token: String, _ type: TokenType, score: Float = 0) {
+    tokens[id] = token
+    types[id] = type
+    scores[id] = score
+  }
+
+  func texts() -> [String] { tokens.enumerated().map { $1 ?? "[PAD\($0)]" } }
+
+  /// - Throws: ``CheckpointError`` where two ids share a text: no model that says so can be loaded.
+  func check(path: String) throws {
+    var table = ByteTable(minimumCapacity: count)
+    for (id, text) in texts().enumerated() {
+      if let other = table.insert(Array(text.utf8), value: Int32(id)) {
+        throw CheckpointError(
+          path: path, subject: "token \(text.debugDescription)", "stands twice: it has ids \(other) and \(id)")
+      }
+    }
+  }
+
+  var typeValue: MetadataValue { .array(.int32(types.map(\.rawValue))) }
+
+  /// Whether an added token is meant to be one for control although nobody said so.
+  static func looksSpecial(_ token: String) -> Bool {
+    func encloses(_ first: String, _ last: String) -> Bool { token.hasPrefix(first) && token.hasSuffix(last) }
+    return ["<pad>", "<mask>", "<2mass>", "[@BOS@]"].contains(token) || encloses("<|", "|>")
+      || encloses("<\u{FF5C}", "\u{FF5C}>") || encloses("<unused", ">")
+  }
+
+  /// The type and the text of an added token: a blank is a blank, not what stands for it in SentencePiece.
+  static func added(_ content: String, isSpecial: Bool) -> (text: String, type: TokenType) {
+    isSpecial || looksSpecial(content)
+      ? (content, .control) : (content.replacing("\u{2581}", with: " "), .userDefined)
+  }
+}

@@ -1,0 +1,72 @@
+/// One step of a tokenizer.json's `pre_tokenizer`.
+public enum SplitStep: Equatable, Sendable, CustomStringConvertible {
+  /// Isolates what a pattern finds.
+  case split(String)
+  /// Isolates every digit.
+  case digits
+  /// Writes bytes as characters; with `regex` after splitting by GPT-2's pattern.
+  case byteLevel(regex: Bool)
+
+  public var description: String {
+    switch self {
+    case .split(let pattern): "Split \(pattern)"
+    case .digits: "Digits"
+    case .byteLevel(let regex): regex ? "ByteLevel" : "ByteLevel without its pattern"
+    }
+  }
+}
+
+extension Splitter {
+  /// The steps by which a tokenizer.json writes it out; nil where none does.
+  public var steps: [SplitStep]? {
+    let bytes = SplitStep.byteLevel(regex: false)
+    let eastAsian = SplitStep.split("[" + DeepSeekPatterns.eastAsianList + "]+")
+    switch self {
+    case .llama: return [.split(Self.wordPattern(#"\p{N}{1,3}"#)), bytes]
+    case .qwen2: return [.split(Self.wordPattern(#"\p{N}"#)), bytes]
+    case .qwen35:
+      let pattern = Self.wordPattern(#"\p{N}"#, letters: #"[\p{L}\p{M}]"#, others: #"\p{L}\p{M}\p{N}"#)
+      return [.split(pattern), bytes]
+    case .gpt2: return [.byteLevel(regex: true)]
+    case .digits: return [.digits, .byteLevel(regex: true)]
+    case .deepSeekLLM:
+      return [
+        .split(#"[\r\n]"#), .split(#"\s?["# + DeepSeekPatterns.letters + "]+"),
+        .split(#"\s?["# + DeepSeekPatterns.marks + "]+"), .split(#"\s+$"#), eastAsian, .digits, bytes,
+      ]
+    case .deepSeekCoder:
+      return [.split(#"[\r\n]"#), .split(#"\s?\p{L}+"#), .split(#"\s?\p{P}+"#), eastAsian, .digits, bytes]
+    case .deepSeekV3:
+      let pattern =
+        ##"[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+"##
+        + #"| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"#
+      return [.split(#"\p{N}{1,3}"#), .split("[" + DeepSeekPatterns.hanAndKanaList + "]+"), .split(pattern), bytes]
+    case .tekken: return [.split(Self.casedPattern(#"\p{N}"#)), bytes]
+    case .gpt4o: return [.split(Self.casedPattern(#"\p{N}{1,3}"#, suffix: Self.contractions + "?")), bytes]
+    case .unnamed, .falcon: return nil
+    }
+  }
+
+  /// The splitter that a tokenizer.json's steps write out.
+  public init?(steps: [SplitStep]) {
+    guard let known = Self.allCases.first(where: { $0.steps == steps }) else { return nil }
+    self = known
+  }
+
+  private static let contractions = "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+
+  private static func wordPattern(
+    _ digits: String, letters: String = #"\p{L}"#, others: String = #"\p{L}\p{N}"#
+  ) -> String {
+    contractions + #"|[^\r\n\p{L}\p{N}]?"# + letters + "+|" + digits + #"| ?[^\s"# + others
+      + #"]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"#
+  }
+
+  private static func casedPattern(_ digits: String, suffix: String = "") -> String {
+    let (front, upper, lower) = (
+      #"[^\r\n\p{L}\p{N}]?"#, #"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]"#, #"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"#
+    )
+    return front + upper + "*" + lower + "+" + suffix + "|" + front + upper + "+" + lower + "*" + suffix + "|" + digits
+      + #"| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"#
+  }
+}

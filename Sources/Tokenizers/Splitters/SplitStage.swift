@@ -1,0 +1,106 @@
+/// One pattern of a splitter: where it matches from a place on.
+enum SplitStage: Sendable {
+  case words(WordPattern)
+  case cased(CasedWordPattern)
+  /// `'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`
+  case gpt2
+  case deepSeekV3
+  /// `\p{N}{1,most}`
+  case digits(most: Int)
+  /// `[0-9][0-9][0-9]`
+  case threeDigits
+  /// `[\r\n]`
+  case lineBreak
+  /// A run of a class; `blank` allows one blank in front.
+  case run(CharacterClass, blank: Bool)
+  /// A run of listed characters; `blank` allows one blank in front.
+  case set(ScalarSet, blank: Bool)
+  /// `\s+$`
+  case trailingBlanks
+
+  /// The first place of a piece that may match: blanks at the end are looked for from the end.
+  func firstPlace(_ text: Span<UInt32>, _ piece: Range<Int>) -> Int {
+    guard case .trailingBlanks = self else { return piece.lowerBound }
+    var start = piece.upperBound
+    while start > piece.lowerBound, CharacterClass(text[start - 1]).meets(.space) { start -= 1 }
+    return start
+  }
+
+  /// Where a match at `start` ends; `start` where there is none.
+  func end(_ text: Span<UInt32>, _ start: Int, _ limit: Int) -> Int {
+    switch self {
+    case .words(let pattern): return pattern.end(text, start, limit)
+    case .cased(let pattern): return pattern.end(text, start, limit)
+    case .gpt2: return GPT2Pattern.end(text, start, limit)
+    case .deepSeekV3: return DeepSeekPatterns.endOfV3(text, start, limit)
+    case .digits(let most): return endOfRun(of: .number, text, start, min(limit, start + most))
+    case .threeDigits:
+      guard start + 3 <= limit else { return start }
+      for index in start..<start + 3 where !(0x30...0x39).contains(text[index]) { return start }
+      return start + 3
+    case .lineBreak: return CharacterClass(text[start]).meets(.lineBreak) ? start + 1 : start
+    case .run(let kind, let blank):
+      // The blank is optional: without letters behind it there is no match, since no blank is in the class.
+      let first = blank && CharacterClass(text[start]).meets(.space) ? start + 1 : start
+      let end = endOfRun(of: kind, text, first, limit)
+      return end > first ? end : start
+    case .set(let set, let blank):
+      if blank, CharacterClass(text[start]).meets(.space) {
+        let end = set.run(text, start + 1, limit)
+        if end > start + 1 { return end }
+      }
+      return set.run(text, start, limit)
+    case .trailingBlanks: return limit
+    }
+  }
+}
+
+/// Where a run of a class that begins at `start` ends.
+func endOfRun(of kind: CharacterClass, _ text: Span<UInt32>, _ start: Int, _ limit: Int) -> Int {
+  var end = start
+  while end < limit, CharacterClass(text[end]).meets(kind) { end += 1 }
+  return end
+}
+
+/// Where a run of characters outside of a class that begins at `start` ends.
+func endOfRun(notOf kind: CharacterClass, _ text: Span<UInt32>, _ start: Int, _ limit: Int) -> Int {
+  var end = start
+  while end < limit, !CharacterClass(text[end]).meets(kind) { end += 1 }
+  return end
+}
+
+/// `\s*[\r\n]+|\s+(?!\S)|\s+`: blanks up to the last line break; else all but the last blank before a word; else all.
+/// Without `lineBreaks` the first alternative is missing.
+func endOfBlanks(_ text: Span<UInt32>, _ start: Int, _ limit: Int, lineBreaks: Bool = true) -> Int {
+  var end = start
+  var afterBreak = start
+  while end < limit {
+    let kind = CharacterClass(text[end])
+    guard kind.meets(.space) else { break }
+    end += 1
+    if kind.meets(.lineBreak) { afterBreak = end }
+  }
+  if lineBreaks, afterBreak > start { return afterBreak }
+  return end == limit || end <= start + 1 ? end : end - 1
+}
+
+/// `'s|'t|'re|'ve|'m|'ll|'d` behind an apostrophe at `start`; `start` where there is none.
+func endOfContraction(_ text: Span<UInt32>, _ start: Int, _ limit: Int, ignoringCase: Bool) -> Int {
+  guard start + 1 < limit, text[start] == 0x27 else { return start }
+  func letter(_ index: Int) -> UInt32 {
+    guard index < limit else { return 0 }
+    let value = text[index]
+    guard ignoringCase else { return value }
+    // Beside the capitals, only the long s folds to a letter that matters here.
+    if value == 0x17F { return 0x73 }
+    return (0x41...0x5A).contains(value) ? value + 32 : value
+  }
+  let (s, t, r, e, v, m, l, d): (UInt32, UInt32, UInt32, UInt32, UInt32, UInt32, UInt32, UInt32) =
+    (0x73, 0x74, 0x72, 0x65, 0x76, 0x6D, 0x6C, 0x64)
+  switch letter(start + 1) {
+  case s, t, m, d: return start + 2
+  case r, v: return letter(start + 2) == e ? start + 3 : start
+  case l: return letter(start + 2) == l ? start + 3 : start
+  default: return start
+  }
+}
