@@ -14,6 +14,8 @@ import Tensors
 struct CompactPass {
   private let reference: CompactReference
   private let windows: ScoringWindows
+  /// Of each row, its place in the reference.
+  private let places: [Int]
   private let names: [String]
   private(set) var drifts: [Drift]
 
@@ -29,12 +31,16 @@ struct CompactPass {
     var lowest = Float.infinity
   }
 
+  /// - Parameter chosen: the reference's windows that the candidates have run over; nil for all.
   init(
-    _ reference: CompactReference, candidates: [(name: String, source: any LogitSource)], memory: Int,
-    progress: (Double) throws -> Void
+    _ reference: CompactReference, windows chosen: [Int]?, candidates: [(name: String, source: any LogitSource)],
+    memory: Int, progress: (Double) throws -> Void
   ) throws {
     self.reference = reference
-    windows = reference.windows
+    windows = chosen.map(reference.windows.selecting) ?? reference.windows
+    places = (chosen ?? Array(reference.windows.windows.indices)).flatMap {
+      Array(reference.windows.rows(ofWindows: $0..<$0 + 1))
+    }
     names = candidates.map(\.name)
     let vocabulary = reference.vocabularyCount
     for (name, source) in candidates {
@@ -50,39 +56,43 @@ struct CompactPass {
     drifts = Array(repeating: empty, count: candidates.count)
     guard !candidates.isEmpty else { return }
     let rowCount = windows.rowCount
-    for group in reference.groups(memory: memory / 2) {
+    let step = min(
+      reference.rowsPerGroup(memory: memory / 2), loadableRows(candidates.map(\.source), memory: memory))
+    for start in stride(from: 0, to: rowCount, by: step) {
+      let group = start..<min(rowCount, start + step)
       try run(group, candidates, memory: memory / 2) { done in
-        let rows = Double(group.rows.lowerBound) + done * Double(group.rows.count)
-        try progress(rows / Double(rowCount))
+        try progress((Double(group.lowerBound) + done * Double(group.count)) / Double(rowCount))
       }
     }
   }
 
   private mutating func run(
-    _ group: (frames: Range<Int>, rows: Range<Int>), _ candidates: [(name: String, source: any LogitSource)],
-    memory: Int, progress: (Double) throws -> Void
+    _ group: Range<Int>, _ candidates: [(name: String, source: any LogitSource)], memory: Int,
+    progress: (Double) throws -> Void
   ) throws {
-    let kept = try reference.rows(frames: group.frames)
+    let kept = try reference.rows(at: places[group])
+    for candidate in candidates { try candidate.source.load(rows: group) }
     let vocabulary = reference.vocabularyCount
     var states = [State](repeating: State(), count: kept.count * candidates.count)
     let width = min(vocabulary, ScoringPass.vocabularyTile)
-    let height = min(kept.count, max(16, memory / (width * candidates.count * MemoryLayout<Float>.size)))
+    let height = min(
+      kept.count, max(16, min(memory, ScoringPass.largestTile) / (width * candidates.count * MemoryLayout<Float>.size)))
     let tile = LogitTile(capacity: width * height * candidates.count)
     for first in stride(from: 0, to: vocabulary, by: width) {
       let columns = first..<min(vocabulary, first + width)
       for start in stride(from: 0, to: kept.count, by: height) {
         let part = start..<min(kept.count, start + height)
-        let rows = group.rows.lowerBound + part.lowerBound..<group.rows.lowerBound + part.upperBound
+        let rows = group.lowerBound + part.lowerBound..<group.lowerBound + part.upperBound
         for (index, candidate) in candidates.enumerated() {
-          try tile.fill(index, from: candidate.source, rows: rows, vocabulary: columns)
+          try tile.fill(index, from: candidate, rows: rows, vocabulary: columns, windows)
         }
-        try take(tile, part, columns, kept, &states, firstRow: group.rows.lowerBound)
+        try take(tile, part, columns, kept, &states, firstRow: group.lowerBound)
         try progress(Double(first * kept.count + part.upperBound * columns.count) / Double(vocabulary * kept.count))
       }
     }
     for model in candidates.indices {
       for (offset, row) in kept.enumerated() {
-        try append(row, states[offset * candidates.count + model], model: model, row: group.rows.lowerBound + offset)
+        try append(row, states[offset * candidates.count + model], model: model, row: group.lowerBound + offset)
       }
     }
   }

@@ -4,6 +4,8 @@ public struct ModelDrift: Sendable, Equatable, Codable {
     public let kind: String
     public let windows: Int
     public let statistics: DriftStatistics
+    public let interval: ConfidenceInterval
+    public let truncation: Truncation?
   }
 
   public let name: String
@@ -25,9 +27,11 @@ public struct ModelDrift: Sendable, Equatable, Codable {
       ? []
       : kinds.map { kind in
         let rows = windows.rows(ofKind: kind)
+        let own = drift.selecting(rows: rows)
         return Kind(
-          kind: kind, windows: rows.reduce(0) { $0 + $1.count } / windows.scored.count,
-          statistics: DriftStatistics(drift.selecting(rows: rows)))
+          kind: kind, windows: own.positions / windows.scored.count, statistics: DriftStatistics(own),
+          interval: Bootstrap.interval(ofMean: own.divergences, rowsPerWindow: windows.scored.count),
+          truncation: own.truncation)
       }
     truncation = drift.truncation
   }
@@ -55,7 +59,7 @@ public struct DriftReport: Sendable, Equatable, Codable {
   public let context: Int
   public let windows: Int
   public let models: [ModelDrift]
-  /// Each model against the one before it, in the order given.
+  /// Each pair of models, in the order given.
   public let comparisons: [DriftComparison]
 
   public init(base: String, windows: ScoringWindows, drifts: [(name: String, drift: Drift)]) {
@@ -63,7 +67,9 @@ public struct DriftReport: Sendable, Equatable, Codable {
     context = windows.context
     self.windows = windows.windows.count
     models = drifts.map { ModelDrift(name: $0.name, drift: $0.drift, windows: windows) }
-    comparisons = zip(drifts, drifts.dropFirst()).map { DriftComparison($0, $1, windows: windows) }
+    comparisons = drifts.indices.flatMap { one in
+      drifts.indices.dropFirst(one + 1).map { DriftComparison(drifts[one], drifts[$0], windows: windows) }
+    }
   }
 
   /// The widest interval of what is compared: of the differences, or with one model of its mean divergence. A run that
@@ -80,8 +86,22 @@ extension ScoringWindows {
     return parts.map(\.kind).filter { seen.insert($0).inserted }
   }
 
+  /// Names of texts, in the order in which they first appear.
+  public var names: [String] {
+    var seen = Set<String>()
+    return parts.map(\.name).filter { seen.insert($0).inserted }
+  }
+
   /// The scored rows of all texts of one kind.
   public func rows(ofKind kind: String) -> [Range<Int>] {
     parts.filter { $0.kind == kind }.map { rows(ofWindows: $0.windows) }
   }
+
+  /// The scored rows of a text.
+  public func rows(ofText name: String) -> [Range<Int>] {
+    parts.filter { $0.name == name }.map { rows(ofWindows: $0.windows) }
+  }
+
+  /// The first windows of each text, `limit` at most.
+  public func limited(to limit: Int) -> [Int] { parts.flatMap { Array($0.windows.prefix(limit)) } }
 }

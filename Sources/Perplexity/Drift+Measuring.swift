@@ -17,27 +17,31 @@ extension Drift {
     }
   }
 
-  /// Compares several models with a stored reference. All have run over `reference.windows`.
+  /// Compares several models with a stored reference. All have run over `reference.windows`, or over some of them.
   ///
+  /// - Parameter chosen: the windows that they have run over, by their place in `reference.windows`; nil for all.
   /// - Throws: ``ScoringError``, ``ReferenceError``, and what the sources and `progress` throw.
   public static func measure(
     base reference: CompactReference, candidates: [(name: String, source: any LogitSource)],
-    memory: Int = defaultScoringMemory, progress: (Double) throws -> Void = { _ in }
+    windows chosen: [Int]? = nil, memory: Int = defaultScoringMemory, progress: (Double) throws -> Void = { _ in }
   ) throws -> [Drift] {
-    try CompactPass(reference, candidates: candidates, memory: memory, progress: progress).drifts
+    try CompactPass(reference, windows: chosen, candidates: candidates, memory: memory, progress: progress).drifts
   }
 
-  /// Compares several models with a file of llama-perplexity's. All have run over `file.windows`.
+  /// Compares several models with a file of llama-perplexity's. All have run over `file.windows`, or over some of them.
   ///
   /// Log-probabilities are taken as they are stored: not normalised again, and those below -16 left out, as
   /// llama-perplexity does.
   public static func measure(
-    base file: LogitsFile, candidates: [(name: String, source: any LogitSource)],
+    base file: LogitsFile, candidates: [(name: String, source: any LogitSource)], windows chosen: [Int]? = nil,
     memory: Int = defaultScoringMemory, progress: (Double) throws -> Void = { _ in }
   ) throws -> [Drift] {
+    let windows = chosen.map(file.windows.selecting) ?? file.windows
+    let base: any LogitSource =
+      chosen.map { SelectedRows(of: file, windows: $0, perWindow: windows.scored.count) } ?? file
     let pass = try ScoringPass(
-      models: [(file.path, file)] + candidates, windows: file.windows, memory: memory, progress: progress)
-    let baseLosses = try file.targetLosses()
+      models: [(file.path, base)] + candidates, windows: windows, memory: memory, progress: progress)
+    let baseLosses = try (chosen ?? Array(file.windows.windows.indices)).flatMap { try file.targetLosses(window: $0) }
     return candidates.indices.map { index in
       Drift(
         divergences: pass.storedDivergences(model: index + 1), baseLosses: baseLosses,

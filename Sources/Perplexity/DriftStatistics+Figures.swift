@@ -12,12 +12,12 @@ extension DriftStatistics {
       Figure(name: name, value: estimate.value, error: estimate.error)
     }
     func quantiles(_ name: String, _ quantiles: [Quantile]) -> [Figure] {
-      quantiles.map { Figure(name: "\(name)_\($0.fraction)", value: $0.value, error: nil) }
+      quantiles.map { Figure(name: "\(name)_\($0.fraction)", value: $0.value, error: $0.error) }
     }
     return [
       Figure(name: "positions", value: Double(positions), error: nil),
       estimate("perplexity", perplexity), estimate("perplexity_base", basePerplexity),
-      Figure(name: "correlation", value: correlation, error: nil),
+      estimate("correlation", correlation),
       estimate("log_ratio", logRatio), estimate("ratio", ratio), estimate("difference", difference),
       estimate("kld", divergence),
     ] + quantiles("kld", divergenceQuantiles) + [estimate("delta_p", probabilityChange)]

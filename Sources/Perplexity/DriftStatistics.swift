@@ -12,7 +12,7 @@ public struct DriftStatistics: Sendable, Equatable, Codable {
   public let perplexity: Estimate
   public let basePerplexity: Estimate
   /// Correlation of the two losses over positions, from -1 to 1.
-  public let correlation: Double
+  public let correlation: Estimate
   /// ln(PPL / PPL(base)), PPL / PPL(base) and PPL - PPL(base); errors allow for the correlation.
   public let logRatio: Estimate
   public let ratio: Estimate
@@ -45,7 +45,8 @@ public struct DriftStatistics: Sendable, Equatable, Codable {
     let covariance =
       (loss.error * loss.error + baseLoss.error * baseLoss.error - gap.error * gap.error) / 2
     let scale = loss.error * baseLoss.error
-    correlation = scale > 0 ? covariance / scale : 1
+    let r = scale > 0 ? covariance / scale : 1
+    correlation = Estimate(value: r, error: count > 1 ? max(0, 1 - r * r) / Double(count - 1).squareRoot() : 0)
     logRatio = gap
     ratio = Estimate(value: exp(gap.value), error: exp(gap.value) * gap.error)
     let variance =

@@ -26,16 +26,23 @@ public struct Estimate: Sendable, Equatable, Codable {
 public struct Quantile: Sendable, Equatable, Codable {
   public let fraction: Double
   public let value: Double
+  /// One standard error: half the distance between the quantiles that lie sqrt(f (1 - f) / n) below and above, as many
+  /// samples as chance moves the place of the quantile by. Nil for the least and the greatest, which have none.
+  public let error: Double?
 
   /// Quantiles of samples in ascending order, linear between neighbours; fraction 0 is the least, 1 the greatest.
   static func all(_ fractions: [Double], ofSorted samples: [Double]) -> [Quantile] {
     guard let last = samples.indices.last else { return [] }
-    return fractions.map { fraction in
+    func value(_ fraction: Double) -> Double {
       let place = fraction * Double(last)
       let index = min(Int(place), last)
       let weight = place - Double(index)
-      return Quantile(
-        fraction: fraction, value: (1 - weight) * samples[index] + weight * samples[min(index + 1, last)])
+      return (1 - weight) * samples[index] + weight * samples[min(index + 1, last)]
+    }
+    return fractions.map { fraction in
+      let step = (fraction * (1 - fraction) / Double(samples.count)).squareRoot()
+      let error = (value(min(1, fraction + step)) - value(max(0, fraction - step))) / 2
+      return Quantile(fraction: fraction, value: value(fraction), error: step > 0 ? error : nil)
     }
   }
 }

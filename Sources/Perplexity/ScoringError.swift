@@ -5,9 +5,12 @@ public enum ScoringError: Error, Equatable, Sendable {
   case textTooShort(name: String, tokens: Int, needed: Int)
   /// A token id that the vocabulary hasn't.
   case unknownToken(id: Int32, vocabulary: Int)
-  /// A model gave NaN or infinity: its name, the window and the position in it, counted from 0.
-  case nonFiniteLogits(model: String, window: Int, position: Int)
+  /// A model gave NaN or infinity: its name, the window and the position in it, counted from 0, and the tensor whose
+  /// product it came out of where that is known.
+  case nonFiniteLogits(model: String, window: Int, position: Int, tensor: String? = nil)
   case vocabulariesDiffer(base: String, baseCount: Int, model: String, count: Int)
+  /// Two vocabularies of one size that are not the same: the first token that differs.
+  case tokensDiffer(base: String, model: String, id: Int, baseToken: String, token: String)
   /// A model gave another number of scored positions than the windows have.
   case positionsDiffer(model: String, count: Int, expected: Int)
 }
@@ -21,10 +24,15 @@ extension ScoringError: CustomStringConvertible {
     case .textTooShort(let name, let tokens, let needed):
       "\(name): \(tokens) tokens, \(needed - tokens) fewer than the \(needed) of one window"
     case .unknownToken(let id, let vocabulary): "token \(id) is outside the vocabulary of \(vocabulary)"
-    case .nonFiniteLogits(let model, let window, let position):
+    case .nonFiniteLogits(let model, let window, let position, let tensor?):
+      "\(model): logits at position \(position) of window \(window) are not finite: "
+        + "NaN or infinity in the product with '\(tensor)'"
+    case .nonFiniteLogits(let model, let window, let position, nil):
       "\(model): logits at position \(position) of window \(window) are not finite"
     case .vocabulariesDiffer(let base, let baseCount, let model, let count):
       "vocabularies differ: \(base) has \(baseCount) tokens, \(model) has \(count)"
+    case .tokensDiffer(let base, let model, let id, let baseToken, let token):
+      "vocabularies differ: token \(id) is '\(baseToken)' in \(base), '\(token)' in \(model)"
     case .positionsDiffer(let model, let count, let expected):
       "\(model): \(count) scored positions where the text has \(expected)"
     }
@@ -34,7 +42,7 @@ extension ScoringError: CustomStringConvertible {
     switch self {
     case .badWindow: nil
     case .textTooShort: "give more text, or a smaller --ctx"
-    case .unknownToken, .vocabulariesDiffer: "compare models that share a tokenizer"
+    case .unknownToken, .vocabulariesDiffer, .tokensDiffer: "compare models that share a tokenizer"
     case .nonFiniteLogits: "some weights may be damaged: run qtool verify"
     case .positionsDiffer: nil
     }

@@ -19,13 +19,15 @@ struct ScoringPass {
   /// [rows, models]
   private(set) var states: [RunningSoftmax]
 
-  /// What a tile may take, and how it is cut: at most `vocabulary` tokens wide, rows by the memory left.
-  static let vocabularyTile = 4096
+  /// Tokens of the vocabulary in a tile: few enough that their rows of many large models' heads fit in memory. Figures
+  /// depend on it in their last bits, so it does not depend on memory; the number of rows does.
+  static let vocabularyTile = headTile
   private static let leastRows = 16
+  static let largestTile = 256 << 20
 
   /// - Parameters:
   ///   - models: a reference and any number of candidates, with the names that messages use.
-  ///   - memory: bytes for the tile of logits.
+  ///   - memory: bytes for the tile of logits, and as many for states that have to be loaded.
   ///   - progress: called after every tile with the fraction that is done.
   init(
     models: [(name: String, source: any LogitSource)], windows: ScoringWindows, memory: Int,
@@ -49,19 +51,26 @@ struct ScoringPass {
     }
     states = Array(repeating: RunningSoftmax(), count: rowCount * models.count)
     let width = min(vocabulary, Self.vocabularyTile)
-    let height = min(rowCount, max(Self.leastRows, memory / (width * models.count * MemoryLayout<Float>.size)))
+    let height = min(
+      rowCount, max(Self.leastRows, min(memory, Self.largestTile) / (width * models.count * MemoryLayout<Float>.size)))
     guard height > 0 else { return }
     let tile = LogitTile(capacity: width * height * models.count)
-    for first in stride(from: 0, to: vocabulary, by: width) {
-      let columns = first..<min(vocabulary, first + width)
-      for start in stride(from: 0, to: rowCount, by: height) {
-        let rows = start..<min(rowCount, start + height)
-        for (index, model) in models.enumerated() {
-          try tile.fill(index, from: model.source, rows: rows, vocabulary: columns)
+    let loadable = loadableRows(models.map(\.source), memory: memory)
+    for group in stride(from: 0, to: rowCount, by: min(loadable, rowCount)) {
+      let loaded = group..<group + min(loadable, rowCount - group)
+      for model in models { try model.source.load(rows: loaded) }
+      for first in stride(from: 0, to: vocabulary, by: width) {
+        let columns = first..<min(vocabulary, first + width)
+        for start in stride(from: loaded.lowerBound, to: loaded.upperBound, by: height) {
+          let rows = start..<min(loaded.upperBound, start + height)
+          for (index, model) in models.enumerated() {
+            try tile.fill(index, from: model, rows: rows, vocabulary: columns, windows)
+          }
+          try take(tile, rows: rows, columns: columns)
+          let part = first * loaded.count + (rows.upperBound - loaded.lowerBound) * columns.count
+          let done = Double(part) / Double(vocabulary) + Double(loaded.lowerBound)
+          try progress(done / Double(rowCount))
         }
-        try take(tile, rows: rows, columns: columns)
-        let done = first * rowCount + rows.upperBound * columns.count
-        try progress(Double(done) / Double(vocabulary * rowCount))
       }
     }
     try checkFinite()
@@ -135,3 +144,6 @@ struct ScoringPass {
 
 /// Bytes for tiles of logits where nobody says otherwise.
 public let defaultScoringMemory = 256 << 20
+
+/// Rows of a model's output head that are decoded at a time while its logits are asked for.
+public let headTile = 1024

@@ -20,8 +20,8 @@ public struct ScoringWindows: Sendable, Equatable {
   /// The token after each scored position, window after window: `targets.count == windows.count * scored.count`.
   public private(set) var targets: [Int32]
   public private(set) var parts: [Part]
-  /// The number of the first window where this is a slice of a longer text.
-  public private(set) var firstWindow = 0
+  /// What messages call each window: its place in the whole text where these are some of its windows.
+  public private(set) var numbers: [Int]
 
   /// - Parameters:
   ///   - bos: the token that begins every window; nil where the vocabulary adds none.
@@ -48,15 +48,17 @@ public struct ScoringWindows: Sendable, Equatable {
       windows.append(window)
     }
     parts = [Part(name: name, kind: kind ?? name, windows: 0..<windows.count)]
+    numbers = Array(0..<windows.count)
   }
 
-  /// Windows that a file holds; all are of one length, and the positions after the scored ones lie in them.
-  init(windows: [[Int32]], scored: Range<Int>, parts: [Part]) {
+  /// Windows as they are; all are of one length, and the positions after the scored ones lie in them.
+  public init(windows: [[Int32]], scored: Range<Int>, parts: [Part] = []) {
     context = windows.first?.count ?? 0
     self.scored = scored
     self.windows = windows
     targets = windows.flatMap { $0[scored.lowerBound + 1..<scored.upperBound + 1] }
     self.parts = parts
+    numbers = Array(windows.indices)
   }
 
   /// Positions that belong to no common window: one window that names each by its number.
@@ -66,6 +68,7 @@ public struct ScoringWindows: Sendable, Equatable {
     windows = [[]]
     self.targets = targets
     parts = []
+    numbers = [0]
   }
 
   /// The windows of several texts as one text. They must agree in context and stride (a precondition).
@@ -81,26 +84,34 @@ public struct ScoringWindows: Sendable, Equatable {
       windows += text.windows
       targets += text.targets
     }
+    numbers = Array(windows.indices)
   }
 
   /// Scored positions in all windows.
   public var rowCount: Int { windows.count * scored.count }
 
-  /// Some of the windows, which keep their numbers in messages.
-  public subscript(range: Range<Int>) -> ScoringWindows {
-    var slice = self
-    slice.windows = Array(windows[range])
-    slice.targets = Array(targets[range.lowerBound * scored.count..<range.upperBound * scored.count])
-    slice.parts = parts.compactMap { part in
-      let shared = part.windows.clamped(to: range)
-      guard !shared.isEmpty else { return nil }
-      return Part(
-        name: part.name, kind: part.kind,
-        windows: shared.lowerBound - range.lowerBound..<shared.upperBound - range.lowerBound)
+  /// Some of the windows, in any order; they keep their numbers in messages.
+  public func selecting(_ chosen: [Int]) -> ScoringWindows {
+    var selection = self
+    selection.windows = chosen.map { windows[$0] }
+    selection.numbers = chosen.map { numbers[$0] }
+    selection.targets = chosen.flatMap { targets[rows(ofWindows: $0..<$0 + 1)] }
+    selection.parts = []
+    for (place, index) in chosen.enumerated() {
+      guard let part = parts.first(where: { $0.windows.contains(index) }) else { continue }
+      if let last = selection.parts.last, last.name == part.name, last.kind == part.kind {
+        selection.parts.removeLast()
+        selection.parts.append(
+          Part(name: part.name, kind: part.kind, windows: last.windows.lowerBound..<place + 1))
+      } else {
+        selection.parts.append(Part(name: part.name, kind: part.kind, windows: place..<place + 1))
+      }
     }
-    slice.firstWindow = firstWindow + range.lowerBound
-    return slice
+    return selection
   }
+
+  /// Consecutive windows.
+  public subscript(range: Range<Int>) -> ScoringWindows { selecting(Array(range)) }
 
   /// The scored rows of a range of windows.
   public func rows(ofWindows range: Range<Int>) -> Range<Int> {
@@ -109,6 +120,6 @@ public struct ScoringWindows: Sendable, Equatable {
 
   /// Where a scored row lies in the text.
   func place(ofRow row: Int) -> (window: Int, position: Int) {
-    (firstWindow + row / scored.count, scored.lowerBound + row % scored.count)
+    (numbers[row / scored.count], scored.lowerBound + row % scored.count)
   }
 }

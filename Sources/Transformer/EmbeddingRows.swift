@@ -23,7 +23,7 @@ struct EmbeddingRows {
 
   /// Reads the rows of tokens in ascending order.
   ///
-  /// - Throws: ``ForwardError/nonFinite(tensor:)``, and what reading throws.
+  /// - Throws: ``ForwardError/nonFinite(tensor:window:position:)``, and what reading throws.
   init(_ tokens: ArraySlice<Int32>, source: any ModelSource, tensor: TensorInfo) throws {
     width = tensor.shape.columns
     let rows = FloatBuffer(count: tokens.count * width)

@@ -6,15 +6,22 @@ import Tensors
 ///
 /// Logits are never held as a whole: callers ask for tiles. The rows of the head that a tile needs stay decoded until
 /// another range of the vocabulary is asked for, so loop over the vocabulary outside and over positions inside. States
-/// that exceed their part of the memory budget lie in the scratch file.
+/// that exceed their part of the memory budget lie in the scratch file, and come back by ranges of positions:
+/// ``load(rows:)``.
 public final class FinalStates {
   public let rowCount: Int
   public var vocabularyCount: Int { head.shape.rows }
   private let width: Int
+  private let scored: Range<Int>
   private var states: Activations
+  /// Spilled states that are in memory: those of some rows, at least.
+  private var loaded: (rows: Range<Int>, states: FloatBuffer)?
   private let head: TensorInfo
   private let source: any ModelSource
   private var decoded: (rows: Range<Int>, weights: FloatBuffer)?
+
+  /// Bytes of a position's states while they are loaded; 0 where all are in memory anyway.
+  public var loadedRowBytes: Int { states.isSpilled ? width * 4 : 0 }
 
   init(
     _ hidden: HiddenStates, decoder: Decoder, source: any ModelSource, scored: Range<Int>, limit: Int,
@@ -28,6 +35,7 @@ public final class FinalStates {
     width = decoder.width
     head = decoder.output
     self.source = source
+    self.scored = scored
     rowCount = layout.windows * scored.count
     states = Activations(
       layout.keeping(scored), columns: width,
@@ -69,7 +77,38 @@ public final class FinalStates {
     }
   }
 
+  /// Brings the states of some positions into memory, where they are not, in place of others.
+  public func load(rows: Range<Int>) throws {
+    precondition(rows.lowerBound >= 0 && rows.upperBound <= rowCount, "\(rows) of \(rowCount)")
+    guard states.isSpilled, !rows.isEmpty, loaded?.rows != rows else { return }
+    loaded = nil
+    let buffer = FloatBuffer(count: rows.count * width)
+    defer { extendLifetime(buffer) }
+    try forEachSlab(of: rows) { slab, own, first in
+      let part = try states.read(slab)
+      defer { extendLifetime(part) }
+      copyRows(
+        from: part.floats.from(first * width), stride: width,
+        to: buffer.floats.from((own.lowerBound - rows.lowerBound) * width), stride: width, rows: own.count,
+        columns: width)
+    }
+    loaded = (rows, buffer)
+  }
+
+  /// The part of `rows` in each slab, and where in the slab it begins.
+  private func forEachSlab(of rows: Range<Int>, _ body: (_ slab: Int, _ rows: Range<Int>, _ first: Int) throws -> Void)
+    rethrows
+  {
+    let slabRows = states.layout.windowsPerSlab * states.layout.length
+    for slab in rows.lowerBound / slabRows...(rows.upperBound - 1) / slabRows {
+      let own = rows.clamped(to: slab * slabRows..<(slab + 1) * slabRows)
+      try body(slab, own, own.lowerBound - slab * slabRows)
+    }
+  }
+
   /// Writes logits [rows, vocabulary] for ranges of the scored positions and of the vocabulary.
+  ///
+  /// - Throws: ``ForwardError/nonFinite(tensor:window:position:)``, and what reading throws.
   public func logits(rows: Range<Int>, vocabulary: Range<Int>, into output: inout MutableSpan<Float>) throws {
     precondition(rows.upperBound <= rowCount && vocabulary.upperBound <= vocabularyCount)
     precondition(output.count == rows.count * vocabulary.count, "\(output.count) for \(rows) by \(vocabulary)")
@@ -77,18 +116,29 @@ public final class FinalStates {
     let weights = try headRows(vocabulary)
     defer { extendLifetime(weights) }
     let matrix = PackedMatrix(panels: weights.floats, rows: vocabulary.count, columns: width)
-    let slabRows = states.layout.windowsPerSlab * states.layout.length
+    if states.isSpilled, !(loaded.map { $0.rows.clamped(to: rows) == rows } ?? false) { try load(rows: rows) }
     try output.withUnsafeMutableBufferPointer { buffer in
       guard let base = buffer.baseAddress else { return }
       let out = Floats(base: base, count: buffer.count)
-      for slab in rows.lowerBound / slabRows...(rows.upperBound - 1) / slabRows {
-        let own = rows.clamped(to: slab * slabRows..<(slab + 1) * slabRows)
+      func multiply(_ x: Floats, _ own: Range<Int>) throws {
+        do {
+          try product(
+            x, tokens: own.count, by: matrix, into: out.from((own.lowerBound - rows.lowerBound) * vocabulary.count),
+            yStride: vocabulary.count, tensor: head.name)
+        } catch ForwardError.nonFinite(let tensor, _, position: let bad?) {
+          let row = own.lowerBound + bad
+          throw ForwardError.nonFinite(
+            tensor: tensor, window: row / scored.count, position: scored.lowerBound + row % scored.count)
+        }
+      }
+      if let loaded {
+        defer { extendLifetime(loaded.states) }
+        return try multiply(loaded.states.floats.from((rows.lowerBound - loaded.rows.lowerBound) * width), rows)
+      }
+      try forEachSlab(of: rows) { slab, own, first in
         let x = try states.read(slab)
         defer { extendLifetime(x) }
-        try product(
-          x.floats.from((own.lowerBound - slab * slabRows) * width), tokens: own.count, by: matrix,
-          into: out.from((own.lowerBound - rows.lowerBound) * vocabulary.count), yStride: vocabulary.count,
-          tensor: head.name)
+        try multiply(x.floats.from(first * width), own)
       }
     }
   }

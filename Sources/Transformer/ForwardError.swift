@@ -14,8 +14,9 @@ public enum ForwardError: Error, Sendable, Equatable {
   case noWindows
   /// A token id outside the vocabulary.
   case unknownToken(Int32, window: Int, position: Int, vocabulary: Int)
-  /// NaN or infinity came out of the product with this tensor.
-  case nonFinite(tensor: String)
+  /// NaN or infinity came out of the product with this tensor. Where the window is not known, `position` is the row of
+  /// the product.
+  case nonFinite(tensor: String, window: Int? = nil, position: Int? = nil)
   /// The memory budget is too small for one window.
   case budgetTooSmall(bytes: Int, least: Int)
 }
@@ -34,7 +35,10 @@ extension ForwardError: CustomStringConvertible {
     case .noWindows: "there is no window of text to run"
     case .unknownToken(let id, let window, let position, let vocabulary):
       "token \(id) at position \(position) of window \(window) is outside the vocabulary of \(vocabulary)"
-    case .nonFinite(let tensor): "NaN or infinity in the activations at '\(tensor)'\(Self.layer(of: tensor))"
+    case .nonFinite(let tensor, let window?, let position?):
+      "NaN or infinity in the activations at '\(tensor)'\(Self.layer(of: tensor)), at position \(position) of window "
+        + "\(window)"
+    case .nonFinite(let tensor, _, _): "NaN or infinity in the activations at '\(tensor)'\(Self.layer(of: tensor))"
     case .budgetTooSmall(let bytes, let least):
       "\(bytes) bytes of memory are too few for one window: at least \(least) are needed"
     }

@@ -4,29 +4,89 @@ import Tensors
 
 /// Drift as people read it.
 enum DriftTable {
+  /// All tables of a comparison.
+  static func text(_ report: DriftReport, base: DriftBase, models: [any ModelSource]) -> String {
+    var parts = [summary(report, base: base, models: models)]
+    if report.models.contains(where: { !$0.kinds.isEmpty }) { parts.append(kinds(report)) }
+    if !report.comparisons.isEmpty { parts.append(comparisons(report)) }
+    parts.append(details(report))
+    let bounds = report.models.compactMap { model in
+      model.truncation.map { truncation in
+        "\(model.name): the reference is compact: it leaves the mean KLD uncertain by "
+          + "\(Figures.significant(truncation.bound, 2)) at most (three standard errors), and it can't be below "
+          + "\(Figures.fixed(truncation.least, 6)) or above \(Figures.fixed(truncation.most, 6))"
+      }
+    }
+    if !bounds.isEmpty { parts.append(bounds.joined(separator: "\n")) }
+    return parts.joined(separator: "\n\n")
+  }
+
   /// One row a model, the reference first.
-  static func summary(base: any ModelSource, models: [any ModelSource], _ statistics: [DriftStatistics]) -> String {
+  private static func summary(_ report: DriftReport, base: DriftBase, models: [any ModelSource]) -> String {
     // Bytes of whole files; of a directory, what its tensors take.
     var table = Table([
       ("model", .left), ("bytes", .right), ("bpw", .right), ("perplexity", .right), ("±", .right),
-      ("mean KLD", .right),
-      ("±", .right), ("99.9 % KLD", .right), ("same top", .right),
+      ("mean KLD", .right), ("±", .right), ("95 % interval", .right), ("99.9 % KLD", .right), ("same top", .right),
     ])
     func sizes(_ model: any ModelSource) -> [String] {
       let (bytes, bits) = storage(of: model)
       return [model.name, Figures.grouped(bytes), Figures.fixed(bits, 3)]
     }
-    guard let first = statistics.first else { return table.rendered() }
+    guard let first = report.models.first?.statistics else { return table.rendered() }
+    let head = if case .model(let source) = base { sizes(source) } else { [base.name, "", ""] }
     table.add(
-      sizes(base) + [Figures.fixed(first.basePerplexity.value, 4), Figures.fixed(first.basePerplexity.error, 4)]
-        + ["0", "", "", "100 %"])
-    for (model, statistics) in zip(models, statistics) {
+      head + [Figures.fixed(first.basePerplexity.value, 4), Figures.fixed(first.basePerplexity.error, 4)]
+        + ["0", "", "", "", "100 %"])
+    for (model, drift) in zip(models, report.models) {
+      let statistics = drift.statistics
       table.add(
         sizes(model) + [
           Figures.fixed(statistics.perplexity.value, 4), Figures.fixed(statistics.perplexity.error, 4),
           Figures.fixed(statistics.divergence.value, 6), Figures.fixed(statistics.divergence.error, 6),
+          interval(drift.interval), Figures.fixed(statistics.divergenceQuantile(0.999) ?? 0, 4),
+          Figures.percent(statistics.sameTop.value),
+        ])
+    }
+    return table.rendered()
+  }
+
+  private static func interval(_ interval: ConfidenceInterval) -> String {
+    "\(Figures.fixed(interval.low, 6)) to \(Figures.fixed(interval.high, 6))"
+  }
+
+  /// One row a model and kind of text.
+  private static func kinds(_ report: DriftReport) -> String {
+    var table = Table([
+      ("kind of text", .left), ("model", .left), ("windows", .right), ("perplexity", .right), ("PPL ratio", .right),
+      ("mean KLD", .right), ("±", .right), ("95 % interval", .right), ("99.9 % KLD", .right), ("same top", .right),
+    ])
+    for kind in report.models.first?.kinds.map(\.kind) ?? [] {
+      for model in report.models {
+        guard let own = model.kinds.first(where: { $0.kind == kind }) else { continue }
+        let statistics = own.statistics
+        table.add([
+          kind, model.name, "\(own.windows)", Figures.fixed(statistics.perplexity.value, 4),
+          Figures.fixed(statistics.ratio.value, 4), Figures.fixed(statistics.divergence.value, 6),
+          Figures.fixed(statistics.divergence.error, 6), interval(own.interval),
           Figures.fixed(statistics.divergenceQuantile(0.999) ?? 0, 4), Figures.percent(statistics.sameTop.value),
         ])
+      }
+    }
+    return table.rendered()
+  }
+
+  /// One row a pair of models.
+  private static func comparisons(_ report: DriftReport) -> String {
+    var table = Table([
+      ("model", .left), ("against", .left), ("KLD difference", .right), ("±", .right), ("95 % interval", .right),
+      ("closer to the base", .left),
+    ])
+    for pair in report.comparisons {
+      let closer = !pair.interval.excludesZero ? "not told apart" : pair.interval.high < 0 ? pair.one : pair.other
+      table.add([
+        pair.one, pair.other, Figures.fixed(pair.difference.value, 6), Figures.fixed(pair.difference.error, 6),
+        interval(pair.interval), closer,
+      ])
     }
     return table.rendered()
   }
@@ -39,31 +99,42 @@ enum DriftTable {
     return (bytes, Double(tensors) * 8 / Double(max(1, weights)))
   }
 
-  /// Every figure of one comparison.
-  static func details(_ statistics: DriftStatistics) -> String {
-    var table = Table([("figure", .left), ("value", .right), ("±", .right)])
-    func row(_ name: String, _ estimate: Estimate, _ digits: Int = 6) {
-      table.add([name, Figures.fixed(estimate.value, digits), Figures.fixed(estimate.error, digits)])
+  /// Every figure of every model: llama-perplexity's list.
+  private static func details(_ report: DriftReport) -> String {
+    let single = report.models.count == 1
+    var table = Table(
+      [("figure", .left)]
+        + report.models.flatMap { [(single ? "value" : $0.name, Table.Alignment.right), ("±", Table.Alignment.right)] })
+    let all = report.models.map(\.statistics)
+    func row(_ name: String, _ cells: (DriftStatistics) -> [String]) { table.add([name] + all.flatMap(cells)) }
+    func estimate(_ name: String, _ path: KeyPath<DriftStatistics, Estimate>, _ digits: Int = 6) {
+      row(name) { [Figures.fixed($0[keyPath: path].value, digits), Figures.fixed($0[keyPath: path].error, digits)] }
     }
-    row("PPL(model)", statistics.perplexity, 4)
-    row("PPL(base)", statistics.basePerplexity, 4)
-    table.add(["correlation of ln PPL", Figures.percent(statistics.correlation), ""])
-    row("ln (PPL(model) / PPL(base))", statistics.logRatio)
-    row("PPL(model) / PPL(base)", statistics.ratio)
-    row("PPL(model) - PPL(base)", statistics.difference)
-    row("mean KLD", statistics.divergence)
-    for quantile in statistics.divergenceQuantiles {
-      table.add(["KLD, \(name(quantile.fraction))", Figures.fixed(quantile.value, 6), ""])
+    func percent(_ name: String, _ path: KeyPath<DriftStatistics, Estimate>) {
+      row(name) { [Figures.percent($0[keyPath: path].value, 3), Figures.percent($0[keyPath: path].error, 3)] }
     }
-    func percent(_ name: String, _ estimate: Estimate) {
-      table.add([name, Figures.percent(estimate.value, 3), Figures.percent(estimate.error, 3)])
+    estimate("PPL(model)", \.perplexity)
+    estimate("PPL(base)", \.basePerplexity)
+    percent("correlation of ln PPL", \.correlation)
+    estimate("ln (PPL(model) / PPL(base))", \.logRatio)
+    estimate("PPL(model) / PPL(base)", \.ratio)
+    estimate("PPL(model) - PPL(base)", \.difference)
+    estimate("mean KLD", \.divergence)
+    for (index, fraction) in DriftStatistics.divergenceFractions.enumerated() {
+      row("KLD, \(name(fraction))") {
+        let quantile = $0.divergenceQuantiles[index]
+        return [Figures.fixed(quantile.value, 6), quantile.error.map { Figures.fixed($0, 6) } ?? ""]
+      }
     }
-    percent("mean Δp", statistics.probabilityChange)
-    percent("RMS Δp", statistics.probabilityChangeRMS)
-    for quantile in statistics.probabilityChangeQuantiles {
-      table.add(["Δp, \(name(quantile.fraction))", Figures.percent(quantile.value, 3), ""])
+    percent("mean Δp", \.probabilityChange)
+    percent("RMS Δp", \.probabilityChangeRMS)
+    for (index, fraction) in DriftStatistics.changeFractions.enumerated() {
+      row("Δp, \(name(fraction))") {
+        let quantile = $0.probabilityChangeQuantiles[index]
+        return [Figures.percent(quantile.value, 3), quantile.error.map { Figures.percent($0, 3) } ?? ""]
+      }
     }
-    percent("same top token", statistics.sameTop)
+    percent("same top token", \.sameTop)
     return table.rendered()
   }
 

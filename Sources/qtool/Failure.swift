@@ -58,6 +58,8 @@ extension Failure {
     case let error as TokenizerError: self.init(.data, error.description, hint: error.hint)
     case let error as ForwardError: self.init(forward: error)
     case let error as ScoringError: self.init(scoring: error)
+    case let error as ReferenceError: self.init(reference: error)
+    case let error as TaskError: self.init(.data, error.description, hint: error.hint)
     case let error as ImatrixError: self.init(.data, error.description, hint: error.hint)
     case let error as CalibrationError: self.init(calibration: error)
     case let error as QuantizeError: self.init(quantize: error)
@@ -106,6 +108,11 @@ extension Failure {
 
   private init(scoring error: ScoringError) {
     let code: Code = if case .badWindow = error { .usage } else { .data }
+    self.init(code, error.description, hint: error.hint)
+  }
+
+  private init(reference error: ReferenceError) {
+    let code: Code = if case .notExpressible = error { .usage } else { .data }
     self.init(code, error.description, hint: error.hint)
   }
 

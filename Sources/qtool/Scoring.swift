@@ -4,23 +4,77 @@ import Perplexity
 import Tokenizers
 import Transformer
 
-/// Runs a model over windows and tells what it will take and how far it is.
-///
-/// - Parameter results: runs whose states are in use at the same time, and share the memory.
-func finalStates(
-  of source: any ModelSource, _ windows: ScoringWindows, _ options: RunOptions, _ progress: Progress, results: Int = 1
-) throws -> FinalStates {
-  var forward = options.forward
-  forward.results = results
-  let pass = try ForwardPass(source: source, options: forward)
-  let plan = try pass.plan(
-    windows: windows.windows.count, length: windows.context, scored: windows.scored.count)
-  progress.note(plan.summary(of: source.name, seconds: try pass.estimatedSeconds(plan)))
-  let stage = ForwardStage(source, tokens: windows.windows.count * windows.context, "forward pass", progress)
-  let states = try pass.run(
-    windows: windows.windows, scored: windows.scored, progress: stage.layer, working: stage.working)
-  progress.finish()
-  return states
+/// Models that have run over the same windows, and what memory is left to score them in.
+struct ScoredModels {
+  let models: [(name: String, source: any LogitSource)]
+  let memory: Int
+
+  /// Runs one model after the other; `finished` is called with each.
+  ///
+  /// Final states stay in memory where all of them together take a quarter of it at most; else they go to the scratch
+  /// folder, and come back by ranges of positions.
+  init(
+    _ sources: [any ModelSource], over windows: ScoringWindows, _ options: RunOptions, _ progress: Progress,
+    finished: (_ index: Int, _ states: any LogitSource, _ memory: Int) throws -> Void = { _, _, _ in }
+  ) throws {
+    var forward = options.forward
+    forward.results = sources.count
+    // All plans before the first run: what is wrong with the last model shows at once.
+    let passes = try sources.map { try ForwardPass(source: $0, options: forward) }
+    let rowBytes = passes.reduce(0) { $0 + $1.decoder.width * 4 }
+    // Of it, a tile of logits and loaded states each may take 3/8, less the rows of the heads that are decoded at a time.
+    let memory = max(16 << 20, forward.memory * 3 / 8 - headTile * rowBytes)
+    models = try zip(sources, passes).enumerated().map { index, model in
+      let states = try Self.finalStates(of: model.0, model.1, windows, progress)
+      try finished(index, states, memory)
+      return (model.0.name, states)
+    }
+    self.memory = memory
+  }
+
+  private static func finalStates(
+    of source: any ModelSource, _ pass: ForwardPass, _ windows: ScoringWindows, _ progress: Progress
+  ) throws -> FinalStates {
+    let plan = try pass.plan(
+      windows: windows.windows.count, length: windows.context, scored: windows.scored.count)
+    progress.note(plan.summary(of: source.name, seconds: try pass.estimatedSeconds(plan)))
+    let stage = ForwardStage(source, tokens: windows.windows.count * windows.context, "forward pass", progress)
+    do {
+      let states = try pass.run(
+        windows: windows.windows, scored: windows.scored, progress: stage.layer, working: stage.working)
+      progress.finish()
+      return states
+    } catch ForwardError.nonFinite(let tensor, let window, let position) {
+      throw Failure(nonFinite: tensor, model: source.name, window: window.map { windows.numbers[$0] }, position)
+    }
+  }
+}
+
+extension Failure {
+  /// NaN or infinity inside a model: which layer and product, and where in the text.
+  fileprivate init(nonFinite tensor: String, model: String, window: Int?, _ position: Int?) {
+    let parts = tensor.split(separator: ".")
+    let layer = parts.count > 1 && parts[0] == "blk" ? "layer \(parts[1])" : "the output"
+    var place = ""
+    if let window, let position { place = " at position \(position) of window \(window)" }
+    self.init(
+      .data, "\(model): NaN or infinity in \(layer)\(place), at '\(tensor)'",
+      hint: "some weights may be damaged: run qtool verify")
+  }
+}
+
+/// Refuses to compare models whose token ids mean different tokens.
+func requireSameVocabulary(_ base: any ModelSource, _ model: any ModelSource) throws {
+  let own = try base.metadata.strings("tokenizer.ggml.tokens")
+  let other = try model.metadata.strings("tokenizer.ggml.tokens")
+  guard own.count == other.count else {
+    throw ScoringError.vocabulariesDiffer(
+      base: base.name, baseCount: own.count, model: model.name, count: other.count)
+  }
+  if let id = own.indices.first(where: { own[$0] != other[$0] }) {
+    throw ScoringError.tokensDiffer(
+      base: base.name, model: model.name, id: id, baseToken: own[id], token: other[id])
+  }
 }
 
 /// The progress of a forward pass: by operations within a layer, so that a layer of an hour moves too.

@@ -1,3 +1,5 @@
+import Foundation
+import Imatrix
 import Perplexity
 import Tensors
 import Tokenizers
@@ -10,14 +12,53 @@ func readText(_ path: String) throws -> String {
   return String(decoding: bytes, as: UTF8.self)
 }
 
+/// Text to score, with its kind.
+struct ScoredText {
+  let name: String
+  let kind: String
+  /// Conversations come one by one; other files are one document.
+  let documents: [String]
+  /// Chat templates write control tokens.
+  let parsesSpecial: Bool
+
+  var bytes: [UInt8] { documents.flatMap { Array($0.utf8) } }
+
+  func tokens(_ tokenizer: Tokenizer) -> [Int32] {
+    if documents.count == 1, !parsesSpecial { return tokenizer.encode(documents[0]) }
+    return (tokenizer.addsBOS ? [tokenizer.bos].compactMap { $0 } : [])
+      + documents.flatMap { tokenizer.encode($0, addSpecial: false, parseSpecial: parsesSpecial) }
+  }
+}
+
 extension TextOptions {
+  /// Reads all texts.
+  ///
+  /// - Parameter chatTemplate: how conversations are written.
+  func texts(chatTemplate: String?) throws -> [ScoredText] {
+    let sources = try CalibrationText(paths: text, chat: ChatFormat(template: chatTemplate)).sources
+    let names = Dictionary(grouping: sources, by: \.name)
+    var number: [String: Int] = [:]
+    return sources.map { source in
+      // Two files of one name are told apart; a path says too much of the machine.
+      number[source.name, default: 0] += 1
+      let name = names[source.name]!.count > 1 ? "\(source.name) (\(number[source.name]!))" : source.name
+      let isConversation = source.name.lowercased().contains(".jsonl")
+      if source.documents.count == 1, !isConversation {
+        let (kind, body) = TextKind.classify(name: source.name, text: source.documents[0])
+        return ScoredText(name: name, kind: kind, documents: [body], parsesSpecial: false)
+      }
+      let (kind, _) = TextKind.classify(name: source.name, text: source.documents.first ?? "")
+      return ScoredText(name: name, kind: kind, documents: source.documents, parsesSpecial: isConversation)
+    }
+  }
+
   /// The windows of all texts as this model sees them.
-  func windows(_ tokenizer: Tokenizer) throws -> ScoringWindows {
+  func windows(_ texts: [ScoredText], _ tokenizer: Tokenizer, context: Int? = nil) throws -> ScoringWindows {
     ScoringWindows(
-      joining: try text.map { path in
+      joining: try texts.map { text in
         try ScoringWindows(
-          tokens: tokenizer.encode(try readText(path)), context: ctx, bos: tokenizer.addsBOS ? tokenizer.bos : nil,
-          stride: stride, limit: chunks, name: path, kind: nil)
+          tokens: text.tokens(tokenizer), context: context ?? ctx ?? Self.defaultContext,
+          bos: tokenizer.addsBOS ? tokenizer.bos : nil, stride: stride, limit: chunks, name: text.name, kind: text.kind)
       })
   }
 }

@@ -32,8 +32,8 @@ def qtool(*arguments):
 
 
 def our_perplexity(path):
-    out = qtool("perplexity", path, "--text", HELD_OUT, "--chunks", WINDOWS, "--quiet")
-    return float(re.split(r"\s{2,}", out.strip().splitlines()[-1].strip())[3])
+    out = qtool("perplexity", path, "--text", HELD_OUT, "--chunks", WINDOWS, "--json", "--quiet")
+    return json.loads(out)["all"]["statistics"]["perplexity"]["value"]
 
 
 text = HELD_OUT.read_bytes()

@@ -22,7 +22,7 @@ import Testing
     #expect(abs(s.logRatio.error - (0.16 / 4).squareRoot()) < 1e-12)
     #expect(abs(s.ratio.value - exp(0.2)) < 1e-12)
     // covariance of the losses 2.1, variances 2 and 2.36
-    #expect(abs(s.correlation - 2.1 / (2 * 2.36).squareRoot()) < 1e-12)
+    #expect(abs(s.correlation.value - 2.1 / (2 * 2.36).squareRoot()) < 1e-12)
     let gapVariance =
       (exp(6.4) * 2.36 + exp(6) * 2 - 2 * exp(6.2) * 2.1) / 4
     #expect(abs(s.difference.error - gapVariance.squareRoot()) < 1e-9)
@@ -36,6 +36,10 @@ import Testing
     #expect(s.divergenceQuantile(0) == 0)
     #expect(s.divergenceQuantile(0.5) == 0.2)
     #expect(abs(s.divergenceQuantile(0.9)! - 0.36) < 1e-12)
+    // The median's place is known to sqrt(0.25 / 5) = 0.2236 of 4 steps of 0.1.
+    let median = s.divergenceQuantiles.first { $0.fraction == 0.5 }
+    #expect(abs(median!.error! - 0.2236067977 * 0.4) < 1e-9)
+    #expect(s.divergenceQuantiles[0].error == nil)
     #expect(s.probabilityChangeQuantiles.count == DriftStatistics.changeFractions.count)
     #expect(abs(s.probabilityChangeQuantiles[0].value - (exp(-2.5) - exp(-3))) < 1e-12)
   }
@@ -55,7 +59,7 @@ import Testing
 
   @Test func survivesOnePosition() throws {
     let s = DriftStatistics(drift.selecting(rows: [0..<1]))
-    #expect(s.divergence.error == 0 && s.correlation == 1)
+    #expect(s.divergence.error == 0 && s.correlation == Estimate(value: 1, error: 0))
     #expect(try JSONDecoder().decode(DriftStatistics.self, from: JSONEncoder().encode(s)) == s)
   }
 }

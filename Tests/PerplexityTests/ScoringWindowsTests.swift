@@ -41,7 +41,10 @@ import Testing
     #expect(slice.windows == [a.windows[1], b.windows[0]])
     #expect(slice.parts.map(\.windows) == [0..<1, 1..<2])
     #expect(slice.targets == Array(a.targets.suffix(7)) + b.targets.prefix(7))
-    #expect(slice.firstWindow == 1)
+    #expect(slice.numbers == [1, 2])
+    let picked = both.selecting([3, 0])
+    #expect(picked.windows == [b.windows[1], a.windows[0]] && picked.numbers == [3, 0])
+    #expect(picked.parts.map(\.name) == ["b.txt", "a.txt"])
   }
 
   @Test func refusesWhatDoesNotFit() {

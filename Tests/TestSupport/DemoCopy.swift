@@ -58,3 +58,31 @@ public struct DemoCopy {
     try Data(contentsOf: url).prefix(size).write(to: url)
   }
 }
+
+extension DemoCopy {
+  /// Changes the bits of every weight (F16).
+  public func changeHalves(_ change: (UInt16) -> UInt16) throws {
+    let url = directory.url.appending(path: "model.safetensors")
+    var bytes = Array(try Data(contentsOf: url))
+    let size = bytes.prefix(8).reversed().reduce(0) { $0 << 8 | Int($1) }
+    for place in stride(from: 8 + size, to: bytes.count - 1, by: 2) {
+      let changed = change(UInt16(bytes[place]) | UInt16(bytes[place + 1]) << 8)
+      (bytes[place], bytes[place + 1]) = (UInt8(truncatingIfNeeded: changed), UInt8(changed >> 8))
+    }
+    try Data(bytes).write(to: url)
+  }
+
+  /// Makes one weight of a tensor NaN (F16).
+  public func poison(_ tensor: String) throws {
+    let url = directory.url.appending(path: "model.safetensors")
+    var data = try Data(contentsOf: url)
+    let size = data.prefix(8).reversed().reduce(0) { $0 << 8 | Int($1) }
+    let header = String(decoding: data[8..<8 + size], as: UTF8.self)
+    guard let entry = header.range(of: "\"\(tensor)\":"),
+      let offsets = header[entry.upperBound...].firstMatch(of: /"data_offsets":\[(\d+),/),
+      let start = Int(offsets.1)
+    else { throw CocoaError(.formatting) }
+    data.replaceSubrange(8 + size + start..<8 + size + start + 2, with: [0x00, 0x7E])
+    try data.write(to: url)
+  }
+}

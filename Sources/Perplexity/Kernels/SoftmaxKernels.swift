@@ -1,5 +1,6 @@
 import CVectors
 import Tensors
+import Transformer
 
 #if canImport(Darwin)
   import Darwin
@@ -124,12 +125,20 @@ final class LogitTile: @unchecked Sendable {
 
   deinit { start.deallocate() }
 
-  /// Fills the logits of model number `index`.
-  func fill(_ index: Int, from source: any LogitSource, rows: Range<Int>, vocabulary: Range<Int>) throws {
+  /// Fills the logits of model number `index`; its name and the windows are what messages say.
+  func fill(
+    _ index: Int, from model: (name: String, source: any LogitSource), rows: Range<Int>, vocabulary: Range<Int>,
+    _ windows: ScoringWindows
+  ) throws {
     let count = rows.count * vocabulary.count
     precondition((index + 1) * count <= capacity)
     var span = MutableSpan(_unsafeStart: start + index * count, count: count)
-    try source.logits(rows: rows, vocabulary: vocabulary, into: &span)
+    do {
+      try model.source.logits(rows: rows, vocabulary: vocabulary, into: &span)
+    } catch ForwardError.nonFinite(let tensor, let window?, let position?) {
+      let number = window < windows.numbers.count ? windows.numbers[window] : window
+      throw ScoringError.nonFiniteLogits(model: model.name, window: number, position: position, tensor: tensor)
+    }
   }
 
   func row(_ row: Int, model: Int, rows: Int, columns: Int) -> UnsafePointer<Float> {

@@ -128,16 +128,26 @@ public final class CompactReference: Sendable {
     return rows
   }
 
-  /// Consecutive frames of at most `memory` bytes once decoded, as ranges of frames and of rows.
-  func groups(memory: Int) -> [(frames: Range<Int>, rows: Range<Int>)] {
-    let perFrame = header.rowsPerFrame * (header.mostTokens + header.samples) * 8
-    let step = max(1, memory / perFrame)
-    return stride(from: 0, to: header.frames, by: step).map { first in
-      let frames = first..<min(header.frames, first + step)
-      return (
-        frames, frames.lowerBound * header.rowsPerFrame..<min(header.rows, frames.upperBound * header.rowsPerFrame)
-      )
+  /// The rows at some places, ascending for speed: a frame is decoded once for consecutive places in it.
+  func rows(at places: some Sequence<Int>) throws -> [ReferenceRow] {
+    var rows: [ReferenceRow] = []
+    var frame: Int?
+    var decoded: [ReferenceRow] = []
+    for place in places {
+      let own = place / header.rowsPerFrame
+      if own != frame {
+        decoded = try self.rows(frames: own..<own + 1)
+        frame = own
+      }
+      rows.append(decoded[place % header.rowsPerFrame])
     }
+    return rows
+  }
+
+  /// How many rows, whole frames of them, take at most `memory` bytes once decoded.
+  func rowsPerGroup(memory: Int) -> Int {
+    let perFrame = header.rowsPerFrame * (header.mostTokens + header.samples) * 8
+    return max(1, memory / perFrame) * header.rowsPerFrame
   }
 }
 

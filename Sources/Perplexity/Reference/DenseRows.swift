@@ -26,9 +26,10 @@ func forEachRow<Result: Sendable>(
   let rows = LogitTile(capacity: height * vocabulary)
   for start in stride(from: 0, to: source.rowCount, by: height) {
     let range = start..<min(source.rowCount, start + height)
+    try source.load(rows: range)
     for first in stride(from: 0, to: vocabulary, by: width) {
       let columns = first..<min(vocabulary, first + width)
-      try tile.fill(0, from: source, rows: range, vocabulary: columns)
+      try tile.fill(0, from: (name, source), rows: range, vocabulary: columns, windows)
       tile.copy(to: rows, rows: range.count, columns: columns, width: vocabulary)
     }
     let grain = 4

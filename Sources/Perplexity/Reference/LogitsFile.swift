@@ -99,11 +99,11 @@ public final class LogitsFile: LogitSource, Sendable {
     }
   }
 
-  /// -ln p of every target as it is stored, in nats.
-  func targetLosses() throws -> [Double] {
-    try windows.targets.enumerated().map { row, target in
+  /// -ln p of every target of a window as it is stored, in nats.
+  func targetLosses(window: Int) throws -> [Double] {
+    try windows.rows(ofWindows: window..<window + 1).map { row in
       let (scale, lowest) = try scale(row)
-      let place = rowOffset(row) + 8 + 2 * Int(target)
+      let place = rowOffset(row) + 8 + 2 * Int(windows.targets[row])
       let stored = try file.bytes(in: place..<place + 2)
       return -Double(scale * Float(UInt16(stored[0]) | UInt16(stored[1]) << 8) + lowest)
     }

@@ -120,31 +120,3 @@ extension ChoiceTask {
     return TaskScore(tasks: tasks.count, correct: right, chance: Double(tasks.count) / Double(max(1, choices)))
   }
 }
-
-/// Some rows of a source, in ascending order.
-private struct SelectedRows: LogitSource {
-  private let source: any LogitSource
-  private let rows: [Int]
-  var rowCount: Int { rows.count }
-  var vocabularyCount: Int { source.vocabularyCount }
-
-  init(of source: any LogitSource, rows: [Int]) {
-    self.source = source
-    self.rows = rows
-  }
-
-  func logits(rows range: Range<Int>, vocabulary: Range<Int>, into output: inout MutableSpan<Float>) throws {
-    var start = range.lowerBound
-    while start < range.upperBound {
-      // Rows that follow each other come in one product.
-      var end = start + 1
-      while end < range.upperBound, rows[end] == rows[end - 1] + 1 { end += 1 }
-      var part = [Float](repeating: 0, count: (end - start) * vocabulary.count)
-      var span = part.mutableSpan
-      try source.logits(rows: rows[start]..<rows[end - 1] + 1, vocabulary: vocabulary, into: &span)
-      let place = (start - range.lowerBound) * vocabulary.count
-      for index in part.indices { output[place + index] = part[index] }
-      start = end
-    }
-  }
-}

@@ -63,9 +63,11 @@ struct GatedUnit: Sendable {
             [gate.weight, up.weight], x.floats.slice(0, tokens * gate.inputs), columns: gate.inputs,
             matrix: gate.matrix)
         }
-        try context.product(
-          x.floats, tokens: tokens, by: block.matrix(1), into: lifted.floats,
-          yStride: rows.count, tensor: up.weight.name)
+        try layout.locating(inSlab: slab) {
+          try context.product(
+            x.floats, tokens: tokens, by: block.matrix(1), into: lifted.floats,
+            yStride: rows.count, tensor: up.weight.name)
+        }
         if let upBias {
           try add(
             upBias.floats.from(rows.lowerBound), to: lifted.floats, rows: tokens, columns: rows.count,

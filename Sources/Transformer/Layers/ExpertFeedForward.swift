@@ -168,12 +168,19 @@ struct ExpertFeedForward: LayerPart {
       let unit = unit(expert)
       let own = gathered[index]
       gathered[index] = Activations(.list(0, like: inputs.layout), columns: width, storage: context.storage)
-      let inner = try unit.expand(own.layout, context) { try own.read($0) }
       var output = Activations(own.layout, columns: width, storage: context.storage)
-      for chunk in 0..<own.layout.slabs {
-        try output.update(chunk) { $0.base.update(repeating: 0, count: $0.count) }
+      do {
+        let inner = try unit.expand(own.layout, context) { try own.read($0) }
+        for chunk in 0..<own.layout.slabs {
+          try output.update(chunk) { $0.base.update(repeating: 0, count: $0.count) }
+        }
+        try context.addProduct(unit.down, to: &output) { try inner.read($0) }
+      } catch ForwardError.nonFinite(let tensor, window: nil, position: let place?) {
+        let token = uses[expert][place].token
+        throw ForwardError.nonFinite(
+          tensor: tensor, window: token / inputs.layout.length,
+          position: inputs.layout.firstPosition + token % inputs.layout.length)
       }
-      try context.addProduct(unit.down, to: &output) { try inner.read($0) }
       outputs.append(output)
     }
     for (index, expert) in experts.enumerated() {

@@ -129,9 +129,13 @@ struct GroupedAttention: LayerPart {
     }
     for window in 0..<layout.windows(inSlab: slab).count {
       let first = window * layout.length + queryLayout.firstPosition - layout.firstPosition
-      try context.product(
-        x.from(first * q.inputs), tokens: queryLayout.length, by: weights,
-        into: y.from(window * queryLayout.length * stride), yStride: stride, tensor: q.weight.name)
+      do {
+        try context.product(
+          x.from(first * q.inputs), tokens: queryLayout.length, by: weights,
+          into: y.from(window * queryLayout.length * stride), yStride: stride, tensor: q.weight.name)
+      } catch ForwardError.nonFinite(let tensor, _, let row?) {
+        throw ForwardError.nonFinite(tensor: tensor, position: window * queryLayout.length + row)
+      }
     }
   }
 }

@@ -42,8 +42,8 @@ extension LatentAttention {
           stride: heads * valueLength, tokens: length, inputs: latent, outputs: valueLength)
       }
     }
-    guard isFinite(out, rows: length, columns: heads * valueLength, stride: heads * valueLength) else {
-      throw ForwardError.nonFinite(tensor: vTensor.name)
+    if let bad = nonFiniteRow(out, rows: length, columns: heads * valueLength, stride: heads * valueLength) {
+      throw ForwardError.nonFinite(tensor: vTensor.name, position: bad)
     }
     guard isObserved else { return }
     let part = context.scratch(length * nope)
@@ -99,8 +99,8 @@ extension LatentAttention {
             valueStride: valueLength, outStride: heads * valueLength, scale: scale))
       }
     }
-    guard isFinite(out, rows: length, columns: heads * valueLength, stride: heads * valueLength) else {
-      throw ForwardError.nonFinite(tensor: tensor.name)
+    if let bad = nonFiniteRow(out, rows: length, columns: heads * valueLength, stride: heads * valueLength) {
+      throw ForwardError.nonFinite(tensor: tensor.name, position: bad)
     }
   }
 }

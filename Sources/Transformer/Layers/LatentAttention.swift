@@ -90,10 +90,14 @@ struct LatentAttention: LayerPart {
           let q = q.floats.slice(window * length * query.outputs, length * query.outputs)
           let c = c.floats.slice(window * length * latentDown.outputs, length * latentDown.outputs)
           let out = out.slice(window * length * heads * valueLength, length * heads * valueLength)
-          switch expansion {
-          case .absorbed(let k, let v):
-            try attendAbsorbed(q, c, into: out, length, block.weights(0), block.weights(1), k, v, context)
-          case .joint(let both): try attendJoint(q, c, into: out, length, block.weights(0), both, context)
+          do {
+            switch expansion {
+            case .absorbed(let k, let v):
+              try attendAbsorbed(q, c, into: out, length, block.weights(0), block.weights(1), k, v, context)
+            case .joint(let both): try attendJoint(q, c, into: out, length, block.weights(0), both, context)
+            }
+          } catch ForwardError.nonFinite(let tensor, _, let row?) {
+            throw ForwardError.nonFinite(tensor: tensor, position: window * length + row)
           }
           try context.meter?.add(
             Double(length) * (Double(attentionPerToken) * Double(length) + 2 * Double(expansionRead.count)))

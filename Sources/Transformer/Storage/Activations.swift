@@ -50,7 +50,7 @@ struct Activations: Sendable {
       try load(parts, into: buffer.floats, rows: layout.tokens(inSlab: slab))
     }
     defer { extendLifetime(buffer) }
-    try body(buffer.floats)
+    try layout.locating(inSlab: slab) { try body(buffer.floats) }
     if isSpilled, let scratch = storage.scratch {
       slabs[slab] = .spilled([(0..<columns, try scratch.write(buffer.floats))])
     } else {
@@ -64,7 +64,7 @@ struct Activations: Sendable {
     if isSpilled, let scratch = storage.scratch {
       let buffer = makeBuffer(slab, range.count)
       defer { extendLifetime(buffer) }
-      try body(buffer.floats, range.count)
+      try layout.locating(inSlab: slab) { try body(buffer.floats, range.count) }
       var parts: [(columns: Range<Int>, chunk: ScratchFile.Chunk)] = []
       if case .spilled(let own) = slabs[slab] { parts = own }
       parts.append((range, try scratch.write(buffer.floats)))
@@ -74,7 +74,7 @@ struct Activations: Sendable {
     if case .empty = slabs[slab] { slabs[slab] = .resident(makeBuffer(slab, columns)) }
     guard case .resident(let buffer) = slabs[slab] else { preconditionFailure("slab \(slab) is spilled") }
     defer { extendLifetime(buffer) }
-    try body(buffer.floats.from(range.lowerBound), columns)
+    try layout.locating(inSlab: slab) { try body(buffer.floats.from(range.lowerBound), columns) }
   }
 
   /// Frees a slab's rows.

@@ -19,6 +19,21 @@ struct WindowLayout: Equatable, Sendable {
 
   func tokens(inSlab slab: Int) -> Int { windows(inSlab: slab).count * length }
 
+  /// Works on the rows of a slab: an error that knows a row of it comes out with window and position.
+  ///
+  /// Where tokens are gathered from many windows (one a "window"), the place is that in the list.
+  func locating<Result>(inSlab slab: Int, _ body: () throws -> Result) throws -> Result {
+    do {
+      return try body()
+    } catch ForwardError.nonFinite(let tensor, window: nil, position: let row?) {
+      guard length > 1 else {
+        throw ForwardError.nonFinite(tensor: tensor, position: slab * windowsPerSlab + row)
+      }
+      throw ForwardError.nonFinite(
+        tensor: tensor, window: slab * windowsPerSlab + row / length, position: firstPosition + row % length)
+    }
+  }
+
   /// The same windows with some of their positions only.
   func keeping(_ positions: Range<Int>) -> WindowLayout {
     WindowLayout(

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Checkpoint
+import Foundation
 import GGUF
 import Perplexity
 import Tokenizers
@@ -10,44 +11,255 @@ struct DriftCommand: ParsableCommand {
     abstract: "Measure how far models have drifted from the one they were made of.",
     discussion: """
       KL divergence from BASE at every scored position, with the definitions of llama-perplexity's --kl-divergence. \
-      Several models share one reading of the text and of BASE.
+      Several models share one reading of the text and of BASE, and are compared with each other. BASE is a model, or \
+      what --save-reference or llama-perplexity's --kl-divergence-base stored of one.
 
         qtool drift Qwen2.5-7B Qwen2.5-7B-Q4_K_M.gguf --text held-out.txt
-        qtool drift base.gguf small.gguf smaller.gguf --text wiki.txt code.txt
+        qtool drift base.gguf small.gguf smaller.gguf --text wiki.txt code.py --stop-at 0.02
+        qtool drift base.gguf --save-reference base.qref --text wiki.txt
+        qtool drift base.qref small.gguf --fail-above 0.05
       """)
 
-  @Argument(help: "The unquantized model.") var base: String
-  @Argument(help: "The models to compare with it.") var models: [String]
+  @Argument(help: "The unquantized model, or a stored reference.") var base: String
+  @Argument(help: "The models to compare with it.") var models: [String] = []
   @OptionGroup(title: "Text") var text: TextOptions
   @OptionGroup(title: "Tokenizer") var splitter: SplitterOptions
+  @OptionGroup(title: "Reference") var stored: StoredReferenceOptions
+  @Option(
+    name: .long, help: ArgumentHelp("Stop once the 95 % intervals of what is compared are narrower.", valueName: "nats")
+  )
+  var stopAt: Double?
+  @Option(name: .long, help: ArgumentHelp("End with exit code 1 where a mean KLD is above this.", valueName: "nats"))
+  var failAbove: Double?
+  @OptionGroup(title: "Report") var report: ReportOptions
   @OptionGroup(title: "Run") var options: RunOptions
 
   func validate() throws {
-    if models.isEmpty { throw ValidationError("name at least one model to compare with BASE") }
+    if models.isEmpty, !stored.saves {
+      throw ValidationError("name at least one model to compare with BASE, or a file to --save-reference")
+    }
+    if let stopAt, !(stopAt > 0) { throw ValidationError("--stop-at is above 0") }
+    if let failAbove, !(failAbove >= 0) { throw ValidationError("--fail-above is 0 or more") }
+    if models.isEmpty, stopAt != nil || failAbove != nil || report.json || report.csv {
+      throw ValidationError("--stop-at, --fail-above, --json and --csv need a model to compare with BASE")
+    }
+    if stopAt != nil, stored.saves {
+      throw ValidationError("a reference is made of the whole text: leave --stop-at out")
+    }
   }
 
   func run() throws {
     let progress = options.apply()
-    let reference = try splitter.openAmongOthers(base)
-    let sources = try models.map { try splitter.openAmongOthers($0) }
-    let tokenizer = try Tokenizer(metadata: reference.metadata)
-    for source in sources {
-      let other = try Tokenizer(metadata: source.metadata)
-      guard other.vocabularyCount == tokenizer.vocabularyCount else {
-        throw ScoringError.vocabulariesDiffer(
-          base: reference.name, baseCount: tokenizer.vocabularyCount, model: source.name, count: other.vocabularyCount)
+    try stored.checkOutputs()
+    let candidates = try models.map { try splitter.openAmongOthers($0) }
+    let (run, texts) = try prepare(candidates, progress)
+    if let stopAt {
+      let (drifts, windows) = try run.measure(stoppingAt: stopAt)
+      return try show(run, drifts, windows)
+    }
+    let drifts = try run.measure(windows: Array(run.windows.windows.indices)) { states, memory in
+      guard case .model(let source) = run.base else { return }
+      try stored.save(states, of: source, texts, run.windows, memory: memory, progress)
+    }
+    if !drifts.isEmpty { try show(run, drifts, run.windows) }
+  }
+
+  /// Opens the base and cuts the text into windows, and refuses what does not belong together before anything runs.
+  private func prepare(
+    _ candidates: [any ModelSource], _ progress: Progress
+  ) throws -> (run: DriftRun, texts: [ScoredText]) {
+    let path = stored.reference ?? base
+    switch try DriftBase.form(of: path) {
+    case .model:
+      guard stored.reference == nil else {
+        throw Failure(
+          .data, "\(path): is no stored reference", hint: "--reference takes what --save-reference has written")
+      }
+      guard !text.text.isEmpty else { throw ValidationError("--text names at least one file") }
+      let source = try splitter.openAmongOthers(base)
+      for candidate in candidates { try requireSameVocabulary(source, candidate) }
+      let texts = try text.texts(chatTemplate: source.metadata.optionalString("tokenizer.chat_template"))
+      let windows = try text.windows(texts, try Tokenizer(metadata: source.metadata))
+      return (makeRun(.model(source), candidates, windows, Array(windows.windows.indices), progress), texts)
+    case .compact:
+      try stored.refuseSaving(path)
+      let reference = try CompactReference(path: path)
+      try check(reference, candidates)
+      let places = text.chunks.map(reference.windows.limited) ?? Array(reference.windows.windows.indices)
+      return (
+        makeRun(.compact(reference), candidates, reference.windows.selecting(places), places, progress), []
+      )
+    case .logits:
+      try stored.refuseSaving(path)
+      let tokenizer = try Tokenizer(metadata: candidates[0].metadata)
+      let file = try LogitsFile(path: path, bos: tokenizer.addsBOS ? tokenizer.bos : nil)
+      let windows = try check(file, candidates, tokenizer)
+      return (makeRun(.logits(file), candidates, windows, Array(windows.windows.indices), progress), [])
+    }
+  }
+
+  private func makeRun(
+    _ base: DriftBase, _ candidates: [any ModelSource], _ windows: ScoringWindows, _ places: [Int],
+    _ progress: Progress
+  ) -> DriftRun {
+    DriftRun(
+      base: base, candidates: candidates, windows: windows, places: places, options: options, progress: progress)
+  }
+
+  /// A compact reference has to be of the base that is named, of this text and context, and of the models' tokenizer.
+  private func check(_ reference: CompactReference, _ candidates: [any ModelSource]) throws {
+    let own = reference.provenance
+    let path = reference.path
+    try own.require(path: path, context: text.ctx)
+    for candidate in candidates {
+      try own.require(
+        path: path, tokenizerDigest: ModelFingerprint.tokenizerDigest(of: candidate.metadata),
+        vocabulary: try candidate.metadata.strings("tokenizer.ggml.tokens").count)
+    }
+    let scored = reference.windows.scored
+    if let stride = text.stride, scored.count != stride || scored.lowerBound != own.context - stride - 1 {
+      let recorded = scored.lowerBound == own.context / 2 ? "none" : "\(scored.count)"
+      throw ReferenceError.mismatch(path: path, field: "stride", reference: recorded, given: "\(stride)")
+    }
+    var chatTemplate: String?
+    if stored.reference != nil {
+      let source = try splitter.openAmongOthers(base)
+      try own.require(path: path, modelFingerprint: try ModelFingerprint(of: source).hex)
+      chatTemplate = source.metadata.optionalString("tokenizer.chat_template")
+    }
+    if !text.text.isEmpty {
+      chatTemplate = chatTemplate ?? candidates.first?.metadata.optionalString("tokenizer.chat_template")
+      let texts = try text.texts(chatTemplate: chatTemplate)
+      try own.require(path: path, textDigest: Provenance.digest(of: texts.map(\.bytes)))
+    }
+  }
+
+  /// A file of llama-perplexity's says little: its vocabulary's size, its context, and its tokens. Names and kinds of
+  /// texts come from the texts themselves, where they are given.
+  ///
+  /// - Returns: the first windows of the file, as many as are wanted.
+  private func check(
+    _ file: LogitsFile, _ candidates: [any ModelSource], _ tokenizer: Tokenizer
+  ) throws -> ScoringWindows {
+    func require(_ field: String, _ reference: String, _ given: String) throws(ReferenceError) {
+      if reference != given {
+        throw .mismatch(path: file.path, field: field, reference: reference, given: given)
       }
     }
-    let windows = try text.windows(tokenizer)
-    let count = sources.count + 1
-    let baseStates = try finalStates(of: reference, windows, options, progress, results: count)
-    let states = try sources.map { ($0.name, try finalStates(of: $0, windows, options, progress, results: count)) }
-    let drifts = try Drift.measure(
-      base: (reference.name, baseStates), candidates: states.map { (name: $0.0, source: $0.1) }, windows: windows,
-      memory: options.forward.logitBytes
-    ) { _ in try Interruption.check() }
-    let statistics = drifts.map(DriftStatistics.init)
-    print(DriftTable.summary(base: reference, models: sources, statistics))
-    if statistics.count == 1 { print("\n" + DriftTable.details(statistics[0])) }
+    for candidate in candidates {
+      let count = try candidate.metadata.strings("tokenizer.ggml.tokens").count
+      try require("vocabulary size", "\(file.vocabularyCount)", "\(count)")
+    }
+    if let first = candidates.first { for other in candidates.dropFirst() { try requireSameVocabulary(first, other) } }
+    if let ctx = text.ctx { try require("context size", "\(file.windows.context)", "\(ctx)") }
+    if let stride = text.stride { try require("stride", "none", "\(stride)") }
+    guard !text.text.isEmpty else {
+      return file.windows.selecting(Array(file.windows.windows.indices.prefix(text.chunks ?? .max)))
+    }
+    let texts = try text.texts(
+      chatTemplate: candidates.first?.metadata.optionalString("tokenizer.chat_template"))
+    let own = try text.windows(texts, tokenizer, context: file.windows.context)
+    let count = min(own.windows.count, file.windows.windows.count)
+    for (index, window) in file.windows.windows.prefix(count).enumerated() {
+      // Each window but its first token, which may be BOS.
+      for place in 1..<window.count {
+        try require(
+          "token at position \(place) of window \(index)", "\(window[place])", "\(own.windows[index][place])")
+      }
+    }
+    return own.selecting(Array(0..<count))
+  }
+
+  private func show(_ run: DriftRun, _ drifts: [Drift], _ windows: ScoringWindows) throws {
+    let found = run.report(drifts, windows)
+    let document = DriftDocument(
+      found, base: run.base, models: run.candidates, windows: windows, available: run.windows.windows.count)
+    if report.json {
+      print(try ReportOptions.json(document))
+    } else if report.csv {
+      print(document.csv)
+    } else {
+      print(DriftTable.text(found, base: run.base, models: run.candidates))
+      if windows.windows.count < run.windows.windows.count {
+        print(
+          "\nstopped after \(windows.windows.count) of \(run.windows.windows.count) windows: "
+            + "the widest interval is \(Figures.significant(found.widestInterval)) nats")
+      }
+    }
+    guard let failAbove else { return }
+    let failed = found.models.filter { $0.statistics.divergence.value > failAbove }
+    guard failed.isEmpty else {
+      let list = failed.map { "\($0.name): mean KLD \(Figures.fixed($0.statistics.divergence.value, 6))" }
+      throw Failure(.unmet, "\(list.joined(separator: ", ")), above \(failAbove)")
+    }
+  }
+}
+
+/// References that are read or written.
+struct StoredReferenceOptions: ParsableArguments {
+  @Option(
+    name: .long, help: ArgumentHelp("A stored reference of BASE, used instead of running BASE.", valueName: "file"))
+  var reference: String?
+  @Option(
+    name: .long, help: ArgumentHelp("Store BASE's predictions, compactly, for later comparisons.", valueName: "file"))
+  var saveReference: String?
+  @Option(
+    name: .long,
+    help: ArgumentHelp("Store them in llama-perplexity's form, for its --kl-divergence.", valueName: "file"))
+  var saveLogits: String?
+  @Flag(name: .long, help: "Replace files of those names.") var force = false
+
+  var saves: Bool { saveReference != nil || saveLogits != nil }
+
+  func validate() throws {
+    if reference != nil, saves { throw ValidationError("--reference contradicts --save-reference and --save-logits") }
+  }
+
+  func checkOutputs() throws {
+    for path in [saveReference, saveLogits].compactMap({ $0 }) {
+      var output = OutputOptions()
+      (output.output, output.force) = (path, force)
+      try output.check()
+    }
+  }
+
+  func refuseSaving(_ path: String) throws {
+    guard saves else { return }
+    throw Failure(.usage, "\(path): is a reference already", hint: "--save-reference and --save-logits need the model")
+  }
+
+  func save(
+    _ states: any LogitSource, of source: any ModelSource, _ texts: [ScoredText], _ windows: ScoringWindows,
+    memory: Int, _ progress: Progress
+  ) throws {
+    let advance = { (done: Double) in
+      try Interruption.check()
+      progress.update(Int(done * Double(windows.rowCount)))
+    }
+    if let saveReference {
+      progress.start("writing \(saveReference)", total: windows.rowCount, unit: .steps)
+      let provenance = try Provenance(
+        of: source, texts: texts.map(\.bytes), context: windows.context, vocabulary: states.vocabularyCount)
+      try CompactReference.write(
+        states, windows: windows, provenance: provenance, to: saveReference, overwrite: force, memory: memory,
+        progress: advance)
+      progress.finish()
+      try note(saveReference, windows, states.vocabularyCount, progress)
+    }
+    if let saveLogits {
+      progress.start("writing \(saveLogits)", total: windows.rowCount, unit: .steps)
+      try LogitsFile.write(
+        states, named: source.name, windows: windows, to: saveLogits, overwrite: force, memory: memory,
+        progress: advance)
+      progress.finish()
+    }
+  }
+
+  private func note(_ path: String, _ windows: ScoringWindows, _ vocabulary: Int, _ progress: Progress) throws {
+    let reference = try CompactReference(path: path)
+    let usual = LogitsFile.byteCount(windows: windows, vocabulary: vocabulary)
+    progress.note(
+      "\(path): \(Figures.grouped(reference.byteCount)) bytes for \(Figures.grouped(windows.rowCount)) positions, "
+        + "\(Figures.fixed(Double(usual) / Double(reference.byteCount), 1)) times smaller than llama-perplexity's file")
   }
 }

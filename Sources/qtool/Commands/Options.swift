@@ -126,20 +126,24 @@ extension ByteSize: ExpressibleByArgument {
 
 /// The text to score, and how it is cut.
 struct TextOptions: ParsableArguments {
-  @Option(name: .long, parsing: .upToNextOption, help: ArgumentHelp("Text files to score.", valueName: "file"))
-  var text: [String]
+  static let defaultContext = 512
 
-  @Option(name: .long, help: "Tokens in a window.")
-  var ctx = 512
+  @Option(
+    name: .long, parsing: .upToNextOption,
+    help: ArgumentHelp(
+      "Text to score: files (.txt, .md, source code, .jsonl, each also .zst) or folders.", valueName: "path"))
+  var text: [String] = []
 
-  @Option(name: .long, help: "Windows begin this many tokens apart, and its last so many predictions count.")
+  @Option(name: .long, help: "Tokens in a window (default: 512, or what a stored reference has).")
+  var ctx: Int?
+
+  @Option(name: .long, help: "Windows begin this many tokens apart, and the last so many predictions of each count.")
   var stride: Int?
 
   @Option(name: .long, help: "Score this many windows of each text at most.")
   var chunks: Int?
 
   func validate() throws {
-    if text.isEmpty { throw ValidationError("--text names at least one file") }
     if let chunks, chunks < 1 { throw ValidationError("--chunks is at least 1") }
   }
 }

@@ -1,45 +1,107 @@
 import ArgumentParser
 import Checkpoint
+import GGUF
 import Perplexity
+import Tensors
 import Tokenizers
 
 struct PerplexityCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "perplexity",
-    abstract: "Measure how well a model predicts a text.",
+    abstract: "Measure how well a model predicts a text, or answers multiple choice.",
     discussion: """
-      Windows of --ctx tokens, of which the second half is scored, as llama-perplexity does.
+      Windows of --ctx tokens, of which the second half is scored, as llama-perplexity does; with --stride, windows that \
+      overlap. With several texts there is a row for each, and for each kind of text. Tasks are files in \
+      llama-perplexity's formats.
 
-        qtool perplexity Qwen2.5-7B --text held-out.txt
-        qtool perplexity model-Q4_K_M.gguf --text held-out.txt --ctx 2048
+        qtool perplexity Qwen2.5-7B --text held-out.txt code.py
+        qtool perplexity model-Q4_K_M.gguf --text held-out.txt --ctx 2048 --stride 512
+        qtool perplexity model-Q4_K_M.gguf --hellaswag hellaswag_val_full.txt --tasks 400
       """)
 
   @Argument(help: "A Hugging Face directory or a GGUF file.") var model: String
   @OptionGroup(title: "Text") var text: TextOptions
   @OptionGroup(title: "Tokenizer") var splitter: SplitterOptions
+  @OptionGroup(title: "Tasks") var tasks: TaskOptions
+  @OptionGroup(title: "Report") var report: ReportOptions
   @OptionGroup(title: "Run") var options: RunOptions
+
+  func validate() throws {
+    if text.text.isEmpty, tasks.isEmpty {
+      throw ValidationError("--text names at least one file; or give --hellaswag, --winogrande or --multiple-choice")
+    }
+  }
 
   func run() throws {
     let progress = options.apply()
     let source = try splitter.open(model)
-    let windows = try text.windows(try Tokenizer(metadata: source.metadata))
-    let states = try finalStates(of: source, windows, options, progress)
-    let likelihood = try Likelihood(
-      of: states, named: source.name, windows: windows, memory: options.forward.logitBytes
-    ) { _ in try Interruption.check() }
-    var table = Table([
-      ("text", .left), ("windows", .right), ("tokens scored", .right), ("perplexity", .right), ("±", .right),
-    ])
-    func row(_ name: String, windows count: Int, _ statistics: LikelihoodStatistics) {
-      table.add([
-        name, "\(count)", Figures.grouped(statistics.positions), Figures.fixed(statistics.perplexity.value, 4),
-        Figures.fixed(statistics.perplexity.error, 4),
-      ])
+    let tokenizer = try Tokenizer(metadata: source.metadata)
+    // All files are read before anything runs for hours.
+    let given = try tasks.read(tokenizer)
+    let windows =
+      text.text.isEmpty
+      ? nil
+      : try text.windows(
+        try text.texts(chatTemplate: source.metadata.optionalString("tokenizer.chat_template")), tokenizer)
+    var result = PerplexityReport(source)
+    if let windows {
+      let scored = try ScoredModels([source], over: windows, options, progress)
+      let likelihood = try Likelihood(
+        of: scored.models[0].source, named: source.name, windows: windows, memory: scored.memory
+      ) { _ in try Interruption.check() }
+      result.add(likelihood, windows)
     }
-    for part in windows.parts {
-      row(part.name, windows: part.windows.count, likelihood.statistics(rows: [windows.rows(ofWindows: part.windows)]))
+    for (name, file, tasks) in given {
+      let score = try ChoiceTask.score(tasks, named: source.name, memory: options.forward.memory / 4) {
+        sequences, positions in
+        let windows = ScoringWindows(windows: sequences, scored: positions)
+        return try ScoredModels([source], over: windows, options, progress).models[0].source
+      }
+      result.tasks.append(.init(task: name, file: file, score: score))
     }
-    if windows.parts.count > 1 { row("all", windows: windows.windows.count, likelihood.statistics()) }
-    print(table.rendered())
+    print(try report.json ? ReportOptions.json(result) : report.csv ? result.csv : result.table)
+  }
+}
+
+/// Multiple-choice tasks in llama-perplexity's formats.
+struct TaskOptions: ParsableArguments {
+  @Option(name: .long, help: ArgumentHelp("Score HellaSwag: text, six lines a task.", valueName: "file"))
+  var hellaswag: String?
+  @Option(name: .long, help: ArgumentHelp("Score WinoGrande: comma-separated lines.", valueName: "file"))
+  var winogrande: String?
+  @Option(
+    name: .long, help: ArgumentHelp("Score multiple choice (MMLU, ARC, TruthfulQA): binary.", valueName: "file"))
+  var multipleChoice: String?
+  @Option(name: .long, help: "Score this many tasks of each file, the ones that llama-perplexity picks.") var tasks:
+    Int?
+
+  var isEmpty: Bool { hellaswag == nil && winogrande == nil && multipleChoice == nil }
+
+  func validate() throws {
+    if let tasks, tasks < 1 { throw ValidationError("--tasks is at least 1") }
+    if tasks != nil, isEmpty { throw ValidationError("--tasks goes with a file of tasks") }
+  }
+
+  func read(_ tokenizer: Tokenizer) throws -> [(name: String, file: String, tasks: [ChoiceTask])] {
+    let tokenize = { (text: String) in tokenizer.encode(text) }
+    func base(_ path: String) -> String { path.split(separator: "/").last.map(String.init) ?? path }
+    var result: [(name: String, file: String, tasks: [ChoiceTask])] = []
+    if let hellaswag {
+      let tasks = try ChoiceTask.hellaSwag(
+        try readText(hellaswag), path: hellaswag, limit: tasks, tokenize: tokenize)
+      result.append(("HellaSwag", base(hellaswag), tasks))
+    }
+    if let winogrande {
+      let tasks = try ChoiceTask.winoGrande(
+        try readText(winogrande), path: winogrande, limit: tasks, tokenize: tokenize)
+      result.append(("WinoGrande", base(winogrande), tasks))
+    }
+    if let multipleChoice {
+      let file = try PositionedFile(path: multipleChoice)
+      let tasks = try ChoiceTask.multipleChoice(
+        try file.bytes(in: 0..<file.size), path: multipleChoice, limit: tasks, tokenize: tokenize)
+      result.append(("multiple choice", base(multipleChoice), tasks))
+    }
+    return result
   }
 }

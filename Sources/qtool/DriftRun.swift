@@ -1,0 +1,100 @@
+import Checkpoint
+import Foundation
+import GGUF
+import Perplexity
+import Tensors
+import Tokenizers
+
+/// What models are compared with.
+enum DriftBase {
+  case model(any ModelSource)
+  case compact(CompactReference)
+  case logits(LogitsFile)
+
+  var name: String {
+    switch self {
+    case .model(let source): source.name
+    case .compact(let reference): reference.provenance.model
+    case .logits(let file): URL(filePath: file.path).lastPathComponent
+    }
+  }
+
+  enum Form { case model, compact, logits }
+
+  /// What a path names, by its first bytes.
+  static func form(of path: String) throws -> Form {
+    var isDirectory: ObjCBool = false
+    if FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory), isDirectory.boolValue { return .model }
+    let file = try PositionedFile(path: path)
+    let start = try file.bytes(in: 0..<min(8, file.size))
+    if start.starts(with: Array("QREF".utf8)) { return .compact }
+    return start.starts(with: Array("_logits_".utf8)) ? .logits : .model
+  }
+}
+
+/// A comparison of several models with one reference.
+struct DriftRun {
+  let base: DriftBase
+  let candidates: [any ModelSource]
+  let windows: ScoringWindows
+  /// Of each window, its place in a stored reference.
+  let places: [Int]
+  let options: RunOptions
+  let progress: Progress
+
+  /// The drift of every candidate over some of the windows.
+  ///
+  /// - Parameter finishedBase: called with a base model that has run, before the candidates run.
+  func measure(
+    windows batch: [Int], finishedBase: (_ states: any LogitSource, _ memory: Int) throws -> Void = { _, _ in }
+  ) throws -> [Drift] {
+    let part = batch == Array(windows.windows.indices) ? windows : windows.selecting(batch)
+    let stored = batch.map { places[$0] }
+    var sources = candidates
+    if case .model(let source) = base { sources.insert(source, at: 0) }
+    let scored = try ScoredModels(sources, over: part, options, progress) { index, states, memory in
+      if case .model = base, index == 0 { try finishedBase(states, memory) }
+    }
+    guard !candidates.isEmpty else { return [] }
+    progress.start("comparing", total: part.rowCount, unit: .steps)
+    defer { progress.finish("comparing: \(Figures.grouped(part.rowCount)) positions") }
+    let advance = { (done: Double) in
+      try Interruption.check()
+      progress.update(Int(done * Double(part.rowCount)))
+    }
+    switch base {
+    case .model:
+      return try Drift.measure(
+        base: scored.models[0], candidates: Array(scored.models.dropFirst()), windows: part, memory: scored.memory,
+        progress: advance)
+    case .compact(let reference):
+      return try Drift.measure(
+        base: reference, candidates: scored.models, windows: stored, memory: scored.memory, progress: advance)
+    case .logits(let file):
+      return try Drift.measure(
+        base: file, candidates: scored.models, windows: stored, memory: scored.memory, progress: advance)
+    }
+  }
+
+  /// Scores batch after batch until the widest interval of what is compared is narrower than `limit`.
+  func measure(stoppingAt limit: Double) throws -> (drifts: [Drift], windows: ScoringWindows) {
+    var drifts: [Drift] = []
+    var chosen: [Int] = []
+    let batches = SampleOrder(windows: windows.windows.count).batches
+    for (index, batch) in batches.enumerated() {
+      let more = try measure(windows: batch)
+      if index == 0 { drifts = more } else { for model in drifts.indices { drifts[model].append(more[model]) } }
+      chosen += batch
+      let width = report(drifts, windows.selecting(chosen)).widestInterval
+      progress.note(
+        "\(chosen.count) of \(windows.windows.count) windows: the widest interval is \(Figures.significant(width))")
+      if width < limit { break }
+    }
+    return (drifts, windows.selecting(chosen))
+  }
+
+  func report(_ drifts: [Drift], _ windows: ScoringWindows) -> DriftReport {
+    DriftReport(
+      base: base.name, windows: windows, drifts: zip(candidates, drifts).map { (name: $0.name, drift: $1) })
+  }
+}
