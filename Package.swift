@@ -21,7 +21,7 @@ let swiftSettings: [SwiftSetting] = [
 
 let libraries = [
   "Tensors", "Blocks", "GGUF", "Checkpoint", "Tokenizers", "Transformer", "Imatrix", "Perplexity", "Sensitivity",
-  "Quantize", "Inspection",
+  "Quantize", "Inspection", "Plan",
 ]
 
 func library(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
@@ -66,6 +66,7 @@ let package = Package(
     library("Quantize", ["GGUF", "Blocks", "Tensors", collections, .product(name: "Yams", package: "Yams")]),
     library("Sensitivity", ["Quantize", "Perplexity", "Transformer", "Blocks", "GGUF", "Tensors"]),
     library("Inspection", ["Blocks", "GGUF", "Tensors"]),
+    library("Plan", ["Checkpoint", "Quantize", "GGUF", "Tensors"]),
     .executableTarget(
       name: "qtool",
       dependencies: libraries.map { .byName(name: $0) } + [
@@ -95,6 +96,7 @@ let package = Package(
       of: "Sensitivity",
       ["Quantize", "Checkpoint", "Perplexity", "Tokenizers", "Transformer", "Blocks", "GGUF", "Tensors"]),
     tests(of: "Inspection", ["GGUF", "Tensors"]),
+    tests(of: "Plan", ["Checkpoint", "Quantize", "GGUF", "Tensors"]),
     tests(of: "qtool", named: "Command", ["GGUF", "Tensors", crypto]),
   ]
 )

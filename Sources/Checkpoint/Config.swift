@@ -6,8 +6,17 @@ struct Config: Sendable {
   private let root: JSONValue
 
   init(path: String) throws {
+    try self.init(try JSONValue.read(path, limit: 16 << 20), path: path)
+  }
+
+  /// Of a model that has no file; `path` is for messages.
+  init(text: String, path: String) throws {
+    try self.init(try JSONValue(bytes: Array(text.utf8), path: path), path: path)
+  }
+
+  private init(_ root: JSONValue, path: String) throws {
     self.path = path
-    root = try JSONValue.read(path, limit: 16 << 20)
+    self.root = root
     guard root.object != nil else { throw CheckpointError(path: path, "is no JSON object") }
   }
 

@@ -27,9 +27,15 @@ enum JSONValue: Sendable, Hashable {
 
   /// Reads a JSON file of at most `limit` bytes.
   static func read(_ path: String, limit: Int = 256 << 20) throws -> JSONValue {
-    var scanner = try JSONScanner(path: path, limit: limit)
-    let value = try scanner.value()
+    try JSONValue(JSONScanner(path: path, limit: limit))
+  }
+
+  /// - Parameter path: for messages.
+  init(bytes: [UInt8], path: String) throws { try self.init(JSONScanner(path: path, bytes: bytes)) }
+
+  private init(_ scanner: JSONScanner) throws {
+    var scanner = scanner
+    self = try scanner.value()
     try scanner.end()
-    return value
   }
 }

@@ -19,7 +19,16 @@ public struct ModelShapes: ModelSource {
     let isThere = FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory)
     let config = try Config(path: isThere && isDirectory.boolValue ? path + "/config.json" : path)
     let file = URL(filePath: config.path).standardizedFileURL
-    name = file.deletingLastPathComponent().lastPathComponent
+    try self.init(config, name: file.deletingLastPathComponent().lastPathComponent)
+  }
+
+  /// - Parameter configuration: what a config.json holds.
+  public init(configuration: String, name: String) throws {
+    try self.init(try Config(text: configuration, path: name), name: name)
+  }
+
+  private init(_ config: Config, name: String) throws {
+    self.name = name
     let architecture = try Architectures.named(try config.architecture, path: config.path)
     let model = try architecture.init(config: config)
     var collector = TensorCollector(path: config.path)

@@ -3,6 +3,7 @@ import Foundation
 import GGUF
 import Imatrix
 import Perplexity
+import Plan
 import Quantize
 import Sensitivity
 import Tensors
@@ -65,8 +66,20 @@ extension Failure {
     case let error as QuantizeError: self.init(quantize: error)
     case let error as RecipeError: self.init(recipe: error)
     case let error as SensitivityError: self.init(.data, error.description, hint: error.hint)
+    case let error as PlanError: self.init(plan: error)
     default: return nil
     }
+  }
+
+  private init(plan error: PlanError) {
+    let code: Code =
+      switch error.kind {
+      case .usage: .usage
+      case .data: .data
+      case .missing: .missing
+      case .unfit: .unmet
+      }
+    self.init(code, error.description, hint: error.hint)
   }
 
   private init?(paused: Paused) {

@@ -5,6 +5,7 @@ import Foundation
 import GGUF
 import Imatrix
 import Perplexity
+import Plan
 import Quantize
 import Sensitivity
 import Tensors
@@ -18,9 +19,11 @@ struct QuantizeCommand: ParsableCommand {
       With --target, every tensor gets the type that costs the least drift for its bytes, and the file is never \
       larger. Sizes are decimal (kB, MB, GB) or binary (KiB, MiB, GiB). With --type, a mix of llama-quantize \
       (Q4_K_M, Q3_K_S, ...), COPY, or one type for all tensors with --pure. With --preset, a dynamic mix for the \
-      model's shapes (ud-iq1_s, ud-iq1_m, ud-iq2_xxs, ud-q2_k); with --recipe, rules from a file.
+      model's shapes (ud-iq1_s, ud-iq1_m, ud-iq2_xxs, ud-q2_k); with --recipe, rules from a file. With --fit, the target \
+      is what a machine has left beside the cache of a context.
 
         qtool quantize Llama-3.1-405B-Instruct --target 190GB -o Llama-3.1-405B-190GB.gguf
+        qtool quantize Qwen2.5-72B --fit m4-max-64 --context 32k -o Qwen2.5-72B-64GB.gguf
         qtool quantize Qwen2.5-7B --type Q4_K_M --imatrix Qwen2.5-7B.imatrix.gguf -o Qwen2.5-7B-Q4_K_M.gguf
         qtool quantize DeepSeek-R1 --preset ud-iq1_s --floor 'attn_=Q5_K' -o DeepSeek-R1-UD-IQ1_S.gguf
       """)
@@ -29,6 +32,7 @@ struct QuantizeCommand: ParsableCommand {
   @Option(
     name: .long, help: ArgumentHelp("The size that the file may have, such as 190GB or 177GiB.", valueName: "size"))
   var target: ByteSize?
+  @OptionGroup(title: "Fit") var fitOptions: FitOptions
   @Option(name: .long, help: ArgumentHelp("A mix or type by its name, such as Q4_K_M.", valueName: "name"))
   var type: String?
   @Option(name: .long, help: ArgumentHelp("A dynamic mix by its name, such as ud-iq1_s.", valueName: "name"))
@@ -68,18 +72,31 @@ struct QuantizeCommand: ParsableCommand {
   @OptionGroup(title: "Run") var options: RunOptions
 
   func validate() throws {
-    let modes = [target != nil, type != nil, preset != nil, recipe != nil].count { $0 }
-    guard modes == 1 else { throw ValidationError("give one of --target, --type, --preset and --recipe") }
+    let modes = [target != nil, fitOptions.fit != nil, type != nil, preset != nil, recipe != nil].count { $0 }
+    guard modes == 1 else { throw ValidationError("give one of --target, --fit, --type, --preset and --recipe") }
     guard output != nil || dryRun else { throw ValidationError("name the file to write with -o") }
     // With --target, calibration text is what mixes are judged on, too.
     if noImportance, imatrix != nil || target == nil && !calibration.isEmpty {
       throw ValidationError("--no-importance contradicts --imatrix\(target == nil ? " and --calibration" : "")")
     }
     if pure, type == nil { throw ValidationError("--pure goes with --type") }
-    if sensitivity != nil, target == nil { throw ValidationError("--sensitivity goes with --target") }
+    if sensitivity != nil, target == nil, fitOptions.fit == nil {
+      throw ValidationError("--sensitivity goes with --target")
+    }
   }
 
   func run() throws {
+    guard fitOptions.fit != nil else { return try quantize() }
+    let whole = try openModel(path: model)
+    let layers = try sourceOptions.layers()
+    var fitted = self
+    fitted.target = try fitOptions.target(
+      for: layers.isEmpty ? whole : try PrunedModel(whole, without: layers), hasImportance: !noImportance,
+      options.apply())
+    try fitted.quantize()
+  }
+
+  private func quantize() throws {
     let progress = options.apply()
     let destination = output.map {
       OutputOptions(output: $0, force: force, restart: restart, checksums: checksums)
@@ -125,6 +142,7 @@ struct QuantizeCommand: ParsableCommand {
       return
     }
     guard let destination else { return }
+    for verdict in plan.compatibility.verdicts { progress.note(verdict.line) }
     _ = try write(plan, importance: matrix, to: destination, progress)
     files?.forgetChoice()
     print(QuantizationTable.types(plan))

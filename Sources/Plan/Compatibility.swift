@@ -1,0 +1,70 @@
+import Foundation
+import GGUF
+import Tensors
+
+/// What opens a file, told from its types, its architecture and its number of files, before it is written.
+public struct Compatibility: Sendable, Equatable, Encodable {
+  public enum Program: String, Sendable, CaseIterable, Encodable {
+    case llamaCpp = "llama.cpp"
+    case ollama = "Ollama"
+    case lmStudio = "LM Studio"
+    case mlx = "MLX"
+  }
+
+  public struct Verdict: Sendable, Equatable, Encodable {
+    public let program: Program
+    public let opens: Bool
+    public let reason: String
+  }
+
+  public let verdicts: [Verdict]
+  /// The build of llama.cpp that knows every type and the architecture; nil where one of them is unknown to it.
+  public let build: LlamaBuild?
+
+  /// - Parameters:
+  ///   - types: of all tensors.
+  ///   - metadata: of the model: its architecture, and which form of it.
+  ///   - files: 1, or how many shards.
+  public init(types: some Sequence<GGMLType>, metadata: Metadata, files: Int = 1) {
+    let types = Set(types)
+    let newest = types.compactMap(LlamaBuild.init(type:)).max()
+    let architecture = metadata.optionalString("general.architecture") ?? "without a name"
+    let ofArchitecture = LlamaBuild(
+      architecture: architecture, isOldLatent: metadata["\(architecture).attention.key_length_mla"] == nil,
+      gating: metadata.optionalInt("\(architecture).expert_gating_func"))
+    build = ofArchitecture.map { own in max(own, newest ?? own) }
+    var verdicts: [Verdict] = []
+    if let build {
+      verdicts.append(Verdict(program: .llamaCpp, opens: true, reason: "build \(build.name) (\(build.date)) or later"))
+    } else {
+      verdicts.append(
+        Verdict(
+          program: .llamaCpp, opens: false,
+          reason: "not known: architecture \(architecture) is none whose builds qtool has a record of"))
+    }
+    verdicts.append(
+      Verdict(
+        program: .ollama, opens: files == 1,
+        reason: files == 1
+          ? "as one file, in a release whose llama.cpp is that new"
+          : "takes no shards (\(files) files here): write one file, or merge them"))
+    verdicts.append(
+      Verdict(program: .lmStudio, opens: true, reason: "with a llama.cpp runtime that new; shards in one folder"))
+    let foreign = types.filter { $0.isQuantized && !Self.mlxTypes.contains($0) }
+      .sorted { $0.rawValue < $1.rawValue }
+    verdicts.append(
+      Verdict(
+        program: .mlx, opens: foreign.isEmpty,
+        reason: foreign.isEmpty
+          ? "reads these types as they are"
+          : "keeps only Q4_0, Q4_1 and Q8_0 of GGUF, and this has \(foreign.map(\.name).joined(separator: ", "))"))
+    self.verdicts = verdicts
+  }
+
+  public subscript(program: Program) -> Verdict {
+    guard let verdict = verdicts.first(where: { $0.program == program }) else { preconditionFailure() }
+    return verdict
+  }
+
+  static let mlxTypes: Set<GGMLType> = [.q4_0, .q4_1, .q8_0]
+}

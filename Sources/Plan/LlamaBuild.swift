@@ -1,0 +1,65 @@
+import Tensors
+
+/// A build of llama.cpp that certainly knows a type or an architecture.
+///
+/// Numbers count the commits of its history. Pull requests tell when something was merged, but not the number of that
+/// build; given here is the first build after it that public sources show with its date or running it, so that builds
+/// between the two may know it already. Sources by number:
+///
+/// - b1884: the log of 16 January 2024 in llama.cpp #4856 runs IQ2_XS
+/// - b2382, b4371: dated 10 March and 20 December 2024 in the recipe of Julia's llama_cpp_jll
+/// - b2074: the log of 16 February 2024 in llama.cpp #5518, a build of 5 February
+/// - b2710: the release with Llama 3, April 2024; b2956: the log of 22 May 2024 in llama.cpp #7478
+/// - b4933: packaged by xllamacpp in March 2025; b5215: the log of 29 April 2025 in llama.cpp #13168 runs qwen3moe
+/// - b6096: the release that public gpt-oss files of type MXFP4 were made with, August 2025
+public struct LlamaBuild: Sendable, Hashable, Comparable, Encodable {
+  public let number: Int
+  public let date: String
+  /// The pull request that brought it.
+  public let pullRequest: Int?
+
+  public var name: String { number == 0 ? "any with GGUF" : "b\(number)" }
+
+  public static func < (lhs: LlamaBuild, rhs: LlamaBuild) -> Bool { lhs.number < rhs.number }
+
+  private init(_ number: Int, _ date: String, _ pullRequest: Int? = nil) {
+    self.number = number
+    self.date = date
+    self.pullRequest = pullRequest
+  }
+
+  /// Everything since the format came in August 2023.
+  private static let firstGGUF = LlamaBuild(0, "since August 2023")
+
+  public init?(type: GGMLType) {
+    switch type {
+    case .f32, .f16, .q4_0, .q4_1, .q5_0, .q5_1, .q8_0, .q2_K, .q3_K, .q4_K, .q5_K, .q6_K, .i8, .i16, .i32:
+      self = Self.firstGGUF
+    case .iq2_xxs: self.init(1884, "January 2024", 4773)
+    case .iq2_xs: self.init(1884, "January 2024", 4856)
+    case .iq3_xxs: self.init(2074, "February 2024", 5196)
+    case .iq1_s: self.init(2382, "March 2024", 5453)
+    case .iq4_nl: self.init(2382, "March 2024", 5590)
+    case .iq3_s: self.init(2382, "March 2024", 5676)
+    case .iq2_s: self.init(2382, "March 2024", 5721)
+    case .iq4_xs: self.init(2382, "March 2024", 5747)
+    case .iq1_m, .i64, .f64: self.init(2710, "April 2024", 6302)
+    case .bf16: self.init(2956, "May 2024", 6412)
+    case .tq1_0, .tq2_0: self.init(4371, "December 2024", 8151)
+    case .mxfp4: self.init(6096, "August 2025", 15091)
+    }
+  }
+
+  /// - Parameter gating: `expert_gating_func`, 2 for the sigmoid that came with DeepSeek-V3.
+  public init?(architecture: String, isOldLatent: Bool = false, gating: Int? = nil) {
+    switch architecture {
+    case "llama": self = Self.firstGGUF
+    case "qwen2": self.init(2074, "February 2024", 5037)
+    case "qwen3", "qwen3moe": self.init(5215, "April 2025", 12828)
+    case "deepseek2" where !isOldLatent: self.init(5215, "April 2025", 12801)
+    case "deepseek2" where gating == 2: self.init(4933, "March 2025", 11049)
+    case "deepseek2": self.init(4371, "December 2024", 7519)
+    default: return nil
+    }
+  }
+}

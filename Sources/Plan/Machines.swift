@@ -1,0 +1,94 @@
+/// The machines that are known by name, with where their figures come from. Data: everything else reads it from here.
+public enum Machines {
+  /// Left to windows and other programs where nothing else is said.
+  public static let reserve = 2_000_000_000
+
+  /// Bytes of a gigabyte of memory chips: 256 GB of unified memory are 256 x 2^30.
+  private static let GiB = 1 << 30
+
+  private static let apple = "Apple's technical specifications"
+  private static let nvidia = "NVIDIA's data sheet"
+  private static let threeQuarters = "75 % of memory, what macOS allows by default"
+
+  public static let all: [Machine] = [
+    Machine(
+      name: "m3-ultra-96", title: "Mac Studio M3 Ultra, 96 GB", memory: 96 * GiB, limit: 72 * GiB,
+      limitSource: threeQuarters + " (72 GiB logged on a 96 GB Mac, llama.cpp #3213)", bandwidth: 819e9,
+      bandwidthSource: apple, reserve: reserve, isMac: true),
+    Machine(
+      name: "m3-ultra-256", title: "Mac Studio M3 Ultra, 256 GB", memory: 256 * GiB, limit: 239_000_000_000,
+      limitSource: "recommendedMaxWorkingSetSize, 239 GB as published for this machine (Rapid-MLX #183)",
+      bandwidth: 819e9, bandwidthSource: apple, reserve: reserve, isMac: true),
+    Machine(
+      name: "m3-ultra-512", title: "Mac Studio M3 Ultra, 512 GB", memory: 512 * GiB, limit: 464 * GiB,
+      limitSource: "recommendedMaxWorkingSetSize, 464 GiB as published for this machine", bandwidth: 819e9,
+      bandwidthSource: apple, reserve: reserve, isMac: true),
+    Machine(
+      name: "m4-max-64", title: "Mac Studio M4 Max, 64 GB", memory: 64 * GiB, limit: 48 * GiB,
+      limitSource: "recommendedMaxWorkingSetSize, 51,539.61 MB in logs of 64 GB M1 Max and M2 Max (55,662 MB on newer "
+        + "macOS)",
+      bandwidth: 546e9, bandwidthSource: apple, reserve: reserve, isMac: true),
+    Machine(
+      name: "m4-max-128", title: "Mac Studio M4 Max, 128 GB", memory: 128 * GiB, limit: 96 * GiB,
+      limitSource: "recommendedMaxWorkingSetSize, 96 GiB as published for a 128 GB M3 Max (107.5 GiB on macOS 26)",
+      bandwidth: 546e9, bandwidthSource: apple, reserve: reserve, isMac: true),
+    Machine(
+      name: "m2-ultra-192", title: "Mac Studio M2 Ultra, 192 GB", memory: 192 * GiB, limit: 144 * GiB,
+      limitSource: threeQuarters, bandwidth: 800e9, bandwidthSource: apple,
+      efficiency: measured(
+        0.65, "Llama-3-70B Q4_K_M at 12.48 tokens per second (XiongjieDai, GPU-Benchmarks-on-LLM-Inference)"),
+      reserve: reserve, isMac: true),
+    Machine(
+      name: "rtx-4090", title: "NVIDIA RTX 4090, 24 GB", memory: 24 * GiB, limit: 24_564 << 20,
+      limitSource: "24,564 MiB as nvidia-smi shows them", bandwidth: 1008e9, bandwidthSource: nvidia,
+      efficiency: measured(
+        0.60, "Llama-3-8B Q4_K_M at 130.58 tokens per second (XiongjieDai, GPU-Benchmarks-on-LLM-Inference)"),
+      reserve: 800_000_000),
+    Machine(
+      name: "h100", title: "NVIDIA H100 SXM, 80 GB", memory: 80 * GiB, limit: 81_559 << 20,
+      limitSource: "81,559 MiB as nvidia-smi shows them", bandwidth: 3350e9, bandwidthSource: nvidia,
+      efficiency: measured(
+        0.37, "Qwen3.6-27B Q4_K_M of 16.8 GB at 74 tokens per second (P. Khmel, 13 GPUs and 10 models, June 2026)"),
+      reserve: 800_000_000),
+  ]
+
+  /// Memory bandwidth by the chip's name as macOS gives it, in GB/s. Where a chip was sold with two, the lower.
+  static let appleBandwidth: [String: Double] = [
+    "Apple M1": 68, "Apple M1 Pro": 200, "Apple M1 Max": 400, "Apple M1 Ultra": 800,
+    "Apple M2": 100, "Apple M2 Pro": 200, "Apple M2 Max": 400, "Apple M2 Ultra": 800,
+    "Apple M3": 100, "Apple M3 Pro": 150, "Apple M3 Max": 300, "Apple M3 Ultra": 819,
+    "Apple M4": 120, "Apple M4 Pro": 273, "Apple M4 Max": 410, "Apple M5": 153,
+  ]
+
+  /// Where nothing else was measured. By bytes read per token: Llama-3.3-70B Q4_K_M at 14.41 tokens per second reaches
+  /// 74 % of 819 GB/s, DeepSeek-R1 Q4_K_M at 20.21 reaches 55 % (its experts lie scattered).
+  public static let efficiency = Machine.Efficiency(
+    dense: 0.74, experts: 0.55, source: "Llama-3.3-70B and DeepSeek-R1 Q4_K_M, measured on an M3 Ultra")
+
+  /// Measured on a dense model only; of experts, the M3 Ultra's ratio between the two is taken.
+  private static func measured(_ dense: Double, _ source: String) -> Machine.Efficiency {
+    Machine.Efficiency(dense: dense, experts: dense * efficiency.experts / efficiency.dense, source: source)
+  }
+
+  /// The machine of that name; blanks, dashes, case and a final GB don't matter. `this` is the one that runs qtool.
+  ///
+  /// - Throws: ``PlanError`` with the names that there are.
+  public static func named(_ name: String) throws(PlanError) -> Machine {
+    if name.lowercased() == "this" { return this }
+    func plain(_ name: String) -> String {
+      let letters = name.lowercased().filter { $0.isLetter || $0.isNumber }
+      return letters.hasSuffix("gb") ? String(letters.dropLast(2)) : letters
+    }
+    // h100-80 and rtx-4090-24 say the memory that there is only one of.
+    let wanted = plain(name)
+    guard
+      let machine = all.first(where: { plain($0.name) == wanted || plain($0.name) + "\($0.memory / GiB)" == wanted })
+    else {
+      throw PlanError(
+        .usage, "--machine \(name): no such machine",
+        hint: "known: this, " + all.map(\.name).joined(separator: ", ")
+          + "; or describe one with --memory 256GB --bandwidth 819GB/s")
+    }
+    return machine
+  }
+}

@@ -1,0 +1,123 @@
+import GGUF
+import Quantize
+import Tensors
+
+/// What fits a machine at a context, and how fast: everything that shapes alone can tell.
+public struct MemoryPlan: Sendable {
+  public let model: any ModelSource
+  public let dimensions: ModelDimensions
+  public let machine: Machine
+  public let context: Int
+  public let cacheType: CacheType
+  public let cache: KeyValueCache
+  /// Bytes of the cache at ``context``.
+  public let cacheBytes: Int
+  public let working: WorkingMemory
+  public let metadata: MetadataSize
+  public let weights: Int
+  public private(set) var rows: [PlanRow] = []
+
+  /// - Parameters:
+  ///   - context: tokens; nil for what the model was trained for, 4,096 where it doesn't say.
+  ///   - publishedMetadata: metadata bytes of the model's published files, if known.
+  /// - Throws: ``PlanError``.
+  public init(
+    _ model: any ModelSource, machine: Machine, context: Int, cache type: CacheType = .f16,
+    publishedMetadata: Int? = nil
+  ) throws(PlanError) {
+    self.model = model
+    self.machine = machine
+    self.context = context
+    cacheType = type
+    dimensions = try ModelDimensions(of: model)
+    cache = KeyValueCache(dimensions)
+    guard let bytes = cache.bytes(context: context, type) else {
+      throw PlanError(
+        .usage, "\(model.name): heads of \(dimensions.keyLength) elements are no whole number of \(type.type) blocks",
+        hint: "plan with --kv f16")
+    }
+    cacheBytes = bytes
+    working = WorkingMemory(dimensions, context: context)
+    metadata = MetadataSize(of: model, vocabulary: dimensions.vocabulary, published: publishedMetadata)
+    weights = model.tensors.reduce(0) { $0 + $1.shape.count }
+  }
+
+  /// Bytes that a file may have to fit the machine; negative where cache and activations alone are too much.
+  public var largestFile: Int { machine.usable - cacheBytes - working.total }
+
+  /// Adds a row for a mix.
+  public mutating func add(_ mix: PlannedMix) {
+    add(
+      name: mix.name, types: mix.types(model), mix.isPreset ? .preset : .stock, mix.needsImportance,
+      drift: mix.publishedDrift)
+  }
+
+  /// Adds a row for the types that the model has as it is.
+  public mutating func addUnchanged(named name: String) {
+    add(name: name, types: model.tensors.map(\.type), .own, false, drift: nil)
+  }
+
+  private mutating func add(
+    name: String, types: [GGMLType], _ kind: PlanRow.Kind, _ needsImportance: Bool, drift: Double?
+  ) {
+    let alignment = model.metadata.optionalInt("general.alignment") ?? defaultAlignment
+    let tensorBytes = zip(model.tensors, types).reduce(0) { sum, pair in
+      sum + (Sizes.bytes(pair.0, as: pair.1, alignment: alignment) ?? 0)
+    }
+    let read = DecodeSpeed.bytesPerToken(model, types: types, dimensions)
+    rows.append(
+      row(
+        name, fileBytes: tensorBytes + metadata.bytes, read,
+        Compatibility(types: types, metadata: model.metadata), kind, needsImportance, drift))
+  }
+
+  /// Adds a row for a file of a size, whatever types fill it. What a token reads of it is taken from the row nearest in
+  /// size, in proportion.
+  public mutating func add(target: Int, named name: String) {
+    let nearest = rows.min { abs($0.fileBytes - target) < abs($1.fileBytes - target) }
+    let share = nearest.map { Double($0.readBytes) / Double(max(1, $0.tensorBytes)) } ?? 1
+    let read = Int(share * Double(max(0, target - metadata.bytes)))
+    rows.append(row(name, fileBytes: target, read, nil, .target, false, nil))
+  }
+
+  private func row(
+    _ name: String, fileBytes: Int, _ read: Int, _ compatibility: Compatibility?, _ kind: PlanRow.Kind,
+    _ needsImportance: Bool, _ drift: Double?
+  ) -> PlanRow {
+    let (total, overflow) = fileBytes.addingReportingOverflow(cacheBytes + working.total)
+    let bytes = overflow ? Int.max : total
+    let tensorBytes = max(0, fileBytes - metadata.bytes)
+    return PlanRow(
+      name: name, tensorBytes: tensorBytes, fileBytes: fileBytes,
+      bitsPerWeight: Double(tensorBytes) * 8 / Double(max(1, weights)), totalBytes: bytes,
+      fits: bytes <= machine.usable,
+      tokensPerSecond: DecodeSpeed.tokensPerSecond(readingPerToken: read, of: dimensions, on: machine),
+      tokensPerSecondAtFullContext: DecodeSpeed.tokensPerSecond(
+        readingPerToken: read + cacheBytes, of: dimensions, on: machine), compatibility: compatibility,
+      needsImportance: needsImportance, publishedDrift: drift, kind: kind, readBytes: read)
+  }
+
+  /// The least drift that a row can be expected to have: as published, or, of what is made to lose less than stock mixes
+  /// of its size, that of the best one that isn't larger. nil where neither is known.
+  public func expectedDrift(of row: PlanRow) -> Double? {
+    guard row.kind == .preset || row.kind == .target else { return row.publishedDrift }
+    return rows.filter { $0.tensorBytes <= row.tensorBytes }.compactMap(\.publishedDrift).min()
+  }
+
+  /// The row that fits and is expected to drift least, and not larger than the source. Among equals one that is made
+  /// for the model, then the source's own type, then the smaller.
+  public var best: Int? {
+    let source = model.tensors.reduce(0) { $0 + ($1.shape.bytes(as: $1.type) ?? 0) }
+    let own = model.tensors.max { $0.shape.count < $1.shape.count }?.type.name
+    // A hundredth more than the source is the same with other rounding (padding, norms).
+    let most = max(source, source / 100 * 101)
+    let candidates = rows.indices.compactMap { index -> (index: Int, drift: Double, rank: Int, bytes: Int)? in
+      let row = rows[index]
+      guard row.fits, row.tensorBytes <= most, let drift = expectedDrift(of: row) else { return nil }
+      return (index, drift, row.kind != .stock ? 0 : row.name == own ? 1 : 2, row.tensorBytes)
+    }
+    return candidates.min { ($0.drift, $0.rank, $0.bytes) < ($1.drift, $1.rank, $1.bytes) }?.index
+  }
+
+  public var smallest: PlanRow? { rows.min { $0.fileBytes < $1.fileBytes } }
+}

@@ -1,0 +1,34 @@
+import GGUF
+import Quantize
+import Tensors
+
+/// Bytes of a file that are no tensors: keys, tokenizer, the tensors' directory, padding.
+public struct MetadataSize: Sendable, Equatable {
+  public enum Kind: String, Sendable, Encodable {
+    /// Laid out from the model's own keys.
+    case exact
+    /// What published files of this model have.
+    case published
+    /// From the size of the vocabulary, where there is no tokenizer to measure.
+    case estimated
+  }
+
+  public let bytes: Int
+  public let kind: Kind
+
+  /// - Parameter published: the constant of the model's published files, if one is known.
+  public init(of model: any ModelSource, vocabulary: Int, published: Int?) {
+    if model.metadata["tokenizer.ggml.tokens"] != nil {
+      // No type changes the header's size: a type id has four bytes.
+      let metadata = model.outputMetadata(fileType: 0, importance: nil)
+      (bytes, kind) = (GGUFLayout(metadata: metadata, tensors: model.tensors).header.count, .exact)
+    } else if let published {
+      (bytes, kind) = (published, .published)
+    } else {
+      // A token is its text with 8 bytes of length, 4 of type and in SentencePiece 4 of score; a merge is two texts
+      // with 9 bytes. Published files have 39 (Qwen 2.5), 41 (DeepSeek V3) and 61 (Llama 3) bytes an entry in all.
+      let header = GGUFLayout(metadata: model.metadata, tensors: model.tensors).header.count
+      (bytes, kind) = (header + vocabulary * (vocabulary > 40_000 ? 48 : 24), .estimated)
+    }
+  }
+}

@@ -1,0 +1,143 @@
+import GGUF
+import Tensors
+
+/// The numbers of a model's metadata that memory and speed follow from.
+public struct ModelDimensions: Sendable, Equatable {
+  public let architecture: String
+  public let layers: Int
+  public let width: Int
+  public let heads: Int
+  /// Key/value heads of each layer; 0 where a layer has no attention.
+  public let keyHeads: [Int]
+  public let keyLength: Int
+  public let valueLength: Int
+  /// Multi-head latent attention: what a token's compressed keys and values take, and what a head's do when expanded.
+  public let latent: Latent?
+  public let feedForward: Int
+  public let vocabulary: Int
+  public let experts: Int
+  public let expertsUsed: Int
+  public let expertFeedForward: Int
+  /// Tokens that the model was trained for; nil where the metadata doesn't say.
+  public let trainedContext: Int?
+  /// How positions beyond the original training length are scaled: `yarn by 40 over 4096`; nil where they aren't.
+  public let ropeScaling: String?
+
+  public struct Latent: Sendable, Equatable {
+    /// Elements of the compressed row with its rotated part: R1 512 + 64.
+    public let compressed: Int
+    /// Elements of one head's key and value: R1 192 and 128.
+    public let key: Int
+    public let value: Int
+    /// Whether the model's GGUF is the old form, which caches all heads expanded.
+    public let isExpanded: Bool
+  }
+
+  /// - Throws: ``PlanError`` that names the key that is missing and those that were looked for.
+  public init(of model: any ModelSource) throws(PlanError) {
+    let metadata = model.metadata
+    guard let architecture = metadata.optionalString("general.architecture") else {
+      throw PlanError(.data, "\(model.name): key general.architecture: is missing")
+    }
+    let keys = MetadataKeys(model: model, architecture: architecture)
+    self.architecture = architecture
+    layers = try keys.required("block_count", most: 100_000)
+    width = try keys.required("embedding_length")
+    let headCounts = try keys.requiredList("attention.head_count")
+    heads = headCounts.max() ?? 0
+    guard heads > 0 else { throw keys.failure("attention.head_count", "is 0") }
+    let counts = try keys.list("attention.head_count_kv") ?? headCounts
+    guard counts.count == 1 || counts.count == layers else {
+      throw keys.failure("attention.head_count_kv", "has \(counts.count) entries for \(layers) layers")
+    }
+    keyHeads = counts.count == layers ? counts : Array(repeating: counts[0], count: layers)
+    keyLength = try keys.optional("attention.key_length") ?? width / heads
+    valueLength = try keys.optional("attention.value_length") ?? width / heads
+    feedForward = try keys.list("feed_forward_length")?.max() ?? 0
+    vocabulary =
+      try keys.optional("vocab_size") ?? metadata.optionalStrings("tokenizer.ggml.tokens")?.count
+      ?? model.tensor(named: "token_embd.weight")?.shape.rows ?? 0
+    experts = try keys.optional("expert_count") ?? 0
+    expertsUsed = try keys.optional("expert_used_count") ?? 0
+    if experts > 0, !(1...experts).contains(expertsUsed) {
+      throw keys.failure("expert_used_count", "is \(expertsUsed) of \(experts) experts")
+    }
+    expertFeedForward = try keys.optional("expert_feed_forward_length") ?? feedForward
+    trainedContext = try keys.optional("context_length")
+    ropeScaling = Self.ropeScaling(model, keys)
+    if let rank = try keys.optional("attention.kv_lora_rank"), rank > 0 {
+      let rotated = try keys.required("rope.dimension_count")
+      let key = try keys.optional("attention.key_length_mla")
+      let value = try keys.optional("attention.value_length_mla")
+      latent = Latent(
+        compressed: rank + rotated, key: key ?? keyLength, value: value ?? valueLength, isExpanded: key == nil)
+    } else {
+      latent = nil
+    }
+  }
+
+  private static func ropeScaling(_ model: any ModelSource, _ keys: MetadataKeys) -> String? {
+    let metadata = model.metadata
+    guard let type = metadata.optionalString(keys.key("rope.scaling.type")), type != "none" else {
+      return model.tensor(named: "rope_freqs.weight") == nil ? nil : "llama3 factors in rope_freqs.weight"
+    }
+    var text = type
+    if let factor = metadata.optionalFloat(keys.key("rope.scaling.factor")) {
+      text += factor == factor.rounded() ? " by \(Int(factor))" : " by \(factor)"
+    }
+    if let original = metadata.optionalInt(keys.key("rope.scaling.original_context_length")) {
+      text += " over \(original) tokens"
+    }
+    return text
+  }
+}
+
+/// Keys with the architecture in front, and errors that name them.
+private struct MetadataKeys {
+  let model: any ModelSource
+  let architecture: String
+
+  func key(_ name: String) -> String { "\(architecture).\(name)" }
+
+  func failure(_ name: String, _ reason: String) -> PlanError {
+    PlanError(
+      .data, "\(model.name): key \(key(name)): \(reason)",
+      hint: "a plan reads \(architecture).block_count, .embedding_length, .attention.head_count, "
+        + ".attention.head_count_kv, .attention.key_length and .attention.value_length")
+  }
+
+  func optional(_ name: String, most: Int = 1 << 31) throws(PlanError) -> Int? {
+    guard model.metadata[key(name)] != nil else { return nil }
+    guard let value = model.metadata.optionalInt(key(name)) else { throw failure(name, "is no integer") }
+    guard (0...most).contains(value) else { throw failure(name, "is \(value)") }
+    return value
+  }
+
+  func required(_ name: String, most: Int = 1 << 31) throws(PlanError) -> Int {
+    guard let value = try optional(name, most: most) else { throw failure(name, "is missing") }
+    guard value > 0 else { throw failure(name, "is 0") }
+    return value
+  }
+
+  /// A number, or one for each layer.
+  func list(_ name: String) throws(PlanError) -> [Int]? {
+    guard case .array(let array)? = model.metadata[key(name)] else { return try optional(name).map { [$0] } }
+    let values: [Int]? =
+      switch array {
+      case .uint32(let x): x.map(Int.init)
+      case .int32(let x): x.map(Int.init)
+      case .uint64(let x): x.map { Int(clamping: $0) }
+      case .int64(let x): x.map(Int.init)
+      default: nil
+      }
+    guard let values, !values.isEmpty, values.allSatisfy({ (0...1 << 31).contains($0) }) else {
+      throw failure(name, "is neither a number nor one for each layer")
+    }
+    return values
+  }
+
+  func requiredList(_ name: String) throws(PlanError) -> [Int] {
+    guard let values = try list(name) else { throw failure(name, "is missing") }
+    return values
+  }
+}

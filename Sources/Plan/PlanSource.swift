@@ -1,0 +1,88 @@
+import Checkpoint
+import Foundation
+import GGUF
+import Tensors
+
+/// What a plan is made of, opened without any weights.
+public struct PlanSource: Sendable {
+  public let model: any ModelSource
+  /// Bytes of metadata in the model's published files, where they are known.
+  public let publishedMetadata: Int?
+  /// Whether the types of the tensors are those of a file that exists, so that it gets a row of its own.
+  public let isFile: Bool
+
+  /// Opens a GGUF (of shards the first; its first bytes are enough), a folder with config.json, a config.json, or a
+  /// shape that is known by name. A path that exists goes before a name.
+  ///
+  /// - Throws: ``PlanError``, `CheckpointError`, `GGUFError`, `FileError`.
+  public init(_ source: String) throws {
+    var isDirectory: ObjCBool = false
+    guard FileManager.default.fileExists(atPath: source, isDirectory: &isDirectory) else {
+      guard let shape = KnownShape(named: source) else {
+        throw PlanError(
+          .missing, "\(source): no such file or directory, and no shape is known by that name",
+          hint: "qtool plan --list shows the names")
+      }
+      let shapes = try ModelShapes(configuration: shape.config, name: shape.name)
+      self.init(shapes, metadata: shape.metadataBytes)
+      return
+    }
+    if isDirectory.boolValue {
+      let directory = source.count > 1 && source.hasSuffix("/") ? String(source.dropLast()) : source
+      guard FileManager.default.fileExists(atPath: directory + "/config.json") else {
+        throw PlanError(
+          .missing, "\(directory): holds no config.json",
+          hint: "name a config.json, a folder with one, or a GGUF file (of shards the first)")
+      }
+      self.init(try Self.explaining { try Self.shapes(directory: directory) })
+    } else if source.lowercased().hasSuffix(".json") {
+      self.init(try Self.explaining { try ModelShapes(path: source) })
+    } else {
+      let file = try GGUFFile(path: source, headerOnly: true)
+      guard file.missingShards == 0, !file.tensors.isEmpty else {
+        let promised = try GGUFHeader(file: PositionedFile(path: source), headerOnly: true)
+          .metadata.optionalInt("split.tensors.count")
+        guard let promised, !file.tensors.isEmpty else {
+          throw PlanError(
+            .data, "\(source): holds no tensors, and so no shapes",
+            hint: "put the next shard, or its first bytes, beside it")
+        }
+        self.init(try ShapesOnly(completing: file, promised: promised))
+        return
+      }
+      self.init(file, isFile: true)
+    }
+  }
+
+  private init(_ model: any ModelSource, metadata: Int? = nil, isFile: Bool = false) {
+    self.model = model
+    publishedMetadata = metadata
+    self.isFile = isFile
+  }
+
+  /// Adds to an unknown architecture's error what was looked for, and the way around it.
+  private static func explaining(_ open: () throws -> any ModelSource) throws -> any ModelSource {
+    do {
+      return try open()
+    } catch let error as CheckpointError where error.subject == "key architectures" {
+      throw PlanError(
+        .data,
+        "\(error.description); of a known one, a plan looks for hidden_size, num_hidden_layers, "
+          + "num_attention_heads, num_key_value_heads, intermediate_size, vocab_size and max_position_embeddings",
+        hint: "plan from the first bytes of a GGUF of that model, whose header has all shapes"
+          + (error.hint.map { "; \($0)" } ?? ""))
+    }
+  }
+
+  /// Shapes by config.json, and the tokenizer's keys where the folder has a tokenizer that is known.
+  private static func shapes(directory: String) throws -> any ModelSource {
+    let shapes = try ModelShapes(path: directory)
+    guard FileManager.default.fileExists(atPath: directory + "/tokenizer.json"),
+      let vocabulary = shapes.tensor(named: "token_embd.weight")?.shape.rows,
+      let tokenizer = try? tokenizerMetadata(directory: directory, vocabularySize: vocabulary)
+    else { return shapes }
+    var metadata = shapes.metadata
+    metadata.merge(tokenizer) { $1 }
+    return ShapesOnly(name: shapes.name, metadata: metadata, tensors: shapes.tensors)
+  }
+}

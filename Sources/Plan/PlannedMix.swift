@@ -1,0 +1,47 @@
+import GGUF
+import Quantize
+import Tensors
+
+/// A way to quantize a model that has a name: what a plan has a row for.
+public struct PlannedMix: Sendable {
+  public let name: String
+  /// Whether it makes sense only with an importance matrix.
+  public let needsImportance: Bool
+  /// Mean KL divergence as published for one model; nil where nobody did.
+  public let publishedDrift: Double?
+  /// Whether it is made for the model's shapes so as to lose less than a stock mix of its size.
+  public let isPreset: Bool
+  let types: @Sendable (_ model: any ModelSource) -> [GGMLType]
+
+  /// - Parameter beforeSplitLatents: as llama-quantize made files of the old form of latent attention: it had no rule
+  ///   for `attn_kv_b` then, which got the base type.
+  public init(_ mix: StockMix, hasImportance: Bool, beforeSplitLatents: Bool = false) {
+    name = mix.rawValue
+    needsImportance = mix.base.needsImportance
+    publishedDrift = PublishedDrift.meanKLD(mix, hasImportance: hasImportance)
+    isPreset = false
+    types = { model in
+      let types = mix.types(for: model, hasImportance: hasImportance)
+      guard beforeSplitLatents else { return types }
+      return zip(model.tensors, types).map { tensor, type in
+        tensor.role == .attentionKVB ? mix.base.fitting(columns: tensor.shape.columns) : type
+      }
+    }
+  }
+
+  public init(_ preset: Preset, hasImportance: Bool) {
+    name = preset.rawValue
+    needsImportance = preset.needsImportance
+    publishedDrift = nil
+    isPreset = true
+    types = { preset.recipe(for: $0).types(for: $0, hasImportance: hasImportance) }
+  }
+
+  /// Every stock mix, from the largest type to the smallest, and every preset.
+  public static func all(hasImportance: Bool, beforeSplitLatents: Bool = false) -> [PlannedMix] {
+    StockMix.allCases.map {
+      PlannedMix($0, hasImportance: hasImportance, beforeSplitLatents: beforeSplitLatents)
+    }
+      + Preset.allCases.map { PlannedMix($0, hasImportance: hasImportance) }
+  }
+}

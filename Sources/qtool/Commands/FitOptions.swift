@@ -1,0 +1,43 @@
+import ArgumentParser
+import GGUF
+import Plan
+import Quantize
+import Tensors
+
+/// A target that follows from a machine: what it has left beside the cache of a context.
+struct FitOptions: ParsableArguments {
+  @Option(
+    name: .long,
+    help: ArgumentHelp(
+      "Make the largest file that fits a machine, such as m3-ultra-256 or this; qtool plan --list shows them.",
+      valueName: "machine"))
+  var fit: String?
+  @Option(name: .long, help: ArgumentHelp("With --fit: tokens of context, such as 32k.", valueName: "tokens"))
+  var context: ContextLength?
+  @Option(name: .long, help: "With --fit: the type of the cache of keys and values, f16 or q8_0.") var kv: CacheType?
+
+  func validate() throws {
+    if fit == nil, context != nil || kv != nil { throw ValidationError("--context and --kv go with --fit") }
+  }
+
+  /// Bytes that the file may have: what is left on the machine, and no more than the model has as it is.
+  ///
+  /// - Throws: `PlanError` where nothing fits.
+  func target(for model: any ModelSource, hasImportance: Bool, _ progress: Progress) throws -> ByteSize? {
+    guard let fit else { return nil }
+    let trained = try ModelDimensions(of: model).trainedContext
+    var plan = try MemoryPlan(
+      model, machine: try Machines.named(fit), context: context?.tokens ?? min(trained ?? 8192, 8192),
+      cache: kv ?? .f16)
+    for mix in PlannedMix.all(hasImportance: hasImportance) where hasImportance || !mix.needsImportance {
+      plan.add(mix)
+    }
+    try plan.checkThatSomethingFits()
+    let metadata = plan.metadata.bytes
+    let whole = model.tensors.reduce(metadata) { $0 + ($1.shape.bytes(as: $1.type) ?? 0) }
+    progress.note(
+      "\(plan.machine.title) holds a file of \(Figures.grouped(plan.largestFile)) bytes at a context of "
+        + Figures.grouped(plan.context))
+    return ByteSize(bytes: min(plan.largestFile, whole))
+  }
+}

@@ -1,0 +1,78 @@
+import ArgumentParser
+import GGUF
+import Plan
+import Quantize
+
+struct PlanCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "plan",
+    abstract: "Tell what fits a machine, and how fast, before anything is downloaded.",
+    discussion: """
+      SOURCE is a GGUF (its first shard, or just its first bytes), a folder with config.json, a config.json, or a model \
+      that is known by name. Shapes alone give exact sizes; speeds are estimates from the machine's bandwidth.
+
+        qtool plan Llama-3.3-70B --machine m3-ultra-256 --context 32k
+        qtool plan config.json --memory 256GB --bandwidth 819GB/s --reserve 12GB
+        qtool plan DeepSeek-R1 --machine m3-ultra-256 --target 190GB --kv q8_0
+        qtool plan --list
+      """)
+
+  @Argument(help: "What to plan.") var source: String?
+  @Flag(name: .long, help: "List the models and machines that are known by name.") var list = false
+  @OptionGroup(title: "Machine") var machine: MachineOptions
+  @Option(
+    name: .long,
+    help: ArgumentHelp("Tokens of context, such as 32768 or 32k (default: 8k at most).", valueName: "tokens"))
+  var context: ContextLength?
+  @Option(name: .long, help: "The type of the cache of keys and values: f16 or q8_0.") var kv = CacheType.f16
+  @Option(name: .long, help: ArgumentHelp("Add a row for a file of this size.", valueName: "size"))
+  var target: ByteSize?
+  @Option(
+    name: .long, parsing: .upToNextOption, help: ArgumentHelp("Show these mixes only.", valueName: "name"))
+  var type: [String] = []
+  @Flag(name: .long, help: "Sizes of mixes made without an importance matrix (a few differ).") var noImportance = false
+  @Flag(name: .long, help: "Plan DeepSeek files as they were made before April 2025: the old form of latent attention.")
+  var oldMla = false
+  @Flag(name: .long, help: "Print JSON.") var json = false
+
+  func validate() throws {
+    guard list != (source != nil) else { throw ValidationError("name what to plan, or ask for --list") }
+  }
+
+  func run() throws {
+    guard let source else {
+      if json { try printJSON(KnownNames.json) } else { print(KnownNames.text) }
+      return
+    }
+    let report = try PlanReport(
+      plan(source), types: type, mixes: mixes, machine: machine.name, target: target)
+    if json {
+      try printJSON(report.json)
+    } else {
+      for warning in report.warnings { Progress(quiet: false).note("warning: \(warning)") }
+      print(report.text)
+    }
+    try report.plan.checkThatSomethingFits()
+  }
+
+  private var mixes: [PlannedMix] { PlannedMix.all(hasImportance: !noImportance, beforeSplitLatents: oldMla) }
+
+  private func plan(_ source: String) throws -> MemoryPlan {
+    let opened = try PlanSource(source)
+    var model = opened.model
+    if oldMla {
+      guard let old = ShapesOnly(oldLatentFormOf: model) else {
+        throw Failure(.usage, "--old-mla: \(model.name) has no latent attention, or is in the old form already")
+      }
+      model = old
+    }
+    let trained = try ModelDimensions(of: model).trainedContext
+    var plan = try MemoryPlan(
+      model, machine: try machine.chosen(), context: context?.tokens ?? min(trained ?? 8192, 8192), cache: kv,
+      publishedMetadata: opened.publishedMetadata)
+    for mix in mixes { plan.add(mix) }
+    if opened.isFile { plan.addUnchanged(named: "as it is") }
+    if let target { plan.add(target: target.bytes, named: "target") }
+    return plan
+  }
+}

@@ -1,0 +1,179 @@
+import Foundation
+import TestSupport
+import Testing
+
+/// `qtool plan` and `qtool quantize --fit`, through the binary.
+@Suite struct PlanTests {
+  let qtool = Binary(beside: .module)
+
+  private func json(_ arguments: [String]) throws -> [String: Any] {
+    let result = try qtool.run(["plan"] + arguments + ["--json"])
+    #expect(result.status == 0, "\(result.error)")
+    return try #require(try JSONSerialization.jsonObject(with: Data(result.output.utf8)) as? [String: Any])
+  }
+
+  private func config(_ change: (String) -> String) throws -> TemporaryDirectory {
+    let out = try TemporaryDirectory()
+    let text = try String(contentsOfFile: Repository.demoModel + "/config.json", encoding: .utf8)
+    try change(text).write(toFile: out.path("config.json"), atomically: true, encoding: .utf8)
+    return out
+  }
+
+  @Test func aModelByName() throws {
+    let result = try qtool.run(["plan", "DeepSeek-R1", "--machine", "m3-ultra-256", "--context", "32k"])
+    #expect(result.status == 0 && result.error.isEmpty, "\(result.error)")
+    let lines = result.output.split(separator: "\n")
+    #expect(lines.allSatisfy { $0.count <= 100 }, "\(result.output)")
+    #expect(lines.count { $0.contains("◀ best") } == 1)
+    for part in ["old form 163.7 GB", "largest file that fits", "Ollama: ", "LM Studio: ", "MLX: ", "b5215"] {
+      #expect(result.output.contains(part), "\(part) in \(result.output)")
+    }
+  }
+
+  @Test func figuresAsJSON() throws {
+    let plan = try json(
+      ["Llama-3.3-70B", "--machine", "m3-ultra-256", "--context", "32768", "--kv", "q8_0", "--target", "50GB"])
+    let rows = try #require(plan["rows"] as? [[String: Any]])
+    let row = try #require(rows.first { $0["name"] as? String == "Q4_K_M" })
+    #expect(row["file_bytes"] as? Int == 42_520_398_528)
+    #expect(row["fits"] as? Bool == true)
+    #expect((plan["cache"] as? [String: Any])?["bytes"] as? Int == 174_080 * 32_768)
+    #expect(rows.contains { $0["name"] as? String == "target" && $0["file_bytes"] as? Int == 50_000_000_000 })
+    #expect(rows.count { $0["is_best"] as? Bool == true } == 1)
+  }
+
+  /// A directory, its config.json, the GGUF made of it and that file's first bytes have the same plan.
+  @Test func oneModelInFourForms() throws {
+    let out = try TemporaryDirectory()
+    #expect(try qtool.run(["convert", Repository.demoModel, "-o", out.path("a.gguf"), "--quiet"]).status == 0)
+    try Data(try Data(contentsOf: out.url.appending(path: "a.gguf")).prefix(100_000))
+      .write(to: out.url.appending(path: "cut.gguf"))
+    let empty = try config { $0 }
+    var sizes: [[Int]] = []
+    for path in [Repository.demoModel, empty.path("config.json"), out.path("a.gguf"), out.path("cut.gguf")] {
+      let plan = try json([path, "--machine", "h100", "--type", "Q4_K_M", "Q8_0", "IQ2_XS"])
+      let rows = try #require(plan["rows"] as? [[String: Any]])
+      sizes.append(rows.filter { $0["kind"] as? String == "stock" }.compactMap { $0["tensor_bytes"] as? Int })
+    }
+    #expect(sizes[0].count == 3 && sizes.allSatisfy { $0 == sizes[0] }, "\(sizes)")
+    // And the file is as large as the plan says, to the byte.
+    let plan = try json([out.path("a.gguf"), "--machine", "h100", "--type", "Q4_K_M"])
+    #expect(
+      try qtool.run(["quantize", out.path("a.gguf"), "--type", "Q4_K_M", "-o", out.path("q.gguf"), "--quiet"]).status
+        == 0)
+    let q = try json([out.path("q.gguf"), "--machine", "h100", "--type", "Q8_0"])
+    let own = try #require((q["rows"] as? [[String: Any]])?.first { $0["kind"] as? String == "own" })
+    let row = try #require((plan["rows"] as? [[String: Any]])?.first)
+    #expect(own["tensor_bytes"] as? Int == row["tensor_bytes"] as? Int)
+  }
+
+  @Test func listNamesModelsAndMachines() throws {
+    let result = try qtool.run(["plan", "--list"])
+    #expect(result.status == 0)
+    #expect(result.output.split(separator: "\n").allSatisfy { $0.count <= 100 }, "\(result.output)")
+    for part in ["Llama-3.1-405B", "Magnum-v4-123B", "DeepSeek-V3", "m3-ultra-256", "h100", "Sources:"] {
+      #expect(result.output.contains(part), "\(part)")
+    }
+  }
+
+  @Test func aMachineThatFitsNothing() throws {
+    let result = try qtool.run(["plan", "DeepSeek-R1", "--machine", "rtx-4090"])
+    #expect(result.status == 1)
+    #expect(result.output.contains("IQ1_S"))
+    for part in ["nothing fits", "IQ1_S of 133.7 GB", "needs", "24.96 GB are usable", "hint: "] {
+      #expect(result.error.contains(part), "\(part) in \(result.error)")
+    }
+  }
+
+  @Test func aContextBeyondTheTrainingLength() throws {
+    let yarn = try qtool.run([
+      "plan", "DeepSeek-R1", "--machine", "m3-ultra-512", "--context", "200k", "--type", "Q2_K",
+    ])
+    #expect(yarn.status == 0)
+    #expect(yarn.error.contains("beyond the 163,840 tokens") && yarn.error.contains("yarn by 40 over 4096"))
+    let plain = try qtool.run([
+      "plan", "Qwen2.5-72B", "--machine", "m3-ultra-512", "--context", "40k", "--type", "Q2_K",
+    ])
+    #expect(plain.error.contains("beyond the 32,768 tokens") && plain.error.contains("no rope scaling"))
+  }
+
+  @Test func theOldFormOfLatentAttentionIsWarnedOf() throws {
+    let result = try qtool.run(
+      ["plan", "DeepSeek-R1", "--old-mla", "--machine", "m3-ultra-512", "--type", "ud-iq1_s"])
+    #expect(result.status == 0)
+    #expect(result.error.contains("old form of latent attention") && result.error.contains("71 times larger"))
+    #expect(result.output.contains("140,226,135,552") && result.output.contains("current form 575.7 MB"))
+  }
+
+  @Test func configsThatLackSomething() throws {
+    let without = try config { $0.replacing(/"hidden_size": *\d+,/, with: "") }
+    let missing = try qtool.run(["plan", without.path("config.json")])
+    #expect(missing.status == 65 && missing.error.contains("config.json: key hidden_size: is missing"), "\(missing)")
+    let other = try config { $0.replacing("LlamaForCausalLM", with: "FooForCausalLM") }
+    let unknown = try qtool.run(["plan", other.path("config.json")])
+    #expect(unknown.status == 65)
+    for part in ["FooForCausalLM", "looks for hidden_size, num_hidden_layers", "known: LlamaForCausalLM"] {
+      #expect(unknown.error.contains(part), "\(unknown.error)")
+    }
+  }
+
+  @Test(arguments: [
+    (["plan", "no-such-model"], 66, "no-such-model"), (["plan"], 64, "--list"),
+    (["plan", "Llama-3.3-70B", "--machine", "m9"], 64, "m3-ultra-256"),
+    (["plan", "Llama-3.3-70B", "--type", "Q9_K"], 64, "Q9_K"),
+    (["plan", "Llama-3.3-70B", "--bandwidth", "819GB"], 64, "bandwidth"),
+    (["plan", "Llama-3.3-70B", "--memory", "256"], 64, "memory"),
+    (["plan", "Llama-3.3-70B", "--old-mla", "--machine", "h100"], 64, "no latent attention"),
+    (["quantize", "x", "--context", "8k", "--type", "Q8_0", "-o", "y"], 64, "--fit"),
+  ])
+  func badUsage(arguments: [String], status: Int32, part: String) throws {
+    let result = try qtool.run(arguments)
+    #expect(result.status == status && result.error.contains(part), "\(result.error)")
+    #expect(result.output.isEmpty)
+  }
+
+  @Test func figuresOfAMachineOfOnesOwn() throws {
+    let plan = try json(
+      ["Llama-3.3-70B", "--memory", "256GB", "--bandwidth", "819GB/s", "--reserve", "12GB", "--type", "Q4_K_M"])
+    let machine = try #require(plan["machine"] as? [String: Any])
+    #expect(machine["usable_bytes"] as? Int == 244_000_000_000)
+    #expect(machine["bandwidth_bytes_per_second"] as? Double == 819e9)
+  }
+
+  /// A context that leaves about 3 MB on the machine makes a file of about 3 MB.
+  @Test func quantizeFillsAMachine() throws {
+    func largest(_ context: Int) throws -> Int {
+      let plan = try json(
+        [Repository.demoModel, "--machine", "rtx-4090", "--context", "\(context)", "--type", "Q4_K_M"])
+      return try #require(plan["largest_file_bytes"] as? Int)
+    }
+    let (low, high) = (1 << 18, 1 << 19)
+    let (first, second) = (try largest(low), try largest(high))
+    let perToken = (first - second) / (high - low)
+    let context = (low + (first - 3_200_000) / perToken) / 256 * 256
+    let most = try largest(context)
+    #expect(most > 2_500_000 && most < 5_000_000)
+    let out = try TemporaryDirectory()
+    let result = try qtool.run([
+      "quantize", Repository.demoModel, "--fit", "rtx-4090", "--context", "\(context)", "--no-importance",
+      "--no-search", "-o",
+      out.path("f.gguf"),
+    ])
+    #expect(result.status == 0, "\(result.error)")
+    let bytes = try Data(contentsOf: out.url.appending(path: "f.gguf")).count
+    #expect(bytes <= most && bytes > most / 10 * 9, "\(bytes) of \(most)")
+    for part in ["holds a file of", "llama.cpp: build", "Ollama: ", "MLX: no: "] {
+      #expect(result.error.contains(part), "\(part) in \(result.error)")
+    }
+  }
+
+  @Test func quantizeRefusesAMachineThatFitsNothing() throws {
+    let out = try TemporaryDirectory()
+    let result = try qtool.run([
+      "quantize", Repository.demoModel, "--fit", "rtx-4090", "--context", "16000000", "-o", out.path("f.gguf"),
+      "--quiet",
+    ])
+    #expect(result.status == 1 && result.error.contains("nothing fits NVIDIA RTX 4090"), "\(result.error)")
+    #expect(out.contents.isEmpty)
+  }
+}

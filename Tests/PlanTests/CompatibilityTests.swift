@@ -1,0 +1,39 @@
+import GGUF
+import Plan
+import Tensors
+import Testing
+
+@Suite struct CompatibilityTests {
+  private let llama: Metadata = ["general.architecture": .string("llama")]
+
+  @Test func theNewestTypeDecidesTheBuild() {
+    func build(_ types: [GGMLType]) -> Int? { Compatibility(types: types, metadata: llama).build?.number }
+    #expect(build([.q4_K, .q6_K, .f32]) == 0)
+    #expect(build([.q4_K, .iq2_xxs]) == 1884)
+    #expect(build([.iq2_xxs, .iq4_xs, .iq1_m]) == 2710)
+    #expect(build([.mxfp4, .iq1_m]) == 6096)
+  }
+
+  @Test func theArchitectureCountsToo() {
+    let old: Metadata = ["general.architecture": .string("deepseek2")]
+    let new: Metadata = [
+      "general.architecture": .string("deepseek2"), "deepseek2.attention.key_length_mla": .uint32(192),
+    ]
+    #expect(Compatibility(types: [.q4_K], metadata: old).build?.number == 4371)
+    #expect(Compatibility(types: [.q4_K], metadata: new).build?.number == 5215)
+    let unknown = Compatibility(types: [.q4_K], metadata: ["general.architecture": .string("foo")])
+    #expect(unknown.build == nil && !unknown[.llamaCpp].opens && unknown[.llamaCpp].reason.contains("foo"))
+  }
+
+  @Test func ollamaTakesNoShards() {
+    #expect(Compatibility(types: [.q4_K], metadata: llama)[.ollama].opens)
+    let shards = Compatibility(types: [.q4_K], metadata: llama, files: 3)
+    #expect(!shards[.ollama].opens && shards[.ollama].reason.contains("3 files") && shards[.lmStudio].opens)
+  }
+
+  @Test func mlxKeepsThreeTypes() {
+    #expect(Compatibility(types: [.q4_0, .q4_1, .q8_0, .f32, .f16], metadata: llama)[.mlx].opens)
+    let mixed = Compatibility(types: [.q4_0, .q6_K], metadata: llama)[.mlx]
+    #expect(!mixed.opens && mixed.reason.contains("this has Q6_K"))
+  }
+}
