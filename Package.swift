@@ -90,7 +90,7 @@ let package = Package(
     tests(of: "Checkpoint", ["GGUF", "Tensors"]),
     tests(of: "Transformer", ["Checkpoint", "Tokenizers", "GGUF", "Tensors"]),
     tests(of: "Imatrix", ["CZstd", "Transformer", "Checkpoint", "Tokenizers", "GGUF", "Tensors"]),
-    tests(of: "Perplexity", ["Transformer", "Checkpoint", "Tokenizers", "GGUF", "Tensors"]),
+    tests(of: "Perplexity", [crypto, "Transformer", "Checkpoint", "Tokenizers", "GGUF", "Tensors"]),
     tests(of: "Quantize", ["Checkpoint", "GGUF", "Blocks", "Tensors"]),
     tests(
       of: "Sensitivity",

@@ -15,6 +15,9 @@ public struct Binary {
     url = bundle.bundleURL.deletingLastPathComponent().appending(path: "qtool")
   }
 
+  /// Another program.
+  public init(url: URL) { self.url = url }
+
   /// - Parameter interruptAfter: seconds until the process gets a SIGINT, as from Ctrl-C.
   public func run(
     _ arguments: [String], environment: [String: String] = [:], interruptAfter: Double? = nil

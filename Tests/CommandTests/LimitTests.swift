@@ -1,0 +1,56 @@
+import Foundation
+import TestSupport
+import Testing
+
+/// What machines and people limit: memory, threads, weights that are no numbers.
+@Suite struct LimitTests {
+  private let qtool = Binary(beside: Bundle.module)
+  private let directory: TemporaryDirectory
+
+  init() throws { directory = try TemporaryDirectory() }
+
+  @Test func sameBytesForAnyNumberOfThreadsAndOnEveryRun() throws {
+    var files: [Data] = []
+    for (index, threads) in ["1", "2", "7", "7"].enumerated() {
+      let output = directory.path("\(index).gguf")
+      let result = try qtool.run([
+        "quantize", Repository.demoModel, "--target", "2200kB", "-o", output, "--threads", threads, "--quiet",
+      ])
+      #expect(result.status == 0, "\(result.error)")
+      files.append(try Data(contentsOf: URL(filePath: output)))
+    }
+    #expect(files.allSatisfy { $0 == files[0] })
+  }
+
+  #if os(Linux)
+    /// Whatever limit a process is given, it works or says what it needs, and never dies without a word.
+    @Test(arguments: [100_000, 300_000, 600_000, 900_000, 1_200_000]) func addressSpace(kilobytes: Int) throws {
+      let output = directory.path("out.gguf")
+      let command =
+        "ulimit -v \(kilobytes); exec '\(qtool.url.path)' quantize '\(Repository.demoModel)' --target 2200kB "
+        + "--threads 2 -o '\(output)' --quiet"
+      let result = try Binary(url: URL(filePath: "/bin/sh")).run(["-c", command])
+      #expect(result.status == 0 || result.status == 69, "\(result.status): \(result.error)")
+      #expect(result.status == 0 || result.error.contains("ulimit -v"))
+      #expect(directory.contents == (result.status == 0 ? ["out.gguf"] : []))
+    }
+  #endif
+
+  @Test func nonFiniteWeightsAreNamedOrReplaced() throws {
+    let model = try DemoCopy()
+    let url = model.directory.url.appending(path: "model.safetensors")
+    var data = try Data(contentsOf: url)
+    // A half NaN in the midst of the first tensor's data.
+    let place = data.count / 3 & ~1
+    data[place] = 0x01
+    data[place + 1] = 0x7E
+    try data.write(to: url)
+    let refused = try qtool.run(["quantize", model.path, "--type", "Q4_K_M", "-o", directory.path("a.gguf"), "--quiet"])
+    #expect(refused.status == 65 && refused.error.contains("--replace-nonfinite"), "\(refused.error)")
+    let written = try qtool.run([
+      "quantize", model.path, "--type", "Q4_K_M", "-o", directory.path("a.gguf"), "--replace-nonfinite", "0",
+    ])
+    #expect(written.status == 0 && written.error.contains("1 weights that were NaN or infinite"), "\(written.error)")
+    #expect(try qtool.run(["verify", directory.path("a.gguf"), "--quiet"]).status == 0)
+  }
+}

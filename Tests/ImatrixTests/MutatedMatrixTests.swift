@@ -1,0 +1,36 @@
+import Foundation
+import GGUF
+import Imatrix
+import Tensors
+import TestSupport
+import Testing
+
+/// Importance matrices are passed around: a damaged or forged one is refused with words.
+@Suite struct MutatedMatrixTests {
+  @Test(arguments: ["a.gguf", "a.dat"]) func survive(_ name: String) async throws {
+    let result = await #expect(processExitsWith: .success, observing: [\.standardErrorContent]) {
+      [name = name as String] in
+      let directory = try TemporaryDirectory()
+      let path = directory.path(name)
+      if name.hasSuffix(".dat") {
+        try ImportanceMatrixTests.matrix.write(legacy: path)
+      } else {
+        try ImportanceMatrixTests.matrix.write(gguf: path)
+      }
+      let tensors = [
+        TensorInfo(name: "blk.0.attn_q.weight", shape: Shape([3, 5])!, type: .f16),
+        TensorInfo(name: "blk.0.ffn_up_exps.weight", shape: Shape([2, 5, 3])!, type: .f16),
+      ]
+      try MutatedFiles.binary.survive(
+        Array(try Data(contentsOf: URL(filePath: path))), named: name,
+        isTyped: { $0 is ImatrixError || $0 is GGUFError || $0 is MetadataError || $0 is FileError },
+        read: { path, _ in
+          let matrix = try ImportanceMatrix(path: path)
+          for tensor in tensors { _ = matrix.importance(for: tensor) }
+          _ = matrix.coverage
+        })
+    }
+    // What the process said before it died, if it did.
+    #expect(String(decoding: (result?.standardErrorContent ?? []).suffix(500), as: UTF8.self) == "")
+  }
+}

@@ -1,0 +1,89 @@
+#if os(Linux)
+  import Foundation
+  import GGUF
+  import Quantize
+  import Tensors
+  import TestSupport
+  import Testing
+
+  /// A disk of four megabytes that fills up under a run. Only root may mount one.
+  @Suite(.enabled(if: geteuid() == 0 && SmallDisk.canMount, "needs to mount a file system")) struct FullDiskTests {
+    @Test func runThatFilledTheDiskGoesOnOnceThereIsRoom() throws {
+      let disk = try SmallDisk(megabytes: 4)
+      let output = disk.path("out.gguf")
+      var random = SplitMix64(seed: 9)
+      let model = MemoryModel(
+        metadata: ["general.architecture": .string("llama")],
+        tensors: (0..<6).map { index in
+          ("blk.\(index).ffn_up.weight", [512, 256], (0..<512 * 256).map { _ in random.normal() })
+        })
+      let plan = RewritePlan(source: model, types: model.tensors.map { _ in .f32 }, metadata: model.metadata)
+      var options = RewriteOptions()
+      options.identity = RunIdentity(version: "1", source: "s", importance: "none", recipe: "r")
+
+      let error = try #require(throws: FileError.self) {
+        _ = try Rewriter(plan).write(
+          to: output, options: options,
+          progress: { tensor, _ in if tensor == "blk.3.ffn_up.weight" { disk.fill() } })
+      }
+      #expect(error.code == ENOSPC && error.operation == .write && error.path.hasPrefix(output))
+      #expect(disk.contents == ["filler", "out.gguf.journal", "out.gguf.part"])
+
+      // Before a byte is written the next run says how much is missing.
+      let early = try #require(throws: FileError.self) {
+        _ = try Rewriter(plan).write(to: output, options: options)
+      }
+      #expect(early.operation == .reserve && (early.offset ?? 0) > 1 << 20)
+      #expect(disk.contents == ["filler", "out.gguf.journal", "out.gguf.part"])
+
+      disk.empty()
+      let report = try Rewriter(plan).write(to: output, options: options)
+      #expect(report.resumedTensors >= 3)
+      #expect(disk.contents == ["out.gguf"])
+      let file = try GGUFFile(path: output)
+      for tensor in model.tensors {
+        #expect(try file.bytes(of: tensor) == model.bytes(of: tensor))
+      }
+    }
+  }
+
+  extension ModelSource {
+    fileprivate func bytes(of tensor: TensorInfo) throws -> [UInt8] {
+      var bytes = [UInt8](repeating: 0, count: tensor.shape.bytes(as: tensor.type) ?? 0)
+      var span = bytes.mutableSpan
+      var raw = span.mutableBytes
+      try readBytes(of: tensor, rows: 0..<tensor.shape.rows, into: &raw)
+      return bytes
+    }
+  }
+
+  /// A file system in memory, which goes with the value.
+  private final class SmallDisk {
+    private let directory: TemporaryDirectory
+
+    /// Containers often forbid mounting even to root.
+    static let canMount = (try? SmallDisk(megabytes: 1)) != nil
+
+    init(megabytes: Int) throws {
+      directory = try TemporaryDirectory()
+      guard mount("qtool-test", directory.url.path, "tmpfs", 0, "size=\(megabytes)m") == 0 else {
+        throw POSIXError(.EPERM)
+      }
+    }
+
+    deinit { umount2(directory.url.path, Int32(MNT_DETACH)) }
+
+    var contents: [String] { directory.contents }
+    func path(_ name: String) -> String { directory.path(name) }
+
+    /// Takes all room that is left.
+    func fill() {
+      let file = open(path("filler"), O_WRONLY | O_CREAT | O_APPEND, 0o644)
+      let page = [UInt8](repeating: 1, count: 4096)
+      while write(file, page, page.count) > 0 {}
+      close(file)
+    }
+
+    func empty() { unlink(path("filler")) }
+  }
+#endif
