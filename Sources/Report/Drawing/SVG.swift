@@ -1,0 +1,66 @@
+/// A drawing in SVG: elements as text, colours by the page's style sheet, so that light and dark are one file.
+struct SVG {
+  let width: Double
+  var height: Double
+  private var elements: [String] = []
+
+  enum Anchor: String { case start, middle, end }
+
+  init(width: Double, height: Double) {
+    self.width = width
+    self.height = height
+  }
+
+  mutating func line(_ x1: Double, _ y1: Double, _ x2: Double, _ y2: Double, _ style: String) {
+    elements.append(
+      "<line class=\"\(style)\" x1=\"\(number(x1))\" y1=\"\(number(y1))\" x2=\"\(number(x2))\" y2=\"\(number(y2))\"/>")
+  }
+
+  /// - Parameter title: what a pointer that rests on it shows.
+  mutating func rectangle(
+    _ x: Double, _ y: Double, width: Double, height: Double, _ style: String, radius: Double = 0, title: String? = nil
+  ) {
+    elements.append(
+      "<rect class=\"\(style)\" x=\"\(number(x))\" y=\"\(number(y))\" width=\"\(number(max(0, width)))\" "
+        + "height=\"\(number(max(0, height)))\"" + (radius > 0 ? " rx=\"\(number(radius))\"" : "")
+        + closing("rect", title))
+  }
+
+  mutating func circle(_ x: Double, _ y: Double, radius: Double, _ style: String, title: String? = nil) {
+    elements.append(
+      "<circle class=\"\(style)\" cx=\"\(number(x))\" cy=\"\(number(y))\" r=\"\(number(radius))\""
+        + closing("circle", title))
+  }
+
+  mutating func path(_ points: [(x: Double, y: Double)], _ style: String) {
+    guard let first = points.first else { return }
+    let rest = points.dropFirst().map { "L\(number($0.x)) \(number($0.y))" }.joined()
+    elements.append("<path class=\"\(style)\" d=\"M\(number(first.x)) \(number(first.y))\(rest)\"/>")
+  }
+
+  mutating func text(_ text: String, _ x: Double, _ y: Double, _ style: String = "label", anchor: Anchor = .start) {
+    let anchored = anchor == .start ? "" : " text-anchor=\"\(anchor.rawValue)\""
+    elements.append("<text class=\"\(style)\" x=\"\(number(x))\" y=\"\(number(y))\"\(anchored)>\(escaped(text))</text>")
+  }
+
+  /// The drawing, which a screen reader announces as `label`.
+  func markup(label: String) -> String {
+    "<svg viewBox=\"0 0 \(number(width)) \(number(height))\" role=\"img\" aria-label=\"\(escaped(label))\">"
+      + elements.joined() + "</svg>"
+  }
+
+  private func closing(_ element: String, _ title: String?) -> String {
+    title.map { "><title>\(escaped($0))</title></\(element)>" } ?? "/>"
+  }
+}
+
+/// Tenths of a pixel are enough, and keep the page small.
+private func number(_ value: Double) -> String {
+  let tenths = (value * 10).rounded() / 10
+  return tenths == tenths.rounded() ? String(Int(tenths)) : String(tenths)
+}
+
+func escaped(_ text: String) -> String {
+  text.replacing("&", with: "&amp;").replacing("<", with: "&lt;").replacing(">", with: "&gt;")
+    .replacing("\"", with: "&quot;")
+}

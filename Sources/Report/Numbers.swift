@@ -1,0 +1,37 @@
+import Foundation
+
+/// A number with as many digits as matter in a chart.
+func plain(_ value: Double) -> String {
+  guard value.isFinite, value != 0 else { return value == 0 ? "0" : "\(value)" }
+  let size = abs(value)
+  if size < 0.0001 || size >= 1e7 { return String(format: "%.2g", value) }
+  let digits = max(0, 2 - Int(floor(log10(size))))
+  let text = String(format: "%.\(min(digits, 6))f", value)
+  guard text.contains(".") else { return text }
+  let cut = text.reversed().drop { $0 == "0" }
+  return String((cut.first == "." ? cut.dropFirst() : cut).reversed())
+}
+
+func grouped(_ value: Int) -> String {
+  var digits = String(abs(value))
+  var groups: [String] = []
+  while digits.count > 3 {
+    groups.insert(String(digits.suffix(3)), at: 0)
+    digits.removeLast(3)
+  }
+  return (value < 0 ? "-" : "") + ([digits] + groups).joined(separator: ",")
+}
+
+/// Decimal units, as targets are given in.
+enum SizeUnit {
+  /// The unit for a chart whose largest value is `gigabytes`, and how many gigabytes it has.
+  static func fitting(_ gigabytes: Double) -> (name: String, gigabytes: Double) {
+    gigabytes >= 1 ? ("GB", 1) : gigabytes >= 1e-3 ? ("MB", 1e-3) : ("kB", 1e-6)
+  }
+
+  static func text(bytes: Int) -> String {
+    let gigabytes = Double(bytes) * 1e-9
+    let unit = fitting(gigabytes)
+    return "\(plain(gigabytes / unit.gigabytes)) \(unit.name)"
+  }
+}

@@ -1,0 +1,67 @@
+import GGUF
+import Tensors
+
+/// Tensors by class and layer.
+struct TensorGrid {
+  /// Matrices that have the same name but for the layer, in the order in which a model has them first.
+  let classes: [String]
+  let layers: Int
+  /// By class and layer; nil where a layer has none.
+  let tensors: [[TensorInfo?]]
+  /// Matrices outside of layers: embedding, output.
+  let others: [TensorInfo]
+
+  /// - Parameter all: norms and biases are left out: they are F32 everywhere.
+  init(_ all: [TensorInfo]) {
+    var classes: [String] = []
+    var layers = 0
+    var found: [(className: String, layer: Int, tensor: TensorInfo)] = []
+    var others: [TensorInfo] = []
+    for tensor in all where tensor.shape.rows > 1 {
+      guard let (layer, name) = Self.place(of: tensor.name) else {
+        others.append(tensor)
+        continue
+      }
+      if !classes.contains(name) { classes.append(name) }
+      layers = max(layers, layer + 1)
+      found.append((name, layer, tensor))
+    }
+    var grid = [[TensorInfo?]](repeating: [TensorInfo?](repeating: nil, count: layers), count: classes.count)
+    for (name, layer, tensor) in found { grid[classes.firstIndex(of: name)!][layer] = tensor }
+    self.classes = classes
+    self.layers = layers
+    self.tensors = grid
+    self.others = others
+  }
+
+  /// Layer and class of `blk.7.attn_q.weight`: 7 and `attn_q`.
+  static func place(of name: String) -> (layer: Int, className: String)? {
+    let parts = name.split(separator: ".", maxSplits: 2)
+    // A hostile file may number its layers as it likes; a page of a million columns helps nobody.
+    guard parts.count == 3, parts[0] == "blk", let layer = Int(parts[1]), (0..<4096).contains(layer) else { return nil }
+    return (layer, String(parts[2].hasSuffix(".weight") ? parts[2].dropLast(7) : parts[2]))
+  }
+
+  /// The kinds of thing that bytes go to, for people who don't know tensor names.
+  static func part(of name: String) -> String {
+    let name = place(of: name)?.className ?? name
+    if name.hasPrefix("token_embd") { return "token embedding" }
+    if name == "output.weight" { return "output head" }
+    if name.contains("_exps") { return "experts" }
+    if name.contains("_shexp") { return "shared experts" }
+    if name.contains("norm") { return "norms" }
+    if name.hasPrefix("attn") || name.hasPrefix("ssm") { return "attention" }
+    if name.hasPrefix("ffn") { return name.contains("gate_inp") ? "routers" : "feed-forward" }
+    return "others"
+  }
+}
+
+extension TensorInfo {
+  var bytes: Int { shape.bytes(as: type) ?? 0 }
+  var bitsPerWeight: Double { Double(type.blockBytes * 8) / Double(type.blockLength) }
+}
+
+/// The nine shades of the heat map of bits: finer where files of today live.
+func shade(bitsPerWeight bits: Double) -> Int {
+  [1.8, 2.2, 2.7, 3.2, 3.8, 4.6, 5.6, 7].firstIndex { bits < $0 } ?? 8
+}
