@@ -21,7 +21,7 @@ let swiftSettings: [SwiftSetting] = [
 
 let libraries = [
   "Tensors", "Blocks", "GGUF", "Checkpoint", "Tokenizers", "Transformer", "Imatrix", "Perplexity", "Sensitivity",
-  "Quantize", "Inspection", "Plan",
+  "Quantize", "Inspection", "Plan", "Report",
 ]
 
 func library(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
@@ -47,11 +47,15 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
     .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+    .package(url: "https://github.com/hummingbird-project/swift-mustache", from: "2.1.1"),
     .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
   ],
   targets: [
     .target(name: "CVectors"),
-    .target(name: "CMachine"),
+    // Scripts/release names the commit that it builds.
+    .target(
+      name: "CMachine",
+      cSettings: [.define("QTOOL_BUILD", to: "\"\(Context.environment["QTOOL_BUILD"] ?? "development")\"")]),
     .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"]), .brew(["zstd"])]),
     .systemLibrary(name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
 
@@ -67,6 +71,7 @@ let package = Package(
     library("Sensitivity", ["Quantize", "Perplexity", "Transformer", "Blocks", "GGUF", "Tensors"]),
     library("Inspection", ["Blocks", "GGUF", "Tensors"]),
     library("Plan", ["Checkpoint", "Quantize", "GGUF", "Tensors"]),
+    library("Report", ["GGUF", "Tensors", .product(name: "Mustache", package: "swift-mustache")]),
     .executableTarget(
       name: "qtool",
       dependencies: libraries.map { .byName(name: $0) } + [
@@ -80,6 +85,10 @@ let package = Package(
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], path: "Benchmarks/qtool-bench", swiftSettings: swiftSettings),
 
+    .executableTarget(
+      name: "quantize-example", dependencies: ["Checkpoint", "GGUF", "Quantize", "Tensors"], path: "Examples/library",
+      swiftSettings: swiftSettings),
+
     .target(
       name: "TestSupport", dependencies: ["Blocks", "GGUF", "Tensors"], path: "Tests/TestSupport",
       swiftSettings: swiftSettings),
@@ -91,6 +100,7 @@ let package = Package(
     tests(of: "Transformer", ["Checkpoint", "Tokenizers", "GGUF", "Tensors"]),
     tests(of: "Imatrix", ["CZstd", "Transformer", "Checkpoint", "Tokenizers", "GGUF", "Tensors"]),
     tests(of: "Perplexity", [crypto, "Transformer", "Checkpoint", "Tokenizers", "GGUF", "Tensors"]),
+    tests(of: "Report", ["GGUF", "Tensors"]),
     tests(of: "Quantize", ["Checkpoint", "GGUF", "Blocks", "Tensors"]),
     tests(
       of: "Sensitivity",

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 const int cmachine_linked = 1;
+const char *const cmachine_build = QTOOL_BUILD;
 
 #if defined(__x86_64__)
 static const char message[] =

@@ -54,6 +54,6 @@ public struct DriftFindings: Decodable, Sendable {
     self = try JSONDecoder().decode(DriftFindings.self, from: json)
   }
 
-  /// True where a drift run measured the file `name`.
-  public func has(model name: String) -> Bool { models.contains { $0.name == name } }
+  /// The name of what the models were compared with.
+  public var baseName: String { base.name }
 }

@@ -10,10 +10,10 @@ public struct ReportPage: Sendable {
     public let bytes: Int
     public let tensors: [TensorInfo]
     public let metadata: Metadata
-    /// The mix as rules.
-    public let recipe: String
+    /// The mix as rules, in YAML; nil to leave it out.
+    public let recipe: String?
 
-    public init(name: String, bytes: Int, tensors: [TensorInfo], metadata: Metadata, recipe: String) {
+    public init(name: String, bytes: Int, tensors: [TensorInfo], metadata: Metadata, recipe: String?) {
       self.name = name
       self.bytes = bytes
       self.tensors = tensors
@@ -92,7 +92,9 @@ extension ReportPage {
       ],
     ]
     if let found = drift(of: file)?.statistics {
-      tiles.append(["value": plain(found.divergence.value), "label": "mean KLD, ± \(plain(found.divergence.error)) nats"])
+      tiles.append([
+        "value": plain(found.divergence.value), "label": "mean KLD, ± \(plain(found.divergence.error)) nats",
+      ])
       tiles.append(["value": plain(found.sameTop.value * 100) + " %", "label": "same most likely token"])
     }
     return tiles
@@ -144,9 +146,10 @@ extension ReportPage {
 
   private func fileContext(_ file: File) -> [String: Any] {
     var context: [String: Any] = [
-      "name": file.name, "recipe": file.recipe, "provenance": provenance(of: file), "bytesByPart": parts(of: file),
+      "name": file.name, "provenance": provenance(of: file), "bytesByPart": parts(of: file),
       "types": types(of: file), "run": running(file),
     ]
+    if let recipe = file.recipe { context["recipe"] = ["yaml": recipe] }
     let grid = TensorGrid(file.tensors)
     if grid.layers > 0 { context["grid"] = chart { heatMap(grid).drawn(width: $0, label: "Bits per weight") } }
     context["others"] = grid.others.map { ["name": $0.name, "type": $0.type.name] }

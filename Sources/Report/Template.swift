@@ -49,10 +49,12 @@ let pageTemplate = """
   <p class="note">Outside of layers: {{#others}}<span class="item">{{name}} {{type}}</span> {{/others}}</p>
   <h2>Where the bytes go</h2>
   {{#bytesByPart}}<figure><div class="wide">{{{wide}}}</div><div class="narrow">{{{narrow}}}</div></figure>{{/bytesByPart}}
+  {{#recipe}}
   <h2>The recipe</h2>
   <p>Save it as <code>mix.yaml</code>; <code>qtool quantize MODEL --recipe mix.yaml -o OUT.gguf</code> makes the mix
   again.</p>
-  <pre>{{recipe}}</pre>
+  <pre>{{yaml}}</pre>
+  {{/recipe}}
   <h2>Run it</h2>
   <dl class="run">{{#run}}<dt>{{program}}</dt><dd><pre>{{command}}</pre></dd>{{/run}}</dl>
   <h2>Provenance</h2>

@@ -17,7 +17,7 @@ import Tensors
       Exit codes: 64 usage, 65 bad data, 66 missing input, 69 unfit machine, 73 cannot write, 74 input or output \
       failed, 130 interrupted.
       """,
-    version: version,
+    version: "\(version) (build \(String(cString: cmachine_build)))",
     subcommands: commands)
 
   static let version = "0.1.0"

@@ -2,4 +2,6 @@
 #ifndef CMACHINE_H
 #define CMACHINE_H
 extern const int cmachine_linked;
+/// The commit that was built, or "development".
+extern const char *const cmachine_build;
 #endif

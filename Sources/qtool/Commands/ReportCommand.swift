@@ -1,0 +1,73 @@
+import ArgumentParser
+import Foundation
+import GGUF
+import Report
+import Tensors
+
+struct ReportCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "report",
+    abstract: "Draw one page of what was made of a model and what that costs.",
+    discussion: """
+      FILEs are GGUF files, what `qtool drift --json` has printed, and a file of `qtool sensitivity`, in any order. The \
+      page is one HTML file that loads nothing: send it around. Files that only a drift run names are what the others \
+      are compared with.
+
+        qtool drift Qwen2.5-7B Q4.gguf Q3.gguf --text held-out.txt --json > drift.json
+        qtool report Q4.gguf drift.json -o Q4.html
+      """)
+
+  @Argument(help: ArgumentHelp("GGUF files and JSON of drift and sensitivity.", valueName: "file"))
+  var inputs: [String]
+  @Option(name: [.short, .long], help: ArgumentHelp("The page to write.", valueName: "file")) var output: String
+  @Option(name: .long, help: ArgumentHelp("What stands on top (default: the first file's name).", valueName: "text"))
+  var title: String?
+  @Flag(name: .long, help: "Replace a file of that name.") var force = false
+
+  func run() throws {
+    try OutputOptions(output: output, force: force).check(inputs: inputs)
+    var files: [ReportPage.File] = []
+    var drifts: [DriftFindings] = []
+    var sensitivity: SensitivityFindings?
+    for path in inputs {
+      if try Self.isGGUF(path) {
+        files.append(try Self.file(path))
+        continue
+      }
+      let json = try Self.contents(path)
+      if let drift = try? DriftFindings(json: json) {
+        drifts.append(drift)
+      } else if let found = try? SensitivityFindings(json: json) {
+        sensitivity = found
+      } else {
+        throw Failure(
+          .data, "\(path): is neither a GGUF nor JSON of qtool drift or qtool sensitivity",
+          hint: "qtool drift BASE MODEL --text FILE --json > drift.json makes one")
+      }
+    }
+    let page = ReportPage(
+      title: title ?? files.first?.name ?? drifts.first.map { "Drift from \($0.baseName)" } ?? "Sensitivity",
+      files: files, drifts: drifts, sensitivity: sensitivity, generator: "qtool \(QTool.version)")
+    let file = try OutputFile(path: output, overwrite: force)
+    try file.write(Array(try page.html().utf8))
+    try file.commit()
+    print(output)
+  }
+
+  private static func contents(_ path: String) throws -> Data {
+    let file = try PositionedFile(path: path)
+    return Data(try file.bytes(in: 0..<file.size))
+  }
+
+  private static func isGGUF(_ path: String) throws -> Bool {
+    let file = try PositionedFile(path: path)
+    return try file.bytes(in: 0..<min(4, file.size)).elementsEqual("GGUF".utf8)
+  }
+
+  private static func file(_ path: String) throws -> ReportPage.File {
+    let model = try GGUFFile(path: path)
+    return ReportPage.File(
+      name: model.name, bytes: model.paths.reduce(0) { $0 + ((try? PositionedFile(path: $1).size) ?? 0) },
+      tensors: model.tensors, metadata: model.metadata, recipe: nil)
+  }
+}

@@ -1,0 +1,80 @@
+import Foundation
+import GGUF
+import Report
+import Tensors
+import TestSupport
+import Testing
+
+@Suite struct ReportPageTests {
+  private func drift() throws -> DriftFindings {
+    let url = try #require(Bundle.module.url(forResource: "drift", withExtension: "json", subdirectory: "Fixtures"))
+    return try DriftFindings(json: Data(contentsOf: url))
+  }
+
+  private func page(name: String = "demo-2.1MB.gguf") throws -> ReportPage {
+    let tensors = (0..<3).flatMap { layer in
+      [("attn_q", GGMLType.q4_K), ("ffn_down_exps", .iq1_s)].map { name, type in
+        TensorInfo(name: "blk.\(layer).\(name).weight", shape: Shape([256, 64])!, type: type)
+      }
+    }
+    return ReportPage(
+      title: name,
+      files: [
+        .init(
+          name: name, bytes: 2_098_688, tensors: tensors,
+          metadata: ["general.architecture": .string("llama"), "quantize.imatrix.file": .string("a<b>.gguf")],
+          recipe: "base: Q4_K")
+      ],
+      drifts: [try drift()],
+      sensitivity: try SensitivityFindings(
+        json: Data(#"{"model":"demo","entries":[{"tensor":"blk.0.attn_q.weight","coefficient":0.4}]}"#.utf8)),
+      generator: "qtool")
+  }
+
+  @Test func holdsEverythingAndLoadsNothing() throws {
+    let html = try page().html()
+    for text in [
+      "Size against drift", "bits by layer", "Where the bytes go", "Drift by kind of text", "The recipe", "Provenance",
+      "Run it", "Sensitivity by layer", "demo-Q4_K_M.gguf", "base: Q4_K", "ollama create", "llama-cli -m",
+      "blk.2.ffn_down_exps.weight: IQ1_S, 1.56 bits",
+    ] {
+      #expect(html.contains(text), "\(text)")
+    }
+    for text in ["http:", "https:", "src=", "@import", "url(", "<script"] { #expect(!html.contains(text), "\(text)") }
+    #expect(try page().html() == html)
+  }
+
+  /// Names come from strangers' files.
+  @Test func namesAreEscaped() throws {
+    let html = try page(name: "<script>alert(1)</script>&\".gguf").html()
+    #expect(!html.contains("<script") && html.contains("&lt;script&gt;"))
+    #expect(html.contains("a&lt;b&gt;.gguf"))
+  }
+
+  /// As an XML parser sees it: every drawing is well-formed.
+  @Test func drawingsAreWellFormed() throws {
+    let html = try page(name: "a&b<c>.gguf").html()
+    let drawings = html.components(separatedBy: "<svg").dropFirst().compactMap { part in
+      part.range(of: "</svg>").map { "<svg" + part[..<$0.upperBound] }
+    }
+    #expect(drawings.count == 10)
+    for drawing in drawings {
+      #expect(!drawing.contains("nan") && !drawing.contains("inf\""))
+      var depth = 0
+      for tag in drawing.matches(of: /<(\/?)[a-z]+[^<>]*?(\/?)>/) {
+        if tag.output.1.isEmpty && tag.output.2.isEmpty { depth += 1 }
+        if !tag.output.1.isEmpty { depth -= 1 }
+        #expect(depth >= 0)
+      }
+      #expect(depth == 0)
+    }
+  }
+
+  @Test func aPageOfADriftRunAlone() throws {
+    let page = ReportPage(title: "drift", files: [], drifts: [try drift()], sensitivity: nil, generator: "qtool")
+    let html = try page.html()
+    #expect(html.contains("Size against drift") && !html.contains("bits by layer"))
+    // Nothing smaller beats these four.
+    #expect(html.components(separatedBy: "nothing smaller is better\"").count - 1 == 4)
+  }
+}
