@@ -1,7 +1,7 @@
 import Foundation
 
 /// A folder that goes when the value does.
-public final class TemporaryDirectory {
+public final class TemporaryDirectory: Sendable {
   public let url: URL
 
   public init() throws {

@@ -1,0 +1,140 @@
+import Foundation
+import TestSupport
+import Testing
+
+/// Every command that the documentation shows is run: on the demo model, which stands in for the large ones that are
+/// named, and with sizes that it can have.
+@Suite struct DocumentationTests {
+  private static let qtool = Binary(beside: Bundle.module)
+
+  private static let documents: [String] = {
+    let root = Repository.root
+    let folder = (try? FileManager.default.contentsOfDirectory(atPath: root + "/Documentation")) ?? []
+    return ["README.md", "CONTRIBUTING.md", "calibration/README.md"]
+      + folder.filter { $0.hasSuffix(".md") && !$0.hasPrefix("benchmarks") }.sorted().map { "Documentation/" + $0 }
+  }()
+
+  private static let commands: [String] = {
+    let help = (try? qtool.run(["--help"]))?.output ?? ""
+    let list = help.components(separatedBy: "SUBCOMMANDS:").last ?? ""
+    return list.matches(of: /\n  ([a-z]+)\s/).map { String($0.output.1) }.filter { $0 != "help" }
+  }()
+
+  @Test func thereAreCommands() { #expect(Self.commands.count >= 9) }
+
+  @Test(arguments: documents) func documentedCommandsRun(_ document: String) throws {
+    let text = try String(contentsOfFile: Repository.root.path + "/" + document, encoding: .utf8)
+    try World().run(Self.examples(in: text), from: document)
+  }
+
+  @Test(arguments: commands) func commandsOfTheHelpRun(_ command: String) throws {
+    let help = try Self.qtool.run(["help", command])
+    #expect(help.status == 0)
+    let examples = Self.examples(in: help.output)
+    #expect(examples.count >= 2, "help of \(command) shows \(examples.count) examples")
+    try World().run(examples, from: "help \(command)")
+  }
+
+  /// Lines of code that begin with `qtool `, with those that they go on in; placeholders in capitals are no commands.
+  private static func examples(in text: String) -> [String] {
+    var examples: [String] = []
+    var open = ""
+    for line in text.split(separator: "\n", omittingEmptySubsequences: false) {
+      let trimmed = line.trimmingCharacters(in: .whitespaces)
+      let isCode = line.hasPrefix("  ") || trimmed.hasPrefix("qtool ")
+      guard !open.isEmpty || (isCode && trimmed.hasPrefix("qtool ")) else { continue }
+      open += trimmed
+      if open.hasSuffix("\\") {
+        open.removeLast()
+        continue
+      }
+      examples.append(open)
+      open = ""
+    }
+    // A sentence may begin with the program's name, and a synopsis with a placeholder.
+    return examples.filter { example in
+      let words = example.split(separator: " ")
+      return words.count > 1 && (commands.contains(String(words[1])) || words[1].hasPrefix("--"))
+        && !example.contains(/\b(MODEL|FILE|BASE|SOURCE|OUT|MACHINE)\b|\.\.\.|…/)
+    }
+  }
+}
+
+/// A folder in which the files exist that documentation speaks of.
+private struct World {
+  /// Made once: what GGUF files and importance matrices are in every world.
+  private static let stock = Result { try Stock() }
+
+  private struct Stock: Sendable {
+    let directory: TemporaryDirectory
+
+    init() throws {
+      directory = try TemporaryDirectory()
+      let qtool = Binary(beside: Bundle.module)
+      for arguments in [
+        ["convert", Repository.demoModel, "--type", "F16", "-o", directory.path("F16.gguf")],
+        ["quantize", Repository.demoModel, "--type", "Q4_K_M", "-o", directory.path("Q4_K_M.gguf")],
+        ["imatrix", Repository.demoModel, "--chunks", "2", "-o", directory.path("imatrix.gguf")],
+      ] {
+        let result = try qtool.run(arguments + ["--quiet"])
+        guard result.status == 0 else { throw CocoaError(.fileWriteUnknown, userInfo: ["error": result.error]) }
+      }
+    }
+  }
+
+  private let directory: TemporaryDirectory
+
+  init() throws {
+    directory = try TemporaryDirectory()
+    // A text of some windows, for a test of seconds.
+    let text = try String(contentsOfFile: Repository.root.path + "/Examples/held-out.txt", encoding: .utf8).prefix(9000)
+    for name in ["held-out.txt", "your-own-text.txt", "own.txt", "wiki.txt", "code.txt", "text.txt"] {
+      try String(text).write(to: directory.url.appending(path: name), atomically: true, encoding: .utf8)
+    }
+    try FileManager.default.createSymbolicLink(
+      atPath: directory.path("calibration"), withDestinationPath: Repository.calibration)
+    try FileManager.default.createSymbolicLink(
+      atPath: directory.path("Examples"), withDestinationPath: Repository.root.path + "/Examples")
+  }
+
+  func run(_ examples: [String], from place: String) throws {
+    for example in examples {
+      // Sizes of files that the demo model can have.
+      let line = example.replacing(/--target (?:\d+\.)?\d+ ?[GM]i?B/, with: "--target 2MB")
+      try provide(line)
+      let bin = DocumentationQtool.folder
+      let result = try Binary(url: URL(filePath: "/bin/sh")).run(
+        ["-c", "cd '\(directory.url.path)' && PATH='\(bin)':\"$PATH\" && \(line)"])
+      #expect(result.status == 0, "\(place): \(example)\n\(result.error)")
+    }
+  }
+
+  /// Links the models that a command names and nobody has made.
+  private func provide(_ line: String) throws {
+    let stock = try Self.stock.get().directory
+    let words = line.split(separator: " ").map { $0.trimmingCharacters(in: ["'", "\""]) }
+    for (place, word) in words.enumerated().dropFirst(2) {
+      let isOutput = ["-o", "--output", ">", "--save-reference"].contains(words[place - 1])
+      guard !isOutput, !word.hasPrefix("-"), !FileManager.default.fileExists(atPath: directory.path(word)) else {
+        continue
+      }
+      let target: String? =
+        if word.hasSuffix("imatrix.gguf") {
+          stock.path("imatrix.gguf")
+        } else if word.hasSuffix(".gguf") {
+          stock.path(word.contains("F16") ? "F16.gguf" : "Q4_K_M.gguf")
+        } else if word.contains(/^(Llama|Qwen|Mi[sx]tral|DeepSeek|Miqu)[-A-Za-z0-9.]*$/), words[place - 1] != "plan" {
+          Repository.demoModel
+        } else {
+          nil
+        }
+      if let target {
+        try FileManager.default.createSymbolicLink(atPath: directory.path(word), withDestinationPath: target)
+      }
+    }
+  }
+}
+
+private enum DocumentationQtool {
+  static var folder: String { Binary(beside: Bundle.module).url.deletingLastPathComponent().path }
+}
