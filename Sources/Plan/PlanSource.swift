@@ -78,8 +78,8 @@ public struct PlanSource: Sendable {
   private static func shapes(directory: String) throws -> any ModelSource {
     let shapes = try ModelShapes(path: directory)
     guard FileManager.default.fileExists(atPath: directory + "/tokenizer.json"),
-      let vocabulary = shapes.tensor(named: "token_embd.weight")?.shape.rows,
-      let tokenizer = try? tokenizerMetadata(directory: directory, vocabularySize: vocabulary)
+      let architecture = shapes.metadata.optionalString("general.architecture"),
+      let tokenizer = try? tokenizerMetadata(directory: directory, architecture: architecture)
     else { return shapes }
     var metadata = shapes.metadata
     metadata.merge(tokenizer) { $1 }

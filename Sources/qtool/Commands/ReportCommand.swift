@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import GGUF
+import Quantize
 import Report
 import Tensors
 
@@ -68,6 +69,6 @@ struct ReportCommand: ParsableCommand {
     let model = try GGUFFile(path: path)
     return ReportPage.File(
       name: model.name, bytes: model.paths.reduce(0) { $0 + ((try? PositionedFile(path: $1).size) ?? 0) },
-      tensors: model.tensors, metadata: model.metadata, recipe: nil)
+      tensors: model.tensors, metadata: model.metadata, recipe: try Recipe(explaining: model).yaml())
   }
 }
