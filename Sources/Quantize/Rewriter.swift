@@ -15,7 +15,7 @@ public struct RewritePlan: Sendable {
   /// The files: one, unless ``split(by:)`` was called.
   public private(set) var shards: GGUFShards
   /// Bytes of decoded rows in work at once.
-  public var blockBytes = 64 << 20
+  public var blockBytes = 16 << 20
   private let metadata: Metadata
 
   /// - Parameter metadata: all keys of the file to write.

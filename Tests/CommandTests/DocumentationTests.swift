@@ -8,7 +8,7 @@ import Testing
   private static let qtool = Binary(beside: Bundle.module)
 
   private static let documents: [String] = {
-    let root = Repository.root
+    let root = Repository.root.path
     let folder = (try? FileManager.default.contentsOfDirectory(atPath: root + "/Documentation")) ?? []
     return ["README.md", "CONTRIBUTING.md", "calibration/README.md"]
       + folder.filter { $0.hasSuffix(".md") && !$0.hasPrefix("benchmarks") }.sorted().map { "Documentation/" + $0 }

@@ -1,8 +1,8 @@
 import Foundation
 
 /// Runs the built `qtool` as a user would.
-public struct Binary {
-  public struct Result {
+public struct Binary: Sendable {
+  public struct Result: Sendable {
     public let status: Int32
     public let output: String
     public let error: String
