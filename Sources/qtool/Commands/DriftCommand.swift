@@ -160,6 +160,9 @@ struct DriftCommand: ParsableCommand {
       chatTemplate: candidates.first?.metadata.optionalString("tokenizer.chat_template"))
     let own = try text.windows(texts, tokenizer, context: file.windows.context)
     let count = min(own.windows.count, file.windows.windows.count)
+    if text.chunks == nil, count < file.windows.windows.count {
+      try require("number of windows", "\(file.windows.windows.count)", "\(count)")
+    }
     for (index, window) in file.windows.windows.prefix(count).enumerated() {
       // Each window but its first token, which may be BOS.
       for place in 1..<window.count {
