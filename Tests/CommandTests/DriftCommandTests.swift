@@ -129,22 +129,6 @@ import Testing
     #expect(lines.count == 2 && lines[0].count == lines[1].count && lines[0].contains("kld_0.999"))
   }
 
-  /// Results are the same whatever the memory: states that do not fit go through the scratch folder.
-  @Test func littleMemoryGivesTheSameFigures() throws {
-    let small = try quantized("Q2_K")
-    // Four models share a quarter of the memory for the final states of 4,400 positions.
-    let arguments = [Repository.demoModel, small, small, small, "--text", prose, "--stride", "400", "--threads", "2"]
-    let refused = try qtool.run(["drift"] + arguments + ["--memory", "16MiB", "--quiet"])
-    #expect(refused.status == 64)
-    let least = try #require(refused.error.firstMatch(of: /--memory (\d+MiB)/)).1
-    let plenty = try report(arguments)
-    let little = try report(arguments + ["--memory", String(least), "--scratch", folder.url.path])
-    for (one, other) in zip(plenty.models, little.models) {
-      #expect(one.statistics.divergence.value == other.statistics.divergence.value)
-    }
-    #expect(folder.contents == ["demo-Q2_K.gguf"])
-  }
-
   @Test func vocabulariesThatDiffer() throws {
     let copy = try DemoCopy()
     try copy.replace("\"Ġp\": 283,\n      \"ing\": 284,", by: "\"Ġp\": 284,\n      \"ing\": 283,", in: "tokenizer.json")

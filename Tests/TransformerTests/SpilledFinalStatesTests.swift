@@ -1,0 +1,27 @@
+import Testing
+import Transformer
+
+/// Final states that lie in the scratch file while their logits are asked for.
+@Suite struct SpilledFinalStatesTests {
+  @Test func comeBackByRangesOfPositions() throws {
+    let windows = RandomLlama().windows(3, length: 8)
+    let plenty = try ForwardPass(source: RandomLlama().model()).run(windows: windows, scored: 3..<7)
+    // So many runs share the memory that nothing is left for this one's states.
+    let options = ForwardOptions(memory: 1 << 30, results: 1 << 40)
+    let spilled = try ForwardPass(source: RandomLlama().model(), options: options).run(windows: windows, scored: 3..<7)
+    #expect(plenty.loadedRowBytes == 0)
+    #expect(spilled.loadedRowBytes > 0)
+    let expected = try allLogits(plenty)
+    let vocabulary = spilled.vocabularyCount
+
+    // Rows of two windows are loaded; some of them are asked for, then others that are not loaded.
+    try spilled.load(rows: 2..<7)
+    for rows in [3..<6, 6..<7, 7..<12, 0..<1] {
+      var logits = [Float](repeating: 0, count: rows.count * vocabulary)
+      var span = logits.mutableSpan
+      try spilled.logits(rows: rows, vocabulary: 0..<vocabulary, into: &span)
+      #expect(logits == Array(expected[rows.lowerBound * vocabulary..<rows.upperBound * vocabulary]))
+    }
+    #expect(try allLogits(spilled) == expected)
+  }
+}
