@@ -2,9 +2,9 @@ import Plan
 import Quantize
 
 extension RewritePlan {
-  /// What opens the file that is about to be written.
+  /// What opens the file, or the shards, that are about to be written.
   var compatibility: Compatibility {
-    Compatibility(types: layout.tensors.map(\.type), metadata: source.metadata)
+    Compatibility(types: layout.tensors.map(\.type), metadata: source.metadata, files: shards.layouts.count)
   }
 }
 
