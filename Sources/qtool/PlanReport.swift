@@ -42,6 +42,12 @@ struct PlanReport {
         "\(plan.model.name) has the old form of latent attention, whose cache is "
           + "\(now / other) times larger; convert the checkpoint again for the current form")
     }
+    let window = plan.model.metadata.optionalInt("\(plan.dimensions.architecture).attention.sliding_window") ?? 0
+    if window > 0 {
+      warnings.append(
+        "layers of \(plan.model.name) that see \(Figures.grouped(window)) tokens back keep less: the cache is an upper bound"
+      )
+    }
     if let target, let smallest = plan.rows.filter({ $0.name != "target" }).min(by: { $0.fileBytes < $1.fileBytes }),
       target.bytes < smallest.fileBytes
     {
