@@ -28,6 +28,7 @@ struct CheckpointTokenizer {
     let isLlama = architecture == "llama"
     var tokenizer = try files.path("tokenizer.json").map { try TokenizerJSON(path: $0) }
     tokenizer?.update(added: try files.addedTokensDecoder())
+    tokenizer?.update(named: files.namedTokens)
     var metadata = Metadata()
     if isLlama, let flag = files.config?["add_prefix_space"]?.bool {
       metadata["tokenizer.ggml.add_space_prefix"] = .bool(flag)

@@ -21,6 +21,13 @@ struct TokenizerFiles {
     return FileManager.default.fileExists(atPath: path) ? path : nil
   }
 
+  /// The tokens that tokenizer_config.json gives a part.
+  var namedTokens: [String] {
+    let kinds = ["bos", "eos", "unk", "sep", "pad", "cls", "mask"].map { config?[$0 + "_token"] }
+    let others = config?["additional_special_tokens"]?.array ?? []
+    return (kinds + others).compactMap { $0?.string ?? $0?["content"]?.string }
+  }
+
   /// added_tokens.json: ids by token.
   func addedTokens() throws -> [(content: String, id: Int)] {
     guard let path = path("added_tokens.json") else { return [] }

@@ -103,6 +103,18 @@ struct TokenizerJSON {
     }
   }
 
+  /// Tokens that tokenizer_config.json gives a part (BOS, EOS and their like) are special, whether or not tokenizer.json
+  /// lists them among those that were added.
+  mutating func update(named names: [String]) {
+    let named = Set(names.map { Array($0.utf8) })
+    for index in added.indices where named.contains(Array(added[index].content.utf8)) { added[index].isSpecial = true }
+    let missing = named.subtracting(added.map { Array($0.content.utf8) })
+    guard !missing.isEmpty else { return }
+    for (token, id) in vocabulary where missing.contains(Array(token.utf8)) {
+      added.append(AddedToken(content: token, id: id, isSpecial: true, isNormalized: false))
+    }
+  }
+
   /// Whether the model is byte-pair encoding that falls back to byte tokens: SentencePiece's, written as JSON.
   var isSentencePiece: Bool {
     model["type"]?.string == "BPE" && model["byte_fallback"]?.bool == true && decoder?["type"]?.string == "Sequence"

@@ -123,10 +123,13 @@ def digest(data):
 
 
 def value(field):
+    """The type and the value, or an array's digest."""
     kind, contents = field.types[0].name, field.contents()
     if kind != "ARRAY": return f"{kind} {int(contents) if kind == 'BOOL' else contents}"
     kind = field.types[-1].name
-    if kind == "STRING": return "STRINGS " + digest("\0".join(contents).encode())
+    if kind == "STRING": return "STRINGS " + digest("\0".join(
+        # A Python set's order changes from run to run.
+        sorted(contents) if field.name == "tokenizer.chat_templates" else contents).encode())
     if kind == "FLOAT32": return "FLOAT32S " + digest(struct.pack(f"<{len(contents)}f", *contents))
     return f"{kind}S " + digest(",".join(str(x) for x in contents).encode())
 
