@@ -87,7 +87,7 @@ struct QuantizeCommand: ParsableCommand {
 
   func run() throws {
     guard fitOptions.fit != nil else { return try quantize() }
-    let whole = try openModel(path: model)
+    let whole = try splitter.open(model)
     let layers = try sourceOptions.layers()
     var fitted = self
     fitted.target = try fitOptions.target(

@@ -35,6 +35,7 @@ struct SensitivityCommand: ParsableCommand {
   var budget = TimeSpan(seconds: 7200)
   @Option(name: .long, help: "Bands of layers to probe (default: what the budget allows).") var bands: Int?
   @OptionGroup var destination: OutputOptions
+  @OptionGroup(title: "Tokenizer") var splitter: SplitterOptions
   @OptionGroup(title: "Run") var options: RunOptions
 
   func validate() throws {
@@ -45,7 +46,7 @@ struct SensitivityCommand: ParsableCommand {
   func run() throws {
     let progress = options.apply()
     try destination.check(inputs: [model] + (imatrix.map { [$0] } ?? []))
-    let source = try openModel(path: model)
+    let source = try splitter.open(model)
     let text = calibration.isEmpty ? try Calibration.shipped(for: source) : try Calibration(calibration, for: source)
     let start = ContinuousClock.now
     var matrix: ImportanceMatrix?
