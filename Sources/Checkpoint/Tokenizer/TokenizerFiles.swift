@@ -24,7 +24,7 @@ struct TokenizerFiles {
   /// The tokens that tokenizer_config.json gives a part.
   var namedTokens: [String] {
     let kinds = ["bos", "eos", "unk", "sep", "pad", "cls", "mask"].map { config?[$0 + "_token"] }
-    let others = config?["additional_special_tokens"]?.array ?? []
+    let others: [JSONValue?] = config?["additional_special_tokens"]?.array ?? []
     return (kinds + others).compactMap { $0?.string ?? $0?["content"]?.string }
   }
 
