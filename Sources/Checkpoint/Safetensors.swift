@@ -5,7 +5,7 @@ import Tensors
 ///
 /// Checked before use: the header's length against the file; every dtype, shape and byte range against each other; that
 /// ranges neither overlap nor leave holes.
-struct Safetensors: Sendable {
+package struct Safetensors: Sendable {
   let tensors: [StoredTensor]
 
   private struct Entry: Decodable {
@@ -17,7 +17,7 @@ struct Safetensors: Sendable {
   /// What the format's own reference reader allows.
   private static let longestHeader = 100_000_000
 
-  init(path: String) throws {
+  package init(path: String) throws {
     let file = try PositionedFile(path: path)
     guard file.size >= 8 else {
       throw CheckpointError(path: path, "has \(file.size) bytes, too few for a safetensors header")
