@@ -43,6 +43,9 @@ public final class GGUFWriter {
   /// Leaves what is written for a later run when this writer is dropped without a commit.
   public func keepTemporary() { outputs.forEach { $0.keepTemporary() } }
 
+  /// Removes the temporary files when this writer is dropped without a commit.
+  public func discardTemporary() { outputs.forEach { $0.discardTemporary() } }
+
   /// What stands in the rows of tensor number `index`, from row `row` on.
   public func read(into output: inout MutableRawSpan, tensor index: Int, row: Int) throws {
     guard let rowBytes = tensors[index].type.rowBytes(columns: tensors[index].shape.columns) else { return }

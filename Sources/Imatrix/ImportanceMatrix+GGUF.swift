@@ -36,6 +36,7 @@ extension ImportanceMatrix {
       guard (entry.sums + entry.counts).allSatisfy({ $0.isFinite && $0 >= 0 }) else {
         throw ImatrixError.notANumber(file: file.name, tensor: name)
       }
+      guard entry.counts.allSatisfy({ $0 < 1e15 }) else { throw fail("'\(name)' counts more tokens than any text has") }
       entries[name] = entry
     }
     guard !entries.isEmpty else { throw fail("holds no tensor") }

@@ -106,7 +106,7 @@ public struct Rewriter {
         journal?.remove()
         return report
       } catch {
-        if journal != nil, leavesWorkWorthKeeping(error) { writer.keepTemporary() }
+        if journal != nil, leavesWorkWorthKeeping(error) { writer.keepTemporary() } else { writer.discardTemporary() }
         throw error
       }
     } catch {

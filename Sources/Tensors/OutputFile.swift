@@ -37,6 +37,8 @@ public final class OutputFile {
       throw FileError(.create, path: temporaryPath, code: code == EWOULDBLOCK ? EBUSY : code)
     }
     inherited = resuming ? Int(status.st_size) : 0
+    // What an earlier run has written outlives a failure of this one, such as a disk that has no room yet.
+    keepsTemporary = resuming
     guard resuming || ftruncate(descriptor, 0) == 0 else {
       throw FileError(.create, path: temporaryPath, code: errno)
     }
@@ -52,6 +54,9 @@ public final class OutputFile {
 
   /// Leaves the temporary file where it is when this output is dropped without a commit.
   public func keepTemporary() { keepsTemporary = true }
+
+  /// Removes the temporary file when this output is dropped without a commit.
+  public func discardTemporary() { keepsTemporary = false }
 
   deinit {
     guard descriptor >= 0 else { return }

@@ -156,7 +156,7 @@ import Testing
     let out = try TemporaryDirectory()
     let result = try qtool.run([
       "quantize", Repository.demoModel, "--fit", "rtx-4090", "--context", "\(context)", "--no-importance",
-      "--no-search", "-o",
+      "--no-search", "--budget", "20s", "-o",
       out.path("f.gguf"),
     ])
     #expect(result.status == 0, "\(result.error)")

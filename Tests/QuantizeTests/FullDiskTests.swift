@@ -33,7 +33,7 @@
       let early = try #require(throws: FileError.self) {
         _ = try Rewriter(plan).write(to: output, options: options)
       }
-      #expect(early.operation == .reserve && (early.offset ?? 0) > 1 << 20)
+      #expect(early.operation == .reserve && (early.offset ?? 0) > 1 << 19)
       #expect(disk.contents == ["filler", "out.gguf.journal", "out.gguf.part"])
 
       disk.empty()

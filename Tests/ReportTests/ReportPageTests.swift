@@ -57,7 +57,7 @@ import Testing
     let drawings = html.components(separatedBy: "<svg").dropFirst().compactMap { part in
       part.range(of: "</svg>").map { "<svg" + part[..<$0.upperBound] }
     }
-    #expect(drawings.count == 10)
+    #expect(drawings.count == 8)
     for drawing in drawings {
       #expect(!drawing.contains("nan") && !drawing.contains("inf\""))
       var depth = 0

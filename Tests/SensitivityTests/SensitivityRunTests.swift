@@ -47,7 +47,7 @@ import Transformer
   @Test func spilledStatesGiveTheSameProbes() throws {
     var roomy = run()
     roomy.bands = 1
-    var tight = run(memory: 9_600_000)
+    var tight = run(memory: 60_100_000)
     tight.bands = 1
     let one = try roomy.run()
     let other = try tight.run()
