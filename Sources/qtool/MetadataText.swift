@@ -3,9 +3,10 @@ import GGUF
 /// Metadata as people read it: values in a line, arrays by their count and first elements.
 enum MetadataText {
   /// `"llama"`, `131072`, `[128256 strings] "!", "\"", "#", …`; at most about `width` characters.
-  static func line(_ value: MetadataValue, width: Int = 60) -> String {
+  static func line(_ value: MetadataValue, width: Int = 48) -> String {
     switch value {
-    case .string(let text): quoted(text, width: width)
+    // What is cut off is counted beside it, in eighteen more.
+    case .string(let text): quoted(text, width: text.count <= width ? width : width - 18)
     case .array(let array): list(array, width: width)
     default: scalar(value)
     }

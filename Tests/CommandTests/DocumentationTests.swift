@@ -27,12 +27,21 @@ import Testing
     try World().run(Self.examples(in: text), from: document)
   }
 
-  @Test(arguments: commands) func commandsOfTheHelpRun(_ command: String) throws {
+  private static let sources: [String] =
+    ((try? FileManager.default.contentsOfDirectory(atPath: Repository.root.path + "/Sources/qtool/Commands")) ?? [])
+    .filter { $0.hasSuffix(".swift") }.sorted().map { "Sources/qtool/Commands/" + $0 }
+
+  /// Help wraps lines, so examples are taken from where they are written.
+  @Test(arguments: sources) func commandsOfTheHelpRun(_ source: String) throws {
+    let text = try String(contentsOfFile: Repository.root.path + "/" + source, encoding: .utf8)
+    try World().run(Self.examples(in: text), from: source)
+  }
+
+  @Test(arguments: commands) func everyHelpHasTwoExamples(_ command: String) throws {
     let help = try Self.qtool.run(["help", command])
     #expect(help.status == 0)
-    let examples = Self.examples(in: help.output)
-    #expect(examples.count >= 2, "help of \(command) shows \(examples.count) examples")
-    try World().run(examples, from: "help \(command)")
+    let examples = help.output.matches(of: /\n *qtool [a-z]/).count
+    #expect(examples >= 2, "help of \(command) shows \(examples) examples")
   }
 
   /// Lines of code that begin with `qtool `, with those that they go on in; placeholders in capitals are no commands.
@@ -138,7 +147,9 @@ private struct World {
           stock.path("imatrix.gguf")
         } else if word.hasSuffix(".gguf") {
           stock.path(word.contains("F16") ? "F16.gguf" : "Q4_K_M.gguf")
-        } else if word.contains(/^(Llama|Qwen|Mi[sx]tral|DeepSeek|Miqu)[-A-Za-z0-9.]*$/), words[place - 1] != "plan" {
+        } else if word.contains(/^(Llama|Qwen|Mi[sx]tral|DeepSeek|Miqu|other-model)[-A-Za-z0-9.]*$/),
+          words[place - 1] != "plan" || whole.contains("/")
+        {
           Repository.demoModel
         } else {
           nil

@@ -64,7 +64,7 @@ import Testing
     // Less than the header is not.
     try data.prefix(header - 100).write(to: out.url.appending(path: "short.gguf"))
     let short = try qtool.run(["inspect", out.path("short.gguf")])
-    #expect(short.status == 65 && short.error.contains("short.gguf: at byte") && short.error.contains("truncated"))
+    #expect(short.status == 65 && short.error.contains("short.gguf: at byte"), "\(short.error)")
   }
 
   @Test func badInputIsNamed() throws {

@@ -27,7 +27,7 @@ import Testing
 
   #if os(Linux)
     /// Whatever limit a process is given, it works or says what it needs, and never dies without a word.
-    @Test(arguments: [100_000, 400_000, 700_000, 1_200_000]) func addressSpace(kilobytes: Int) throws {
+    @Test(arguments: [300_000, 500_000, 700_000, 1_200_000]) func addressSpace(kilobytes: Int) throws {
       let output = directory.path("out.gguf")
       let command =
         "ulimit -v \(kilobytes); exec '\(qtool.url.path)' imatrix '\(Repository.demoModel)' --chunks 1 --threads 2 "

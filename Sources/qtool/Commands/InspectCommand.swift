@@ -14,7 +14,7 @@ struct InspectCommand: ParsableCommand {
 
         qtool inspect DeepSeek-R1-UD-IQ1_S-00001-of-00003.gguf
         qtool inspect model.gguf --tensors
-        qtool inspect model.gguf --key tokenizer.chat_template
+        qtool inspect model.gguf --key tokenizer.ggml.model
       """)
 
   @Argument(help: ArgumentHelp("A GGUF file (of shards the first) or a Hugging Face directory.", valueName: "file"))
