@@ -118,7 +118,8 @@ private struct World {
   func run(_ examples: [String], from place: String) throws {
     for example in examples {
       // Sizes of files that the demo model can have.
-      let line = example.replacing(/--target (?:\d+\.)?\d+ ?[GM]i?B/, with: "--target 2MB --budget 10s")
+      let target = "--target 2MB" + (example.contains("qtool quantize") ? " --budget 10s" : "")
+      let line = example.replacing(/--target (?:\d+\.)?\d+ ?[GM]i?B/, with: target)
       let isLong = line.contains(/--target|--fit|--preset|qtool sensitivity/) && !place.hasSuffix("quantizing.md")
       let lacks = isLong || line.contains(/hellaswag_val|b\.dat|my-texts|\.jsonl|-of-\d/)
       if !lacks { try provide(line) }
