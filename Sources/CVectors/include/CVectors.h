@@ -181,7 +181,12 @@ CV void cv_pack16(const float *w, long stride, long count, long k, float *out) {
 // c[6][16] (+)= a[k][6] times b[k][16]; rows of c lie `stride` elements apart.
 CV void cv_tile16(long k, const float *a, const float *b, float *c, long stride, int accumulate) {
   cv_f32x8 s[6][2];
-  for (int t = 0; t < 6; t++) s[t][0] = s[t][1] = cv_splat(0);
+  // Rows of c lie pages apart: asked for now, they are there when the sums are.
+  for (int t = 0; t < 6; t++) {
+    s[t][0] = s[t][1] = cv_splat(0);
+    __builtin_prefetch(c + t * stride, 1);
+  }
+#pragma clang loop unroll_count(4)
   for (long i = 0; i < k; i++, a += 6, b += 16) {
     cv_f32x8 low = cv_load(b), high = cv_load(b + 8);
 #pragma clang loop unroll(full)
