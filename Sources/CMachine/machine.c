@@ -3,6 +3,9 @@
 #include "CMachine.h"
 #include <stdlib.h>
 #include <unistd.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 const int cmachine_linked = 1;
 const char *const cmachine_build = QTOOL_BUILD;
@@ -20,3 +23,9 @@ __attribute__((constructor)) static void check_machine(void) {
   _exit(69);
 }
 #endif
+
+void cmachine_give_back(void) {
+#ifdef __GLIBC__
+  malloc_trim(0);
+#endif
+}

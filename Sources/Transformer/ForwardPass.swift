@@ -23,6 +23,9 @@ public final class ForwardPass {
     setMatrixThreads(1)
   }
 
+  /// Bytes of the budget that are left for data: the program, the metadata and the tokenizer take the rest.
+  public var usableBytes: Int { max(0, ForwardPlan.usableBytes(decoder, memory: options.memory)) }
+
   /// What running `windows` windows of `length` tokens takes, of each of which `scored` positions are wanted.
   ///
   /// - Throws: ``ForwardError/noWindows`` and ``ForwardError/budgetTooSmall(bytes:least:)``

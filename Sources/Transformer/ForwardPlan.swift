@@ -51,6 +51,9 @@ public struct ForwardPlan: Sendable, Equatable {
   /// The part of the budget for what is counted piece by piece. The rest is also for what the allocator wastes.
   private static func usable(_ memory: Int, _ program: Int) -> Int { memory - max(memory / 16, program) }
 
+  /// The part of a budget that is left for data, whatever the stage.
+  static func usableBytes(_ decoder: Decoder, memory: Int) -> Int { usable(memory, programBytes(decoder)) }
+
   /// - Throws: ``ForwardError/budgetTooSmall(bytes:least:)``
   init(
     _ decoder: Decoder, windows: Int, length: Int, memory: Int, purpose: Purpose = Purpose()

@@ -1,3 +1,4 @@
+import CMachine
 import Checkpoint
 import GGUF
 import Perplexity
@@ -8,6 +9,9 @@ import Transformer
 struct ScoredModels {
   let models: [(name: String, source: any LogitSource)]
   let memory: Int
+
+  /// A running softmax, the copy of a tile's, and the figures that come of it.
+  private static let positionBytes = 96
 
   /// Runs one model after the other; `finished` is called with each.
   ///
@@ -22,8 +26,11 @@ struct ScoredModels {
     // All plans before the first run: what is wrong with the last model shows at once.
     let passes = try sources.map { try ForwardPass(source: $0, options: forward) }
     let rowBytes = passes.reduce(0) { $0 + $1.decoder.width * 4 }
-    // Of it, a tile of logits and loaded states each may take 3/8, less the rows of the heads that are decoded at a time.
-    let memory = max(16 << 20, forward.memory * 3 / 8 - headTile * rowBytes)
+    // A tile of logits and loaded states may take 3/8 each, beside the rows of the heads that are decoded at a time and
+    // what is kept for every position.
+    let kept = windows.rowCount * sources.count * Self.positionBytes + headTile * rowBytes
+    let usable = passes.map(\.usableBytes).min() ?? 0
+    let memory = max(16 << 20, (usable - kept) * 3 / 8)
     models = try zip(sources, passes).enumerated().map { index, model in
       let states = try Self.finalStates(of: model.0, model.1, windows, progress)
       try finished(index, states, memory)
@@ -43,6 +50,7 @@ struct ScoredModels {
       let states = try pass.run(
         windows: windows.windows, scored: windows.scored, progress: stage.layer, working: stage.working)
       progress.finish()
+      cmachine_give_back()
       return states
     } catch ForwardError.nonFinite(let tensor, let window, let position) {
       throw Failure(nonFinite: tensor, model: source.name, window: window.map { windows.numbers[$0] }, position)
