@@ -1,11 +1,11 @@
 import Tensors
 
 /// The names and keys of a model in several files: `NAME-00001-of-00003.gguf`, counted from 1 in names and 0 in keys.
-public enum ShardName {
+enum ShardName {
   static let keys = ["split.no", "split.count", "split.tensors.count"]
 
   /// The name of shard `index` (from 0) of `count`, for a path that ends in `.gguf` or not.
-  public static func path(_ path: String, index: Int, count: Int) -> String {
+  static func path(_ path: String, index: Int, count: Int) -> String {
     let stem = path.hasSuffix(".gguf") ? String(path.dropLast(5)) : path
     return "\(stem)-\(padded(index + 1))-of-\(padded(count)).gguf"
   }

@@ -1,6 +1,7 @@
 import Checkpoint
 import Foundation
 import GGUF
+import Quantize
 import Tensors
 
 /// What a plan is made of, opened without any weights.
@@ -47,7 +48,7 @@ public struct PlanSource: Sendable {
             .data, "\(source): holds no tensors, and so no shapes",
             hint: "put the next shard, or its first bytes, beside it")
         }
-        self.init(try ShapesOnly(completing: file, promised: promised))
+        self.init(try TypedShapes(completing: file, promised: promised))
         return
       }
       self.init(file, isFile: true)
@@ -83,6 +84,6 @@ public struct PlanSource: Sendable {
     else { return shapes }
     var metadata = shapes.metadata
     metadata.merge(tokenizer) { $1 }
-    return ShapesOnly(name: shapes.name, metadata: metadata, tensors: shapes.tensors)
+    return TypedShapes(name: shapes.name, metadata: metadata, tensors: shapes.tensors)
   }
 }

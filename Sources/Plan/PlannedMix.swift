@@ -10,7 +10,7 @@ public struct PlannedMix: Sendable {
   /// Mean KL divergence as published for one model; nil where nobody did.
   public let publishedDrift: Double?
   /// Whether it is made for the model's shapes so as to lose less than a stock mix of its size.
-  public let isPreset: Bool
+  let isPreset: Bool
   let types: @Sendable (_ model: any ModelSource) -> [GGMLType]
 
   /// - Parameter beforeSplitLatents: as llama-quantize made files of the old form of latent attention: it had no rule

@@ -51,7 +51,9 @@ public struct DriftFindings: Decodable, Sendable {
 
   /// - Throws: `DecodingError` where it is something else.
   public init(json: Data) throws {
-    self = try JSONDecoder().decode(DriftFindings.self, from: json)
+    let decoder = JSONDecoder()
+    decoder.keyDecodingStrategy = .convertFromSnakeCase
+    self = try decoder.decode(DriftFindings.self, from: json)
   }
 
   /// The name of what the models were compared with.

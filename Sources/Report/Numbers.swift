@@ -1,25 +1,26 @@
 import Foundation
 
 /// A number with as many digits as matter in a chart.
-func plain(_ value: Double) -> String {
+func plain(_ value: Double, significant: Int = 3) -> String {
   guard value.isFinite, value != 0 else { return value == 0 ? "0" : "\(value)" }
   let size = abs(value)
   if size < 0.0001 || size >= 1e7 { return String(format: "%.2g", value) }
-  let digits = max(0, 2 - Int(floor(log10(size))))
+  let digits = max(0, significant - 1 - Int(floor(log10(size))))
   let text = String(format: "%.\(min(digits, 6))f", value)
   guard text.contains(".") else { return text }
   let cut = text.reversed().drop { $0 == "0" }
   return String((cut.first == "." ? cut.dropFirst() : cut).reversed())
 }
 
-func grouped(_ value: Int) -> String {
-  var digits = String(abs(value))
-  var groups: [String] = []
-  while digits.count > 3 {
-    groups.insert(String(digits.suffix(3)), at: 0)
-    digits.removeLast(3)
+/// Thousands in groups: 1,234,567.
+func grouped(_ value: Int) -> String { value.formatted(.number.locale(Locale(identifier: "en_US"))) }
+
+/// `4.23 million`, as people say how large a model is.
+func spoken(_ value: Int) -> String {
+  for (name, size) in [("trillion", 1e12), ("billion", 1e9), ("million", 1e6)] where Double(value) >= size {
+    return "\(plain(Double(value) / size)) \(name)"
   }
-  return (value < 0 ? "-" : "") + ([digits] + groups).joined(separator: ",")
+  return grouped(value)
 }
 
 /// Decimal units, as targets are given in.

@@ -1,3 +1,4 @@
+import Foundation
 import GGUF
 import Mustache
 import Tensors
@@ -54,6 +55,7 @@ public struct ReportPage: Sendable {
 
   private var context: [String: Any] {
     var context: [String: Any] = ["title": title, "style": pageStyle, "generator": generator]
+    if let subtitle { context["subtitle"] = subtitle }
     context["summary"] = summary
     if let comparison { context["comparison"] = comparison }
     context["kinds"] = kinds
@@ -75,6 +77,19 @@ public struct ReportPage: Sendable {
 // MARK: - Sections
 
 extension ReportPage {
+  /// What the first file is made of.
+  private var subtitle: String? {
+    guard let file = files.first else { return nil }
+    let layers = TensorGrid(file.tensors).layers
+    var parts: [String] = []
+    for key in ["general.name", "general.architecture"] {
+      if case .string(let text) = file.metadata[key], !text.isEmpty, text.count < 100 { parts.append(text) }
+    }
+    if layers > 0 { parts.append("\(layers) layers") }
+    parts.append("\(grouped(file.tensors.count)) tensors")
+    return parts.joined(separator: " · ")
+  }
+
   /// The first file's figures, large.
   private var summary: [[String: Any]] {
     guard let file = files.first else {
@@ -88,12 +103,13 @@ extension ReportPage {
       ["value": SizeUnit.text(bytes: file.bytes), "label": grouped(file.bytes) + " bytes"],
       [
         "value": plain(Double(bytes) * 8 / Double(max(1, weights))),
-        "label": "bits per weight, of \(plain(Double(weights) * 1e-9)) billion",
+        "label": "bits per weight, of \(spoken(weights)) weights",
       ],
     ]
     if let found = drift(of: file)?.statistics {
       tiles.append([
-        "value": plain(found.divergence.value), "label": "mean KLD, ± \(plain(found.divergence.error)) nats",
+        "value": plain(found.divergence.value),
+        "label": "mean KLD, ± \(plain(found.divergence.error, significant: 2)) nats",
       ])
       tiles.append(["value": plain(found.sameTop.value * 100) + " %", "label": "same most likely token"])
     }
@@ -114,8 +130,8 @@ extension ReportPage {
       let worst = statistics.divergenceQuantiles.min { abs($0.fraction - 0.999) < abs($1.fraction - 0.999) }
       return [
         "name": model.name, "strong": isSubject(model) && !files.isEmpty, "size": SizeUnit.text(bytes: model.bytes),
-        "bits": plain(model.bitsPerWeight), "kld": plain(statistics.divergence.value),
-        "error": plain(statistics.divergence.error), "worst": worst.map { plain($0.value) } ?? "",
+        "bits": String(format: "%.2f", model.bitsPerWeight), "kld": plain(statistics.divergence.value),
+        "error": plain(statistics.divergence.error, significant: 2), "worst": worst.map { plain($0.value) } ?? "",
         "top": plain(statistics.sameTop.value * 100) + " %", "perplexity": plain(statistics.perplexity.value),
         "front": front.contains(model.name),
       ]
@@ -127,7 +143,11 @@ extension ReportPage {
       "positions": grouped(models.map(\.statistics.positions).max() ?? 0),
       "basePerplexity": models.first.map { plain($0.statistics.basePerplexity.value) } ?? "",
     ]
-    if points.count > 1 { result["plot"] = chart { ScatterPlot(points: points).drawn(width: $0) } }
+    if points.count > 1 {
+      var plot = chart { ScatterPlot(points: points).drawn(width: $0) }
+      plot["hasOthers"] = points.contains { !$0.isSubject }
+      result["plot"] = plot
+    }
     return result
   }
 
@@ -163,7 +183,7 @@ extension ReportPage {
         row.map { tensor in
           tensor.map {
             HeatMap.Cell(
-              shade: shade(bitsPerWeight: $0.bitsPerWeight),
+              shade: shade(bitsPerWeight: $0.bitsPerWeight), label: $0.type.name,
               title: "\($0.name): \($0.type.name), \(plain($0.bitsPerWeight)) bits, \(SizeUnit.text(bytes: $0.bytes))")
           }
         }
@@ -215,14 +235,14 @@ extension ReportPage {
         (0...layers).map { layer in
           row.values[layer].map { value in
             HeatMap.Cell(
-              shade: logarithmicShade(value, least...max(most, least)),
+              shade: logarithmicShade(value, least...max(most, least)), label: plain(value),
               title: "blk.\(layer).\(row.name): \(plain(value)) nats per unit of relative error")
           }
         }
       })
     return [
       "chart": chart { map.drawn(width: $0, label: "Sensitivity") }, "model": sensitivity.model, "least": plain(least),
-      "most": plain(most),
+      "most": plain(most), "ramp": Array(0...8),
     ]
   }
 }

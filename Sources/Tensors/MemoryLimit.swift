@@ -9,6 +9,18 @@ public enum MemoryLimit {
   /// Bytes of the machine's memory.
   public static var physical: Int { sysconf(Int32(_SC_PHYS_PAGES)) * sysconf(Int32(_SC_PAGESIZE)) }
 
+  /// The most bytes of memory that this process has held at one time.
+  public static var peak: Int {
+    var usage = rusage()
+    #if os(Linux)
+      guard getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage) == 0 else { return 0 }
+      return Int(usage.ru_maxrss) << 10
+    #else
+      guard getrusage(RUSAGE_SELF, &usage) == 0 else { return 0 }
+      return Int(usage.ru_maxrss)
+    #endif
+  }
+
   /// Bytes of address space that are left below the process's limit (`ulimit -v`); nil where there is none.
   ///
   /// Asking before allocating matters: an allocation beyond the limit ends a Swift process without a word.

@@ -8,7 +8,7 @@ import Synchronization
 #endif
 
 /// Threads that parallel work uses at most: the machine's processors.
-public let processorCount = max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))
+let processorCount = max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))
 
 /// How many threads ``parallelRanges(_:grain:_:)`` uses. Results never depend on it.
 public enum Threads {

@@ -56,24 +56,26 @@ struct DriftRun {
       if case .model = base, index == 0 { try finishedBase(states, memory) }
     }
     guard !candidates.isEmpty else { return [] }
-    progress.start("comparing", total: part.rowCount, unit: .steps)
-    defer { progress.finish("comparing: \(Figures.grouped(part.rowCount)) positions") }
+    progress.start("comparing with \(base.name)", total: part.rowCount, unit: .positions)
     let advance = { (done: Double) in
       try Interruption.check()
       progress.update(Int(done * Double(part.rowCount)))
     }
-    switch base {
-    case .model:
-      return try Drift.measure(
-        base: scored.models[0], candidates: Array(scored.models.dropFirst()), windows: part, memory: scored.memory,
-        progress: advance)
-    case .compact(let reference):
-      return try Drift.measure(
-        base: reference, candidates: scored.models, windows: stored, memory: scored.memory, progress: advance)
-    case .logits(let file):
-      return try Drift.measure(
-        base: file, candidates: scored.models, windows: stored, memory: scored.memory, progress: advance)
-    }
+    let drifts =
+      switch base {
+      case .model:
+        try Drift.measure(
+          base: scored.models[0], candidates: Array(scored.models.dropFirst()), windows: part, memory: scored.memory,
+          progress: advance)
+      case .compact(let reference):
+        try Drift.measure(
+          base: reference, candidates: scored.models, windows: stored, memory: scored.memory, progress: advance)
+      case .logits(let file):
+        try Drift.measure(
+          base: file, candidates: scored.models, windows: stored, memory: scored.memory, progress: advance)
+      }
+    progress.finish()
+    return drifts
   }
 
   /// Scores batch after batch until the widest interval of what is compared is narrower than `limit`.

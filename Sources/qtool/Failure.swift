@@ -38,9 +38,8 @@ struct Failure: Error {
 
   /// Two lines at most, on standard error.
   func report() {
-    var text = "qtool: \(message)\n"
-    if let hint { text += "hint: \(hint)\n" }
-    FileHandle.standardError.write(Data(text.utf8))
+    Terminal.write([("qtool:", .error), (" \(message)", .plain)])
+    if let hint { Terminal.write([("hint:", .bold), (" \(hint)", .plain)]) }
   }
 }
 
@@ -117,6 +116,7 @@ extension Failure {
   private init(recipe error: RecipeError) {
     let code: Code = if case .malformed = error { .data } else { .usage }
     self.init(code, error.description, hint: error.hint)
+    if case .unknownType(_, let type) = error { self = suggesting(type, among: GGMLType.allCases.map(\.name)) }
   }
 
   private init(scoring error: ScoringError) {

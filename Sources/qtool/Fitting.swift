@@ -84,7 +84,7 @@ struct Fitting {
       let searching = MixSearch(trials: trials, windows: text.validation, budget: budget) { factors in
         try allocation(table, factors: factors)
       }
-      progress.start("\(source.name): search", total: Int(budget), unit: .steps)
+      progress.start("\(source.name): search", total: Int(budget), unit: .seconds)
       let start = ContinuousClock.now
       let result = try searching.run(from: allocated) { round, best in
         try Interruption.check()
@@ -118,9 +118,10 @@ struct Fitting {
     guard !nearest.isEmpty else {
       return Outcome(types: types, lines: lines + ["no stock mix is as small as the target"])
     }
-    progress.start("\(source.name): check against stock mixes", total: 1, unit: .steps)
+    progress.start("\(source.name): check against stock mixes", total: 1, unit: .count("layers"))
     let drifts = try trials.drifts(of: [types] + nearest.map(\.types), windows: windows) { layer, layers in
       try Interruption.check()
+      progress.update(layer, of: layers)
     }
     progress.finish()
     let best = (0..<nearest.count).min { drifts[$0 + 1].mean < drifts[$1 + 1].mean }!

@@ -65,7 +65,8 @@ func measureSensitivity(
   if let earlier, let path {
     progress.note("\(earlier.isComplete ? "sensitivities from an earlier run" : "going on from"): \(path)")
   }
-  progress.start("\(source.name): sensitivity", total: 2 * source.tensors.count { $0.isQuantizable }, unit: .steps)
+  progress.start(
+    "\(source.name): sensitivity", total: 2 * source.tensors.count { $0.isQuantizable }, unit: .count("measurements"))
   let table = try run.run(continuing: earlier) { done, _, detail in
     try Interruption.check()
     progress.update(done, detail)

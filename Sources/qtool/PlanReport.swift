@@ -20,7 +20,8 @@ struct PlanReport {
       let full = StockMix(name: name)?.rawValue ?? name
       guard let mix = mixes.first(where: { $0.name.lowercased() == full.lowercased() }) else {
         throw Failure(
-          .usage, "--type \(name): no such mix", hint: "known: " + mixes.map(\.name).joined(separator: ", "))
+          .usage, "--type \(name): no such mix", hint: "known: " + mixes.map(\.name).joined(separator: ", ")
+        ).suggesting(name, among: mixes.map(\.name))
       }
       return mix.name
     }

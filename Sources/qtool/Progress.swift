@@ -1,106 +1,158 @@
 import Foundation
 import Synchronization
+import Tensors
 
-/// What a long command says on standard error while it works: one repainted line on a terminal, a line a minute
-/// elsewhere, nothing with `--quiet`. Standard output stays free for results.
+/// What a long command says on standard error while it works: two repainted lines on a terminal, a line a minute
+/// elsewhere, nothing with `--quiet`; and one line for every stage that is done. Standard output stays free for results.
 final class Progress: Sendable {
+  /// What a stage is counted in.
+  enum Unit: Sendable, Equatable {
+    case bytes
+    case seconds
+    case count(String)
+
+    static let tokens = Unit.count("tokens")
+    static let positions = Unit.count("positions")
+  }
+
   private struct State {
     var stage: String
     var unit: Unit
     var total: Double
-    var started = ContinuousClock.now
+    let started = ContinuousClock.now
     var painted: ContinuousClock.Instant
-    var done = 0.0
+    var done: Double
     /// What an earlier run had done.
-    var first = 0.0
+    var first: Double
     var detail = ""
   }
-  enum Unit: Sendable { case bytes, tokens, steps }
 
   private let state: Mutex<State?>
   private let quiet: Bool
-  private let isTerminal = isatty(2) == 1
 
   init(quiet: Bool) {
     self.quiet = quiet
     state = Mutex(nil)
   }
 
-  /// - Parameter from: what is done already, so that it does not count as this run's speed.
-  func start(_ stage: String, total: Int, unit: Unit, from: Int = 0) {
-    let now = ContinuousClock.now
+  func start(_ stage: String, total: Int, unit: Unit) {
     state.withLock {
       $0 = State(
-        stage: stage, unit: unit, total: Double(total), painted: now - .seconds(3600), done: Double(from),
-        first: Double(from))
+        stage: stage, unit: unit, total: Double(total), painted: .now - .seconds(3600), done: 0, first: 0)
     }
-    if !isTerminal { paint(at: now, final: false) }
+    if !Terminal.repaints { paint(at: .now) }
+  }
+
+  /// Tells what is done already, so that it does not count as this run's speed.
+  func resume(from done: Int) {
+    state.withLock {
+      guard let state = $0 else { return }
+      $0 = State(
+        stage: state.stage, unit: state.unit, total: state.total, painted: state.painted, done: Double(done),
+        first: Double(done))
+    }
   }
 
   /// Tells how much of the stage is done; safe from any thread.
-  func update(_ done: Int, _ detail: String = "") {
+  ///
+  /// - Parameter total: the stage's amount, where it was not known before.
+  func update(_ done: Int, of total: Int? = nil, _ detail: String = "") {
     let now = ContinuousClock.now
     let due = state.withLock { state -> Bool in
       guard state != nil else { return false }
       state!.done = Double(done)
       state!.detail = detail
-      return now - state!.painted > (isTerminal ? .milliseconds(100) : .seconds(60))
+      if let total { state!.total = Double(total) }
+      return now - state!.painted > (Terminal.repaints ? .milliseconds(100) : .seconds(60))
     }
-    if due { paint(at: now, final: false) }
+    if due { paint(at: now) }
   }
 
   /// Ends the stage with one summary line.
+  ///
+  /// - Parameter summary: what was done, where that is not simply the stage's whole amount.
   func finish(_ summary: String? = nil) {
-    let now = ContinuousClock.now
-    guard let state = state.withLock({ $0 }) else { return }
-    if !quiet {
-      let seconds = (now - state.started).seconds
-      let text = summary ?? "\(state.stage): \(amount(state.total, state.unit))"
-      emit((isTerminal ? "\r\u{1B}[K" : "") + "\(text) in \(Figures.duration(seconds))\n")
+    let ended = state.withLock { state in
+      defer { state = nil }
+      return state
     }
-    self.state.withLock { $0 = nil }
+    guard let ended, !quiet else { return }
+    let seconds = (ContinuousClock.now - ended.started).seconds
+    let whole = Self.amount(ended.total, ended.unit)
+    var figures = " in \(Figures.duration(seconds))"
+    let own = ended.total - ended.first
+    if summary == nil, seconds >= 1, own > 0, let rate = Self.rate(own / seconds, ended.unit) {
+      figures += ", \(rate)"
+    }
+    figures += ", peak memory \(Figures.bytes(MemoryLimit.peak))"
+    Terminal.write([(summary ?? "\(ended.stage): \(whole)", .plain), (figures, .dim)])
   }
 
   /// A line of its own: a warning, a plan.
   func note(_ text: String) {
-    guard !quiet else { return }
-    emit((isTerminal ? "\r\u{1B}[K" : "") + text + "\n")
+    if !quiet { Terminal.write(text) }
   }
 
-  private func paint(at now: ContinuousClock.Instant, final: Bool) {
+  private func paint(at now: ContinuousClock.Instant) {
     guard !quiet else { return }
-    let line = state.withLock { state -> String? in
-      guard state != nil else { return nil }
-      state!.painted = now
-      let state = state!
-      let seconds = (now - state.started).seconds
-      var text = "\(state.stage) \(amount(state.done, state.unit)) of \(amount(state.total, state.unit))"
-      let own = state.done - state.first
-      if own > 0, seconds > 1 {
-        text += ", \(rate(own / seconds, state.unit))/s"
-        text += ", \(Figures.duration((state.total - state.done) * seconds / own)) left"
-      }
-      return state.detail.isEmpty ? text : text + "  " + state.detail
+    let current = state.withLock { state in
+      state?.painted = now
+      return state
     }
-    guard let line else { return }
-    emit(isTerminal ? "\r\u{1B}[K" + line : line + "\n")
+    guard let current else { return }
+    let figures = Self.figures(current, at: now)
+    if Terminal.repaints {
+      Terminal.paint([Self.bar(current, width: Terminal.columns - 1), [("  " + figures, .dim)]])
+    } else {
+      Terminal.write([("\(current.stage): \(figures)", .plain)])
+    }
   }
 
-  private func amount(_ value: Double, _ unit: Unit) -> String {
+  /// The stage's name, and how far it is as a line that fills up.
+  private static func bar(_ state: State, width: Int) -> [Terminal.Part] {
+    let part = state.total > 0 ? min(1, max(0, state.done / state.total)) : 0
+    let percent = Figures.fixed(part * 100, 0)
+    let cells = min(40, width - state.stage.count - 9)
+    guard cells >= 8 else { return [(state.stage, .bold), ("  \(percent) %", .plain)] }
+    let full = Int(Double(cells) * part)
+    return [
+      (state.stage + "  ", .bold), (String(repeating: "━", count: full), .accent),
+      (String(repeating: "─", count: cells - full), .dim), ("  \(percent) %", .plain),
+    ]
+  }
+
+  /// Amount, speed, time left, the most memory so far, and the layer or tensor.
+  private static func figures(_ state: State, at now: ContinuousClock.Instant) -> String {
+    let seconds = (now - state.started).seconds
+    var parts = ["\(amount(state.done, state.unit, beside: state.unit)) of \(amount(state.total, state.unit))"]
+    let own = state.done - state.first
+    if own > 0, seconds > 1 {
+      if let rate = rate(own / seconds, state.unit) { parts.append(rate) }
+      parts.append("\(Figures.duration((state.total - state.done) * seconds / own)) left")
+    }
+    parts.append("peak \(Figures.bytes(MemoryLimit.peak))")
+    if !state.detail.isEmpty { parts.append(state.detail) }
+    return parts.joined(separator: ", ")
+  }
+
+  /// - Parameter whole: the unit of a number that follows, in which case a noun needs no repeating.
+  private static func amount(_ value: Double, _ unit: Unit, beside whole: Unit? = nil) -> String {
     switch unit {
     case .bytes: Figures.bytes(Int(value))
-    case .tokens: "\(Figures.grouped(Int(value))) tokens"
-    case .steps: Figures.grouped(Int(value))
+    case .seconds: Figures.duration(value)
+    case .count(let noun): Figures.grouped(Int(value)) + (whole == nil ? " \(noun)" : "")
     }
   }
 
   /// Large models do a few tokens a second, of which a fraction matters.
-  private func rate(_ value: Double, _ unit: Unit) -> String {
-    guard unit != .bytes, value < 100 else { return amount(value, unit) }
-    return Figures.significant(value, 3) + (unit == .tokens ? " tokens" : "")
+  private static func rate(_ value: Double, _ unit: Unit) -> String? {
+    switch unit {
+    case .bytes: Figures.bytes(Int(value)) + "/s"
+    case .seconds: nil
+    case .count(let noun):
+      (value < 100 ? Figures.significant(value, 3) : Figures.grouped(Int(value))) + " \(noun)/s"
+    }
   }
-
-  private func emit(_ text: String) { FileHandle.standardError.write(Data(text.utf8)) }
 }
 
 extension Duration {

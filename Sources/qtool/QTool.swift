@@ -11,8 +11,10 @@ import Tensors
       MODEL is a Hugging Face directory (config.json, tokenizer, safetensors) or a GGUF file; of a sharded GGUF, its \
       first shard.
 
-        qtool quantize Llama-3.1-405B-Instruct --target 190GB -o Llama-3.1-405B-190GB.gguf
-        qtool drift Llama-3.1-8B-F16.gguf Llama-3.1-8B-Q4_K_M.gguf --text held-out.txt
+        qtool quantize Llama-3.1-405B-Instruct --target 190GB \\
+          -o Llama-3.1-405B-190GB.gguf
+        qtool drift Llama-3.1-8B-F16.gguf Llama-3.1-8B-Q4_K_M.gguf \\
+          --text held-out.txt
 
       Exit codes: 64 usage, 65 bad data, 66 missing input, 69 unfit machine, 73 cannot write, 74 input or output \
       failed, 130 interrupted.
@@ -33,14 +35,25 @@ import Tensors
       hint: "raise the limit: ulimit -v unlimited")
   }
 
+  /// Says of a command that there is not which was probably meant.
+  private static func checkCommand(_ arguments: ArraySlice<String>) throws {
+    let words = arguments.first == "help" ? arguments.dropFirst() : arguments
+    let names = commands.compactMap { $0.configuration.commandName } + ["help"]
+    guard let word = words.first, !word.hasPrefix("-"), !names.contains(word) else { return }
+    throw Failure(.usage, "\(word): no such command", hint: "qtool --help lists the commands")
+      .suggesting(word, among: names)
+  }
+
   static func main() {
     precondition(cmachine_linked == 1)
     Interruption.install()
     do {
+      try checkCommand(CommandLine.arguments.dropFirst())
       var command = try parseAsRoot()
       try checkMemoryLimit()
       try command.run()
     } catch {
+      Terminal.clear()
       guard let failure = Failure(error) else { exit(withError: error) }
       failure.report()
       Foundation.exit(failure.code.rawValue)

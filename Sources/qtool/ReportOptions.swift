@@ -1,5 +1,4 @@
 import ArgumentParser
-import Foundation
 
 /// How a command that measures reports: a table for people, or one of two forms for programs.
 struct ReportOptions: ParsableArguments {
@@ -8,14 +7,6 @@ struct ReportOptions: ParsableArguments {
 
   func validate() throws {
     if json && csv { throw ValidationError("choose one of --json and --csv") }
-  }
-
-  static func json(_ value: some Encodable) throws -> String {
-    let encoder = JSONEncoder()
-    encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
-    encoder.nonConformingFloatEncodingStrategy = .convertToString(
-      positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
-    return String(decoding: try encoder.encode(value), as: UTF8.self)
   }
 
   /// Rows as RFC 4180 has them, with lines that end as the system's do.

@@ -87,24 +87,22 @@ func requireSameVocabulary(_ base: any ModelSource, _ model: any ModelSource) th
 
 /// The progress of a forward pass: by operations within a layer, so that a layer of an hour moves too.
 final class ForwardStage {
-  private let name: String
   private let tokens: Int
   private let progress: Progress
   private var detail = ""
   private var hasWorked = false
 
   init(_ source: any ModelSource, tokens: Int, _ what: String, _ progress: Progress) {
-    name = "\(source.name): \(what)"
     self.tokens = tokens
     self.progress = progress
-    progress.start(name, total: tokens, unit: .tokens)
+    progress.start("\(source.name): \(what)", total: tokens, unit: .tokens)
   }
 
   func layer(_ done: Int, _ layers: Int) throws {
     try Interruption.check()
     detail = "layer \(done) of \(layers)"
     // Layers before any work are those of a run that is resumed.
-    if !hasWorked { progress.start(name, total: tokens, unit: .tokens, from: tokens * done / layers) }
+    if !hasWorked { progress.resume(from: tokens * done / layers) }
   }
 
   func working(_ part: Double) throws {

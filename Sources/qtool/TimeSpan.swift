@@ -6,6 +6,13 @@ struct TimeSpan: ExpressibleByArgument, Equatable {
 
   init(seconds: Double) { self.seconds = seconds }
 
+  /// What help shows of a default.
+  var defaultValueDescription: String {
+    let units = [("h", 3600.0), ("min", 60), ("s", 1)]
+    let (name, unit) = units.first { seconds >= $0.1 } ?? ("s", 1)
+    return Figures.significant(seconds / unit, 1) + name
+  }
+
   init?(argument: String) {
     let digits = argument.prefix { $0.isASCII && ($0.isNumber || $0 == ".") }
     let units = ["s": 1.0, "min": 60, "m": 60, "h": 3600, "d": 86_400]

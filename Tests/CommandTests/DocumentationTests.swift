@@ -10,8 +10,11 @@ import Testing
   private static let documents: [String] = {
     let root = Repository.root.path
     let folder = (try? FileManager.default.contentsOfDirectory(atPath: root + "/Documentation")) ?? []
-    return ["README.md", "CONTRIBUTING.md", "calibration/README.md"]
+    let articles = (try? FileManager.default.contentsOfDirectory(atPath: root + "/Sources")) ?? []
+    return ["README.md", "CONTRIBUTING.md", "calibration/README.md", "Examples/README.md"]
       + folder.filter { $0.hasSuffix(".md") && !$0.hasPrefix("benchmarks") }.sorted().map { "Documentation/" + $0 }
+      + articles.map { "Sources/\($0)/\($0).docc/\($0).md" }.sorted()
+      .filter { FileManager.default.fileExists(atPath: root + "/" + $0) }
   }()
 
   private static let commands: [String] = {
@@ -27,21 +30,15 @@ import Testing
     try World().run(Self.examples(in: text), from: document)
   }
 
-  private static let sources: [String] =
-    ((try? FileManager.default.contentsOfDirectory(atPath: Repository.root.path + "/Sources/qtool/Commands")) ?? [])
-    .filter { $0.hasSuffix(".swift") }.sorted().map { "Sources/qtool/Commands/" + $0 }
-
-  /// Help wraps lines, so examples are taken from where they are written.
-  @Test(arguments: sources) func commandsOfTheHelpRun(_ source: String) throws {
-    let text = try String(contentsOfFile: Repository.root.path + "/" + source, encoding: .utf8)
-    try World().run(Self.examples(in: text), from: source)
-  }
-
-  @Test(arguments: commands) func everyHelpHasTwoExamples(_ command: String) throws {
-    let help = try Self.qtool.run(["help", command])
+  /// The help of every command, and with no name that of all.
+  @Test(arguments: [""] + commands) func theHelpsCommandsRun(_ command: String) throws {
+    let help = try Self.qtool.run(["help"] + (command.isEmpty ? [] : [command]))
     #expect(help.status == 0)
-    let examples = help.output.matches(of: /\n *qtool [a-z]/).count
-    #expect(examples >= 2, "help of \(command) shows \(examples) examples")
+    let examples = Self.examples(in: help.output.components(separatedBy: "\nUSAGE:")[0])
+    #expect(examples.count >= 2, "\(command): \(examples)")
+    try World().run(examples, from: "help \(command)")
+    // A terminal of the least width shows it as it is written.
+    #expect(help.output.split(separator: "\n").allSatisfy { $0.count <= 80 }, "\(help.output)")
   }
 
   /// Lines of code that begin with `qtool `, with those that they go on in; placeholders in capitals are no commands.
@@ -49,7 +46,8 @@ import Testing
     var examples: [String] = []
     var open = ""
     for line in text.split(separator: "\n", omittingEmptySubsequences: false) {
-      let trimmed = line.trimmingCharacters(in: .whitespaces)
+      // With what a command prints shown below it, it stands behind a prompt.
+      let trimmed = String(line.trimmingCharacters(in: .whitespaces).trimmingPrefix("$ "))
       let isCode = line.hasPrefix("  ") || trimmed.hasPrefix("qtool ")
       guard !open.isEmpty || (isCode && trimmed.hasPrefix("qtool ")) else { continue }
       open += trimmed

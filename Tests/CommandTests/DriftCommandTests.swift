@@ -53,7 +53,9 @@ import Testing
   private func report(_ arguments: [String]) throws -> Report {
     let result = try qtool.run(["drift"] + arguments + ["--json", "--quiet"])
     #expect(result.status == 0, "\(result.error)")
-    return try JSONDecoder().decode(Report.self, from: Data(result.output.utf8))
+    let decoder = JSONDecoder()
+    decoder.keyDecodingStrategy = .convertFromSnakeCase
+    return try decoder.decode(Report.self, from: Data(result.output.utf8))
   }
 
   private func quantized(_ type: String) throws -> String {

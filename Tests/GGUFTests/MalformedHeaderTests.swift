@@ -69,15 +69,3 @@ private func mutate(_ golden: [UInt8], headerBytes: Int, _ random: inout SeededG
   }
   return bytes
 }
-
-/// Lets this process allocate `more` bytes beyond what it has mapped now. Only Linux enforces it.
-private func limitMemory(more: Int) {
-  #if os(Linux)
-    guard let text = try? String(contentsOfFile: "/proc/self/statm", encoding: .utf8),
-      let pages = text.split(separator: " ").first.flatMap({ UInt($0) })
-    else { return }
-    let limit = pages * UInt(sysconf(Int32(_SC_PAGESIZE))) + UInt(more)
-    var bounds = rlimit(rlim_cur: limit, rlim_max: limit)
-    setrlimit(__rlimit_resource_t(RLIMIT_AS.rawValue), &bounds)
-  #endif
-}

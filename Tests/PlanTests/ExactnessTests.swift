@@ -27,7 +27,7 @@ import Testing
 
   /// The published R1 mix by its counts of types.
   @Test func typesOfTheDynamicMix() throws {
-    let model = try #require(ShapesOnly(oldLatentFormOf: try PlanSource("DeepSeek-R1").model))
+    let model = try #require(TypedShapes(oldLatentFormOf: try PlanSource("DeepSeek-R1").model))
     let types = Preset.iq1_s.recipe(for: model).types(for: model, hasImportance: true)
     let counts = Dictionary(types.map { ($0, 1) }, uniquingKeysWith: +)
     #expect(counts == [.f32: 361, .q4_K: 190, .q5_K: 116, .q6_K: 184, .iq2_xxs: 6, .iq1_s: 168])
@@ -36,13 +36,13 @@ import Testing
   @Test func theOldFormHasAsManyWeights() throws {
     for name in ["DeepSeek-R1", "DeepSeek-Coder-V2"] {
       let model = try PlanSource(name).model
-      let old = try #require(ShapesOnly(oldLatentFormOf: model))
+      let old = try #require(TypedShapes(oldLatentFormOf: model))
       func weights(_ model: any ModelSource) -> Int { model.tensors.reduce(0) { $0 + $1.shape.count } }
       #expect(weights(old) == weights(model))
       #expect(old.tensor(named: "blk.5.attn_kv_b.weight")?.shape.dimensions == [512, 32768])
-      #expect(ShapesOnly(oldLatentFormOf: old) == nil)
+      #expect(TypedShapes(oldLatentFormOf: old) == nil)
     }
-    #expect(ShapesOnly(oldLatentFormOf: try PlanSource("Qwen2.5-72B").model) == nil)
+    #expect(TypedShapes(oldLatentFormOf: try PlanSource("Qwen2.5-72B").model) == nil)
   }
 
   /// Shapes that are built in are those of the published config.json.

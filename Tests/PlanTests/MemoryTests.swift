@@ -17,7 +17,7 @@ import Testing
 
   @Test func bothFormsOfLatentAttention() throws {
     let model = try PlanSource("DeepSeek-R1").model
-    let old = try #require(ShapesOnly(oldLatentFormOf: model))
+    let old = try #require(TypedShapes(oldLatentFormOf: model))
     let (new, former) = (try ModelDimensions(of: model), try ModelDimensions(of: old))
     #expect(KeyValueCache(former).bytesPerToken(.f16) == 4_997_120)
     #expect(KeyValueCache(new, expanded: true).bytesPerToken(.f16) == 4_997_120)

@@ -1,6 +1,7 @@
 import Foundation
 import GGUF
 import Plan
+import Quantize
 import Tensors
 import TestSupport
 import Testing
@@ -60,7 +61,7 @@ import Testing
   @Test func missingKeysAreNamed() throws {
     var keys = keys()
     keys.removeValue(forKey: "llama.attention.head_count")
-    let model = ShapesOnly(name: "m", metadata: keys, tensors: tensors())
+    let model = TypedShapes(name: "m", metadata: keys, tensors: tensors())
     #expect {
       try ModelDimensions(of: model)
     } throws: { error in
@@ -73,7 +74,7 @@ import Testing
   @Test func headsThatNoBlockFits() throws {
     var keys = keys()
     keys["llama.attention.key_length"] = .uint32(20)
-    let model = ShapesOnly(name: "m", metadata: keys, tensors: tensors())
+    let model = TypedShapes(name: "m", metadata: keys, tensors: tensors())
     #expect(throws: PlanError.self) {
       try MemoryPlan(model, machine: try Machines.named("h100"), context: 512, cache: .q8_0)
     }
@@ -83,7 +84,7 @@ import Testing
   @Test func headsByLayer() throws {
     var keys = keys()
     keys["llama.attention.head_count_kv"] = .array(.uint32([2, 2, 0, 0, 4, 4]))
-    let cache = KeyValueCache(try ModelDimensions(of: ShapesOnly(name: "m", metadata: keys, tensors: tensors())))
+    let cache = KeyValueCache(try ModelDimensions(of: TypedShapes(name: "m", metadata: keys, tensors: tensors())))
     #expect(cache.bytesPerToken(.f16) == 12 * (16 + 16) * 2)
   }
 }

@@ -52,7 +52,7 @@ func plan(
   cache: CacheType = .f16, mixes names: [String] = []
 ) throws -> MemoryPlan {
   let opened = try PlanSource(name)
-  let model: any ModelSource = old ? ShapesOnly(oldLatentFormOf: opened.model)! : opened.model
+  let model: any ModelSource = old ? TypedShapes(oldLatentFormOf: opened.model)! : opened.model
   var plan = try MemoryPlan(
     model, machine: try Machines.named(machine), context: context, cache: cache,
     publishedMetadata: opened.publishedMetadata)

@@ -34,14 +34,29 @@ import Testing
   @Test func holdsEverythingAndLoadsNothing() throws {
     let html = try page().html()
     for text in [
-      "Size against drift", "bits by layer", "Where the bytes go", "Drift by kind of text", "The recipe", "Provenance",
+      "Size against drift", "Bits by layer", "Where the bytes go", "Drift by kind of text", "The recipe", "Provenance",
       "Run it", "Sensitivity by layer", "demo-Q4_K_M.gguf", "base: Q4_K", "ollama create", "llama-cli -m",
-      "blk.2.ffn_down_exps.weight: IQ1_S, 1.56 bits",
+      "blk.2.ffn_down_exps.weight: IQ1_S, 1.56 bits", "of 98,304 weights",
     ] {
       #expect(html.contains(text), "\(text)")
     }
     for text in ["http:", "https:", "src=", "@import", "url(", "<script"] { #expect(!html.contains(text), "\(text)") }
     #expect(try page().html() == html)
+  }
+
+  /// Three layers take no more room than they need, and their types are written into the cells.
+  @Test func cellsOfFewLayersAreLabelled() throws {
+    let html = try page().html()
+    #expect(html.contains(#"<text class="inside" "#) && html.contains(">IQ1_S</text>"))
+    for cell in html.matches(of: /<rect class="shade\d"[^>]* width="([0-9.]+)"/) {
+      #expect(try #require(Double(cell.output.1)) <= 52)
+    }
+  }
+
+  /// A name that ends at its dot can't run into it, however wide the reader's font is.
+  @Test func namesOnTheLeftEndAtTheirDots() throws {
+    let html = try page().html()
+    #expect(html.contains(#"class="label" "#) && html.contains(#"text-anchor="end">demo-"#))
   }
 
   /// Names come from strangers' files.
@@ -73,7 +88,7 @@ import Testing
   @Test func aPageOfADriftRunAlone() throws {
     let page = ReportPage(title: "drift", files: [], drifts: [try drift()], sensitivity: nil, generator: "qtool")
     let html = try page.html()
-    #expect(html.contains("Size against drift") && !html.contains("bits by layer"))
+    #expect(html.contains("Size against drift") && !html.contains("Bits by layer"))
     // Nothing smaller beats these four.
     #expect(html.components(separatedBy: "nothing smaller is better\"").count - 1 == 4)
   }

@@ -125,7 +125,7 @@ private func processorSeconds() -> Double {
 }
 
 /// Lets this process allocate `more` bytes beyond what it has mapped now. Only Linux enforces it.
-private func limitMemory(more: Int) {
+public func limitMemory(more: Int) {
   #if os(Linux)
     guard let text = try? String(contentsOfFile: "/proc/self/statm", encoding: .utf8),
       let pages = text.split(separator: " ").first.flatMap({ UInt($0) })

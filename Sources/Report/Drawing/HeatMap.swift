@@ -3,6 +3,8 @@ struct HeatMap {
   struct Cell {
     /// 0 for the lightest of nine shades, 8 for the darkest.
     let shade: Int
+    /// Written into the cell where it has the room.
+    let label: String
     let title: String
   }
 
@@ -12,32 +14,38 @@ struct HeatMap {
   /// By row and column; nil where there is nothing.
   let cells: [[Cell?]]
 
+  private static let rowHeight = 20.0
+  /// Few layers make a small drawing, not wide cells.
+  private static let widestCell = 52.0
+
   func drawn(width: Double, label: String) -> String {
-    let left = min(width * 0.34, 12 + 6.4 * Double(rows.map(\.count).max() ?? 0))
-    let cell = (width - left - 4) / Double(max(1, columns))
-    let rowHeight = 17.0
-    var svg = SVG(width: width, height: Double(rows.count) * rowHeight + 34)
+    let left = min(width * 0.36, 12 + (rows.map { SVG.width(of: $0) }.max() ?? 0))
+    let pitch = min(Self.widestCell, (width - left - 4) / Double(max(1, columns)))
+    let gap = pitch > 5 ? min(2, pitch * 0.1) : 0
+    // In letters of 10 pixels.
+    let hasLabels = cells.joined().allSatisfy { $0.map { SVG.width(of: $0.label) / 1.1 < pitch - gap - 4 } ?? true }
+    var svg = SVG(width: width, height: Double(rows.count) * Self.rowHeight + 22)
     for (row, name) in rows.enumerated() {
-      let y = Double(row) * rowHeight
-      let most = Int((left - 10) / 6.1)
-      let shown = name.count > most ? name.prefix(max(1, most - 1)) + "…" : name[...]
-      svg.text(String(shown), left - 6, y + 12, "tick", anchor: .end)
+      let y = Double(row) * Self.rowHeight
+      svg.text(SVG.shortened(name, width: left - 10), left - 7, y + 14, "tick", anchor: .end)
       for column in 0..<columns {
-        guard let content = cells[row][column] else { continue }
-        let gap = cell > 5 ? 1.0 : 0
+        guard let cell = cells[row][column] else { continue }
+        let x = left + Double(column) * pitch
         svg.rectangle(
-          left + Double(column) * cell, y + 1, width: min(cell - gap, 46), height: rowHeight - 2,
-          "shade\(content.shade)", radius: cell > 5 ? 2 : 0, title: content.title)
+          x, y + 1, width: pitch - gap, height: Self.rowHeight - 2, "shade\(cell.shade)", radius: pitch > 5 ? 3 : 0,
+          title: cell.title)
+        if hasLabels {
+          svg.text(
+            cell.label, x + (pitch - gap) / 2, y + 14, cell.shade < 5 ? "inside" : "inside deep", anchor: .middle)
+        }
       }
     }
-    let bottom = Double(rows.count) * rowHeight + 14
-    let pitch = min(cell, columns > 0 ? max(cell, 0) : 0)
-    let step = [1, 2, 5, 10, 20, 50, 100].first { Double($0) * pitch > 26 } ?? 100
+    let bottom = Double(rows.count) * Self.rowHeight + 14
+    let step = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000].first { Double($0) * pitch > 26 } ?? 2000
     for column in stride(from: 0, to: columns, by: step) {
-      svg.text(
-        String(column), left + Double(column) * cell + min(cell - 1, 46) / 2, bottom, "tick", anchor: .middle)
+      svg.text(String(column), left + Double(column) * pitch + (pitch - gap) / 2, bottom, "tick", anchor: .middle)
     }
-    svg.text(columnTitle, left, bottom + 16, "tick")
+    svg.text(columnTitle, left - 7, bottom, "tick", anchor: .end)
     return svg.markup(label: label)
   }
 }

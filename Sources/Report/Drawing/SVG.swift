@@ -49,6 +49,28 @@ struct SVG {
       + elements.joined() + "</svg>"
   }
 
+  /// About how wide a text is at the page's 11 pixels. Fonts differ, so it errs on the wide side.
+  static func width(of text: String) -> Double {
+    text.reduce(0) { sum, letter in
+      let width =
+        switch letter {
+        case "i", "j", "l", "I", ".", ",", ":", "'", "|", " ", "-", "f", "t", "r", "(", ")": 4.2
+        case "m", "w", "M", "W", "%", "@": 10.2
+        case "A"..."Z", "0"..."9", "_": 7.2
+        default: letter.isASCII ? 6.7 : 11
+        }
+      return sum + width
+    }
+  }
+
+  /// The text, or as much of its beginning as fits.
+  static func shortened(_ text: String, width: Double) -> String {
+    guard Self.width(of: text) > width else { return text }
+    var result = text
+    while result.count > 1, Self.width(of: result) + 9 > width { result.removeLast() }
+    return result + "…"
+  }
+
   private func closing(_ element: String, _ title: String?) -> String {
     title.map { "><title>\(escaped($0))</title></\(element)>" } ?? "/>"
   }

@@ -23,7 +23,7 @@ struct ScatterPlot {
   func drawn(width: Double) -> String {
     let height = width < 500 ? width * 0.95 : width * 0.52
     var svg = SVG(width: width, height: height)
-    let (left, right, top, bottom) = (54.0, 16.0, 14.0, 44.0)
+    let (left, right, top, bottom) = (54.0, 16.0, 26.0, 44.0)
     let x = Axis(points.map(\.gigabytes), places: (left, width - right))
     let y = Axis(
       points.flatMap { [$0.divergence, max($0.interval.lowerBound, $0.divergence / 3), $0.interval.upperBound] },
@@ -38,7 +38,7 @@ struct ScatterPlot {
       svg.text(plain(tick), left - 6, y.place(tick) + 4, "tick", anchor: .end)
     }
     svg.text("file size, \(unit)", (left + width - right) / 2, height - 8, "tick", anchor: .middle)
-    svg.text("mean KLD, nats (log)", left + 6, top + 10, "tick")
+    svg.text("mean KLD, nats (log)", 8, 12, "tick")
 
     let front = Self.front(points)
     svg.path(front.map { (x.place($0.gigabytes), y.place($0.divergence)) }, "front")
@@ -62,21 +62,22 @@ struct ScatterPlot {
     }
     for point in points.sorted(by: { $0.isSubject && !$1.isSubject }) {
       let (px, py) = (x.place(point.gigabytes), y.place(point.divergence))
-      let name = point.name.count > 26 ? point.name.prefix(25) + "…" : point.name[...]
-      let length = Double(name.count) * 6.1
-      // To the right, to the left, above.
-      let places: [(start: Double, y: Double)] = [
-        (px + 9, py + 4), (px - 9 - length, py + 4), (px - length / 2, py - 9), (px - length / 2, py + 19),
+      let name = SVG.shortened(point.name.replacing(/\.gguf$/, with: ""), width: 190)
+      let length = SVG.width(of: name)
+      // To the right, to the left, above, below. What is drawn ends or begins at the dot, however wide the font is.
+      let places: [(start: Double, y: Double, x: Double, anchor: SVG.Anchor)] = [
+        (px + 9, py + 4, px + 9, .start), (px - 9 - length, py + 4, px - 9, .end),
+        (px - length / 2, py - 9, px, .middle), (px - length / 2, py + 19, px, .middle),
       ]
       let free = places.first { place in
-        guard place.start > 56, place.start + length < width - 2, place.y > 24 else { return false }
+        guard place.start > 56, place.start + length < width - 2, place.y > 36 else { return false }
         return !taken.contains {
           $0.x.overlaps(place.start...place.start + length) && $0.y.overlaps(place.y - 10...place.y + 2)
         }
       }
       guard let free else { continue }
       taken.append((free.start...free.start + length, free.y - 10...free.y + 2))
-      svg.text(String(name), free.start, free.y, point.isSubject ? "label strong" : "label")
+      svg.text(name, free.x, free.y, point.isSubject ? "halo strong" : "halo", anchor: free.anchor)
     }
   }
 }

@@ -8,6 +8,7 @@ struct DiffCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "diff",
     abstract: "Compare two models: metadata, types, and the error of every tensor.",
+    usage: "qtool diff <first> <second> [<options>]",
     discussion: """
       Errors are relative to the first model: the sum of squared differences over its sum of squares. Rows stream, so \
       that models of any size are compared in a few megabytes.
@@ -31,7 +32,7 @@ struct DiffCommand: ParsableCommand {
     var errors: [Double?]?
     if !noErrors {
       let total = tensors.common.reduce(0) { $0 + $1.first.shape.count }
-      progress.start("\(first) and \(second)", total: total, unit: .steps)
+      progress.start("\(first) and \(second)", total: total, unit: .count("weights"))
       var done = 0
       errors = try tensors.common.map { pair in
         let error = try ModelDifference.relativeError(pair, one, other) { try Interruption.check() }

@@ -15,7 +15,8 @@ struct DriftCommand: ParsableCommand {
       what --save-reference or llama-perplexity's --kl-divergence-base stored of one.
 
         qtool drift Qwen2.5-7B Qwen2.5-7B-Q4_K_M.gguf --text held-out.txt
-        qtool drift base.gguf small.gguf smaller.gguf --text wiki.txt code.py --stop-at 0.02
+        qtool drift base.gguf small.gguf smaller.gguf --text wiki.txt code.py \\
+          --stop-at 0.02
         qtool drift base.gguf --save-reference base.qref --text wiki.txt
         qtool drift base.qref small.gguf --fail-above 0.05
       """)
@@ -178,7 +179,7 @@ struct DriftCommand: ParsableCommand {
     let document = DriftDocument(
       found, base: run.base, models: run.candidates, windows: windows, available: run.windows.windows.count)
     if report.json {
-      print(try ReportOptions.json(document))
+      try printJSON(document)
     } else if report.csv {
       print(document.csv)
     } else {
@@ -240,7 +241,7 @@ struct StoredReferenceOptions: ParsableArguments {
       progress.update(Int(done * Double(windows.rowCount)))
     }
     if let saveReference {
-      progress.start("writing \(saveReference)", total: windows.rowCount, unit: .steps)
+      progress.start("writing \(saveReference)", total: windows.rowCount, unit: .positions)
       let provenance = try Provenance(
         of: source, texts: texts.map(\.bytes), context: windows.context, vocabulary: states.vocabularyCount)
       try CompactReference.write(
@@ -250,7 +251,7 @@ struct StoredReferenceOptions: ParsableArguments {
       try note(saveReference, windows, states.vocabularyCount, progress)
     }
     if let saveLogits {
-      progress.start("writing \(saveLogits)", total: windows.rowCount, unit: .steps)
+      progress.start("writing \(saveLogits)", total: windows.rowCount, unit: .positions)
       try LogitsFile.write(
         states, named: source.name, windows: windows, to: saveLogits, overwrite: force, memory: memory,
         progress: advance)

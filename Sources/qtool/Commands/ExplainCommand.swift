@@ -14,7 +14,7 @@ struct ExplainCommand: ParsableCommand {
 
         qtool explain model.gguf
         qtool explain model.gguf --recipe > model.yaml
-        qtool quantize MODEL --recipe model.yaml -o same-mix.gguf
+        qtool quantize Qwen2.5-7B --recipe model.yaml -o Qwen2.5-7B-same.gguf
       """)
 
   @Argument(help: "A GGUF file; of a sharded one, its first shard.") var model: String

@@ -14,7 +14,10 @@ struct FitOptions: ParsableArguments {
   var fit: String?
   @Option(name: .long, help: ArgumentHelp("With --fit: tokens of context, such as 32k.", valueName: "tokens"))
   var context: ContextLength?
-  @Option(name: .long, help: "With --fit: the type of the cache of keys and values, f16 or q8_0.") var kv: CacheType?
+  @Option(
+    name: .long,
+    help: ArgumentHelp("With --fit: the type of the cache of keys and values, f16 or q8_0.", valueName: "type")) var kv:
+    CacheType?
 
   func validate() throws {
     if fit == nil, context != nil || kv != nil { throw ValidationError("--context and --kv go with --fit") }
@@ -27,7 +30,7 @@ struct FitOptions: ParsableArguments {
     guard let fit else { return nil }
     let trained = try ModelDimensions(of: model).trainedContext
     var plan = try MemoryPlan(
-      model, machine: try Machines.named(fit), context: context?.tokens ?? min(trained ?? 8192, 8192),
+      model, machine: try namedMachine(fit), context: context?.tokens ?? min(trained ?? 8192, 8192),
       cache: kv ?? .f16)
     for mix in PlannedMix.all(hasImportance: hasImportance) where hasImportance || !mix.needsImportance {
       plan.add(mix)

@@ -18,7 +18,8 @@ struct ImatrixCommand: ParsableCommand {
       read once, and the model may be larger than memory.
 
         qtool imatrix Qwen2.5-7B -o Qwen2.5-7B.imatrix.gguf
-        qtool imatrix model.gguf --calibration chats.jsonl code.txt --mix chats=2 code=1 -o model.imatrix.gguf
+        qtool imatrix model.gguf --calibration chats.jsonl code.txt \\
+          --mix chats=2 code=1 -o model.imatrix.gguf
         qtool imatrix --merge a.imatrix.gguf b.dat -o both.imatrix.gguf
         qtool imatrix --show-statistics model.imatrix.gguf
       """)
@@ -106,15 +107,16 @@ struct CalibrationOptions: ParsableArguments {
       "Calibration text: files (.txt, .md, .jsonl, each also .zst) or folders (default: what ships with qtool).",
       valueName: "path"))
   var calibration: [String] = []
-  @Option(name: .long, help: "Tokens in a window.") var ctx = 512
-  @Option(name: .long, help: "Windows to use at most.") var chunks: Int?
+  @Option(name: .long, help: ArgumentHelp("Tokens in a window.", valueName: "tokens")) var ctx = 512
+  @Option(name: .long, help: ArgumentHelp("Windows to use at most.", valueName: "count")) var chunks: Int?
   @Option(name: .long, help: ArgumentHelp("Windows to leave out at the beginning.", valueName: "count"))
   var fromChunk = 0
   @Option(
     name: .long, parsing: .upToNextOption,
     help: ArgumentHelp("Parts of the tokens by file, such as chat=2 code=1.", valueName: "name=weight"))
   var mix: [String] = []
-  @Option(name: .long, help: "Shuffle the documents of every file by this number.") var seed: UInt64?
+  @Option(name: .long, help: ArgumentHelp("Shuffle the documents of every file by this number.", valueName: "number"))
+  var seed: UInt64?
   @Flag(name: .long, help: "Take the text of control tokens for the tokens themselves.") var parseSpecial = false
 
   func validate() throws {

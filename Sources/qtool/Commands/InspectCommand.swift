@@ -31,6 +31,7 @@ struct InspectCommand: ParsableCommand {
     if let key {
       guard let value = source.metadata[key] else {
         throw Failure(.data, "\(model): has no key \(key)", hint: "qtool inspect \(model) lists the keys")
+          .suggesting(key, among: source.metadata.keys)
       }
       print(MetadataText.whole(value))
       return

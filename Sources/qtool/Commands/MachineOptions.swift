@@ -32,8 +32,17 @@ struct MachineOptions: ParsableArguments {
         memory: memory.bytes, bandwidth: bandwidth?.bytesPerSecond, reserve: reserve?.bytes,
         title: "a machine of \(Figures.bytes(memory.bytes))")
     }
-    return try Machines.named(machine ?? "this")
+    return try namedMachine(machine ?? "this")
       .replacing(memory: memory?.bytes, bandwidth: bandwidth?.bytesPerSecond, reserve: reserve?.bytes)
+  }
+}
+
+/// The machine of that name; of one that there is not, a failure that says which was probably meant.
+func namedMachine(_ name: String) throws -> Machine {
+  do {
+    return try Machines.named(name)
+  } catch {
+    throw Failure(error)?.suggesting(name, among: ["this"] + Machines.all.map(\.name)) ?? error
   }
 }
 

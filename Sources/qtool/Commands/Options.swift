@@ -15,7 +15,9 @@ struct RunOptions: ParsableArguments {
   @Option(name: .long, help: ArgumentHelp("Folder for what does not fit in memory.", valueName: "dir"))
   var scratch: String?
 
-  @Option(name: .long, help: "Threads to use (default: all processors). Results do not depend on it.")
+  @Option(
+    name: .long,
+    help: ArgumentHelp("Threads to use (default: all processors). Results do not depend on it.", valueName: "count"))
   var threads: Int?
 
   @Flag(name: .shortAndLong, help: "Say nothing on standard error but errors.")
@@ -134,13 +136,18 @@ struct TextOptions: ParsableArguments {
       "Text to score: files (.txt, .md, source code, .jsonl, each also .zst) or folders.", valueName: "path"))
   var text: [String] = []
 
-  @Option(name: .long, help: "Tokens in a window (default: 512, or what a stored reference has).")
+  @Option(
+    name: .long,
+    help: ArgumentHelp("Tokens in a window (default: 512, or what a stored reference has).", valueName: "tokens"))
   var ctx: Int?
 
-  @Option(name: .long, help: "Windows begin this many tokens apart, and the last so many predictions of each count.")
+  @Option(
+    name: .long,
+    help: ArgumentHelp(
+      "Windows begin this many tokens apart, and the last so many predictions of each count.", valueName: "tokens"))
   var stride: Int?
 
-  @Option(name: .long, help: "Score this many windows of each text at most.")
+  @Option(name: .long, help: ArgumentHelp("Score this many windows of each text at most.", valueName: "count"))
   var chunks: Int?
 
   func validate() throws {

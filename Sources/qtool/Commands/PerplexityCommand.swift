@@ -15,8 +15,10 @@ struct PerplexityCommand: ParsableCommand {
       llama-perplexity's formats.
 
         qtool perplexity Qwen2.5-7B --text held-out.txt code.py
-        qtool perplexity model-Q4_K_M.gguf --text held-out.txt --ctx 2048 --stride 512
-        qtool perplexity model-Q4_K_M.gguf --hellaswag hellaswag_val_full.txt --tasks 400
+        qtool perplexity model-Q4_K_M.gguf --text held-out.txt --ctx 2048 \\
+          --stride 512
+        qtool perplexity model-Q4_K_M.gguf --hellaswag hellaswag_val_full.txt \\
+          --tasks 400
       """)
 
   @Argument(help: "A Hugging Face directory or a GGUF file.") var model: String
@@ -46,9 +48,14 @@ struct PerplexityCommand: ParsableCommand {
     var result = PerplexityReport(source)
     if let windows {
       let scored = try ScoredModels([source], over: windows, options, progress)
+      progress.start("\(source.name): scoring", total: windows.rowCount, unit: .positions)
       let likelihood = try Likelihood(
         of: scored.models[0].source, named: source.name, windows: windows, memory: scored.memory
-      ) { _ in try Interruption.check() }
+      ) { done in
+        try Interruption.check()
+        progress.update(Int(done * Double(windows.rowCount)))
+      }
+      progress.finish()
       result.add(likelihood, windows)
     }
     for (name, file, tasks) in given {
@@ -59,7 +66,11 @@ struct PerplexityCommand: ParsableCommand {
       }
       result.tasks.append(.init(task: name, file: file, score: score))
     }
-    print(try report.json ? ReportOptions.json(result) : report.csv ? result.csv : result.table)
+    if report.json {
+      try printJSON(result)
+    } else {
+      print(report.csv ? result.csv : result.table)
+    }
   }
 }
 
@@ -72,8 +83,10 @@ struct TaskOptions: ParsableArguments {
   @Option(
     name: .long, help: ArgumentHelp("Score multiple choice (MMLU, ARC, TruthfulQA): binary.", valueName: "file"))
   var multipleChoice: String?
-  @Option(name: .long, help: "Score this many tasks of each file, the ones that llama-perplexity picks.") var tasks:
-    Int?
+  @Option(
+    name: .long,
+    help: ArgumentHelp("Score this many tasks of each file, the ones that llama-perplexity picks.", valueName: "count"))
+  var tasks: Int?
 
   var isEmpty: Bool { hellaswag == nil && winogrande == nil && multipleChoice == nil }
 

@@ -24,7 +24,8 @@ struct PlanCommand: ParsableCommand {
     name: .long,
     help: ArgumentHelp("Tokens of context, such as 32768 or 32k (default: 8k at most).", valueName: "tokens"))
   var context: ContextLength?
-  @Option(name: .long, help: "The type of the cache of keys and values: f16 or q8_0.") var kv = CacheType.f16
+  @Option(name: .long, help: ArgumentHelp("The type of the cache of keys and values: f16 or q8_0.", valueName: "type"))
+  var kv = CacheType.f16
   @Option(name: .long, help: ArgumentHelp("Add a row for a file of this size.", valueName: "size"))
   var target: ByteSize?
   @Option(
@@ -58,10 +59,15 @@ struct PlanCommand: ParsableCommand {
   private var mixes: [PlannedMix] { PlannedMix.all(hasImportance: !noImportance, beforeSplitLatents: oldMla) }
 
   private func plan(_ source: String) throws -> MemoryPlan {
-    let opened = try PlanSource(source)
+    let opened: PlanSource
+    do {
+      opened = try PlanSource(source)
+    } catch let error as PlanError where error.kind == .missing {
+      throw Failure(error)?.suggesting(source, among: KnownShape.all.flatMap { [$0.name] + $0.aliases }) ?? error
+    }
     var model = opened.model
     if oldMla {
-      guard let old = ShapesOnly(oldLatentFormOf: model) else {
+      guard let old = TypedShapes(oldLatentFormOf: model) else {
         throw Failure(.usage, "--old-mla: \(model.name) has no latent attention, or is in the old form already")
       }
       model = old

@@ -15,6 +15,13 @@ struct QuantizeCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "quantize",
     abstract: "Write a model as a smaller GGUF: to a size, or as a named mix.",
+    usage: """
+      qtool quantize <model> --target <size> -o <file> [<options>]
+      qtool quantize <model> --fit <machine> -o <file> [<options>]
+      qtool quantize <model> --type <name> -o <file> [<options>]
+      qtool quantize <model> --preset <name> -o <file> [<options>]
+      qtool quantize <model> --recipe <file> -o <file> [<options>]
+      """,
     discussion: """
       With --target, every tensor gets the type that costs the least drift for its bytes, and the file is never \
       larger. Sizes are decimal (kB, MB, GB) or binary (KiB, MiB, GiB). With --type, a mix of llama-quantize \
@@ -22,65 +29,38 @@ struct QuantizeCommand: ParsableCommand {
       model's shapes (ud-iq1_s, ud-iq1_m, ud-iq2_xxs, ud-q2_k); with --recipe, rules from a file. With --fit, the target \
       is what a machine has left beside the cache of a context.
 
-        qtool quantize Llama-3.1-405B-Instruct --target 190GB -o Llama-3.1-405B-190GB.gguf
-        qtool quantize Qwen2.5-72B --fit m4-max-64 --context 32k -o Qwen2.5-72B-64GB.gguf
-        qtool quantize Qwen2.5-7B --type Q4_K_M --imatrix Qwen2.5-7B.imatrix.gguf -o Qwen2.5-7B-Q4_K_M.gguf
-        qtool quantize DeepSeek-R1 --preset ud-iq1_s --floor 'attn_=Q5_K' -o DeepSeek-R1-UD-IQ1_S.gguf
+        qtool quantize Llama-3.1-405B-Instruct --target 190GB \\
+          -o Llama-3.1-405B-190GB.gguf
+        qtool quantize Qwen2.5-72B --fit m4-max-64 --context 32k \\
+          -o Qwen2.5-72B-64GB.gguf
+        qtool quantize Qwen2.5-7B --type Q4_K_M --imatrix Qwen2.5-7B.imatrix.gguf \\
+          -o Qwen2.5-7B-Q4_K_M.gguf
+        qtool quantize DeepSeek-R1 --preset ud-iq1_s --floor 'attn_=Q5_K' \\
+          -o DeepSeek-R1-UD-IQ1_S.gguf
       """)
 
   @Argument(help: "A Hugging Face directory or a GGUF file.") var model: String
-  @Option(
-    name: .long, help: ArgumentHelp("The size that the file may have, such as 190GB or 177GiB.", valueName: "size"))
-  var target: ByteSize?
+  @OptionGroup(title: "Size or mix") var mix: MixOptions
   @OptionGroup(title: "Fit") var fitOptions: FitOptions
-  @Option(name: .long, help: ArgumentHelp("A mix or type by its name, such as Q4_K_M.", valueName: "name"))
-  var type: String?
-  @Option(name: .long, help: ArgumentHelp("A dynamic mix by its name, such as ud-iq1_s.", valueName: "name"))
-  var preset: String?
-  @Option(name: .long, help: ArgumentHelp("Rules from a YAML file.", valueName: "file")) var recipe: String?
-  @Flag(name: .long, help: "Give every matrix the type itself, without the exceptions of the mix.") var pure = false
+  @OptionGroup(title: "Output") var outputOptions: QuantizedOutputOptions
+  @OptionGroup(title: "Importance") var weighing: WeighingOptions
+  @OptionGroup(title: "With --target or --fit") var fittingOptions: FittingOptions
   @OptionGroup(title: "Constraints") var constraintOptions: ConstraintOptions
-  @Option(name: .long, help: ArgumentHelp("An importance matrix (GGUF or .dat).", valueName: "file")) var imatrix:
-    String?
-  @Option(
-    name: .long,
-    help: ArgumentHelp("Use importance for tensors with this in their name only.", valueName: "text"))
-  var includeWeights: [String] = []
-  @Option(
-    name: .long, help: ArgumentHelp("Use no importance for tensors with this in their name.", valueName: "text"))
-  var excludeWeights: [String] = []
-  @Option(
-    name: .long, parsing: .upToNextOption,
-    help: ArgumentHelp(
-      "Calibration text: files or folders (default: the text that ships with qtool).", valueName: "path"))
-  var calibration: [String] = []
-  @Flag(name: .long, help: "Use no importance at all.") var noImportance = false
-  @Option(name: .long, help: ArgumentHelp("Sensitivities from `qtool sensitivity`.", valueName: "file"))
-  var sensitivity: String?
-  @Option(name: .long, help: ArgumentHelp("Time for measuring and searching (default: 2h).", valueName: "time"))
-  var budget = TimeSpan(seconds: 7200)
-  @Flag(name: .long, help: "Take the allocation as it is, without trials of other mixes.") var noSearch = false
   @OptionGroup(title: "Source") var sourceOptions: SourceOptions
   @Flag(name: .long, help: "Quantize from types that are quantized already.") var allowRequantize = false
-  @Flag(name: .long, help: "Print the table of tensors, types and bytes, and write nothing.") var dryRun = false
-  @Option(name: [.short, .long], help: ArgumentHelp("The file to write.", valueName: "file")) var output: String?
-  @Flag(name: .long, help: "Replace a file of that name.") var force = false
-  @Flag(name: .long, help: "Begin anew, whatever an interrupted run has left.") var restart = false
-  @Flag(name: .long, help: "Write the SHA-256 of every tensor to FILE.sha256, for qtool verify.") var checksums = false
   @OptionGroup(title: "Weights") var weightOptions: WeightOptions
   @OptionGroup(title: "Tokenizer") var splitter: SplitterOptions
   @OptionGroup(title: "Run") var options: RunOptions
 
   func validate() throws {
-    let modes = [target != nil, fitOptions.fit != nil, type != nil, preset != nil, recipe != nil].count { $0 }
-    guard modes == 1 else { throw ValidationError("give one of --target, --fit, --type, --preset and --recipe") }
-    guard output != nil || dryRun else { throw ValidationError("name the file to write with -o") }
-    // With --target, calibration text is what mixes are judged on, too.
-    if noImportance, imatrix != nil || target == nil && !calibration.isEmpty {
-      throw ValidationError("--no-importance contradicts --imatrix\(target == nil ? " and --calibration" : "")")
+    guard mix.count + (fitOptions.fit == nil ? 0 : 1) == 1 else {
+      throw ValidationError("give one of --target, --fit, --type, --preset and --recipe")
     }
-    if pure, type == nil { throw ValidationError("--pure goes with --type") }
-    if sensitivity != nil, target == nil, fitOptions.fit == nil {
+    // With --target, calibration text is what mixes are judged on, too.
+    if weighing.noImportance, weighing.imatrix != nil || mix.target == nil && !weighing.calibration.isEmpty {
+      throw ValidationError("--no-importance contradicts --imatrix\(mix.target == nil ? " and --calibration" : "")")
+    }
+    if fittingOptions.sensitivity != nil, mix.target == nil, fitOptions.fit == nil {
       throw ValidationError("--sensitivity goes with --target")
     }
   }
@@ -90,38 +70,36 @@ struct QuantizeCommand: ParsableCommand {
     let whole = try splitter.open(model)
     let layers = try sourceOptions.layers()
     var fitted = self
-    fitted.target = try fitOptions.target(
-      for: layers.isEmpty ? whole : try PrunedModel(whole, without: layers), hasImportance: !noImportance,
+    fitted.mix.target = try fitOptions.target(
+      for: layers.isEmpty ? whole : try PrunedModel(whole, without: layers), hasImportance: !weighing.noImportance,
       options.apply())
     try fitted.quantize()
   }
 
   private func quantize() throws {
     let progress = options.apply()
-    let destination = output.map {
-      OutputOptions(output: $0, force: force, restart: restart, checksums: checksums)
-    }
-    if !dryRun { try destination?.check(inputs: [model] + (imatrix.map { [$0] } ?? [])) }
+    let destination = outputOptions.destination
+    if !outputOptions.dryRun { try destination?.check(inputs: [model] + (weighing.imatrix.map { [$0] } ?? [])) }
     let whole = try splitter.open(model)
     let layers = try sourceOptions.layers()
     let pruned = layers.isEmpty ? nil : try PrunedModel(whole, without: layers)
     let source = weightOptions.apply(to: pruned ?? whole)
     let constraints = try constraintOptions.constraints(for: source, progress)
-    if type?.uppercased() != "COPY" {
+    if !mix.copies {
       for tensor in source.tensors where tensor.isQuantizable && tensor.type.isQuantized {
         guard allowRequantize else { throw QuantizeError.needsRequantize(tensor: tensor.name, type: tensor.type) }
         progress.note("warning: \(source.name) is quantized already; what was lost stays lost")
         break
       }
     }
-    let files = destination.map { MeasuredFiles(output: $0.output, model: source.name, restart: restart) }
+    let files = destination.map { MeasuredFiles(output: $0.output, model: source.name, restart: $0.restart) }
     var writer = PlanMaker(
       source: source, importance: nil, fingerprint: try ModelFingerprint(of: source).hex,
       overrides: try sourceOptions.overrides())
-    if target != nil, imatrix == nil, !noImportance {
+    if mix.target != nil, weighing.imatrix == nil, !weighing.noImportance {
       // Before hours of measuring: what will be known of the importance matrix decides how long the header is.
       writer.importance = ImportanceProvenance(
-        file: "computed", dataset: try calibrationText(source).names.joined(separator: " "), entries: 0, chunks: 0,
+        file: "computed", dataset: try weighing.text(for: source).names.joined(separator: " "), entries: 0, chunks: 0,
         fingerprint: String(repeating: "0", count: 64))
       try fitting(source, nil, constraints, writer, progress)?.checkTarget()
     }
@@ -136,7 +114,7 @@ struct QuantizeCommand: ParsableCommand {
     } else {
       plan = try named(source, matrix, constraints, writer, progress)
     }
-    if dryRun {
+    if outputOptions.dryRun {
       print(QuantizationTable.tensors(plan))
       for line in lines { print(line) }
       return
@@ -156,34 +134,29 @@ struct QuantizeCommand: ParsableCommand {
     of source: any ModelSource, _ whole: any ModelSource, _ pruned: PrunedModel?, _ files: MeasuredFiles?,
     _ progress: Progress
   ) throws -> ImportanceMatrix? {
-    if noImportance || type?.uppercased() == "COPY" { return nil }
+    if weighing.noImportance || mix.copies { return nil }
     var matrix: ImportanceMatrix
-    if let imatrix {
+    if let imatrix = weighing.imatrix {
       matrix = try ImportanceMatrix(path: imatrix)
       try matrix.check(against: whole)
       if let pruned { matrix = matrix.following(pruned) }
     } else {
       // A named mix is made as llama-quantize makes it: without importance unless it was asked for.
-      let needs = preset.flatMap(Preset.init(name:))?.needsImportance ?? false
-      if target == nil, calibration.isEmpty, !needs { return nil }
-      let text = try calibrationText(source)
+      if mix.target == nil, weighing.calibration.isEmpty, !mix.needsImportance { return nil }
+      let text = try weighing.text(for: source)
       let windows = try text.windows(try Tokenizer(metadata: source.metadata), context: 512)
       func compute(_ snapshots: String?) throws -> ImportanceMatrix {
         try importance(of: source, text, windows, options, progress, snapshots: snapshots)
       }
       matrix = try files?.importance(of: source, windows, progress, compute: compute) ?? compute(nil)
     }
-    return matrix.selecting(included: includeWeights, excluded: excludeWeights)
-  }
-
-  private func calibrationText(_ source: any ModelSource) throws -> Calibration {
-    calibration.isEmpty ? try Calibration.shipped(for: source) : try Calibration(calibration, for: source)
+    return matrix.selecting(included: weighing.includeWeights, excluded: weighing.excludeWeights)
   }
 
   private func provenance(_ matrix: ImportanceMatrix?) -> ImportanceProvenance? {
     matrix.map {
       ImportanceProvenance(
-        file: imatrix ?? "computed", dataset: $0.datasets.joined(separator: " "), entries: $0.entries.count,
+        file: weighing.imatrix ?? "computed", dataset: $0.datasets.joined(separator: " "), entries: $0.entries.count,
         chunks: $0.chunkCount, fingerprint: $0.digest)
     }
   }
@@ -193,13 +166,13 @@ struct QuantizeCommand: ParsableCommand {
     _ source: any ModelSource, _ matrix: ImportanceMatrix?, _ constraints: TypeConstraints, _ writer: PlanMaker,
     _ progress: Progress
   ) throws -> RewritePlan {
-    if type?.uppercased() == "COPY" {
+    if mix.copies {
       return try writer.plan(
         source.tensors.map { constraints.pinned($0) ?? $0.type },
         fileType: source.metadata.optionalInt("general.file_type") ?? 0)
     }
-    let recipe = try chosenRecipe(source)
-    if self.recipe != nil { try constraintOptions.check(recipe.rules, source, progress) }
+    let recipe = try mix.chosenRecipe(for: source)
+    if mix.recipe != nil { try constraintOptions.check(recipe.rules, source, progress) }
     let types = try constraints.applied(
       to: recipe.types(for: source, hasImportance: matrix != nil), of: source)
     for (tensor, type) in zip(source.tensors, types) where type != tensor.type {
@@ -209,33 +182,14 @@ struct QuantizeCommand: ParsableCommand {
     return try writer.plan(types, fileType: recipe.fileType(of: tensors), name: recipe.name)
   }
 
-  private func chosenRecipe(_ source: any ModelSource) throws -> Recipe {
-    if let recipe {
-      return try Recipe(yaml: try readText(recipe), file: String(recipe.split(separator: "/").last ?? ""))
-    }
-    if let preset {
-      guard let known = Preset(name: preset) else {
-        throw Failure(
-          .usage, "--preset \(preset): no such preset",
-          hint: "known: " + Preset.allCases.map(\.rawValue).joined(separator: ", "))
-      }
-      return known.recipe(for: source)
-    }
-    guard let name = type, let mix = StockMix(name: name) else {
-      throw Failure(
-        .usage, "--type \(type ?? ""): no such mix or type",
-        hint: "known: " + StockMix.allCases.map(\.rawValue).joined(separator: ", ") + ", COPY")
-    }
-    return pure ? Recipe(base: .type(mix.base)) : Recipe(base: .mix(mix, hasImportance: nil))
-  }
-
   private func fitting(
     _ source: any ModelSource, _ matrix: ImportanceMatrix?, _ constraints: TypeConstraints, _ writer: PlanMaker,
     _ progress: Progress
   ) -> Fitting? {
-    target.map { target in
+    mix.target.map { target in
       Fitting(
-        source: source, matrix: matrix, hasImportance: !noImportance, constraints: constraints, target: target.bytes,
+        source: source, matrix: matrix, hasImportance: !weighing.noImportance, constraints: constraints,
+        target: target.bytes,
         plan: { try writer.plan($0) }, options: options, progress: progress)
     }
   }
@@ -247,9 +201,10 @@ struct QuantizeCommand: ParsableCommand {
   ) throws -> Fitting.Outcome {
     try fitting.checkTarget()
     let start = ContinuousClock.now
-    let text = try MeasuringText(try calibrationText(source), source, options, budget: budget.seconds)
+    let budget = fittingOptions.budget.seconds
+    let text = try MeasuringText(try weighing.text(for: source), source, options, budget: budget)
     let table: SensitivityTable
-    if let sensitivity {
+    if let sensitivity = fittingOptions.sensitivity {
       table = try SensitivityTable(path: sensitivity)
       try table.check(against: source, file: String(sensitivity.split(separator: "/").last ?? ""))
       if table.importanceFingerprint != matrix?.digest {
@@ -257,7 +212,7 @@ struct QuantizeCommand: ParsableCommand {
       }
     } else {
       table = try measureSensitivity(
-        of: source, matrix, text.probes, budget: budget.seconds / 2, bands: nil, restart: restart,
+        of: source, matrix, text.probes, budget: budget / 2, bands: nil, restart: outputOptions.restart,
         kept: { empty in files?.sensitivityPath { $0.matches(empty) } }, options, progress)
     }
     let key = try choiceKey(fitting, table, text)
@@ -268,8 +223,9 @@ struct QuantizeCommand: ParsableCommand {
       progress.note("types as an interrupted run had chosen them")
       return Fitting.Outcome(types: types, lines: choice.lines)
     }
-    let left = budget.seconds - (ContinuousClock.now - start).seconds
-    let outcome = try fitting.run(table: table, text: text, search: !noSearch && left > 0, budget: left / 2)
+    let left = budget - (ContinuousClock.now - start).seconds
+    let outcome = try fitting.run(
+      table: table, text: text, search: !fittingOptions.noSearch && left > 0, budget: left / 2)
     try files?.keep(
       MeasuredFiles.Choice(
         key: key,
@@ -281,7 +237,10 @@ struct QuantizeCommand: ParsableCommand {
   /// Everything that the choice of types depends on.
   private func choiceKey(_ fitting: Fitting, _ table: SensitivityTable, _ text: MeasuringText) throws -> String {
     let constraints = fitting.constraints
-    var parts = [QTool.version, "\(fitting.target)", "\(budget.seconds) \(noSearch)", text.validation.digest]
+    var parts = [
+      QTool.version, "\(fitting.target)", "\(fittingOptions.budget.seconds) \(fittingOptions.noSearch)",
+      text.validation.digest,
+    ]
     parts += (constraints.pins + constraints.floors).map(\.description) + ["\(constraints.pins.count)"]
     parts +=
       constraints.excluded.map(\.name).sorted() + [constraints.only.map { "\($0.map(\.name).sorted())" } ?? "all"]

@@ -14,7 +14,8 @@ struct ReportCommand: ParsableCommand {
       page is one HTML file that loads nothing: send it around. Files that only a drift run names are what the others \
       are compared with.
 
-        qtool drift Qwen2.5-7B Q4.gguf Q3.gguf --text held-out.txt --json > drift.json
+        qtool drift Qwen2.5-7B Q4.gguf Q3.gguf --text held-out.txt --json \\
+          > drift.json
         qtool report Q4.gguf drift.json -o Q4.html
       """)
 

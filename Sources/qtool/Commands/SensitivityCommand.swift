@@ -18,8 +18,10 @@ struct SensitivityCommand: ParsableCommand {
       causes: layer by layer where the budget allows, else by class and band of layers. A run that was interrupted goes \
       on from OUTPUT.partial.
 
-        qtool sensitivity Qwen2.5-7B --imatrix Qwen2.5-7B.imatrix.gguf --budget 2h -o Qwen2.5-7B.sensitivity.json
-        qtool quantize Qwen2.5-7B --target 4.2GB --sensitivity Qwen2.5-7B.sensitivity.json -o Qwen2.5-7B-4.2GB.gguf
+        qtool sensitivity Qwen2.5-7B --imatrix Qwen2.5-7B.imatrix.gguf --budget 2h \\
+          -o Qwen2.5-7B.sensitivity.json
+        qtool quantize Qwen2.5-7B --target 4.2GB \\
+          --sensitivity Qwen2.5-7B.sensitivity.json -o Qwen2.5-7B-4.2GB.gguf
       """)
 
   @Argument(help: "A Hugging Face directory or a GGUF file.") var model: String
@@ -31,10 +33,12 @@ struct SensitivityCommand: ParsableCommand {
       "Calibration text: files or folders (default: the text that ships with qtool).", valueName: "path"))
   var calibration: [String] = []
   @Flag(name: .long, help: "Use no importance at all.") var noImportance = false
-  @Option(name: .long, help: ArgumentHelp("Time to measure (default: 2h).", valueName: "time"))
+  @Option(name: .long, help: ArgumentHelp("Time to measure.", valueName: "time"))
   var budget = TimeSpan(seconds: 7200)
-  @Option(name: .long, help: "Bands of layers to probe (default: what the budget allows).") var bands: Int?
-  @OptionGroup var destination: OutputOptions
+  @Option(
+    name: .long, help: ArgumentHelp("Bands of layers to probe (default: what the budget allows).", valueName: "count"))
+  var bands: Int?
+  @OptionGroup(title: "Output") var destination: OutputOptions
   @OptionGroup(title: "Tokenizer") var splitter: SplitterOptions
   @OptionGroup(title: "Run") var options: RunOptions
 

@@ -7,12 +7,17 @@ struct SplitCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "split",
     abstract: "Write a GGUF as shards.",
+    usage: """
+      qtool split <model> -o <file> --max-size <size> [<options>]
+      qtool split <model> -o <file> --max-tensors <count> [<options>]
+      """,
     discussion: """
       Tensor data is copied, bit for bit. FILE.gguf becomes FILE-00001-of-0000N.gguf and so on, which llama.cpp and \
       qtool open by the first. A tensor larger than --max-size gets a shard of its own.
 
         qtool split DeepSeek-R1-Q4_K_M.gguf -o DeepSeek-R1.gguf --max-size 48GB
-        qtool split Llama-3.3-70B-Q4_K_M.gguf -o shards.gguf --max-tensors 128 --dry-run
+        qtool split Llama-3.3-70B-Q4_K_M.gguf -o shards.gguf --max-tensors 128 \\
+          --dry-run
       """)
 
   @Argument(help: "A GGUF file; of a sharded one, its first shard.") var model: String
@@ -51,7 +56,8 @@ struct MergeCommand: ParsableCommand {
       Tensor data is copied, bit for bit.
 
         qtool merge DeepSeek-R1-Q4_K_M-00001-of-00009.gguf -o DeepSeek-R1-Q4_K_M.gguf
-        qtool merge Llama-3.3-70B-Q8_0-00001-of-00002.gguf -o Llama-3.3-70B-Q8_0.gguf --force
+        qtool merge Llama-3.3-70B-Q8_0-00001-of-00002.gguf \\
+          -o Llama-3.3-70B-Q8_0.gguf --force
       """)
 
   @Argument(help: "The first shard.") var model: String

@@ -6,6 +6,7 @@ struct TokenizeCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "tokenize",
     abstract: "Print the token ids of a text.",
+    usage: "qtool tokenize <model> --text <file> [<options>]",
     discussion: """
       Ids are those of the model's own tokenizer, one line in all.
 

@@ -7,6 +7,7 @@ struct VerifyCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "verify",
     abstract: "Check a GGUF: structure, bounds, finite scales, checksums.",
+    usage: "qtool verify <file> [<options>]",
     discussion: """
       Reads the whole file once and names the first bad block. Checksums (SHA-256 of every tensor's data) lie beside \
       the model in FILE.sha256: quantize and convert write them with --checksums, and --write-checksums makes them for \
@@ -23,7 +24,8 @@ struct VerifyCommand: ParsableCommand {
   var checksums: String?
   @Flag(name: .long, help: "Write FILE.sha256 when all is well.") var writeChecksums = false
   @Flag(name: .long, help: "Replace a FILE.sha256 that is there.") var force = false
-  @Option(name: .long, help: "Threads to use (default: all processors).") var threads: Int?
+  @Option(name: .long, help: ArgumentHelp("Threads to use (default: all processors).", valueName: "count")) var threads:
+    Int?
   @Flag(name: .shortAndLong, help: "Say nothing on standard error but errors.") var quiet = false
 
   func validate() throws {

@@ -1,7 +1,8 @@
 import GGUF
+import Quantize
 import Tensors
 
-extension ShapesOnly {
+extension TypedShapes {
   /// The same model as converters wrote it before April 2025: `attn_kv_b` [rank, heads x (nope + value)] in place of
   /// `attn_k_b` and `attn_v_b`, every head with keys and values of its own. nil where attention isn't latent or the form
   /// is old already.

@@ -55,7 +55,13 @@ struct ConstraintOptions: ParsableArguments {
   func check(_ rules: [TypeRule], _ model: any ModelSource, _ progress: Progress) throws {
     for rule in rules.unmatched(in: model) {
       let error = RecipeError.unmatched(rule: rule.description)
-      guard lenient else { throw error }
+      guard lenient else {
+        // `blk`, `attn_q`, `weight`: what names consist of.
+        let parts = Set(model.tensors.flatMap { $0.name.split(separator: ".").map(String.init) })
+        let words = rule.pattern.text.matches(of: /[A-Za-z_0-9]+/).map { String($0.output) }
+        let word = words.max { $0.count < $1.count } ?? ""
+        throw Failure(error)?.suggesting(word, among: parts.sorted().filter { Int($0) == nil }) ?? error
+      }
       progress.note("warning: \(error)")
     }
   }
@@ -66,7 +72,8 @@ struct ConstraintOptions: ParsableArguments {
         guard let type = GGMLType(name: name) else {
           throw Failure(
             .usage, "\(option) \(name): there is no such type",
-            hint: "known: " + GGMLType.allCases.filter(\.isQuantized).map(\.name).joined(separator: ", "))
+            hint: "known: " + GGMLType.allCases.filter(\.isQuantized).map(\.name).joined(separator: ", ")
+          ).suggesting(String(name), among: GGMLType.allCases.map(\.name))
         }
         return type
       })

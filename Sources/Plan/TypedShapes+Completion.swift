@@ -2,7 +2,7 @@ import GGUF
 import Quantize
 import Tensors
 
-extension ShapesOnly {
+extension TypedShapes {
   /// All tensors of a model of which only some shards' headers are there.
   ///
   /// Layers of a kind have the same shapes, and a header says how many tensors there are in all: layers that are missing
