@@ -15,49 +15,95 @@ import Testing
     return bytes
   }
 
-  static func error(_ bytes: [UInt8], _ row: [Float], _ importance: [Float], as type: GGMLType) -> Double {
+  /// What is lost of a row, relative to it, when its decoded form is multiplied with the best constant: encoders make d
+  /// larger than that on purpose (see ``scalesLeanTowardsNoBias``). And the part of the row that its decoded form has.
+  static func judge(_ bytes: [UInt8], _ row: [Float], _ importance: [Float], as type: GGMLType) -> (
+    error: Double, part: Double
+  ) {
     var decoded = [Float](repeating: 0, count: row.count)
     var span = decoded.mutableSpan
     decodeRows(bytes.span.bytes, as: type, into: &span)
-    var sum = 0.0
+    var (energy, a, b) = (0.0, 0.0, 0.0)
     for i in 0..<row.count {
-      let difference = Double(row[i]) - Double(decoded[i])
-      sum += Double(importance[i]) * difference * difference
+      let (x, y, w) = (Double(row[i]), Double(decoded[i]), Double(importance[i]))
+      energy += w * x * x
+      a += w * x * y
+      b += w * y * y
     }
-    return sum
+    return (a > 0 ? 1 - a / b * a / energy : 1, a / energy)
   }
 
-  /// A codeword's index, signs, a scale or d: no single byte of a block can be replaced for a gain worth mentioning.
-  /// What remains is that d is refined after the codewords were chosen, and that one byte holds parts of two numbers;
-  /// IQ3_S leaves five percent in a block with heavy tails.
-  @Test(arguments: types) func noOtherByteIsMuchBetter(type: GGMLType) throws {
-    var random = SplitMix64(seed: 31)
-    let importance = (0..<256).map { _ in
+  static func importance(seed: UInt64) -> [Float] {
+    var random = SplitMix64(seed: seed)
+    return (0..<256).map { _ in
       let value = random.normal()
       return value * value + 1e-2
     }
-    let rows: [[Float]] = [
-      (0..<256).map { _ in random.normal() * 0.02 },
-      (0..<256).map { _ in
+  }
+
+  /// Normal weights, heavy tails, an outlier, mostly zeros.
+  static func rows(seed: UInt64) -> [[Float]] {
+    var random = SplitMix64(seed: seed)
+    func row(_ value: (Int) -> Float) -> [Float] { (0..<256).map(value) }
+    return [
+      row { _ in random.normal() * 0.02 },
+      row { _ in
         let value = random.normal()
         return value * abs(value)
       },
+      row { $0 == 40 ? 9 : random.normal() }, row { $0 % 9 == 0 ? random.normal() : 0 },
+      row { random.normal() * ($0 < 128 ? 1 : 0.1) },
     ]
-    for row in rows {
+  }
+
+  /// Encoders look at a few codewords at a few scales, and choose d by even fewer. Trying everything finds 1 % less error
+  /// in the mean over blocks as they are in models, and 7 % less where importance differs a thousandfold within a block.
+  @Test(arguments: types) func tryingEverythingFindsLittleMore(type: GGMLType) throws {
+    let plain = PlainCodebook(type)
+    func ratios(_ importance: [Float], _ rows: [[Float]]) throws -> [Double] {
+      try rows.map { row in
+        let energy = zip(row, importance).reduce(0.0) { $0 + Double($1.1) * Double($1.0) * Double($1.0) }
+        let ours = Self.judge(try Self.encoded(row, importance, as: type), row, importance, as: type).error
+        return ours / (plain.error(row, importance) / energy)
+      }
+    }
+    func mean(_ values: [Double]) -> Double { values.reduce(0, +) / Double(values.count) }
+    let normal = (42...45).map { Self.rows(seed: $0)[0] }
+    let usual = try ratios(Self.importance(seed: 41).map { $0.squareRoot() + 0.5 }, normal)
+    let unusual = try ratios(Self.importance(seed: 41), Self.rows(seed: 42))
+    #expect(usual.allSatisfy { $0 > 0.98 && $0 < 1.03 } && mean(usual) < 1.01, "\(type) \(usual)")
+    #expect(unusual.allSatisfy { $0 > 0.98 && $0 < 1.2 }, "\(type) \(unusual)")
+    #expect(mean(unusual) < 1.07, "\(type) \(unusual)")
+  }
+
+  /// The scale of least error leaves 1 - e of a row; encoders give three quarters of the rest back.
+  @Test(arguments: types) func scalesLeanTowardsNoBias(type: GGMLType) throws {
+    let importance = Self.importance(seed: 51)
+    for row in Self.rows(seed: 52) {
+      let (error, part) = Self.judge(try Self.encoded(row, importance, as: type), row, importance, as: type)
+      #expect(abs(part - (1 - error / 4)) < 0.004, "\(type) \(error) \(part)")
+    }
+  }
+
+  /// A codeword's index, signs or a scale: no single byte of a block can be replaced for a gain worth mentioning.
+  /// What remains is that one byte holds parts of two numbers, and that few codewords were looked at: IQ3_XXS leaves four
+  /// percent in a block with heavy tails.
+  @Test(arguments: types) func noOtherByteIsMuchBetter(type: GGMLType) throws {
+    let importance = Self.importance(seed: 31)
+    for row in Self.rows(seed: 30).prefix(2) {
       let bytes = try Self.encoded(row, importance, as: type)
-      let ours = Self.error(bytes, row, importance, as: type)
+      let ours = Self.judge(bytes, row, importance, as: type).error
       var best = ours
       var changed = bytes
       for at in bytes.indices {
         for value in 0...UInt8.max {
           changed[at] = value
           // Halves that are not finite give an error that is not, and compares as no better.
-          let error = Self.error(changed, row, importance, as: type)
-          if error < best { best = error }
+          best = min(Self.judge(changed, row, importance, as: type).error, best)
         }
         changed[at] = bytes[at]
       }
-      #expect(ours > 0 && best > ours * (type == .iq3_s ? 0.94 : 0.985), "\(type) \(best / ours)")
+      #expect(ours > 0 && best > ours * (type == .iq3_xxs ? 0.955 : 0.985), "\(type) \(best / ours)")
     }
   }
 

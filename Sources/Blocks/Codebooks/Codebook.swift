@@ -1,78 +1,60 @@
 import CVectors
 
-/// A codebook of an i-quant with its values laid out for decoding and for searching. Made once per type.
+/// A codebook of an i-quant: its values for decoding, its levels for searching. Made once per type.
 struct Codebook: @unchecked Sendable {
   let count: Int
   /// Weights that a codeword stands for: 8, or 4 in IQ3.
   let dims: Int
   /// [count][dims]: the values, whole numbers.
   let words: UnsafePointer<Int8>
-  /// [count / 8][dims][8]: eight codewords side by side.
-  let lanes: UnsafePointer<Float>
-  /// How often the grid is in the codebook: once for each shift.
-  let copies: Int
-  /// Codewords of eight values are pairs of 81 halves, since every value is one of three: the halves of each copy in
-  /// the layout of `lanes`, eleven times eight of them (the last seven repeat the first).
-  let halves: UnsafePointer<Float>
-  /// [81][88]: zero where two halves make a codeword, infinite where they do not.
-  let penalties: UnsafePointer<Float>
-  /// [81][88]: the codeword that two halves make.
-  let pairs: UnsafePointer<UInt16>
+  /// [count]: the levels, two bits each (three where a codeword has four values), the first lowest.
+  let packed: UnsafePointer<UInt16>
+  /// The value of each level: eight, or four (of which the last is unused) twice.
+  let levels: SIMD8<Float>
+  /// The codeword of every key, which is a word's levels as digits of a number to the base of three (eight).
+  private let indices: UnsafePointer<UInt16>
+  /// [256]: the number to the base of three of four levels of two bits; of eight levels that are 0 or 1.
+  private let digits: UnsafePointer<UInt16>
+  private let powers: UnsafePointer<UInt16>
 
-  static let patterns = 81
-  static let padded = 88
-
-  /// Every value is `values[level] + shift`; shifts are added after one another, so that the codebook holds the grid
-  /// once for each.
-  init(_ grid: [UInt16], dims: Int, values: [Float], shifts: [Float] = [0]) {
-    count = grid.count * shifts.count
+  init(_ grid: [UInt16], dims: Int, values: [Float]) {
+    count = grid.count
     self.dims = dims
-    let words = UnsafeMutablePointer<Int8>.allocate(capacity: grid.count * dims)
-    let lanes = UnsafeMutablePointer<Float>.allocate(capacity: count * dims)
+    levels = SIMD8((0..<8).map { values[min(dims == 8 ? $0 & 3 : $0, values.count - 1)] })
     let bits = dims == 8 ? 2 : 3
-    for (index, word) in grid.enumerated() {
-      for i in 0..<dims {
-        let value = values[Int(word >> UInt16(bits * i)) & ((1 << bits) - 1)]
-        words[index * dims + i] = Int8(value)
-        for (copy, shift) in shifts.enumerated() {
-          let c = copy * grid.count + index
-          lanes[(c / 8 * dims + i) * 8 + c % 8] = value + shift
-        }
+    let words = UnsafeMutablePointer<Int8>.allocate(capacity: grid.count * dims)
+    let packed = UnsafeMutablePointer<UInt16>.allocate(capacity: grid.count)
+    let digits = UnsafeMutablePointer<UInt16>.allocate(capacity: 256)
+    let powers = UnsafeMutablePointer<UInt16>.allocate(capacity: 256)
+    for byte in 0..<256 {
+      digits[byte] = UInt16((byte & 3) + 3 * (byte >> 2 & 3) + 9 * (byte >> 4 & 3) + 27 * (byte >> 6))
+      var (sum, power) = (0, 1)
+      for i in 0..<8 {
+        sum += (byte >> i & 1) * power
+        power *= 3
       }
+      powers[byte] = UInt16(sum)
     }
-    copies = shifts.count
-    let (patterns, padded) = dims == 8 ? (Self.patterns, Self.padded) : (0, 0)
-    let halves = UnsafeMutablePointer<Float>.allocate(capacity: shifts.count * padded * 4)
-    let penalties = UnsafeMutablePointer<Float>.allocate(capacity: patterns * padded)
-    let pairs = UnsafeMutablePointer<UInt16>.allocate(capacity: patterns * padded)
-    penalties.initialize(repeating: .infinity, count: patterns * padded)
-    pairs.initialize(repeating: 0, count: patterns * padded)
-    for (copy, shift) in shifts.enumerated() {
-      for c in 0..<padded {
-        var digits = c < patterns ? c : 0
-        for i in 0..<4 {
-          halves[copy * padded * 4 + (c / 8 * 4 + i) * 8 + c % 8] = values[digits % 3] + shift
-          digits /= 3
-        }
-      }
-    }
-    if dims == 8 {
-      for (index, word) in grid.enumerated() {
-        let levels = (0..<8).map { Int(word >> UInt16(2 * $0)) & 3 }
-        let first = levels[0] + 3 * levels[1] + 9 * levels[2] + 27 * levels[3]
-        let second = levels[4] + 3 * levels[5] + 9 * levels[6] + 27 * levels[7]
-        penalties[first * padded + second] = 0
-        pairs[first * padded + second] = UInt16(index)
-      }
-    }
-    self.halves = UnsafePointer(halves)
-    self.penalties = UnsafePointer(penalties)
-    self.pairs = UnsafePointer(pairs)
     self.words = UnsafePointer(words)
-    self.lanes = UnsafePointer(lanes)
+    self.packed = UnsafePointer(packed)
+    self.digits = UnsafePointer(digits)
+    self.powers = UnsafePointer(powers)
+    let keys = dims == 8 ? Self.ternaryKeys : Self.octalKeys
+    let indices = UnsafeMutablePointer<UInt16>.allocate(capacity: keys)
+    indices.initialize(repeating: 0, count: keys)
+    self.indices = UnsafePointer(indices)
+    for (index, word) in grid.enumerated() {
+      packed[index] = word
+      for i in 0..<dims { words[index * dims + i] = Int8(values[Int(word >> UInt16(bits * i)) & ((1 << bits) - 1)]) }
+      indices[key(of: word)] = UInt16(index)
+    }
   }
 
-  static let iq1 = Codebook(Grid.iq1, dims: 8, values: Grid.iq1Values, shifts: [shiftIQ1, -shiftIQ1])
+  static let ternaryKeys = 6561
+  static let octalKeys = 4096
+  var keys: Int { dims == 8 ? Self.ternaryKeys : Self.octalKeys }
+
+  static let iq1 = Codebook(Grid.iq1, dims: 8, values: Grid.iq1Values)
   static let iq2_xxs = Codebook(Grid.iq2_xxs, dims: 8, values: Grid.iq2_xxsValues)
   static let iq2_xs = Codebook(Grid.iq2_xs, dims: 8, values: Grid.iq2_xsValues)
   static let iq2_s = Codebook(Grid.iq2_s, dims: 8, values: Grid.iq2_sValues)
@@ -89,6 +71,18 @@ struct Codebook: @unchecked Sendable {
   @inline(__always) func words(_ first: Int, _ second: Int) -> SIMD8<Float> {
     cv_from_i8(cv_pair_i8(words + 4 * first, words + 4 * second))
   }
+
+  @inline(__always) func key(of packed: UInt16) -> Int {
+    dims == 8 ? Int(digits[Int(packed & 255)]) + 81 * Int(digits[Int(packed >> 8)]) : Int(packed)
+  }
+
+  /// The key of eight values whose levels are 0, 1 where a value is above `low`, 2 where it is above `high`.
+  @inline(__always) func key(_ values: SIMD8<Float>, low: Float, high: Float) -> Int {
+    Int(powers[Int(cv_bits_above(values, low))]) + Int(powers[Int(cv_bits_above(values, high))])
+  }
+
+  /// The index of a codeword.
+  @inline(__always) func index(of packed: UInt16) -> Int { Int(indices[key(of: packed)]) }
 }
 
 /// The sign bits of eight weights where seven are stored: the eighth makes their number even.

@@ -30,8 +30,7 @@ struct BlockIQ1_M: Block {
   }
 
   init(_ x: Floats, weights: Floats) {
-    let fit = fitCodebookSuperBlock(
-      x, weights, CodebookShape(codebook: .iq1, subBlock: 16, step: 1, scaleLevels: 8, signs: .ownShift))
+    let fit = fitCodebookSuperBlock(x, weights, .iq1_m)
     qs = InlineArray(repeating: 0)
     qh = InlineArray(repeating: 0)
     scales = InlineArray(repeating: 0)

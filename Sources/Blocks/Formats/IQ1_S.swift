@@ -29,8 +29,7 @@ struct BlockIQ1_S: Block {
   }
 
   init(_ x: Floats, weights: Floats) {
-    let fit = fitCodebookSuperBlock(
-      x, weights, CodebookShape(codebook: .iq1, subBlock: 32, step: 1, scaleLevels: 8, signs: .sharedShift))
+    let fit = fitCodebookSuperBlock(x, weights, .iq1_s)
     d = fit.d
     qs = InlineArray(repeating: 0)
     qh = InlineArray(repeating: 0)

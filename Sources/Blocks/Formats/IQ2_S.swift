@@ -31,8 +31,7 @@ struct BlockIQ2_S: Block {
   }
 
   init(_ x: Floats, weights: Floats) {
-    let fit = fitCodebookSuperBlock(
-      x, weights, CodebookShape(codebook: .iq2_s, subBlock: 16, step: 0.125, scaleLevels: 16, signs: .free))
+    let fit = fitCodebookSuperBlock(x, weights, .iq2_s)
     d = fit.d
     qs = InlineArray(repeating: 0)
     signs = InlineArray(repeating: 0)

@@ -27,8 +27,7 @@ struct BlockIQ2_XS: Block {
   }
 
   init(_ x: Floats, weights: Floats) {
-    let fit = fitCodebookSuperBlock(
-      x, weights, CodebookShape(codebook: .iq2_xs, subBlock: 16, step: 0.125, scaleLevels: 16, signs: .even))
+    let fit = fitCodebookSuperBlock(x, weights, .iq2_xs)
     d = fit.d
     qs = InlineArray(repeating: 0)
     scales = InlineArray(repeating: 0)

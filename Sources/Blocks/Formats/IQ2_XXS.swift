@@ -29,8 +29,7 @@ struct BlockIQ2_XXS: Block {
   }
 
   init(_ x: Floats, weights: Floats) {
-    let fit = fitCodebookSuperBlock(
-      x, weights, CodebookShape(codebook: .iq2_xxs, subBlock: 32, step: 0.125, scaleLevels: 16, signs: .even))
+    let fit = fitCodebookSuperBlock(x, weights, .iq2_xxs)
     d = fit.d
     qs = InlineArray(repeating: 0)
     for j in 0..<8 {

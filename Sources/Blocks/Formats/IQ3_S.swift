@@ -32,8 +32,7 @@ struct BlockIQ3_S: Block {
   }
 
   init(_ x: Floats, weights: Floats) {
-    let fit = fitCodebookSuperBlock(
-      x, weights, CodebookShape(codebook: .iq3_s, subBlock: 32, step: 1, scaleLevels: 16, signs: .free))
+    let fit = fitCodebookSuperBlock(x, weights, .iq3_s)
     d = fit.d
     qs = InlineArray(repeating: 0)
     qh = InlineArray(repeating: 0)

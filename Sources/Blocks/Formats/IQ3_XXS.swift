@@ -30,8 +30,7 @@ struct BlockIQ3_XXS: Block {
   }
 
   init(_ x: Floats, weights: Floats) {
-    let fit = fitCodebookSuperBlock(
-      x, weights, CodebookShape(codebook: .iq3_xxs, subBlock: 32, step: 0.25, scaleLevels: 16, signs: .even))
+    let fit = fitCodebookSuperBlock(x, weights, .iq3_xxs)
     d = fit.d
     qs = InlineArray(repeating: 0)
     scales = InlineArray(repeating: 0)

@@ -331,7 +331,7 @@ CV void cv_store_ternary(void *p, cv_f32x8 v, float t) {
   memcpy(p, &b, sizeof b);
 }
 
-// Codebook search: eight codewords lie side by side, coordinate after coordinate ([count / 8][dims][8] floats).
+// Codebook search.
 
 // Two codewords of four bytes each.
 CV cv_i8x8 cv_pair_i8(const void *p, const void *q) {
@@ -346,107 +346,175 @@ CV cv_f32x8 cv_flip(cv_f32x8 v, uint8_t signs) {
   cv_i32x8 set = ((cv_i32x8)(int32_t)signs & bits) == bits;
   return set ? -v : v;
 }
+// The lesser of two values neither of which is NaN: one instruction, where cv_min needs three for its NaNs.
+CV cv_f32x8 cv_lesser(cv_f32x8 a, cv_f32x8 b) { return a < b ? a : b; }
+// Bit i is set where value i is above (below) t.
+typedef _Bool cv_b8 __attribute__((ext_vector_type(8)));
+CV uint8_t cv_bits(cv_i32x8 set) {
+  cv_b8 b = __builtin_convertvector(set, cv_b8);
+  uint8_t bits;
+  memcpy(&bits, &b, 1);
+  return bits;
+}
+CV uint8_t cv_bits_above(cv_f32x8 v, float t) { return cv_bits(v > cv_splat(t)); }
+CV uint8_t cv_bits_below(cv_f32x8 v, float t) { return cv_bits(v < cv_splat(t)); }
+// Lane by lane: a < b ? yes : no.
+CV cv_i32x8 cv_where_less_i32(cv_f32x8 a, cv_f32x8 b, cv_i32x8 yes, cv_i32x8 no) { return a < b ? yes : no; }
 
-// For every codeword g: a = Σ wx g and b = Σ w g^2.
-#define CV_CODEWORD_SUMS(dims)                                                                                       \
-  CV void cv_codeword_sums##dims(const float *words, long count, const float *wx, const float *w, float *a,         \
-                                 float *b) {                                                                         \
-    for (long c = 0; c < count; c += 8, words += 8 * dims) {                                                         \
-      cv_f32x8 sa = cv_splat(0), sb = cv_splat(0);                                                                   \
-      _Pragma("clang loop unroll(full)") for (int i = 0; i < dims; i++) {                                            \
-        cv_f32x8 g = cv_load(words + 8 * i);                                                                         \
-        sa = cv_fma(g, cv_splat(wx[i]), sa);                                                                         \
-        sb = cv_fma(g * g, cv_splat(w[i]), sb);                                                                      \
-      }                                                                                                              \
-      cv_store(a + c, sa);                                                                                           \
-      cv_store(b + c, sb);                                                                                           \
-    }                                                                                                                \
-  }                                                                                                                  \
-  /* The same with the sign of the one coordinate turned that costs least. */                                       \
-  CV void cv_codeword_sums_odd##dims(const float *words, long count, const float *wx, const float *w, float *a,     \
-                                     float *b) {                                                                     \
-    for (long c = 0; c < count; c += 8, words += 8 * dims) {                                                         \
-      cv_f32x8 sa = cv_splat(0), sb = cv_splat(0), least = cv_splat(__builtin_inff());                               \
-      _Pragma("clang loop unroll(full)") for (int i = 0; i < dims; i++) {                                            \
-        cv_f32x8 g = cv_load(words + 8 * i), p = g * cv_splat(wx[i]);                                                \
-        sa += p;                                                                                                     \
-        sb = cv_fma(g * g, cv_splat(w[i]), sb);                                                                      \
-        least = cv_min(least, p);                                                                                    \
-      }                                                                                                              \
-      cv_store(a + c, sa - (least + least));                                                                         \
-      cv_store(b + c, sb);                                                                                           \
-    }                                                                                                                \
-  }
-CV_CODEWORD_SUMS(8)
-CV_CODEWORD_SUMS(4)
-#undef CV_CODEWORD_SUMS
+// table[index & 3] of a table whose two halves are equal; table[index & 7].
+#if defined(__AVX2__)
+typedef float cv_floats __attribute__((vector_size(32)));
+typedef int cv_ints __attribute__((vector_size(32)));
+CV cv_f32x8 cv_lookup4(cv_f32x8 table, cv_i32x8 index) {
+  return (cv_f32x8)__builtin_ia32_vpermilvarps256((cv_floats)table, (cv_ints)index);
+}
+CV cv_f32x8 cv_lookup8(cv_f32x8 table, cv_i32x8 index) {
+  return (cv_f32x8)__builtin_ia32_permvarsf256((cv_floats)table, (cv_ints)index);
+}
+#else
+CV cv_f32x8 cv_lookup8(cv_f32x8 table, cv_i32x8 index) {
+  float t[8];
+  memcpy(t, &table, sizeof t);
+  cv_i32x8 i = index & 7;
+  return (cv_f32x8){t[i[0]], t[i[1]], t[i[2]], t[i[3]], t[i[4]], t[i[5]], t[i[6]], t[i[7]]};
+}
+CV cv_f32x8 cv_lookup4(cv_f32x8 table, cv_i32x8 index) { return cv_lookup8(table, index & 3); }
+#endif
+CV cv_i32x8 cv_load_levels(const uint16_t *words) {
+  cv_u16x8 v;
+  memcpy(&v, words, sizeof v);
+  return __builtin_convertvector(v, cv_i32x8);
+}
 
-// For four values of t: the least of b - 2 t a over all codewords, and the first codeword that has it.
-CV void cv_least4(const float *a, const float *b, long count, const float *t, float *least, int32_t *index) {
-  cv_f32x8 best[4], m[4];
-  cv_i32x8 at[4];
-  for (int k = 0; k < 4; k++) {
-    best[k] = cv_splat(__builtin_inff());
-    at[k] = (cv_i32x8)0;
-    m[k] = cv_splat(-2 * t[k]);
+// Codewords are packed levels: eight of two bits or four of three bits. What each level of each coordinate adds to a
+// codeword's sums is looked up, eight codewords side by side.
+
+// For every codeword g of eight values: a = Σ wx g and b = Σ w g^2; where `odd` is set, the sign of the one coordinate
+// that costs least is turned in a. `count` is 16 or a multiple of 32; `levels` are four, twice.
+CV void cv_level_block8(const uint16_t *words, const float *wx, const float *w, cv_f32x8 levels, int vectors, int odd,
+                        float *a, float *b) {
+  cv_i32x8 l[4];
+  cv_f32x8 sa[4], sb[4], least[4], squares = levels * levels;
+  for (int v = 0; v < vectors; v++) {
+    l[v] = cv_load_levels(words + 8 * v);
+    sa[v] = sb[v] = cv_splat(0);
+    least[v] = cv_splat(__builtin_inff());
   }
-  for (long c = 0; c < count; c += 8) {
-    cv_f32x8 va = cv_load(a + c), vb = cv_load(b + c);
-    cv_i32x8 here = (cv_i32x8)(int32_t)c;
 #pragma clang loop unroll(full)
-    for (int k = 0; k < 4; k++) {
-      cv_f32x8 score = cv_fma(va, m[k], vb);
-      cv_i32x8 better = score < best[k];
-      best[k] = better ? score : best[k];
-      at[k] = better ? here : at[k];
+  for (int i = 0; i < 8; i++) {
+    cv_f32x8 p = levels * cv_splat(wx[i]), q = squares * cv_splat(w[i]);
+#pragma clang loop unroll(full)
+    for (int v = 0; v < vectors; v++) {
+      cv_f32x8 x = cv_lookup4(p, l[v]);
+      sa[v] += x;
+      sb[v] += cv_lookup4(q, l[v]);
+      if (odd) least[v] = cv_lesser(x, least[v]);
+      l[v] >>= 2;
     }
   }
-  for (int k = 0; k < 4; k++) {
-    least[k] = cv_smallest(best[k]);
-    cv_i32x8 lane = {0, 1, 2, 3, 4, 5, 6, 7};
-    cv_i32x8 among = best[k] == least[k] ? at[k] + lane : (cv_i32x8)0x7FFFFFFF;
-    index[k] = __builtin_reduce_min(among);
+  for (int v = 0; v < vectors; v++) {
+    cv_store(a + 8 * v, odd ? sa[v] - (least[v] + least[v]) : sa[v]);
+    cv_store(b + 8 * v, sb[v]);
   }
 }
-
-// Codewords as pairs of halves. The score b - 2 t a of every half; the least of them.
-CV float cv_half_scores(const float *a, const float *b, long count, float t, float *scores) {
-  cv_f32x8 m = cv_splat(-2 * t), least = cv_splat(__builtin_inff());
+CV void cv_level_sums8(const uint16_t *words, long count, const float *wx, const float *w, cv_f32x8 levels, int odd,
+                       float *a, float *b) {
+  if (odd) {
+    for (long c = 0; c < count; c += 16) cv_level_block8(words + c, wx, w, levels, 2, 1, a + c, b + c);
+  } else if (count == 16) {
+    cv_level_block8(words, wx, w, levels, 2, 0, a, b);
+  } else {
+    for (long c = 0; c < count; c += 32) cv_level_block8(words + c, wx, w, levels, 4, 0, a + c, b + c);
+  }
+}
+// The same of codewords of four values with eight levels; `turned` is a with one sign turned.
+CV void cv_level_sums4(const uint16_t *words, long count, const float *wx, const float *w, cv_f32x8 levels, float *a,
+                       float *b, float *turned) {
+  cv_f32x8 p[4], q[4];
+  for (int i = 0; i < 4; i++) {
+    p[i] = levels * cv_splat(wx[i]);
+    q[i] = levels * levels * cv_splat(w[i]);
+  }
   for (long c = 0; c < count; c += 8) {
-    cv_f32x8 score = cv_fma(cv_load(a + c), m, cv_load(b + c));
-    cv_store(scores + c, score);
-    least = cv_min(least, score);
-  }
-  return cv_smallest(least);
-}
-// The least first[p] + second[q] below `best` over all pairs whose penalty is zero (it is infinite for the others;
-// [patterns][count] floats), and p; a first half whose sum with the least of all second halves is no better is left
-// out. `p` keeps its value where nothing is below `best`.
-CV float cv_least_pair(const float *first, long patterns, const float *second, long count, float leastSecond,
-                       const float *penalties, float best, int32_t *p) {
-  for (long i = 0; i < patterns; i++) {
-    if (!(first[i] + leastSecond < best)) continue;
-    cv_f32x8 least = cv_splat(__builtin_inff());
-    const float *penalty = penalties + i * count;
-    for (long c = 0; c < count; c += 8) least = cv_min(least, cv_load(second + c) + cv_load(penalty + c));
-    float sum = first[i] + cv_smallest(least);
-    if (sum < best) {
-      best = sum;
-      *p = (int32_t)i;
+    cv_i32x8 l = cv_load_levels(words + c);
+    cv_f32x8 s = cv_splat(0), t = s, m = cv_splat(__builtin_inff());
+#pragma clang loop unroll(full)
+    for (int i = 0; i < 4; i++) {
+      cv_f32x8 v = cv_lookup8(p[i], l);
+      s += v;
+      m = cv_lesser(v, m);
+      t += cv_lookup8(q[i], l);
+      l >>= 3;
     }
+    cv_store(a + c, s);
+    cv_store(b + c, t);
+    cv_store(turned + c, s - (m + m));
   }
-  return best;
 }
-// The second half with the least score among those whose penalty is zero.
-CV int32_t cv_least_second(const float *second, long count, const float *penalty) {
-  int32_t index = 0;
-  float least = __builtin_inff();
+// For eight values of t: a codeword with the least b - 2 t a, where the lowest bits of that, `mask`, are not looked at:
+// they carry the codeword's index, so that one minimum finds both. `count` is at most mask + 1.
+CV cv_i32x8 cv_least_at(const float *a, const float *b, long count, cv_f32x8 t, int32_t mask) {
+  cv_f32x8 best = cv_splat(__builtin_inff()), m = t * -2.0f;
+  cv_i32x8 here = (cv_i32x8)0, high = (cv_i32x8)~mask, at;
+#pragma clang loop unroll_count(4)
   for (long c = 0; c < count; c++) {
-    float score = second[c] + penalty[c];
-    index = score < least ? (int32_t)c : index;
-    least = score < least ? score : least;
+    cv_f32x8 score = cv_fma(cv_splat(a[c]), m, cv_splat(b[c]));
+    cv_i32x8 bits;
+    memcpy(&bits, &score, sizeof bits);
+    bits = (bits & high) | here;
+    memcpy(&score, &bits, sizeof bits);
+    best = cv_lesser(score, best);
+    here += 1;
   }
-  return index;
+  memcpy(&at, &best, sizeof at);
+  return at & ~high;
+}
+CV cv_f32x8 cv_pick(const float *from, cv_i32x8 index) {
+  return (cv_f32x8){from[index[0]], from[index[1]], from[index[2]], from[index[3]],
+                    from[index[4]], from[index[5]], from[index[6]], from[index[7]]};
+}
+// From a list in two parts: `count` numbers in the first, the rest in the second.
+CV cv_i32x8 cv_pick_u16(const uint16_t *first, const uint16_t *second, int32_t count, cv_i32x8 index) {
+  cv_i32x8 r;
+#pragma clang loop unroll(full)
+  for (int k = 0; k < 8; k++) r[k] = (index[k] < count ? first : second - count)[index[k]];
+  return r;
+}
+CV void cv_prefetch(const void *p) { __builtin_prefetch(p); }
+
+// Every value rounded to the nearest level, at eight scales 1 / t side by side: a = Σ wx g and b = Σ w g^2. Three
+// levels; eight levels that begin at `first` and lie `step` apart.
+CV void cv_rounded_sums3(const float *x, const float *wx, const float *w, long count, cv_f32x8 t, float level0,
+                         float level1, float level2, float *a, float *b) {
+  cv_f32x8 l0 = cv_splat(level0), l1 = cv_splat(level1), l2 = cv_splat(level2);
+  cv_f32x8 low = (l0 + l1) * 0.5f, high = (l1 + l2) * 0.5f, sa = cv_splat(0), sb = cv_splat(0);
+  for (long i = 0; i < count; i++) {
+    cv_f32x8 v = cv_splat(x[i]) * t, g = v > high ? l2 : v > low ? l1 : l0;
+    sa = cv_fma(g, cv_splat(wx[i]), sa);
+    sb = cv_fma(g * g, cv_splat(w[i]), sb);
+  }
+  cv_store(a, sa);
+  cv_store(b, sb);
+}
+CV void cv_rounded_sums8(const float *x, const float *wx, const float *w, long count, cv_f32x8 t, float first,
+                         float step, float *a, float *b) {
+  cv_f32x8 sa = cv_splat(0), sb = cv_splat(0), s = t * cv_splat(1 / step), zero = cv_splat(0), top = cv_splat(7);
+  cv_f32x8 offset = cv_splat(-first / step);
+  for (long i = 0; i < count; i++) {
+    cv_f32x8 level = cv_clamp(cv_round(cv_fma(cv_splat(x[i]), s, offset)), zero, top);
+    cv_f32x8 g = cv_fma(level, cv_splat(step), cv_splat(first));
+    sa = cv_fma(g, cv_splat(wx[i]), sa);
+    sb = cv_fma(g * g, cv_splat(w[i]), sb);
+  }
+  cv_store(a, sa);
+  cv_store(b, sb);
+}
+// The nearest of eight levels for eight values: two times four of three bits, the second four from bit 16 on.
+CV uint32_t cv_octal(cv_f32x8 v, float first, float step) {
+  cv_f32x8 level = cv_clamp(cv_round((v - first) * cv_splat(1 / step)), cv_splat(0), cv_splat(7));
+  cv_f32x8 powers = {1, 8, 64, 512, 1, 8, 64, 512}, p = level * powers;
+  float low = (p[0] + p[1]) + (p[2] + p[3]), high = (p[4] + p[5]) + (p[6] + p[7]);
+  return (uint32_t)low | (uint32_t)high << 16;
 }
 
 #undef CV
