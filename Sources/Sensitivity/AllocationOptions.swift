@@ -30,4 +30,16 @@ extension SensitivityTable {
       return constraints.allows(tensor.type) || others.isEmpty ? others + own : others
     }
   }
+
+  /// The group of every tensor in the source's order: tensors that share a coefficient have the same number.
+  public func groups(of source: any ModelSource) -> [Int] {
+    let known = Dictionary(uniqueKeysWithValues: entries.map { ($0.tensor, $0) })
+    var numbers: [String: Int] = [:]
+    return source.tensors.map { tensor in
+      let name = known[tensor.name].map { $0.probe ?? tensor.layerClass } ?? ""
+      let number = numbers[name] ?? numbers.count
+      numbers[name] = number
+      return number
+    }
+  }
 }

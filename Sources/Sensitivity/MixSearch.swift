@@ -4,12 +4,15 @@ import Perplexity
 import Quantize
 import Tensors
 
-/// Looks for a better mix than the allocation's by measuring: additivity fails at few bits, and coefficients have errors.
+/// Looks for a better mix than the allocation's by measuring: errors add up at many bits, and at few they don't.
 ///
-/// A candidate is the exact allocation under coefficients that were multiplied by random factors, per class and per
-/// tensor, so that every candidate fits the target and differs in swaps of bytes that the model holds for plausible. A
-/// round goes through successive halving: many candidates on little text, the best of them on more, and the last against
-/// the incumbent on all of it.
+/// A round begins with probes around the incumbent: for every group of tensors that share a coefficient, the drift of the
+/// incumbent with that group one type lower. They run side by side and layer-major, so that a probe costs the layers from
+/// its own on and all share the readings of weights. What they say about the coefficients where the mix really is goes
+/// into a ``MixSurrogate``; the exact allocations for its coefficients, and for samples around them, are measured, and
+/// say more. Every candidate fits the target, and the best one that is measured better becomes the incumbent.
+///
+/// Nothing depends on the clock until `budget` is spent, and nothing on the machine.
 public struct MixSearch {
   public struct Result: Sendable {
     public let types: [GGMLType]
@@ -18,101 +21,191 @@ public struct MixSearch {
     public let final: Double
     public let trials: Int
     public let rounds: Int
+    /// True where time ended the search: another run may find something else.
+    public let isCutShort: Bool
   }
 
   public let trials: MixTrials
   public let windows: ScoringWindows
-  /// The allocation for coefficients multiplied by factors, in the source's order; nil where nothing fits.
+  /// What every tensor may become, at the table's costs, in the source's order.
+  public let choices: [[AllocationOption]]
+  /// The group of every tensor.
+  public let groups: [Int]
+  /// The allocation for costs multiplied by factors, in the source's order; nil where nothing fits.
   public let allocate: ([Double]) throws -> [GGMLType]?
   public var seed: UInt64 = 1
-  public var candidates = 8
-  /// Seconds to search; a round that was begun is finished.
-  public var budget: Double
-  /// Rounds at most, and without a gain: trials gain little after the first. Without them, the result would depend on
-  /// the machine's speed.
+  /// Candidates of a round from samples, beside those from the fitted coefficients themselves.
+  public var samples = 3
+  /// Rounds at most; a round without a gain is the last.
   public var roundLimit = 4
-  public var patience = 2
+  /// Seconds to search; a step that was begun is finished. nil for no limit.
+  public var budget: Double?
+  /// Tokens that probes and candidates are measured on at most, and passes over them that a round's probes may take:
+  /// probes of many groups see less text.
+  public var tokenLimit = 16_384
+  public var passLimit = 24.0
 
+  /// - Parameter groups: by tensor, which share a coefficient; any numbers.
   public init(
-    trials: MixTrials, windows: ScoringWindows, budget: Double, allocate: @escaping ([Double]) throws -> [GGMLType]?
+    trials: MixTrials, windows: ScoringWindows, choices: [[AllocationOption]], groups: [Int],
+    allocate: @escaping ([Double]) throws -> [GGMLType]?
   ) {
     self.trials = trials
     self.windows = windows
-    self.budget = budget
+    self.choices = choices
+    // Numbered from 0, in order of appearance.
+    var numbers: [Int: Int] = [:]
+    self.groups = groups.map { group in
+      let number = numbers[group] ?? numbers.count
+      numbers[group] = number
+      return number
+    }
     self.allocate = allocate
   }
 
-  /// Tokens of text that each stage of a round sees, and the part of its candidates that goes on.
-  private var stages: [(windows: Int, kept: Int)] {
-    let total = windows.windows.count
-    let sizes = [2048, 16_384, 131_072].map { min(total, max(1, $0 / windows.context)) }
-    return [(sizes[0], max(2, candidates / 3)), (sizes[1], 2), (max(sizes[2], min(total, sizes[1])), 1)]
-  }
+  private var groupCount: Int { (groups.max() ?? -1) + 1 }
 
   public func run(from initial: [GGMLType], progress: (Int, Double) throws -> Void = { _, _ in }) throws -> Result {
-    let tensors = trials.source.tensors
-    var random = SearchRandom(state: seed)
-    var factors = [Double](repeating: 1, count: tensors.count)
-    var incumbent = initial
-    var width = 0.5
-    var idle = 0
-    var count = 0
-    var rounds = 0
-    let whole = spread(stages[2].windows)
-    let first = try trials.drifts(of: [initial], windows: whole)[0].mean
-    var best = first
     let start = ContinuousClock.now
-    while idle < patience, rounds < roundLimit, Double((ContinuousClock.now - start) / .seconds(1)) < budget {
+    func isLate() -> Bool { budget.map { Double((ContinuousClock.now - start) / .seconds(1)) >= $0 } ?? false }
+    var random = SearchRandom(state: seed)
+    var surrogate = MixSurrogate()
+    let screen = spread(tokenLimit / max(1, windows.context), of: windows)
+    let probed = spread(Int(Double(screen.windows.count) * min(1, passLimit / probePasses)), of: screen)
+    var seen: Set<[GGMLType]> = [initial]
+    var count = 1
+    var rounds = 0
+    var cut = false
+
+    var incumbent = Measured(types: initial, drift: try trials.drifts(of: [initial], windows: screen)[0], level: 1)
+    let first = incumbent
+    surrogate.add(MixSurrogate.Trial(costs: costs(initial), level: 1, error: 0))
+    while rounds < roundLimit, !cut {
       rounds += 1
-      var field: [(types: [GGMLType], factors: [Double])] = []
-      for _ in 0..<candidates * 4 where field.count < candidates {
-        let own = perturbed(factors, tensors, width, &random)
-        guard let types = try allocate(own), types != incumbent, !field.contains(where: { $0.types == types }) else {
-          continue
+      let before = incumbent.level
+      let around = neighbours(of: incumbent.types)
+      // On less text than candidates are measured on, they need the incumbent's drift there.
+      let own = probed.windows.count < screen.windows.count ? [incumbent.types] : []
+      var shown = incumbent.drift
+      for part in stride(from: 0, to: around.count, by: Self.batch) {
+        if isLate() { cut = true }
+        guard !cut else { break }
+        let mixes = Array(around[part..<min(around.count, part + Self.batch)])
+        var drifts = try trials.drifts(of: (part == 0 ? own : []) + mixes, windows: probed) { _, _ in
+          try progress(rounds, incumbent.drift.mean)
         }
-        field.append((types, own))
+        if part == 0, !own.isEmpty { shown = drifts.removeFirst() }
+        for (mix, drift) in zip(mixes, drifts) { surrogate.add(trial(mix, drift, shown, level: incumbent.level)) }
+        count += mixes.count
       }
-      guard !field.isEmpty else { break }
-      for stage in stages.prefix(2) where field.count > stage.kept {
-        let drifts = try trials.drifts(of: field.map(\.types), windows: spread(stage.windows))
-        count += field.count
-        let order = field.indices.sorted { (drifts[$0].mean, $0) < (drifts[$1].mean, $1) }
-        field = order.prefix(stage.kept).map { field[$0] }
-        try progress(rounds, best)
+      guard !cut else { break }
+      let fit = surrogate.fit(costs: costs(incumbent.types), level: incumbent.level, drift: incumbent.drift.mean)
+      // Prior and noise hold the fitted weights back: a step beyond them is tried too.
+      var weights = [fit.weights(), fit.weights(share: 1.5)]
+      for _ in 0..<samples { weights.append(fit.sample(temperature: 0.3) { random.normal() }) }
+      var field: [[GGMLType]] = []
+      for weight in weights {
+        guard let types = try allocate(groups.map { weight[$0] }), seen.insert(types).inserted else { continue }
+        field.append(types)
       }
-      let finals = try trials.drifts(of: field.map(\.types), windows: whole)
+      if isLate() { cut = true }
+      guard !field.isEmpty, !cut else { break }
+      let drifts = try trials.drifts(of: field, windows: screen) { _, _ in try progress(rounds, incumbent.drift.mean) }
       count += field.count
-      let winner = finals.indices.min { finals[$0].mean < finals[$1].mean }!
-      // Less than a fifth of a percent is noise of the text.
-      if finals[winner].mean < best * 0.998 {
-        (incumbent, factors, best) = (field[winner].types, field[winner].factors, finals[winner].mean)
-        idle = 0
-      } else {
-        idle += 1
-        width *= 0.6
+      let base = incumbent
+      for (types, drift) in zip(field, drifts) {
+        let trial = trial(types, drift, base.drift, level: base.level)
+        surrogate.add(trial)
+        // Less than a fifth of a percent is noise of the text.
+        if trial.level < incumbent.level * 0.998 {
+          incumbent = Measured(types: types, drift: drift, level: trial.level)
+        }
       }
-      try progress(rounds, best)
+      try progress(rounds, incumbent.drift.mean)
+      // Another round costs as much as this one, and gains less.
+      if incumbent.level > before * 0.98 { break }
     }
-    return Result(types: incumbent, initial: first, final: best, trials: count, rounds: rounds)
+    guard screen.windows.count < windows.windows.count, incumbent.types != initial else {
+      return Result(
+        types: incumbent.types, initial: first.drift.mean, final: incumbent.drift.mean, trials: count, rounds: rounds,
+        isCutShort: cut)
+    }
+    let whole = try trials.drifts(of: [initial, incumbent.types], windows: windows)
+    let best = whole[1].mean < whole[0].mean ? incumbent.types : initial
+    return Result(
+      types: best, initial: whole[0].mean, final: min(whole[0].mean, whole[1].mean), trials: count, rounds: rounds,
+      isCutShort: cut)
+  }
+
+  private struct Measured {
+    let types: [GGMLType]
+    let drift: Drift
+    let level: Double
+  }
+
+  /// Mixes that run side by side.
+  private static let batch = 64
+
+  /// The table's cost of every group under a mix.
+  private func costs(_ types: [GGMLType]) -> [Double] {
+    var result = [Double](repeating: 0, count: groupCount)
+    for (index, type) in types.enumerated() {
+      result[groups[index]] += choices[index].first { $0.type == type }?.cost ?? 0
+    }
+    return result
+  }
+
+  private func trial(_ types: [GGMLType], _ drift: Drift, _ base: Drift, level: Double) -> MixSurrogate.Trial {
+    let ratio = drift.mean / max(base.mean, 1e-12)
+    let difference = Estimate(meanOf: zip(drift.divergences, base.divergences).map { $0 - $1 })
+    return MixSurrogate.Trial(
+      costs: costs(types), level: level * ratio, error: level * difference.error / max(base.mean, 1e-12))
+  }
+
+  /// Passes over the text that probes of all groups take: from each one's first layer on.
+  private var probePasses: Double {
+    let tensors = trials.source.tensors
+    let layers = Double((tensors.compactMap(\.layer).max() ?? 0) + 1)
+    var first = [Double](repeating: layers, count: groupCount)
+    for (index, tensor) in tensors.enumerated() where choices[index].count > 1 {
+      let layer = tensor.layer.map(Double.init) ?? (tensor.role == .tokenEmbedding ? 0 : layers)
+      first[groups[index]] = min(first[groups[index]], layer)
+    }
+    return max(1, first.reduce(0) { $0 + (layers - $1) / layers })
+  }
+
+  /// The mix with each group's tensors one type lower; higher where there is none.
+  private func neighbours(of types: [GGMLType]) -> [[GGMLType]] {
+    (0..<groupCount).compactMap { group in
+      let places = groups.indices.filter { groups[$0] == group && choices[$0].count > 1 }
+      var lower = types
+      for place in places { lower[place] = step(choices[place], from: types[place], down: true) }
+      guard lower == types else { return lower }
+      for place in places { lower[place] = step(choices[place], from: types[place], down: false) }
+      return lower == types ? nil : lower
+    }
+  }
+
+  /// The neighbour that costs least for the bytes it frees, or the next larger one that gains anything. Steps of less
+  /// than 7 % of the bytes say little.
+  private func step(_ options: [AllocationOption], from type: GGMLType, down: Bool) -> GGMLType {
+    guard let now = options.first(where: { $0.type == type }) else { return type }
+    let bytes = Double(now.bytes)
+    if down {
+      let smaller = options.filter { Double($0.bytes) < 0.93 * bytes && $0.cost > now.cost }
+      func price(_ option: AllocationOption) -> Double { (option.cost - now.cost) / Double(now.bytes - option.bytes) }
+      return smaller.min { (price($0), $0.bytes) < (price($1), $1.bytes) }?.type ?? type
+    }
+    let larger = options.filter { Double($0.bytes) > 1.07 * bytes && $0.cost < now.cost }
+    return larger.min { ($0.bytes, $0.cost) < ($1.bytes, $1.cost) }?.type ?? type
   }
 
   /// Windows spread evenly over the text, so that little text has all kinds too.
-  private func spread(_ count: Int) -> ScoringWindows {
+  private func spread(_ count: Int, of windows: ScoringWindows) -> ScoringWindows {
     let total = windows.windows.count
+    let count = max(1, count)
     guard count < total else { return windows }
     return ScoringWindows(joining: (0..<count).map { windows[$0 * total / count..<$0 * total / count + 1] })
-  }
-
-  private func perturbed(
-    _ factors: [Double], _ tensors: [TensorInfo], _ width: Double, _ random: inout SearchRandom
-  ) -> [Double] {
-    var classes: [String: Double] = [:]
-    for name in Set(tensors.map(\.layerClass)).sorted() { classes[name] = random.normal() * width }
-    // Half of the candidates move classes, half move tensors.
-    let byClass = random.next() & 1 == 0
-    return zip(factors, tensors).map { factor, tensor in
-      factor * exp(byClass ? classes[tensor.layerClass]! + 0.3 * width * random.normal() : width * random.normal())
-    }
   }
 }
 

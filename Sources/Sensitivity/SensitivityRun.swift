@@ -1,4 +1,5 @@
 import Blocks
+import Foundation
 import GGUF
 import Perplexity
 import Quantize
@@ -94,13 +95,17 @@ public struct SensitivityRun {
       bands: bands ?? 0, isComplete: false, probes: [], entries: [])
   }
 
-  /// The most bands whose probes fit the seconds left, by the time that the reference takes alone.
+  /// The most bands whose probes fit the seconds left. By the time that the reference should take, unless it takes twice
+  /// as long: the clock decides only where it has to.
   private func bandsWithin(_ seconds: Double?, layers: Int) throws -> Int {
     guard let seconds else { return layers }
+    let pass = try ForwardPass(source: source, options: probes.options)
+    let windows = probes.windows
+    let expected = try pass.plan(windows: windows.windows.count, length: windows.context).operations / nominalSpeed
     let start = ContinuousClock.now
-    _ = try ForwardPass(source: source, options: probes.options).run(
-      windows: probes.windows.windows, scored: probes.windows.scored)
-    let once = Double((ContinuousClock.now - start) / .seconds(1))
+    _ = try pass.run(windows: windows.windows, scored: windows.scored)
+    let taken = Double((ContinuousClock.now - start) / .seconds(1))
+    let once = taken > 2 * expected ? taken : expected
     var bands = layers
     // Four fifths: the estimate leaves out the scoring.
     while bands > 1,
@@ -163,3 +168,7 @@ extension SensitivityTable {
     }
   }
 }
+
+/// Floating-point operations a second that a budget of time is turned into amounts of work with: what cores do with
+/// weights in their caches. By processors, not threads.
+public let nominalSpeed = 2e10 * Double(ProcessInfo.processInfo.activeProcessorCount)

@@ -70,32 +70,44 @@ struct Fitting {
     var lines: [String]
   }
 
+  /// - Parameters:
+  ///   - search: whether to look for something better than the allocation, for at most `budget` seconds.
   func run(
-    table: SensitivityTable, text: MeasuringText?, search: Bool, budget: Double
+    table: SensitivityTable, text: MeasuringText?, search: Bool, budget: Double, seed: UInt64
   ) throws -> Outcome {
     guard let allocated = try allocation(table) else {
-      throw QuantizeError.targetTooSmall(target: target, smallest: try plan(source.tensors.map(\.type)).totalBytes)
+      // What can't be known before errors were measured: types that some tensor has no importance for.
+      let choices = table.options(for: source, menu: menu, constraints: constraints, alignment: 32)
+      let least = choices.reduce(try plan(source.tensors.map(\.type)).layout.header.count) { sum, options in
+        sum + (options.map(\.bytes).min() ?? 0)
+      }
+      throw QuantizeError.targetTooSmall(target: target, smallest: max(least, target + 1))
     }
     guard let text else { return Outcome(types: allocated, lines: []) }
     let trials = try MixTrials(source: source, importance: matrix?.lookup, options: options.forward)
     var types = allocated
     var lines: [String] = []
     if search {
-      let searching = MixSearch(trials: trials, windows: text.validation, budget: budget) { factors in
+      var searching = MixSearch(
+        trials: trials, windows: text.validation,
+        choices: table.options(for: source, menu: menu, constraints: constraints, alignment: 32),
+        groups: table.groups(of: source)
+      ) { factors in
         try allocation(table, factors: factors)
       }
-      progress.start("\(source.name): search", total: Int(budget), unit: .seconds)
-      let start = ContinuousClock.now
+      searching.budget = budget
+      searching.seed = seed
+      progress.start("\(source.name): search", total: searching.roundLimit, unit: .steps)
       let result = try searching.run(from: allocated) { round, best in
         try Interruption.check()
-        progress.update(
-          Int((ContinuousClock.now - start).seconds), "round \(round), KLD \(Figures.significant(best))")
+        progress.update(round, "round \(round), KLD \(Figures.significant(best))")
       }
       progress.finish("\(source.name): search, \(result.trials) trials")
       types = result.types
       lines.append(
         "search: \(result.trials) trials in \(result.rounds) rounds, KLD \(Figures.significant(result.initial)) to "
-          + "\(Figures.significant(result.final)) (\(Figures.percent(result.final / result.initial - 1, 1)))")
+          + "\(Figures.significant(result.final)) (\(Figures.percent(result.final / result.initial - 1, 1)))"
+          + (result.isCutShort ? ", ended by --budget" : ""))
     }
     return try compared(types, trials, text.validation, lines)
   }

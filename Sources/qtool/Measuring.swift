@@ -16,7 +16,8 @@ struct MeasuringText {
   let validation: ScoringWindows
 
   /// Every fourth window is kept for validation, so that both parts have all kinds of text. Of each part as much is
-  /// used as the budget allows for the passes that measuring takes.
+  /// used as the budget allows for the passes that measuring takes, by the machine's number of processors: neither by
+  /// --threads nor by the clock, so that the same command finds the same.
   init(_ calibration: Calibration, _ source: any ModelSource, _ options: RunOptions, budget: Double) throws {
     let tokenizer = try Tokenizer(metadata: source.metadata)
     let trained = try Decoder(source).contextLength
@@ -30,8 +31,7 @@ struct MeasuringText {
       return
     }
     let pass = try ForwardPass(source: source, options: options.forward)
-    // What one window takes, at what a core does with cached weights.
-    let each = try pass.plan(windows: 1, length: all.context).operations / (2e10 * Double(Threads.count))
+    let each = try pass.plan(windows: 1, length: all.context).operations / nominalSpeed
     func spread(_ places: [Int], passes: Double, least: Int, most: Int) -> [Int] {
       let affordable = Int(max(0, min(1e6, budget / passes / each)))
       let number = min(places.count, max(least, min(most, affordable)))

@@ -136,10 +136,23 @@ import Transformer
     let start = try #require(
       allocate(table.options(for: model, menu: [.q2_K], alignment: 32).map { 1 / (1e-6 + $0[0].cost) }))
     let trials = try MixTrials(source: model, importance: nil, options: ForwardOptions())
-    var search = MixSearch(trials: trials, windows: windows, budget: 30) { allocate($0) }
-    search.candidates = 4
-    search.patience = 1
-    let result = try search.run(from: start)
+    func search(_ budget: Double?) throws -> MixSearch.Result {
+      var search = MixSearch(
+        trials: trials, windows: windows,
+        choices: table.options(for: model, menu: [.q2_K, .q3_K, .q4_K], alignment: 32),
+        groups: table.groups(of: model)
+      ) { allocate($0) }
+      search.roundLimit = 1
+      search.samples = 1
+      search.budget = budget
+      return try search.run(from: start)
+    }
+    let result = try search(nil)
+    #expect(!result.isCutShort && result.trials > 30)
+    #expect(try search(nil).types == result.types)
+    // Without time it ends where it began, and says so.
+    let cut = try search(0)
+    #expect(cut.isCutShort && cut.types == start && cut.final == cut.initial)
     #expect(result.final < result.initial)
     #expect(abs(try trials.drifts(of: [result.types], windows: windows)[0].mean - result.final) < 1e-9)
     let bytes = zip(model.tensors, result.types).reduce(0) { $0 + ($1.0.shape.bytes(as: $1.1) ?? 0) }

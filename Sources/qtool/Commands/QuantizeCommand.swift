@@ -225,7 +225,8 @@ struct QuantizeCommand: ParsableCommand {
     }
     let left = budget - (ContinuousClock.now - start).seconds
     let outcome = try fitting.run(
-      table: table, text: text, search: !fittingOptions.noSearch && left > 0, budget: left / 2)
+      table: table, text: text, search: !fittingOptions.noSearch && left > 0, budget: left * 0.8,
+      seed: fittingOptions.seed)
     try files?.keep(
       MeasuredFiles.Choice(
         key: key,
@@ -238,8 +239,8 @@ struct QuantizeCommand: ParsableCommand {
   private func choiceKey(_ fitting: Fitting, _ table: SensitivityTable, _ text: MeasuringText) throws -> String {
     let constraints = fitting.constraints
     var parts = [
-      QTool.version, "\(fitting.target)", "\(fittingOptions.budget.seconds) \(fittingOptions.noSearch)",
-      text.validation.digest,
+      QTool.version, "\(fitting.target)",
+      "\(fittingOptions.budget.seconds) \(fittingOptions.noSearch) \(fittingOptions.seed)", text.validation.digest,
     ]
     parts += (constraints.pins + constraints.floors).map(\.description) + ["\(constraints.pins.count)"]
     parts +=

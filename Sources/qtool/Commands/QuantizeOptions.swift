@@ -42,13 +42,22 @@ struct MixOptions: ParsableArguments {
       }
       return known.recipe(for: source)
     }
-    guard let name = type, let mix = StockMix(name: name) else {
-      let names = StockMix.allCases.map(\.rawValue) + ["COPY"]
-      throw Failure(
-        .usage, "--type \(type ?? ""): no such mix or type", hint: "known: " + names.joined(separator: ", ")
-      ).suggesting(type ?? "", among: names)
+    let name = type ?? ""
+    if let mix = StockMix(name: name) {
+      return pure ? Recipe(base: .type(mix.base)) : Recipe(base: .mix(mix, hasImportance: nil))
     }
-    return pure ? Recipe(base: .type(mix.base)) : Recipe(base: .mix(mix, hasImportance: nil))
+    // A type that no mix has the name of, such as MXFP4: for all tensors, or not at all.
+    if let type = GGMLType(name: name), type.canEncode {
+      if pure { return Recipe(base: .type(type)) }
+      let mix = StockMix.allCases.first { $0.base == type }
+      throw Failure(
+        .usage, "--type \(name): is a type, and no mix has its name",
+        hint: (mix.map { "\($0.rawValue) is the mix; " } ?? "") + "--pure gives every matrix the type")
+    }
+    let names = StockMix.allCases.map(\.rawValue) + ["COPY"]
+    throw Failure(
+      .usage, "--type \(name): no such mix or type", hint: "known: " + names.joined(separator: ", ")
+    ).suggesting(name, among: names)
   }
 }
 
@@ -99,4 +108,6 @@ struct FittingOptions: ParsableArguments {
   @Option(name: .long, help: ArgumentHelp("Time for measuring and searching.", valueName: "time"))
   var budget = TimeSpan(seconds: 7200)
   @Flag(name: .long, help: "Take the allocation as it is, without trials of other mixes.") var noSearch = false
+  @Option(name: .long, help: ArgumentHelp("Of the search's random numbers.", valueName: "number"))
+  var seed: UInt64 = 1
 }

@@ -1,0 +1,114 @@
+import Foundation
+
+/// What trials have said so far: a linear model of a mix's drift around an incumbent, refined by every trial.
+///
+/// With x_g the table's cost of group g (tensors that share a coefficient) under a mix, K the drift, and 0 the incumbent,
+///
+///     K / K0 - 1 = sum over g of w_g (x_g - x0_g) / K0
+///
+/// If errors added up, every w_g would be 1. At few bits they don't: states that are far off already make some tensors
+/// matter less and others more. So the weights are fitted to the trials by ridge regression, w_g = s (1 + d_g) with one
+/// free scale s and deviations d_g that are normal with a standard deviation of `spread`. A trial counts by its own
+/// standard error, and the less the farther its drift is from the incumbent's.
+struct MixSurrogate {
+  struct Trial {
+    /// x_g of every group.
+    let costs: [Double]
+    /// Drift over that of the mix that the search began with, on the same text.
+    let level: Double
+    /// Standard error of `level`.
+    let error: Double
+  }
+
+  private(set) var trials: [Trial] = []
+  var spread = 0.7
+  /// Of the weights that are handed out, relative to the scale: a tensor that seems to cost nothing still may.
+  static let least = 0.1
+
+  mutating func add(_ trial: Trial) { trials.append(trial) }
+
+  /// The weights' distribution: their mean, and what samples of it are made with.
+  struct Fit {
+    let scale: Double
+    let mean: [Double]
+    /// The lower Cholesky factor of the precision matrix.
+    let factor: [[Double]]
+
+    /// Multipliers of the table's coefficients. Between the table's own (share 0) and the fitted (1).
+    func weights(share: Double = 1) -> [Double] {
+      mean.map { pow(max(MixSurrogate.least, $0 / scale), share) }
+    }
+
+    /// The same from a sample, at `temperature` standard deviations for one.
+    func sample(temperature: Double, normal: () -> Double) -> [Double] {
+      // Solves the transposed factor: its covariance is the inverse of the precision.
+      var z = mean.map { _ in normal() }
+      for row in stride(from: z.count - 1, through: 0, by: -1) {
+        for later in row + 1..<max(row + 1, z.count) { z[row] -= factor[later][row] * z[later] }
+        z[row] /= factor[row][row]
+      }
+      return zip(mean, z).map { max(MixSurrogate.least, ($0 + temperature * $1) / scale) }
+    }
+  }
+
+  /// - Parameters:
+  ///   - costs: of the incumbent's groups.
+  ///   - level: the incumbent's.
+  ///   - drift: the incumbent's, in nats.
+  func fit(costs: [Double], level: Double, drift: Double) -> Fit {
+    let count = costs.count
+    var rows: [(x: [Double], y: Double, weight: Double)] = []
+    for trial in trials {
+      let y = trial.level / level - 1
+      // What the linear model leaves out grows with the distance.
+      let variance = pow(trial.error / level, 2) + pow(0.2 * y, 2) + 1e-4
+      rows.append(
+        (zip(trial.costs, costs).map { ($0 - $1) / max(drift, 1e-12) }, y, exp(-2 * abs(y)) / variance))
+    }
+    // The scale is that of trials near the incumbent: those far off say more of what is not linear.
+    var above = 0.0
+    var below = 0.0
+    for row in rows where row.x.count(where: { $0 != 0 }) == 1 {
+      let total = row.x.reduce(0, +)
+      above += row.weight * total * row.y
+      below += row.weight * total * total
+    }
+    let scale = max(0.2, below > 0 ? above / below : 1)
+    let prior = 1 / pow(spread * scale, 2)
+    var precision = [[Double]](repeating: [Double](repeating: 0, count: count), count: count)
+    var right = [Double](repeating: 0, count: count)
+    for row in rows {
+      let rest = row.weight * (row.y - scale * row.x.reduce(0, +))
+      // Most trials differ from the incumbent in few groups.
+      for i in 0..<count where row.x[i] != 0 {
+        right[i] += row.x[i] * rest
+        for j in 0...i { precision[i][j] += row.weight * row.x[i] * row.x[j] }
+      }
+    }
+    for i in 0..<count { precision[i][i] += prior }
+    let factor = Self.cholesky(precision)
+    var solution = right
+    for i in 0..<count {
+      for j in 0..<i { solution[i] -= factor[i][j] * solution[j] }
+      solution[i] /= factor[i][i]
+    }
+    for i in stride(from: count - 1, through: 0, by: -1) {
+      for j in i + 1..<max(i + 1, count) { solution[i] -= factor[j][i] * solution[j] }
+      solution[i] /= factor[i][i]
+    }
+    return Fit(scale: scale, mean: solution.map { scale + $0 }, factor: factor)
+  }
+
+  /// The lower factor of a symmetric matrix whose lower half is given. The ridge keeps it positive definite.
+  private static func cholesky(_ matrix: [[Double]]) -> [[Double]] {
+    var factor = matrix
+    for i in matrix.indices {
+      for j in 0...i {
+        var sum = matrix[i][j]
+        for k in 0..<j { sum -= factor[i][k] * factor[j][k] }
+        factor[i][j] = i == j ? max(sum, 1e-300).squareRoot() : sum / factor[j][j]
+      }
+    }
+    return factor
+  }
+}
