@@ -37,8 +37,8 @@ public struct MixSearch {
   /// Candidates of a round from samples, beside those from the fitted coefficients themselves.
   public var samples = 3
   /// Rounds at most; a round without a gain is the last.
-  public var roundLimit = 4
-  /// Seconds to search; a step that was begun is finished. nil for no limit.
+  public var roundLimit = 6
+  /// Seconds to search; a round that was begun is finished, unless its probes are of very many groups. nil for no limit.
   public var budget: Double?
   /// Tokens that probes and candidates are measured on at most, and passes over them that a round's probes may take:
   /// probes of many groups see less text.
@@ -80,7 +80,9 @@ public struct MixSearch {
     var incumbent = Measured(types: initial, drift: try trials.drifts(of: [initial], windows: screen)[0], level: 1)
     let first = incumbent
     surrogate.add(MixSurrogate.Trial(costs: costs(initial), level: 1, error: 0))
-    while rounds < roundLimit, !cut {
+    while rounds < roundLimit {
+      cut = isLate()
+      guard !cut else { break }
       rounds += 1
       let before = incumbent.level
       let around = neighbours(of: incumbent.types)
@@ -88,7 +90,7 @@ public struct MixSearch {
       let own = probed.windows.count < screen.windows.count ? [incumbent.types] : []
       var shown = incumbent.drift
       for part in stride(from: 0, to: around.count, by: Self.batch) {
-        if isLate() { cut = true }
+        if part > 0, isLate() { cut = true }
         guard !cut else { break }
         let mixes = Array(around[part..<min(around.count, part + Self.batch)])
         var drifts = try trials.drifts(of: (part == 0 ? own : []) + mixes, windows: probed) { _, _ in
@@ -108,8 +110,7 @@ public struct MixSearch {
         guard let types = try allocate(groups.map { weight[$0] }), seen.insert(types).inserted else { continue }
         field.append(types)
       }
-      if isLate() { cut = true }
-      guard !field.isEmpty, !cut else { break }
+      guard !field.isEmpty else { break }
       let drifts = try trials.drifts(of: field, windows: screen) { _, _ in try progress(rounds, incumbent.drift.mean) }
       count += field.count
       let base = incumbent
@@ -123,7 +124,7 @@ public struct MixSearch {
       }
       try progress(rounds, incumbent.drift.mean)
       // Another round costs as much as this one, and gains less.
-      if incumbent.level > before * 0.98 { break }
+      if incumbent.level > before * 0.99 { break }
     }
     guard screen.windows.count < windows.windows.count, incumbent.types != initial else {
       return Result(

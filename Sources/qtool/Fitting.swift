@@ -97,7 +97,7 @@ struct Fitting {
       }
       searching.budget = budget
       searching.seed = seed
-      progress.start("\(source.name): search", total: searching.roundLimit, unit: .steps)
+      progress.start("\(source.name): search", total: searching.roundLimit, unit: .count("rounds"))
       let result = try searching.run(from: allocated) { round, best in
         try Interruption.check()
         progress.update(round, "round \(round), KLD \(Figures.significant(best))")
@@ -123,7 +123,10 @@ struct Fitting {
         type == tensor.type || type.canEncode && (hasImportance || !type.needsImportance)
       }
       let bytes = try plan(own).totalBytes
-      if fits, bytes <= target, !stock.contains(where: { $0.types == own }) { stock.append((mix, own, bytes)) }
+      // A target is often a stock mix's size as llama-quantize writes it, without our keys: one that is larger by these
+      // alone is no file to write, but the one to compare with.
+      let isNear = Double(bytes) <= 1.001 * Double(target)
+      if fits, isNear, !stock.contains(where: { $0.types == own }) { stock.append((mix, own, bytes)) }
     }
     // A larger stock mix is not always the better one: the three next below the target.
     let nearest = stock.sorted { ($1.bytes, $0.mix.rawValue) < ($0.bytes, $1.mix.rawValue) }.prefix(3)
@@ -145,8 +148,21 @@ struct Fitting {
       + "windows (\(Figures.percent(own / other - 1, 1)); 95 % of \(Figures.significant(difference.low, 3)) to "
       + "\(Figures.significant(difference.high, 3)))"
     if own <= other { return Outcome(types: types, lines: lines + ["the fitted mix is kept: " + figures]) }
+    let fitting = nearest.indices.filter { nearest[$0].bytes <= target }
+    guard
+      let second = fitting.min(by: {
+        drifts[$0 - nearest.startIndex + 1].mean < drifts[$1 - nearest.startIndex + 1].mean
+      }), drifts[second - nearest.startIndex + 1].mean < own
+    else { return Outcome(types: types, lines: lines + ["\(name) is better and a little too large: " + figures]) }
+    guard second - nearest.startIndex == best else {
+      return Outcome(
+        types: nearest[second].types,
+        lines: lines + [
+          "the stock mix \(nearest[second].mix.rawValue) was written; \(name) is better and a little too large: "
+            + figures
+        ])
+    }
     return Outcome(
-      types: nearest[nearest.startIndex + best].types,
-      lines: lines + ["the stock mix \(name) is better and was written: " + figures])
+      types: nearest[second].types, lines: lines + ["the stock mix \(name) is better and was written: " + figures])
   }
 }
