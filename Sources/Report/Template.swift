@@ -24,8 +24,8 @@ let pageTemplate = """
   <p>Mean KL divergence from <b>{{base}}</b> over {{positions}} positions of {{text}}, in windows of {{context}} tokens.
   Lower is better; whiskers are 95&nbsp;% intervals.</p>
   {{#plot}}<figure><div class="wide">{{{wide}}}</div><div class="narrow">{{{narrow}}}</div>
-  <figcaption>{{#hasOthers}}<span class="key"><i class="dot subject"></i>described here</span>
-  <span class="key"><i class="dot other"></i>compared with</span>{{/hasOthers}}
+  <figcaption>{{#hasBoth}}<span class="key"><i class="dot subject"></i>described here</span>
+  <span class="key"><i class="dot other"></i>compared with</span>{{/hasBoth}}
   <span class="key"><i class="dash"></i>nothing smaller is better</span></figcaption></figure>{{/plot}}
   <table>
   <thead><tr><th>file</th><th>size</th><th class="extra">bits per weight</th><th>mean KLD</th>

@@ -58,7 +58,7 @@ struct TensorGrid {
 
 extension TensorInfo {
   var bytes: Int { shape.bytes(as: type) ?? 0 }
-  var bitsPerWeight: Double { Double(type.blockBytes * 8) / Double(type.blockLength) }
+  var bitsPerWeight: Double { type.bitsPerWeight }
 }
 
 /// The nine shades of the heat map of bits: finer where files of today live.

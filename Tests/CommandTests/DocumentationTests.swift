@@ -41,6 +41,17 @@ import Testing
     #expect(help.output.split(separator: "\n").allSatisfy { $0.count <= 80 }, "\(help.output)")
   }
 
+  /// Examples/library is built with the tests, and does what it says.
+  @Test func theLibrarysExampleRuns() throws {
+    let out = try TemporaryDirectory()
+    let example = Binary(url: Self.qtool.url.deletingLastPathComponent().appending(path: "quantize-example"))
+    let result = try example.run([Repository.demoModel, out.path("out.gguf")])
+    #expect(result.status == 0, "\(result.error)")
+    let tensors = try Self.qtool.run(["inspect", out.path("out.gguf"), "--tensors"])
+    #expect(tensors.output.contains(/blk\.0\.attn_q\.weight .*Q8_0/))
+    #expect(tensors.output.contains(/blk\.1\.attn_q\.weight .*Q4_K/))
+  }
+
   /// Lines of code that begin with `qtool `, with those that they go on in; placeholders in capitals are no commands.
   private static func examples(in text: String) -> [String] {
     var examples: [String] = []

@@ -10,7 +10,7 @@ struct ConstraintOptions: ParsableArguments {
     name: [.long, .customLong("tensor-type")],
     help: ArgumentHelp("Fix the type of matching tensors; the first that matches decides.", valueName: "regex=type"))
   var pin: [String] = []
-  @Option(name: .long, help: ArgumentHelp("Pins from a file, one a line.", valueName: "file"))
+  @Option(name: .long, help: ArgumentHelp("Pins from a file, one a line.", valueName: "file"), completion: .file())
   var tensorTypeFile: String?
   @Option(
     name: .long, help: ArgumentHelp("Give matching tensors no fewer bits than a type has.", valueName: "regex=type"))

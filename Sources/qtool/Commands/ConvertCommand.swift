@@ -14,7 +14,8 @@ struct ConvertCommand: ParsableCommand {
 
         qtool convert Qwen2.5-7B -o Qwen2.5-7B-BF16.gguf
         qtool convert Qwen2.5-7B -o Qwen2.5-7B-F16.gguf --type F16
-        qtool convert Llama-3.1-405B -o Llama-3.1-405B-BF16.gguf --shard-size 48GB
+        qtool convert Llama-3.1-405B -o Llama-3.1-405B-BF16.gguf \\
+          --shard-size 48GB
 
       With --shard-size, FILE.gguf becomes FILE-00001-of-0000N.gguf and so on. --metadata takes what the reference \
       converter takes: {"general.name": "My model", "general.tags": ["chat"]}.
@@ -35,11 +36,12 @@ struct ConvertCommand: ParsableCommand {
     }
   }
 
-  @Argument(help: "A Hugging Face directory or a GGUF file.") var model: String
+  @Argument(help: "A Hugging Face directory or a GGUF file.", completion: .file()) var model: String
   @Option(name: .long, help: "The type of matrices: F32, F16, BF16, Q8_0 or auto.") var type = Target.auto
   @Option(name: .long, help: ArgumentHelp("Write shards of this size at most, such as 48GB.", valueName: "size"))
   var shardSize: ByteSize?
-  @Option(name: .long, help: ArgumentHelp("A JSON file of general.* keys to write.", valueName: "file"))
+  @Option(
+    name: .long, help: ArgumentHelp("A JSON file of general.* keys to write.", valueName: "file"), completion: .file())
   var metadata: String?
   @Flag(name: .long, help: "Convert tensors that are quantized already.") var allowRequantize = false
   @Flag(name: .long, help: "Print what would be written, and write nothing.") var dryRun = false

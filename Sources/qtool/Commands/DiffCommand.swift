@@ -17,8 +17,8 @@ struct DiffCommand: ParsableCommand {
         qtool diff old.gguf new.gguf --no-errors
       """)
 
-  @Argument(help: "The reference: a Hugging Face directory or a GGUF file.") var first: String
-  @Argument(help: "The model to compare with it.") var second: String
+  @Argument(help: "The reference: a Hugging Face directory or a GGUF file.", completion: .file()) var first: String
+  @Argument(help: "The model to compare with it.", completion: .file()) var second: String
   @Flag(name: .long, help: "Compare metadata, shapes and types, and read no weights.") var noErrors = false
   @Flag(name: .long, help: "Print JSON.") var json = false
   @OptionGroup(title: "Tokenizer") var splitter: SplitterOptions

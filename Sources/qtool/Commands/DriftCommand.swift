@@ -21,8 +21,8 @@ struct DriftCommand: ParsableCommand {
         qtool drift base.qref small.gguf --fail-above 0.05
       """)
 
-  @Argument(help: "The unquantized model, or a stored reference.") var base: String
-  @Argument(help: "The models to compare with it.") var models: [String] = []
+  @Argument(help: "The unquantized model, or a stored reference.", completion: .file()) var base: String
+  @Argument(help: "The models to compare with it.", completion: .file()) var models: [String] = []
   @OptionGroup(title: "Text") var text: TextOptions
   @OptionGroup(title: "Tokenizer") var splitter: SplitterOptions
   @OptionGroup(title: "Reference") var stored: StoredReferenceOptions
@@ -202,14 +202,17 @@ struct DriftCommand: ParsableCommand {
 /// References that are read or written.
 struct StoredReferenceOptions: ParsableArguments {
   @Option(
-    name: .long, help: ArgumentHelp("A stored reference of BASE, used instead of running BASE.", valueName: "file"))
+    name: .long, help: ArgumentHelp("A stored reference of BASE, used instead of running BASE.", valueName: "file"),
+    completion: .file())
   var reference: String?
   @Option(
-    name: .long, help: ArgumentHelp("Store BASE's predictions, compactly, for later comparisons.", valueName: "file"))
+    name: .long, help: ArgumentHelp("Store BASE's predictions, compactly, for later comparisons.", valueName: "file"),
+    completion: .file())
   var saveReference: String?
   @Option(
     name: .long,
-    help: ArgumentHelp("Store them in llama-perplexity's form, for its --kl-divergence.", valueName: "file"))
+    help: ArgumentHelp("Store them in llama-perplexity's form, for its --kl-divergence.", valueName: "file"),
+    completion: .file())
   var saveLogits: String?
   @Flag(name: .long, help: "Replace files of those names.") var force = false
 

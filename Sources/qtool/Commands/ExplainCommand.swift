@@ -17,7 +17,7 @@ struct ExplainCommand: ParsableCommand {
         qtool quantize Qwen2.5-7B --recipe model.yaml -o Qwen2.5-7B-same.gguf
       """)
 
-  @Argument(help: "A GGUF file; of a sharded one, its first shard.") var model: String
+  @Argument(help: "A GGUF file; of a sharded one, its first shard.", completion: .file()) var model: String
   @Flag(name: .long, help: "Print the recipe alone, as --recipe of quantize reads it.") var recipe = false
 
   func run() throws {

@@ -10,7 +10,7 @@ struct FitOptions: ParsableArguments {
     name: .long,
     help: ArgumentHelp(
       "Make the largest file that fits a machine, such as m3-ultra-256 or this; qtool plan --list shows them.",
-      valueName: "machine"))
+      valueName: "machine"), completion: .list(["this"] + Machines.all.map(\.name)))
   var fit: String?
   @Option(name: .long, help: ArgumentHelp("With --fit: tokens of context, such as 32k.", valueName: "tokens"))
   var context: ContextLength?

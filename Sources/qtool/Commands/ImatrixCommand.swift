@@ -24,21 +24,26 @@ struct ImatrixCommand: ParsableCommand {
         qtool imatrix --show-statistics model.imatrix.gguf
       """)
 
-  @Argument(help: "A Hugging Face directory or a GGUF file.") var model: String?
+  @Argument(help: "A Hugging Face directory or a GGUF file.", completion: .file()) var model: String?
   @OptionGroup(title: "Text") var text: CalibrationOptions
   @Flag(name: .long, help: "Collect for the output matrix too.") var processOutput = false
   @Flag(name: .long, help: "Send every token through every expert, for importance alone.") var allExperts = false
   @Option(
     name: .long, parsing: .upToNextOption,
-    help: ArgumentHelp("Importance matrices to add up, with the model's where one is given.", valueName: "file"))
+    help: ArgumentHelp("Importance matrices to add up, with the model's where one is given.", valueName: "file"),
+    completion: .file())
   var merge: [String] = []
-  @Option(name: .long, help: ArgumentHelp("Print the figures of an importance matrix.", valueName: "file"))
+  @Option(
+    name: .long, help: ArgumentHelp("Print the figures of an importance matrix.", valueName: "file"),
+    completion: .file())
   var showStatistics: String?
   @Option(
     name: .long,
     help: ArgumentHelp("Minutes between snapshots that a run goes on from; 0 for none.", valueName: "minutes"))
   var snapshotEvery = 10.0
-  @Option(name: [.short, .long], help: ArgumentHelp("The file to write (.gguf or .dat).", valueName: "file"))
+  @Option(
+    name: [.short, .long], help: ArgumentHelp("The file to write (.gguf or .dat).", valueName: "file"),
+    completion: .file())
   var output: String?
   @Flag(name: .long, help: "Replace a file of that name.") var force = false
   @OptionGroup(title: "Tokenizer") var splitter: SplitterOptions
@@ -105,7 +110,7 @@ struct CalibrationOptions: ParsableArguments {
     name: .long, parsing: .upToNextOption,
     help: ArgumentHelp(
       "Calibration text: files (.txt, .md, .jsonl, each also .zst) or folders (default: what ships with qtool).",
-      valueName: "path"))
+      valueName: "path"), completion: .file())
   var calibration: [String] = []
   @Option(name: .long, help: ArgumentHelp("Tokens in a window.", valueName: "tokens")) var ctx = 512
   @Option(name: .long, help: ArgumentHelp("Windows to use at most.", valueName: "count")) var chunks: Int?

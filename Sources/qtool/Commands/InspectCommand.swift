@@ -17,7 +17,9 @@ struct InspectCommand: ParsableCommand {
         qtool inspect model.gguf --key tokenizer.ggml.model
       """)
 
-  @Argument(help: ArgumentHelp("A GGUF file (of shards the first) or a Hugging Face directory.", valueName: "file"))
+  @Argument(
+    help: ArgumentHelp("A GGUF file (of shards the first) or a Hugging Face directory.", valueName: "file"),
+    completion: .file())
   var model: String
   @Flag(name: .long, help: "List every tensor.") var tensors = false
   @Option(name: .long, help: ArgumentHelp("Print the whole value of one key and nothing else.", valueName: "key"))

@@ -7,7 +7,8 @@ struct MachineOptions: ParsableArguments {
   @Option(
     name: .long,
     help: ArgumentHelp(
-      "A machine by its name, such as m3-ultra-256; --list shows them (default: this one).", valueName: "name"))
+      "A machine by its name, such as m3-ultra-256; --list shows them (default: this one).", valueName: "name"),
+    completion: .list(["this"] + Machines.all.map(\.name)))
   var machine: String?
 
   @Option(

@@ -12,7 +12,9 @@ struct RunOptions: ParsableArguments {
     help: ArgumentHelp("Memory to use at most, such as 8GiB (default: 60 % of the machine's).", valueName: "size"))
   var memory: ByteSize?
 
-  @Option(name: .long, help: ArgumentHelp("Folder for what does not fit in memory.", valueName: "dir"))
+  @Option(
+    name: .long, help: ArgumentHelp("Folder for what does not fit in memory.", valueName: "dir"), completion: .directory
+  )
   var scratch: String?
 
   @Option(
@@ -43,7 +45,7 @@ struct RunOptions: ParsableArguments {
 
 /// Where a result goes.
 struct OutputOptions: ParsableArguments {
-  @Option(name: [.short, .long], help: ArgumentHelp("The file to write.", valueName: "file"))
+  @Option(name: [.short, .long], help: ArgumentHelp("The file to write.", valueName: "file"), completion: .file())
   var output: String
 
   @Flag(name: .long, help: "Replace a file of that name.")
@@ -133,7 +135,8 @@ struct TextOptions: ParsableArguments {
   @Option(
     name: .long, parsing: .upToNextOption,
     help: ArgumentHelp(
-      "Text to score: files (.txt, .md, source code, .jsonl, each also .zst) or folders.", valueName: "path"))
+      "Text to score: files (.txt, .md, source code, .jsonl, each also .zst) or folders.", valueName: "path"),
+    completion: .file())
   var text: [String] = []
 
   @Option(

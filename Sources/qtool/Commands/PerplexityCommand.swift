@@ -21,7 +21,7 @@ struct PerplexityCommand: ParsableCommand {
           --tasks 400
       """)
 
-  @Argument(help: "A Hugging Face directory or a GGUF file.") var model: String
+  @Argument(help: "A Hugging Face directory or a GGUF file.", completion: .file()) var model: String
   @OptionGroup(title: "Text") var text: TextOptions
   @OptionGroup(title: "Tokenizer") var splitter: SplitterOptions
   @OptionGroup(title: "Tasks") var tasks: TaskOptions
@@ -76,12 +76,15 @@ struct PerplexityCommand: ParsableCommand {
 
 /// Multiple-choice tasks in llama-perplexity's formats.
 struct TaskOptions: ParsableArguments {
-  @Option(name: .long, help: ArgumentHelp("Score HellaSwag: text, six lines a task.", valueName: "file"))
+  @Option(
+    name: .long, help: ArgumentHelp("Score HellaSwag: text, six lines a task.", valueName: "file"), completion: .file())
   var hellaswag: String?
-  @Option(name: .long, help: ArgumentHelp("Score WinoGrande: comma-separated lines.", valueName: "file"))
+  @Option(
+    name: .long, help: ArgumentHelp("Score WinoGrande: comma-separated lines.", valueName: "file"), completion: .file())
   var winogrande: String?
   @Option(
-    name: .long, help: ArgumentHelp("Score multiple choice (MMLU, ARC, TruthfulQA): binary.", valueName: "file"))
+    name: .long, help: ArgumentHelp("Score multiple choice (MMLU, ARC, TruthfulQA): binary.", valueName: "file"),
+    completion: .file())
   var multipleChoice: String?
   @Option(
     name: .long,

@@ -17,7 +17,7 @@ struct PlanCommand: ParsableCommand {
         qtool plan --list
       """)
 
-  @Argument(help: "What to plan.") var source: String?
+  @Argument(help: "What to plan.", completion: .file()) var source: String?
   @Flag(name: .long, help: "List the models and machines that are known by name.") var list = false
   @OptionGroup(title: "Machine") var machine: MachineOptions
   @Option(
@@ -29,7 +29,8 @@ struct PlanCommand: ParsableCommand {
   @Option(name: .long, help: ArgumentHelp("Add a row for a file of this size.", valueName: "size"))
   var target: ByteSize?
   @Option(
-    name: .long, parsing: .upToNextOption, help: ArgumentHelp("Show these mixes only.", valueName: "name"))
+    name: .long, parsing: .upToNextOption, help: ArgumentHelp("Show these mixes only.", valueName: "name"),
+    completion: .list(StockMix.allCases.map(\.rawValue)))
   var type: [String] = []
   @Flag(name: .long, help: "Sizes of mixes made without an importance matrix (a few differ).") var noImportance = false
   @Flag(name: .long, help: "Plan DeepSeek files as they were made before April 2025: the old form of latent attention.")

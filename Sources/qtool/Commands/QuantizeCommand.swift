@@ -33,13 +33,13 @@ struct QuantizeCommand: ParsableCommand {
           -o Llama-3.1-405B-190GB.gguf
         qtool quantize Qwen2.5-72B --fit m4-max-64 --context 32k \\
           -o Qwen2.5-72B-64GB.gguf
-        qtool quantize Qwen2.5-7B --type Q4_K_M --imatrix Qwen2.5-7B.imatrix.gguf \\
-          -o Qwen2.5-7B-Q4_K_M.gguf
+        qtool quantize Qwen2.5-7B --type Q4_K_M \\
+          --imatrix Qwen2.5-7B.imatrix.gguf -o Qwen2.5-7B-Q4_K_M.gguf
         qtool quantize DeepSeek-R1 --preset ud-iq1_s --floor 'attn_=Q5_K' \\
           -o DeepSeek-R1-UD-IQ1_S.gguf
       """)
 
-  @Argument(help: "A Hugging Face directory or a GGUF file.") var model: String
+  @Argument(help: "A Hugging Face directory or a GGUF file.", completion: .file()) var model: String
   @OptionGroup(title: "Size or mix") var mix: MixOptions
   @OptionGroup(title: "Fit") var fitOptions: FitOptions
   @OptionGroup(title: "Output") var outputOptions: QuantizedOutputOptions

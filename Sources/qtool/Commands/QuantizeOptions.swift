@@ -8,11 +8,16 @@ struct MixOptions: ParsableArguments {
   @Option(
     name: .long, help: ArgumentHelp("The size that the file may have, such as 190GB or 177GiB.", valueName: "size"))
   var target: ByteSize?
-  @Option(name: .long, help: ArgumentHelp("A mix or type by its name, such as Q4_K_M.", valueName: "name"))
+  @Option(
+    name: .long, help: ArgumentHelp("A mix or type by its name, such as Q4_K_M.", valueName: "name"),
+    completion: .list(StockMix.allCases.map(\.rawValue)))
   var type: String?
-  @Option(name: .long, help: ArgumentHelp("A dynamic mix by its name, such as ud-iq1_s.", valueName: "name"))
+  @Option(
+    name: .long, help: ArgumentHelp("A dynamic mix by its name, such as ud-iq1_s.", valueName: "name"),
+    completion: .list(Preset.allCases.map(\.rawValue)))
   var preset: String?
-  @Option(name: .long, help: ArgumentHelp("Rules from a YAML file.", valueName: "file")) var recipe: String?
+  @Option(name: .long, help: ArgumentHelp("Rules from a YAML file.", valueName: "file"), completion: .file())
+  var recipe: String?
   @Flag(name: .long, help: "With --type: every matrix gets the type itself, without the exceptions of the mix.")
   var pure = false
 
@@ -63,7 +68,8 @@ struct MixOptions: ParsableArguments {
 
 /// Where a quantized model goes: nowhere on a dry run.
 struct QuantizedOutputOptions: ParsableArguments {
-  @Option(name: [.short, .long], help: ArgumentHelp("The file to write.", valueName: "file")) var output: String?
+  @Option(name: [.short, .long], help: ArgumentHelp("The file to write.", valueName: "file"), completion: .file())
+  var output: String?
   @Flag(name: .long, help: "Print the table of tensors, types and bytes, and write nothing.") var dryRun = false
   @Flag(name: .long, help: "Replace a file of that name.") var force = false
   @Flag(name: .long, help: "Begin anew, whatever an interrupted run has left.") var restart = false
@@ -80,12 +86,14 @@ struct QuantizedOutputOptions: ParsableArguments {
 
 /// Where importance comes from.
 struct WeighingOptions: ParsableArguments {
-  @Option(name: .long, help: ArgumentHelp("An importance matrix (GGUF or .dat).", valueName: "file"))
+  @Option(
+    name: .long, help: ArgumentHelp("An importance matrix (GGUF or .dat).", valueName: "file"), completion: .file())
   var imatrix: String?
   @Option(
     name: .long, parsing: .upToNextOption,
     help: ArgumentHelp(
-      "Calibration text: files or folders (default: the text that ships with qtool).", valueName: "path"))
+      "Calibration text: files or folders (default: the text that ships with qtool).", valueName: "path"),
+    completion: .file())
   var calibration: [String] = []
   @Flag(name: .long, help: "Use no importance at all.") var noImportance = false
   @Option(
@@ -103,7 +111,8 @@ struct WeighingOptions: ParsableArguments {
 
 /// How a mix for a size is found.
 struct FittingOptions: ParsableArguments {
-  @Option(name: .long, help: ArgumentHelp("Sensitivities from `qtool sensitivity`.", valueName: "file"))
+  @Option(
+    name: .long, help: ArgumentHelp("Sensitivities from `qtool sensitivity`.", valueName: "file"), completion: .file())
   var sensitivity: String?
   @Option(name: .long, help: ArgumentHelp("Time for measuring and searching.", valueName: "time"))
   var budget = TimeSpan(seconds: 7200)

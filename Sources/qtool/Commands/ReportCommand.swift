@@ -19,9 +19,10 @@ struct ReportCommand: ParsableCommand {
         qtool report Q4.gguf drift.json -o Q4.html
       """)
 
-  @Argument(help: ArgumentHelp("GGUF files and JSON of drift and sensitivity.", valueName: "file"))
+  @Argument(help: ArgumentHelp("GGUF files and JSON of drift and sensitivity.", valueName: "file"), completion: .file())
   var inputs: [String]
-  @Option(name: [.short, .long], help: ArgumentHelp("The page to write.", valueName: "file")) var output: String
+  @Option(name: [.short, .long], help: ArgumentHelp("The page to write.", valueName: "file"), completion: .file())
+  var output: String
   @Option(name: .long, help: ArgumentHelp("What stands on top (default: the first file's name).", valueName: "text"))
   var title: String?
   @Flag(name: .long, help: "Replace a file of that name.") var force = false

@@ -18,19 +18,21 @@ struct SensitivityCommand: ParsableCommand {
       causes: layer by layer where the budget allows, else by class and band of layers. A run that was interrupted goes \
       on from OUTPUT.partial.
 
-        qtool sensitivity Qwen2.5-7B --imatrix Qwen2.5-7B.imatrix.gguf --budget 2h \\
-          -o Qwen2.5-7B.sensitivity.json
+        qtool sensitivity Qwen2.5-7B --imatrix Qwen2.5-7B.imatrix.gguf \\
+          --budget 2h -o Qwen2.5-7B.sensitivity.json
         qtool quantize Qwen2.5-7B --target 4.2GB \\
           --sensitivity Qwen2.5-7B.sensitivity.json -o Qwen2.5-7B-4.2GB.gguf
       """)
 
-  @Argument(help: "A Hugging Face directory or a GGUF file.") var model: String
-  @Option(name: .long, help: ArgumentHelp("An importance matrix (GGUF or .dat).", valueName: "file"))
+  @Argument(help: "A Hugging Face directory or a GGUF file.", completion: .file()) var model: String
+  @Option(
+    name: .long, help: ArgumentHelp("An importance matrix (GGUF or .dat).", valueName: "file"), completion: .file())
   var imatrix: String?
   @Option(
     name: .long, parsing: .upToNextOption,
     help: ArgumentHelp(
-      "Calibration text: files or folders (default: the text that ships with qtool).", valueName: "path"))
+      "Calibration text: files or folders (default: the text that ships with qtool).", valueName: "path"),
+    completion: .file())
   var calibration: [String] = []
   @Flag(name: .long, help: "Use no importance at all.") var noImportance = false
   @Option(name: .long, help: ArgumentHelp("Time to measure.", valueName: "time"))

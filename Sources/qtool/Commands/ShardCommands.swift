@@ -20,7 +20,7 @@ struct SplitCommand: ParsableCommand {
           --dry-run
       """)
 
-  @Argument(help: "A GGUF file; of a sharded one, its first shard.") var model: String
+  @Argument(help: "A GGUF file; of a sharded one, its first shard.", completion: .file()) var model: String
   @Option(
     name: .long, help: ArgumentHelp("Bytes in a shard at most, such as 48GB or 45GiB.", valueName: "size"))
   var maxSize: ByteSize?
@@ -55,12 +55,13 @@ struct MergeCommand: ParsableCommand {
     discussion: """
       Tensor data is copied, bit for bit.
 
-        qtool merge DeepSeek-R1-Q4_K_M-00001-of-00009.gguf -o DeepSeek-R1-Q4_K_M.gguf
+        qtool merge DeepSeek-R1-Q4_K_M-00001-of-00009.gguf \\
+          -o DeepSeek-R1-Q4_K_M.gguf
         qtool merge Llama-3.3-70B-Q8_0-00001-of-00002.gguf \\
           -o Llama-3.3-70B-Q8_0.gguf --force
       """)
 
-  @Argument(help: "The first shard.") var model: String
+  @Argument(help: "The first shard.", completion: .file()) var model: String
   @OptionGroup(title: "Output") var output: CopyOptions
 
   func run() throws {

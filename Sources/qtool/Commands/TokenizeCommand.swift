@@ -14,8 +14,8 @@ struct TokenizeCommand: ParsableCommand {
         qtool tokenize model.gguf --text chat.txt --parse-special
       """)
 
-  @Argument(help: "A Hugging Face directory or a GGUF file.") var model: String
-  @Option(name: .long, help: ArgumentHelp("The text file.", valueName: "file")) var text: String
+  @Argument(help: "A Hugging Face directory or a GGUF file.", completion: .file()) var model: String
+  @Option(name: .long, help: ArgumentHelp("The text file.", valueName: "file"), completion: .file()) var text: String
   @Flag(name: .long, help: "Leave out the tokens that the model puts around a text.") var noSpecial = false
   @Flag(name: .long, help: "Take the text of control tokens for the tokens themselves.") var parseSpecial = false
 

@@ -17,10 +17,11 @@ struct VerifyCommand: ParsableCommand {
         qtool verify DeepSeek-R1-00001-of-00003.gguf --write-checksums
       """)
 
-  @Argument(help: "A GGUF file; of a sharded one, its first shard.") var file: String
+  @Argument(help: "A GGUF file; of a sharded one, its first shard.", completion: .file()) var file: String
   @Option(
     name: .long,
-    help: ArgumentHelp("Checksums to compare with (default: FILE.sha256, if there is one).", valueName: "file"))
+    help: ArgumentHelp("Checksums to compare with (default: FILE.sha256, if there is one).", valueName: "file"),
+    completion: .file())
   var checksums: String?
   @Flag(name: .long, help: "Write FILE.sha256 when all is well.") var writeChecksums = false
   @Flag(name: .long, help: "Replace a FILE.sha256 that is there.") var force = false
