@@ -56,6 +56,11 @@ public struct DriftFindings: Decodable, Sendable {
     self = try decoder.decode(DriftFindings.self, from: json)
   }
 
+  /// Whether another run measured on the same text against the same model.
+  func isComparable(with other: DriftFindings) -> Bool {
+    base.name == other.base.name && context == other.context && texts.map(\.name) == other.texts.map(\.name)
+  }
+
   /// The name of what the models were compared with.
   public var baseName: String { base.name }
 }

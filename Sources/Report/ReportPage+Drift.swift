@@ -1,9 +1,22 @@
 import Foundation
 
 extension ReportPage {
-  var comparison: [String: Any]? {
-    let models = drifts.flatMap(\.models)
-    guard !models.isEmpty else { return nil }
+  /// A comparison for each text, base and context: figures of different ones can't stand in one chart.
+  var comparisons: [[String: Any]] {
+    var groups: [[DriftFindings]] = []
+    for drift in drifts where !drift.models.isEmpty {
+      if let place = groups.firstIndex(where: { $0[0].isComparable(with: drift) }) {
+        groups[place].append(drift)
+      } else {
+        groups.append([drift])
+      }
+    }
+    return groups.map(comparison)
+  }
+
+  private func comparison(_ drifts: [DriftFindings]) -> [String: Any] {
+    var known = Set<String>()
+    let models = drifts.flatMap(\.models).filter { known.insert("\($0.bytes) \($0.name)").inserted }
     let points = models.map { model in
       ScatterPlot.Point(
         name: model.name, gigabytes: Double(model.bytes) * 1e-9, divergence: model.statistics.divergence.value,
@@ -22,9 +35,8 @@ extension ReportPage {
       ]
     }
     var result: [String: Any] = [
-      "rows": rows, "base": Set(drifts.map(\.base.name)).sorted().joined(separator: ", "),
-      "text": Set(drifts.flatMap { $0.texts.map(\.name) }).sorted().joined(separator: ", "),
-      "context": Set(drifts.map(\.context)).sorted().map(String.init).joined(separator: ", "),
+      "rows": rows, "base": drifts[0].base.name, "text": drifts[0].texts.map(\.name).joined(separator: ", "),
+      "context": drifts[0].context,
       "positions": grouped(models.map(\.statistics.positions).max() ?? 0),
       "basePerplexity": models.first.map { plain($0.statistics.basePerplexity.value) } ?? "",
     ]

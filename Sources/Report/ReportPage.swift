@@ -56,8 +56,8 @@ public struct ReportPage: Sendable {
     var context: [String: Any] = ["title": title, "style": pageStyle, "generator": generator]
     if let subtitle { context["subtitle"] = subtitle }
     context["summary"] = summary
-    if let comparison { context["comparison"] = comparison }
-    context["kinds"] = kinds
+    context["comparisons"] = comparisons
+    if !kinds.isEmpty { context["kinds"] = ["models": kinds] }
     context["files"] = files.map(fileContext)
     if let layers = sensitivityByLayer { context["sensitivity"] = layers }
     return context

@@ -18,7 +18,7 @@ let pageTemplate = """
   {{#subtitle}}<p class="subtitle">{{.}}</p>{{/subtitle}}
   <ul class="tiles">{{#summary}}<li><b>{{value}}</b><span>{{label}}</span></li>{{/summary}}</ul>
   </header>
-  {{#comparison}}
+  {{#comparisons}}
   <section>
   <h2>Size against drift</h2>
   <p>Mean KL divergence from <b>{{base}}</b> over {{positions}} positions of {{text}}, in windows of {{context}} tokens.
@@ -37,12 +37,14 @@ let pageTemplate = """
   <p class="note">◆ nothing smaller is better. ± is one standard error. The original's perplexity is
   {{basePerplexity}}.</p>
   </section>
-  {{/comparison}}
+  {{/comparisons}}
   {{#kinds}}
   <section>
   <h2>Drift by kind of text</h2>
+  {{#models}}
   <p>Mean KLD of {{name}} with 95&nbsp;% intervals.</p>
   {{#chart}}<figure><div class="wide">{{{wide}}}</div><div class="narrow">{{{narrow}}}</div></figure>{{/chart}}
+  {{/models}}
   </section>
   {{/kinds}}
   {{#sensitivity}}

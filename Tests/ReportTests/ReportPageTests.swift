@@ -85,6 +85,20 @@ import Testing
     }
   }
 
+  /// Runs on the same text are one chart, and another text is a chart of its own.
+  @Test func figuresOfOtherTextsStandApart() throws {
+    let one = try drift()
+    let url = try #require(Bundle.module.url(forResource: "drift", withExtension: "json", subdirectory: "Fixtures"))
+    let other = try DriftFindings(
+      json: Data(String(contentsOf: url, encoding: .utf8).replacing("held-out.txt", with: "code.txt").utf8))
+    func charts(_ drifts: [DriftFindings]) throws -> Int {
+      let page = ReportPage(title: "", files: [], drifts: drifts, sensitivity: nil, generator: "qtool")
+      return try page.html().components(separatedBy: "<h2>Size against drift</h2>").count - 1
+    }
+    #expect(try charts([one, one]) == 1)
+    #expect(try charts([one, other, one]) == 2)
+  }
+
   @Test func aPageOfADriftRunAlone() throws {
     let page = ReportPage(title: "drift", files: [], drifts: [try drift()], sensitivity: nil, generator: "qtool")
     let html = try page.html()
