@@ -24,6 +24,7 @@ import Tensors
   @Option(help: "Times that each encoder runs.") var repetitions = 3
   @Option(help: "Rows of a tensor to encode at most.") var rows = 4096
   @Flag(help: "Print every tensor.") var tensors = false
+  @Flag(help: "Time rows in parallel, too: with one thread and with all.") var threads = false
   @Option(help: "A Markdown file to write the table to.") var write: String?
   @Option(help: "What the table says of the machine.") var machine: String?
 
@@ -50,6 +51,19 @@ import Tensors
       let intro = "\(machine ?? "This machine"), one thread; \((model as NSString).lastPathComponent), \(weights).\n\n"
       let name = imatrix == nil ? "encoders-plain" : "encoders"
       try Report.write(intro + table, section: name, heading: "Encoders, \(weights)", to: write)
+    }
+    let suited = samples.filter { $0.importance != nil || imatrix == nil }
+    if threads, let largest = suited.max(by: { $0.rows.count < $1.rows.count }) {
+      let benchmark = ThreadBenchmark(largest, weights: 1 << 23, repetitions: repetitions)
+      let counts = [1, Threads.count]
+      let rows = try types.filter { largest.importance != nil || !$0.needsImportance }.map {
+        (type: $0, seconds: try benchmark.seconds(as: $0, threads: counts))
+      }
+      let table = Report.threads(rows, counts)
+      print(table)
+      if let write {
+        try Report.write(table, section: "threads", heading: "Rows in parallel", to: write)
+      }
     }
   }
 

@@ -1,4 +1,5 @@
 import Foundation
+import Tensors
 
 /// Tables of the benchmark, as Markdown.
 enum Report {
@@ -28,6 +29,21 @@ enum Report {
         one.name, fixed(one.nanoseconds, 2), fixed(one.ggmlNanoseconds, 2), scientific(one.error),
         scientific(one.ggmlError), fixed(ratio, 4),
       ]
+      lines.append("| " + cells.joined(separator: " | ") + " |")
+    }
+    return lines.joined(separator: "\n")
+  }
+
+  /// Elapsed seconds for one matrix with some numbers of threads.
+  static func threads(_ rows: [(type: GGMLType, seconds: [Double])], _ counts: [Int]) -> String {
+    let heads = counts.map { "seconds, \($0) thread\($0 == 1 ? "" : "s")" }
+    var lines = [
+      "| Type | \(heads.joined(separator: " | ")) | gain |",
+      "|---|" + String(repeating: "--:|", count: counts.count + 1),
+    ]
+    for row in rows {
+      let gain = row.seconds.first.flatMap { first in row.seconds.last.map { first / $0 } }
+      let cells = [row.type.name] + row.seconds.map { fixed($0, 3) } + [fixed(gain, 2)]
       lines.append("| " + cells.joined(separator: " | ") + " |")
     }
     return lines.joined(separator: "\n")

@@ -50,10 +50,38 @@ import Testing
     try data.write(to: url)
     let refused = try qtool.run(["quantize", model.path, "--type", "Q4_K_M", "-o", directory.path("a.gguf"), "--quiet"])
     #expect(refused.status == 65 && refused.error.contains("--replace-nonfinite"), "\(refused.error)")
+    #expect(refused.error.contains(/tensor \S+: the weight in row \d+, column \d+ is NaN/), "\(refused.error)")
+    #expect(directory.contents.isEmpty, "\(directory.contents)")
     let written = try qtool.run([
       "quantize", model.path, "--type", "Q4_K_M", "-o", directory.path("a.gguf"), "--replace-nonfinite", "0",
     ])
     #expect(written.status == 0 && written.error.contains("1 weights that were NaN or infinite"), "\(written.error)")
     #expect(try qtool.run(["verify", directory.path("a.gguf"), "--quiet"]).status == 0)
+  }
+
+  @Test func columnsWithoutImportanceAreCountedOncePerTensor() throws {
+    // An importance matrix of the older form: two tensors, of which one has three zeros.
+    var bytes: [UInt8] = []
+    func append(_ value: UInt32) { for shift in 0..<4 { bytes.append(UInt8(value >> (8 * UInt32(shift)) & 255)) } }
+    let names = ["blk.0.ffn_up.weight", "blk.1.ffn_up.weight"]
+    append(UInt32(names.count))
+    for (index, name) in names.enumerated() {
+      append(UInt32(name.utf8.count))
+      bytes += Array(name.utf8)
+      append(1)
+      append(256)
+      for column in 0..<256 { append((index == 0 && column < 3 ? 0 : Float(1)).bitPattern) }
+    }
+    let matrix = directory.path("zeros.dat")
+    try Data(bytes).write(to: URL(filePath: matrix))
+    let result = try qtool.run([
+      "quantize", Repository.demoModel, "--type", "IQ3_S", "--pure", "--imatrix", matrix, "-o",
+      directory.path("a.gguf"),
+      "--threads", "2",
+    ])
+    #expect(result.status == 0, "\(result.error)")
+    let warnings = result.error.split(separator: "\n").filter { $0.contains("columns without importance") }
+    #expect(warnings.count == 1, "\(result.error)")
+    #expect(warnings.first?.contains("blk.0.ffn_up.weight: 3 columns") == true, "\(result.error)")
   }
 }

@@ -8,7 +8,9 @@ struct Neighbours: @unchecked Sendable {
   init(_ codebook: Codebook, width: Int) {
     self.width = width
     let keys = codebook.keys
-    let words = UnsafeMutablePointer<UInt16>.allocate(capacity: keys * width)
+    // A list of 32 is one line of the cache.
+    let words = UnsafeMutableRawPointer.allocate(byteCount: keys * width * 2, alignment: 64)
+      .bindMemory(to: UInt16.self, capacity: keys * width)
     self.words = UnsafePointer(words)
     // Keys and codewords as two halves, and the distance of any two halves.
     let half = codebook.dims == 8 ? 81 : 64

@@ -170,16 +170,13 @@ struct CodebookSearch {
   }
 
   private func bestScale(_ sa: Lane, _ sb: Lane) -> (scale: Float, lane: Int) {
-    var best: (scale: Float, lane: Int) = (0, 0)
-    var most: Float = 0
-    for lane in 0..<lanes where sa[lane] > 0 && sb[lane] > 0 {
-      let scale = sa[lane] / sb[lane]
-      if scale * sa[lane] > most {
-        best = (scale, lane)
-        most = scale * sa[lane]
-      }
-    }
-    return best
+    let zero = cv_splat(0)
+    let scales = sa / cv_max(sb, cv_splat(.leastNormalMagnitude))
+    let gains = cv_where_less(zero, sa, sa * scales, zero)
+    let most = cv_largest(gains)
+    guard most > 0 else { return (0, 0) }
+    let lane = cv_bits_above(gains, most.nextDown).trailingZeroBitCount
+    return (scales[lane], lane)
   }
 
   /// Chooses the scales and codewords for d, then the best d for these.
@@ -213,8 +210,7 @@ struct CodebookSearch {
       for o in range(j) {
         cost += scales * cv_fma(scales, cv_load(b + o * lanes), cv_load(a + o * lanes) * cv_splat(-2))
       }
-      var choice = 0
-      for lane in 1..<lanes where cost[lane] < cost[choice] { choice = lane }
+      let choice = min((~cv_bits_above(cost, cv_smallest(cost))).trailingZeroBitCount, lanes - 1)
       block.scales[j] = UInt8(k[choice])
       let factor = factors[choice]
       for o in range(j) {
