@@ -164,7 +164,13 @@ func encodeAffine(
   _ write: (Int, Float16, Float16, UnsafeMutablePointer<UInt8>) -> Void
 ) {
   forEachOctet(x, w, count: count) { lanes, x, first, blocks in
-    let fit = fitAffine(lanes, shape)
+    var fit = fitAffine(lanes, shape)
+    for k in 0..<8 { (fit.scale[k], fit.min[k]) = (Float(half(fit.scale[k])), -Float(half(-fit.min[k]))) }
+    // What rounding d and m leaves may exceed all that there is: such a block becomes zeros.
+    let (error, _) = affineErrors(lanes, levels: cv_splat(shape.levels), fit, fit)
+    let energy = lanes.energy
+    fit.scale = cv_where_less(energy, error, cv_splat(0), fit.scale)
+    fit.min = cv_where_less(energy, error, cv_splat(0), fit.min)
     var q = InlineArray<32, UInt8>(repeating: 0)
     q.withBytes { q in
       for k in 0..<blocks {

@@ -7,6 +7,8 @@ import CVectors
 // 2. For d and dmin (so that the largest fit, or a little less), each sub-block tries the three scales around its own,
 //    each with the two mins around the real one that keeps the middle of its range where it was: what rounding the
 //    scale spoils, another min can mend.
+//    A sub-block that is better off as zeros becomes zeros: where a neighbour's min is large, or important weights are
+//    tiny, what rounding leaves of a min may exceed all that there is.
 // 3. d and dmin are solved for again with those integers, and step 2 is repeated; the best trial stays.
 
 struct AffineSuperBlock {
@@ -50,16 +52,18 @@ func fitAffineSuperBlock(_ block: Lanes, _ shape: AffineShape) -> AffineSuperBlo
   var best = AffineSuperBlock()
   guard d > negligible || dmin > negligible else { return best }
   var bestError = Float.infinity
+  var energies = (low: block.group(0).energy, high: cv_splat(0))
+  if block.groups > 1 { energies.high = block.group(1).energy }
   for k in 0..<shape.trials {
     var trial = AffineSuperBlock(d: half(d * ratios[k].x), dmin: half(dmin * ratios[k].y))
-    let error = chooseIntegers(block, shape, fits, &trial)
+    let error = chooseIntegers(block, shape, fits, energies, &trial)
     if error < bestError { (bestError, best) = (error, trial) }
   }
   for _ in 0..<2 {
     var trial = AffineSuperBlock()
     (trial.d, trial.dmin) = solveSteps(block, shape, best)
     if trial.d == best.d && trial.dmin == best.dmin { break }
-    let error = chooseIntegers(block, shape, fits, &trial)
+    let error = chooseIntegers(block, shape, fits, energies, &trial)
     guard error < bestError else { break }
     (bestError, best) = (error, trial)
   }
@@ -75,7 +79,8 @@ func fitAffineSuperBlock(_ block: Lanes, _ shape: AffineShape) -> AffineSuperBlo
 /// Chooses scale and min of every sub-block for the trial's d and dmin; returns the error.
 @inline(__always)
 private func chooseIntegers(
-  _ block: Lanes, _ shape: AffineShape, _ fits: AffineSuperBlock, _ trial: inout AffineSuperBlock
+  _ block: Lanes, _ shape: AffineShape, _ fits: AffineSuperBlock, _ energies: (low: Lane, high: Lane),
+  _ trial: inout AffineSuperBlock
 ) -> Float {
   let zero = cv_splat(0)
   let one = cv_splat(1)
@@ -87,7 +92,7 @@ private func chooseIntegers(
   for g in 0..<block.groups {
     let fit = fits[g]
     let middle = cv_clamp(cv_round(fit.scale * inverse), zero, top)
-    var least = cv_splat(.infinity)
+    var least = g == 0 ? energies.low : energies.high
     var chosen = AffineFit()
     for move: Float in [0, -1, 1] {
       let scale = cv_clamp(middle + cv_splat(move), zero, top)

@@ -24,6 +24,13 @@ struct Lanes {
     for i in 0..<length { w[i] *= cv_fma(cv_abs(x[i]), unit, cv_splat(1)) }
   }
 
+  /// Σwx²: the error of a sub-block of zeros.
+  @inline(__always) var energy: Lane {
+    var energy = cv_splat(0)
+    for i in 0..<length { energy = cv_fma(w[i] * x[i], x[i], energy) }
+    return energy
+  }
+
   @inline(__always) func group(_ index: Int) -> Lanes {
     Lanes(x: x + index * length, w: w + index * length, length: length)
   }

@@ -96,6 +96,13 @@ extension PlainBlock {
     return error
   }
 
+  /// The error of zeros.
+  var energy: Float {
+    var energy: Float = 0
+    for (x, w) in zip(x, w) { energy.addProduct(w * x, x) }
+    return energy
+  }
+
   func rounded(_ fit: PlainAffine, _ levels: Float) -> [Float] {
     let inverse = plainReciprocal(fit.scale)
     return x.map { fit.scale * integer($0, inverse, fit.min * inverse, levels) - fit.min }
@@ -105,7 +112,8 @@ extension PlainBlock {
 func plainAffineBlock(_ shape: PlainAffineShape, _ x: ArraySlice<Float>, _ w: ArraySlice<Float>) -> [Float] {
   let block = PlainBlock(x, w)
   let fit = block.affine(shape)
-  return block.rounded(PlainAffine(scale: plainHalf(fit.scale), min: -plainHalf(-fit.min)), shape.levels)
+  let half = PlainAffine(scale: plainHalf(fit.scale), min: -plainHalf(-fit.min))
+  return block.rounded(block.energy < block.error(half, shape.levels) ? PlainAffine() : half, shape.levels)
 }
 
 struct PlainAffineSuperBlock {
@@ -141,7 +149,7 @@ struct PlainAffineSuperBlock {
     var errors: [Float] = []
     for (block, fit) in zip(blocks, fits) {
       let middle = clamp((fit.scale * plainReciprocal(d)).rounded(.toNearestOrEven))
-      var least = Float.infinity
+      var least = block.energy
       var best = PlainAffine()
       for move: Float in [0, -1, 1] {
         let scale = clamp(middle + move)
