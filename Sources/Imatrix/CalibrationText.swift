@@ -56,7 +56,7 @@ public struct CalibrationText: Sendable {
     let file = try PositionedFile(path: path)
     var bytes = try file.bytes(in: 0..<file.size)
     if path.lowercased().hasSuffix(".zst") {
-      guard let plain = decompressZstd(bytes) else { throw CalibrationError.damaged(path) }
+      guard let plain = Zstd.decompress(frames: bytes) else { throw CalibrationError.damaged(path) }
       bytes = plain
     }
     // As llama.cpp reads it: bytes that are no UTF-8 become U+FFFD.
