@@ -89,7 +89,7 @@ struct TensorRecipe: Sendable {
     return CheckpointError(
       path: path ?? "", subject: "tensor \(stored)",
       "the weight in row \(row), column \(column) of \(plan.name) is NaN or infinite",
-      hint: "the checkpoint is damaged: download it again")
+      hint: "the checkpoint is damaged: download it again, or write such weights as zero with --replace-nonfinite 0")
   }
 
   private typealias Fetch = (StoredTensor, Range<Int>, UnsafeMutableRawBufferPointer) throws -> Void

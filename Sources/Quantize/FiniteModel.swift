@@ -1,3 +1,4 @@
+import Blocks
 import GGUF
 import Synchronization
 import Tensors
@@ -39,7 +40,14 @@ public final class FiniteModel: ModelSource {
   }
 
   public func readBytes(of tensor: TensorInfo, rows: Range<Int>, into output: inout MutableRawSpan) throws {
-    try base.readBytes(of: tensor, rows: rows, into: &output)
+    do {
+      try base.readBytes(of: tensor, rows: rows, into: &output)
+    } catch let error where !tensor.type.isQuantized && !(error is FileError) {
+      // Bytes that are not the stored ones (those of 8-bit floats are not) exist for finite weights alone.
+      let floats = try self.rows(rows, of: tensor)
+      try encodeRows(floats.span, columns: tensor.shape.columns, importance: nil, as: tensor.type, into: &output)
+      return
+    }
     // Exponents whose bits are all set make NaN and infinity.
     switch tensor.type {
     case .f32: replace(UInt32.self, mask: 0x7F80_0000, tensor, rows, &output)

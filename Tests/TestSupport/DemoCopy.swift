@@ -72,8 +72,8 @@ extension DemoCopy {
     try Data(bytes).write(to: url)
   }
 
-  /// Makes one weight of a tensor NaN (F16).
-  public func poison(_ tensor: String) throws {
+  /// Makes the first weight of a tensor NaN: an F16, or what `nan` are the bytes of.
+  public func poison(_ tensor: String, nan: [UInt8] = [0x00, 0x7E]) throws {
     let url = directory.url.appending(path: "model.safetensors")
     var data = try Data(contentsOf: url)
     let size = data.prefix(8).reversed().reduce(0) { $0 << 8 | Int($1) }
@@ -82,7 +82,7 @@ extension DemoCopy {
       let offsets = header[entry.upperBound...].firstMatch(of: /"data_offsets":\[(\d+),/),
       let start = Int(offsets.1)
     else { throw CocoaError(.formatting) }
-    data.replaceSubrange(8 + size + start..<8 + size + start + 2, with: [0x00, 0x7E])
+    data.replaceSubrange(8 + size + start..<8 + size + start + nan.count, with: nan)
     try data.write(to: url)
   }
 }
