@@ -33,6 +33,16 @@ public final class PositionedFile: Sendable {
   /// Bytes in the file when it was opened.
   public let size: Int
   private let descriptor: Int32
+  private let reading: Reading?
+
+  /// What reads in place of `pread`, with the same arguments and result, and the file's path: how tests let a disk fail.
+  package typealias Reading =
+    @Sendable (
+      _ path: String, _ descriptor: Int32, _ buffer: UnsafeMutableRawPointer, _ count: Int, _ offset: Int
+    ) -> Int
+
+  /// For files that are opened within its scope; nil for `pread`.
+  @TaskLocal package static var reading: Reading?
 
   public init(path: String) throws(FileError) {
     let descriptor = open(path, O_RDONLY | O_CLOEXEC)
@@ -45,6 +55,7 @@ public final class PositionedFile: Sendable {
     }
     self.descriptor = descriptor
     self.path = path
+    reading = Self.reading
     self.size = Int(status.st_size)
   }
 
@@ -56,7 +67,11 @@ public final class PositionedFile: Sendable {
     let failure: FileError? = output.withUnsafeMutableBytes { buffer in
       var done = 0
       while done < buffer.count {
-        let got = pread(descriptor, buffer.baseAddress! + done, min(buffer.count - done, 1 << 30), off_t(offset + done))
+        let count = min(buffer.count - done, 1 << 30)
+        let target = buffer.baseAddress! + done
+        let got =
+          reading?(path, descriptor, target, count, offset + done)
+          ?? pread(descriptor, target, count, off_t(offset + done))
         if got < 0 && errno == EINTR { continue }
         guard got > 0 else {
           return FileError(.read, path: path, offset: offset + done, code: got == 0 ? 0 : errno)
