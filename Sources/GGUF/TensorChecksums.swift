@@ -62,6 +62,17 @@ public struct DataDigest {
 
   /// 64 hexadecimal digits.
   public func hex() -> String { hash.finalize().hexadecimal }
+
+  /// That of a whole file.
+  public static func ofFile(_ path: String) throws -> String {
+    let file = try PositionedFile(path: path)
+    var digest = DataDigest()
+    for start in stride(from: 0, to: file.size, by: 16 << 20) {
+      let bytes = try file.bytes(in: start..<min(file.size, start + (16 << 20)))
+      digest.update(bytes.span.bytes)
+    }
+    return digest.hex()
+  }
 }
 
 extension UInt8 {

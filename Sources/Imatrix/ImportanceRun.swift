@@ -1,4 +1,4 @@
-import Foundation
+import Tensors
 import Transformer
 
 /// Computes an importance matrix, with snapshots that a run which was interrupted goes on from.
@@ -13,19 +13,32 @@ public struct ImportanceRun {
   public var output = false
   /// Let every expert see every token.
   public var allExperts = false
-  /// Where snapshots go, without extension; nil for none.
-  public var snapshotPath: String?
-  /// Seconds between snapshots.
-  public var snapshotInterval = 600.0
+  /// Where snapshots go; nil for none.
+  public var snapshots: Snapshots?
+
+  public struct Snapshots {
+    /// Names the snapshots that are whole, with their sums.
+    public let journal: RunJournal
+    /// What the names of their files begin with.
+    public let path: String
+    /// From one snapshot to the next.
+    public let seconds: Double
+
+    public init(journal: RunJournal, path: String, seconds: Double) {
+      self.journal = journal
+      self.path = path
+      self.seconds = seconds
+    }
+
+    fileprivate func sumsKey(_ layer: Int) -> String { "sums, layer \(layer)" }
+    fileprivate func sumsFile(_ layer: Int) -> String { "\(path)-\(layer).sums.gguf" }
+  }
 
   public init(pass: ForwardPass, windows: [[Int32]], datasets: [String]) {
     self.pass = pass
     self.windows = windows
     self.datasets = datasets
   }
-
-  private var sumsPath: String? { snapshotPath.map { $0 + ".sums.gguf" } }
-  private var statesPath: String? { snapshotPath.map { $0 + ".states.gguf" } }
 
   private var collector: ImportanceCollector { ImportanceCollector(output: output, allExperts: allExperts) }
 
@@ -34,31 +47,35 @@ public struct ImportanceRun {
     try pass.plan(windows: windows.count, length: windows.first?.count ?? 0, observer: collector)
   }
 
+  /// Computes the matrix. Snapshots stay until the caller has stored it and removes them.
+  ///
   /// - Parameters:
   ///   - progress: layers that are done, of how many.
   ///   - working: the part of the operations that is done, called after each.
-  /// - Throws: ``ForwardError``, and what reading and writing throw.
+  ///   - pause: called after every layer; may throw to stop, which leaves a snapshot.
+  /// - Throws: `Paused`, ``ForwardError``, and what reading and writing throw.
   public func run(
     progress: (_ layersDone: Int, _ layers: Int) throws -> Void = { _, _ in },
-    working: (Double) throws -> Void = { _ in }
+    working: (Double) throws -> Void = { _ in }, pause: () throws -> Void = {}
   ) throws -> ImportanceMatrix {
     let collector = collector
-    let resumed = try resume(collector)
+    let kept = snapshots.map { PassSnapshots($0.journal, path: $0.path, seconds: $0.seconds) }
+    let resumed = try kept.flatMap { try resume(collector, $0) }
     if let resumed { try progress(resumed.layer, pass.decoder.layerCount) }
-    let clock = ContinuousClock()
-    var last = clock.now
     _ = try pass.run(
       windows: windows, scored: 0..<0, observer: collector, resuming: resumed,
       progress: progress, working: working,
       snapshot: { states in
-        guard let sumsPath, let statesPath, clock.now - last >= .seconds(snapshotInterval) else { return }
-        // Without states there is nothing to resume, so sums that lie beside older states do no harm: states name the
-        // layer, and sums of later layers are collected again.
-        try matrix(collector).write(gguf: sumsPath, overwrite: true)
-        try pass.write(states, of: windows, to: statesPath)
-        last = clock.now
+        guard let kept, let snapshots else { return try pause() }
+        try pausing(pause) { isPausing in
+          guard isPausing || kept.isDue else { return }
+          let sums = snapshots.sumsFile(states.layer)
+          let matrix = matrix(collector)
+          try matrix.write(gguf: sums, overwrite: true)
+          try snapshots.journal.record(snapshots.sumsKey(states.layer), sha256: matrix.digest)
+          try kept.write(states, of: windows, by: pass, keeping: [sums])
+        }
       })
-    removeSnapshot()
     return matrix(collector)
   }
 
@@ -66,22 +83,12 @@ public struct ImportanceRun {
     collector.matrix(datasets: datasets, chunkCount: windows.count, chunkSize: windows.first?.count ?? 0)
   }
 
-  private func resume(_ collector: ImportanceCollector) throws -> HiddenStates? {
-    guard let sumsPath, let statesPath, FileManager.default.fileExists(atPath: sumsPath),
-      FileManager.default.fileExists(atPath: statesPath),
-      let states = try pass.states(from: statesPath, of: windows, observer: collector)
+  private func resume(_ collector: ImportanceCollector, _ kept: PassSnapshots) throws -> HiddenStates? {
+    guard let snapshots, let states = try kept.states(of: pass, windows: windows, observer: collector),
+      let digest = snapshots.journal.inherited[snapshots.sumsKey(states.layer)],
+      let sums = try? ImportanceMatrix(path: snapshots.sumsFile(states.layer)), sums.digest == digest
     else { return nil }
-    var sums = try ImportanceMatrix(path: sumsPath)
-    for layer in states.layer..<pass.decoder.layerCount {
-      for name in sums.names where name.hasPrefix("blk.\(layer).") { sums.entries[name] = nil }
-    }
     collector.resume(from: sums)
     return states
-  }
-
-  private func removeSnapshot() {
-    for path in [sumsPath, statesPath] {
-      if let path { try? FileManager.default.removeItem(atPath: path) }
-    }
   }
 }

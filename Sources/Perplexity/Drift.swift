@@ -1,5 +1,5 @@
 /// How far a model's predictions are from its reference's: what is known of every scored position.
-public struct Drift: Sendable, Equatable {
+public struct Drift: Sendable, Equatable, Codable {
   /// KL(reference || model), in nats.
   public private(set) var divergences: [Double]
   /// -ln of the probability of the next token, in nats: the reference's and the model's.
@@ -11,7 +11,7 @@ public struct Drift: Sendable, Equatable {
   private(set) var tails: [Tail] = []
 
   /// The part of a divergence that a compact reference samples.
-  struct Tail: Sendable, Equatable {
+  struct Tail: Sendable, Equatable, Codable {
     /// The square of the estimate's standard error.
     let variance: Double
     /// What the divergence can't be below or above, whatever the tail.

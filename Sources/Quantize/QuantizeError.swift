@@ -18,8 +18,6 @@ public enum QuantizeError: Error, Equatable, Sendable, CustomStringConvertible {
   case importanceOfOtherSize(tensor: String, count: Int, expected: Int)
   case needsRequantize(tensor: String, type: GGMLType)
   case unsupported(String)
-  /// A journal beside the output says that it was begun with another source, importance, recipe or version.
-  case otherRun(journal: String, field: String, there: String, here: String)
   /// What stands in the output is not what was written there.
   case writtenWrong(path: String, tensor: String, row: Int)
 
@@ -42,8 +40,6 @@ public enum QuantizeError: Error, Equatable, Sendable, CustomStringConvertible {
       "tensor \(tensor): importance has \(count) entries where the model needs \(expected)"
     case .needsRequantize(let tensor, let type): "tensor \(tensor): is quantized already, as \(type)"
     case .unsupported(let reason): reason
-    case .otherRun(let journal, let field, let there, let here):
-      "\(journal): an unfinished run had another \(field): \(there.prefix(16)), and now it is \(here.prefix(16))"
     case .writtenWrong(let path, let tensor, let row):
       "\(path): tensor \(tensor): row \(row) does not hold what was written"
     }
@@ -61,7 +57,6 @@ public enum QuantizeError: Error, Equatable, Sendable, CustomStringConvertible {
     case .needsImportance: "give --imatrix FILE, or --calibration DIR to compute one"
     case .notEncodable, .unsupported: nil
     case .importanceOfOtherSize: "the importance matrix is of another model"
-    case .otherRun: "--restart begins anew; another output name keeps both"
     case .writtenWrong: "the disk or the memory is faulty"
     case .needsRequantize: "quantize from the original; --allow-requantize goes on and loses more"
     }

@@ -95,7 +95,7 @@ public struct Rewriter {
       let paths = plan.shards.paths(path)
       for path in paths { try OutputFile.check(path, overwrite: options.overwrite) }
       // A journal whose data is gone (a crash between the last two steps of a run) speaks of nothing.
-      return try RewriteJournal(
+      return try RunJournal(
         output: path, identity: $0, restart: options.restart || !paths.allSatisfy(OutputFile.isBegun))
     }
     do {
@@ -116,7 +116,7 @@ public struct Rewriter {
   }
 
   private func write(
-    to writer: GGUFWriter, _ journal: RewriteJournal?, _ options: RewriteOptions,
+    to writer: GGUFWriter, _ journal: RunJournal?, _ options: RewriteOptions,
     _ progress: (String, Int) -> Void, _ pause: () throws -> Void
   ) throws -> RewriteReport {
     var report = RewriteReport()
@@ -265,23 +265,6 @@ private func firstBeyondHalf(_ floats: [Float]) -> Int? {
   // Halfway from the largest half, 65504, to what would follow it.
   let limit = Float(65520)
   return largest < limit.bitPattern ? nil : floats.firstIndex { abs($0) >= limit && $0.isFinite }
-}
-
-/// The caller asked to stop between two tensors.
-public struct Paused: Error {
-  /// What the caller threw.
-  public let reason: any Error
-}
-
-/// A stop that was asked for, and faults of disks: what was written before is as good as ever. Faults of the data are
-/// not: there would be nothing to go on with.
-private func leavesWorkWorthKeeping(_ error: any Error) -> Bool {
-  switch error {
-  case is Paused: true
-  case QuantizeError.otherRun: true
-  case let error as FileError: !(error.operation == .read && error.code == 0) && error.operation != .create
-  default: false
-  }
 }
 
 extension ModelSource {

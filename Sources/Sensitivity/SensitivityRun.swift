@@ -48,7 +48,10 @@ public struct SensitivityRun {
     var known = Set(table.entries.map(\.tensor))
     var saved = ContinuousClock.now
     for (index, tensor) in tensors.enumerated() where !known.contains(tensor.name) {
-      try progress(index, 2 * tensors.count, "errors of \(tensor.name)")
+      do { try progress(index, 2 * tensors.count, "errors of \(tensor.name)") } catch {
+        try save(table)
+        throw error
+      }
       let all = Array(Set(types + [probes.probeType(tensor)])).sorted { $0.rawValue < $1.rawValue }
       let measured = try errors.measure(tensor, of: source, types: all, importance: probes.importance?(tensor))
       table.entries.append(
@@ -63,20 +66,27 @@ public struct SensitivityRun {
       }
     }
     let layers = try Decoder(source).layerCount
-    if table.bands == 0 { table.bands = try bandsWithin(budget.map { $0 - spent() }, layers: layers) }
+    if table.bands == 0 {
+      table.bands = try bandsWithin(budget.map { $0 - spent() }, layers: layers)
+      try save(table)
+    }
     let groups = ProbeGroup.all(of: source, layers: layers, bands: table.bands)
     let done = Set(table.probes.map(\.name))
-    let missing = groups.filter { !done.contains($0.name) }
-    let rounds = rounds(missing)
-    for (number, round) in rounds.enumerated() {
+    // A round that is not whole is run again: probes of one round share their memory, which shows in the last bits.
+    let rounds = rounds(groups)
+    let missing = rounds.filter { !$0.allSatisfy { done.contains($0.name) } }
+    for (number, round) in missing.enumerated() {
       let before = spent()
       if number > 0, let budget, before * Double(number + 1) / Double(number) > budget { break }
       let values = try probes.divergences(of: round) { layer, count in
-        let share = (Double(number) + Double(layer) / Double(count)) / Double(rounds.count)
+        let share =
+          (Double(rounds.count - missing.count + number) + Double(layer) / Double(count)) / Double(rounds.count)
         try progress(
           tensors.count + Int(share * Double(tensors.count)), 2 * tensors.count,
           "\(round.count) probes, layer \(layer) of \(count)")
       }
+      let names = Set(round.map(\.name))
+      table.probes.removeAll { names.contains($0.name) }
       for (group, divergence) in zip(round, values) { table.probes.append(probe(group, divergence, table)) }
       table.distribute(groups)
       try save(table)

@@ -13,7 +13,7 @@ public final class FinalStates {
   public var vocabularyCount: Int { head.shape.rows }
   private let width: Int
   private let scored: Range<Int>
-  private var states: Activations
+  private(set) var states: Activations
   /// Spilled states that are in memory: those of some rows, at least.
   private var loaded: (rows: Range<Int>, states: FloatBuffer)?
   private let head: TensorInfo
@@ -22,6 +22,16 @@ public final class FinalStates {
 
   /// Bytes of a position's states while they are loaded; 0 where all are in memory anyway.
   public var loadedRowBytes: Int { states.isSpilled ? width * 4 : 0 }
+
+  /// States that were normalised before.
+  init(_ states: Activations, decoder: Decoder, source: any ModelSource, scored: Range<Int>) {
+    self.states = states
+    self.source = source
+    self.scored = scored
+    width = decoder.width
+    head = decoder.output
+    rowCount = states.layout.tokens
+  }
 
   init(
     _ hidden: HiddenStates, decoder: Decoder, source: any ModelSource, scored: Range<Int>, limit: Int,

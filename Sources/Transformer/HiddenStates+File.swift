@@ -5,9 +5,13 @@ import Tensors
 /// [width, tokens] and the keys that say what it belongs to.
 extension ForwardPass {
   private static let kind = "hidden-states"
+  private static let finalKind = "final-states"
 
   /// Writes states with what they were made from.
-  public func write(_ states: HiddenStates, of windows: [[Int32]], to path: String) throws {
+  ///
+  /// - Returns: the SHA-256 of their numbers.
+  @discardableResult
+  public func write(_ states: HiddenStates, of windows: [[Int32]], to path: String) throws -> String {
     let activations = states.activations
     let layout = activations.layout
     let tensor = TensorInfo(
@@ -18,20 +22,19 @@ extension ForwardPass {
     ]
     let writer = try GGUFWriter(
       path: path, layout: GGUFLayout(metadata: metadata, tensors: [tensor]), overwrite: true)
-    var row = 0
-    for slab in 0..<layout.slabs {
-      let rows = try activations.read(slab)
-      defer { extendLifetime(rows) }
-      try rows.floats.withSpan { try writer.write($0.bytes, tensor: 0, row: row) }
-      row += layout.tokens(inSlab: slab)
-    }
+    let digest = try activations.write(to: writer)
     try writer.commit()
+    return digest
   }
 
-  /// The states that a file holds, or nil where they belong to another model or text. `observer` is that of the run
-  /// that goes on from them.
+  /// The states that a file holds, or nil where they belong to another model or text, or are not those of a digest.
+  ///
+  /// - Parameters:
+  ///   - scored, observer: those of the run that goes on from them.
+  ///   - sha256: what writing them returned; nil to believe what is there.
   public func states(
-    from path: String, of windows: [[Int32]], observer: (any ForwardObserver)? = nil
+    from path: String, of windows: [[Int32]], scored: Range<Int> = 0..<0, observer: (any ForwardObserver)? = nil,
+    sha256: String? = nil
   ) throws -> HiddenStates? {
     let file = try GGUFFile(path: path)
     guard file.metadata.optionalString("general.type") == Self.kind,
@@ -40,21 +43,45 @@ extension ForwardPass {
       let tensor = file.tensor(named: "states"), let length = windows.first?.count, tensor.type == .f32,
       tensor.shape.dimensions == [decoder.width, windows.count * length]
     else { return nil }
-    let plan = try plan(windows: windows.count, length: length, observer: observer)
+    let plan = try plan(windows: windows.count, length: length, scored: scored.count, observer: observer)
     var activations = try emptyStates(windows: windows.count, length: length, plan)
-    let layout = activations.layout
-    var row = 0
-    for slab in 0..<layout.slabs {
-      let count = layout.tokens(inSlab: slab)
-      try activations.update(slab) { rows in
-        try rows.withMutableSpan {
-          var bytes = $0.mutableBytes
-          try file.readBytes(of: tensor, rows: row..<row + count, into: &bytes)
-        }
-      }
-      row += count
-    }
+    let digest = try activations.read(tensor, of: file)
+    guard sha256 == nil || sha256 == digest else { return nil }
     return HiddenStates(layer: layer, activations: activations, plan: plan)
+  }
+
+  /// Writes the final states of a run.
+  ///
+  /// - Returns: the SHA-256 of their numbers.
+  func write(_ states: FinalStates, to path: String) throws -> String {
+    let tensor = TensorInfo(name: "states", shape: Shape([decoder.width, states.rowCount])!, type: .f32)
+    let metadata: Metadata = ["general.type": .string(Self.finalKind)]
+    let writer = try GGUFWriter(
+      path: path, layout: GGUFLayout(metadata: metadata, tensors: [tensor]), overwrite: true)
+    let digest = try states.states.write(to: writer)
+    try writer.commit()
+    return digest
+  }
+
+  /// The final states that a file holds, or nil where they are not those of a digest.
+  func finalStates(
+    from path: String, of windows: [[Int32]], scored: Range<Int>, sha256: String
+  ) throws -> FinalStates? {
+    let file = try GGUFFile(path: path)
+    guard file.metadata.optionalString("general.type") == Self.finalKind, let length = windows.first?.count,
+      let tensor = file.tensor(named: "states"), tensor.type == .f32,
+      tensor.shape.dimensions == [decoder.width, windows.count * scored.count]
+    else { return nil }
+    let plan = try plan(windows: windows.count, length: length, scored: scored.count)
+    let layout = WindowLayout(
+      windows: windows.count, length: length, firstPosition: 0, windowsPerSlab: plan.windowsPerSlab)
+    var states = Activations(
+      layout.keeping(scored), columns: decoder.width,
+      storage: ActivationStorage(
+        account: MemoryAccount(limit: plan.finalLimit),
+        scratch: plan.needsScratch ? try ScratchFile(directory: options.scratchDirectory) : nil))
+    guard try states.read(tensor, of: file) == sha256 else { return nil }
+    return FinalStates(states, decoder: decoder, source: source, scored: scored)
   }
 
   /// Tells models apart: names, shapes and types of all tensors.
@@ -83,5 +110,41 @@ extension ForwardPass {
     mutating func add(_ word: UInt64) { value = (value ^ word) &* 0x0000_0100_0000_01B3 }
 
     mutating func add(_ text: String.UTF8View) { for byte in text { add(UInt64(byte)) } }
+  }
+}
+
+extension Activations {
+  /// Writes all rows as the one tensor of a file, and gives their SHA-256.
+  fileprivate func write(to writer: GGUFWriter) throws -> String {
+    var digest = DataDigest()
+    var row = 0
+    for slab in 0..<layout.slabs {
+      let rows = try read(slab)
+      defer { extendLifetime(rows) }
+      try rows.floats.withSpan {
+        digest.update($0.bytes)
+        try writer.write($0.bytes, tensor: 0, row: row)
+      }
+      row += layout.tokens(inSlab: slab)
+    }
+    return digest.hex()
+  }
+
+  /// Fills all rows from a tensor of a file, and gives their SHA-256.
+  fileprivate mutating func read(_ tensor: TensorInfo, of file: GGUFFile) throws -> String {
+    var digest = DataDigest()
+    var row = 0
+    for slab in 0..<layout.slabs {
+      let count = layout.tokens(inSlab: slab)
+      try update(slab) { rows in
+        try rows.withMutableSpan {
+          var bytes = $0.mutableBytes
+          try file.readBytes(of: tensor, rows: row..<row + count, into: &bytes)
+        }
+        rows.withSpan { digest.update($0.bytes) }
+      }
+      row += count
+    }
+    return digest.hex()
   }
 }

@@ -41,18 +41,25 @@ struct DriftRun {
   let places: [Int]
   let options: RunOptions
   let progress: Progress
+  /// What an interrupted run goes on from; nil to keep nothing.
+  var kept: KeptRun?
 
   /// The drift of every candidate over some of the windows.
   ///
-  /// - Parameter finishedBase: called with a base model that has run, before the candidates run.
+  /// - Parameters:
+  ///   - number: which batch of windows it is.
+  ///   - finishedBase: called with a base model that has run, before the candidates run.
   func measure(
-    windows batch: [Int], finishedBase: (_ states: any LogitSource, _ memory: Int) throws -> Void = { _, _ in }
+    windows batch: [Int], number: Int = 0,
+    finishedBase: (_ states: any LogitSource, _ memory: Int) throws -> Void = { _, _ in }
   ) throws -> [Drift] {
     let part = batch == Array(windows.windows.indices) ? windows : windows.selecting(batch)
     let stored = batch.map { places[$0] }
     var sources = candidates
     if case .model(let source) = base { sources.insert(source, at: 0) }
-    let scored = try ScoredModels(sources, over: part, options, progress) { index, states, memory in
+    let scored = try ScoredModels(
+      sources, over: part, options, progress, snapshots: { snapshots(batch: number, model: $0) }
+    ) { index, states, memory in
       if case .model = base, index == 0 { try finishedBase(states, memory) }
     }
     guard !candidates.isEmpty else { return [] }
@@ -84,7 +91,8 @@ struct DriftRun {
     var chosen: [Int] = []
     let batches = SampleOrder(windows: windows.windows.count).batches
     for (index, batch) in batches.enumerated() {
-      let more = try measure(windows: batch)
+      let more = try keptDrifts(batch: index) ?? measure(windows: batch, number: index)
+      try keep(more, batch: index)
       if index == 0 { drifts = more } else { for model in drifts.indices { drifts[model].append(more[model]) } }
       chosen += batch
       let width = report(drifts, windows.selecting(chosen)).widestInterval

@@ -50,6 +50,7 @@ extension Failure {
     case let failure as Failure: self = failure
     case is Interruption: self.init(.interrupted, "interrupted; nothing was left under the final name")
     case let paused as Paused: self.init(paused: paused)
+    case let other as OtherRun: self.init(.data, other.description, hint: other.hint)
     case let error as FileError: self.init(file: error)
     case let error as GGUFError: self.init(.data, error.description, hint: error.hint)
     case let error as MetadataError: self.init(.data, error.description)
@@ -107,7 +108,7 @@ extension Failure {
       case .targetTooSmall, .constraintsTooLarge, .targetTooLarge, .needsImportance, .notEncodable, .needsRequantize,
         .unsupported:
         .usage
-      case .nonFiniteWeight, .beyondHalf, .importanceOfOtherSize, .otherRun: .data
+      case .nonFiniteWeight, .beyondHalf, .importanceOfOtherSize: .data
       case .writtenWrong: .io
       }
     self.init(code, error.description, hint: error.hint)

@@ -36,7 +36,9 @@ struct Interruption: Error {
     }.joined(separator: " ")
   }
 
+  static var isRequested: Bool { requested.load(ordering: .relaxed) }
+
   static func check() throws {
-    if requested.load(ordering: .relaxed) { throw Interruption() }
+    if isRequested { throw Interruption() }
   }
 }

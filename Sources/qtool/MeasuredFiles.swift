@@ -20,6 +20,12 @@ struct MeasuredFiles {
   /// Use nothing that is there.
   let restart: Bool
 
+  /// An importance matrix alone, in a file of that name.
+  init(importance path: String, restart: Bool) {
+    (imatrixPaths, sensitivityPaths, mixPath) = ([path], [], "")
+    self.restart = restart
+  }
+
   init(output: String, model: String, restart: Bool) {
     let folder = URL(filePath: output).deletingLastPathComponent().path
     let stem = model.hasSuffix(".gguf") ? String(model.dropLast(5)) : model
@@ -36,10 +42,10 @@ struct MeasuredFiles {
 
   /// The importance matrix of a model over windows: from a file that says it is that, or computed and kept.
   ///
-  /// - Parameter compute: gets where snapshots of an unfinished run go.
+  /// - Parameter compute: computes it, beside a file that it hands it over to be stored in.
   func importance(
     of source: any ModelSource, _ windows: ScoringWindows, _ progress: Progress,
-    compute: (_ snapshots: String) throws -> ImportanceMatrix
+    compute: (_ path: String, _ store: (ImportanceMatrix) throws -> Void) throws -> Void
   ) throws -> ImportanceMatrix {
     var digest = DataDigest()
     digest.update(Array("\(QTool.version) \(try ModelFingerprint(of: source).hex) \(windows.digest)".utf8).span.bytes)
@@ -52,17 +58,31 @@ struct MeasuredFiles {
       return try ImportanceMatrix(path: path)
     }
     let path = Self.place(imatrixPaths, isOurs: isOurs)
-    let matrix = try compute(path + ".snapshot")
-    try matrix.write(gguf: path, overwrite: true, adding: [Self.mark: .string(key)])
-    return matrix
+    var result: ImportanceMatrix?
+    try compute(path) { matrix in
+      try matrix.write(gguf: path, overwrite: true, adding: [Self.mark: .string(key)])
+      result = matrix
+    }
+    guard let result else { preconditionFailure("no importance was computed") }
+    return result
   }
 
   // MARK: sensitivities
 
+  /// What an earlier run has measured, finished or not.
+  func sensitivities(like empty: SensitivityTable, _ progress: Progress) -> SensitivityTable? {
+    let path = sensitivityPath(empty)
+    guard !restart, let table = try? SensitivityTable(path: path), table.matches(empty) else { return nil }
+    progress.note("\(table.isComplete ? "sensitivities from an earlier run" : "going on from"): \(path)")
+    return table
+  }
+
+  func keep(_ table: SensitivityTable) throws { try table.write(to: sensitivityPath(table), overwrite: true) }
+
   /// Where the sensitivities of a measurement are, or go.
-  func sensitivityPath(isOurs: (SensitivityTable) -> Bool) -> String {
+  private func sensitivityPath(_ table: SensitivityTable) -> String {
     Self.place(sensitivityPaths) { path in
-      (try? SensitivityTable(path: path)).map(isOurs) ?? false
+      (try? SensitivityTable(path: path)).map { $0.matches(table) } ?? false
     }
   }
 

@@ -43,13 +43,15 @@ struct MeasuringText {
   }
 }
 
-/// Measures sensitivities, going on from the file at `kept` where it is of the same measurement, and keeping that up to
-/// date.
+/// Measures sensitivities.
 ///
-/// - Parameter kept: the file's path, given an empty table that says what is measured; nil for none.
+/// - Parameters:
+///   - earlier: what an earlier run has kept, given an empty table that says what is measured.
+///   - keep: called with the table so far, and when it is complete.
 func measureSensitivity(
   of source: any ModelSource, _ matrix: ImportanceMatrix?, _ windows: ScoringWindows, budget: Double?, bands: Int?,
-  restart: Bool, kept: (SensitivityTable) -> String?, _ options: RunOptions, _ progress: Progress
+  earlier: (SensitivityTable) -> SensitivityTable?, keep: (SensitivityTable) throws -> Void, _ options: RunOptions,
+  _ progress: Progress
 ) throws -> SensitivityTable {
   let types = GGMLType.allCases.filter { $0.canEncode && $0.isQuantized && (matrix != nil || !$0.needsImportance) }
   let probes = Probes(source: source, importance: matrix?.lookup, windows: windows, options: options.forward)
@@ -59,23 +61,49 @@ func measureSensitivity(
   run.importanceFingerprint = matrix?.digest
   run.textFingerprint = windows.digest
   let empty = try run.emptyTable()
-  let path = kept(empty)
-  var earlier = restart ? nil : path.flatMap { try? SensitivityTable(path: $0) }
-  if earlier?.matches(empty) == false { earlier = nil }
-  if let earlier, let path {
-    progress.note("\(earlier.isComplete ? "sensitivities from an earlier run" : "going on from"): \(path)")
-  }
+  let earlier = earlier(empty).flatMap { $0.matches(empty) ? $0 : nil }
   progress.start(
     "\(source.name): sensitivity", total: 2 * source.tensors.count { $0.isQuantizable }, unit: .count("measurements"))
   let table = try run.run(continuing: earlier) { done, _, detail in
     try Interruption.check()
     progress.update(done, detail)
-  } save: { table in
-    if let path { try table.write(to: path, overwrite: true) }
+  } save: {
+    try keep($0)
   }
-  if let path, table != earlier { try table.write(to: path, overwrite: true) }
+  if table != earlier { try keep(table) }
   progress.finish()
   return table
+}
+
+/// Tables of a run of hours beside its output, the last of them in a file of its own.
+struct KeptTables {
+  private let kept: KeptRun
+  private var prefix: String { kept.path + "-table-" }
+  private static let key = "table "
+
+  init(_ kept: KeptRun) { self.kept = kept }
+
+  private func file(_ number: Int) -> String { "\(prefix)\(number).json" }
+
+  /// The last table that is whole.
+  func last() -> SensitivityTable? {
+    let known = kept.journal.inherited.compactMap { key, digest in
+      key.hasPrefix(Self.key) ? Int(key.dropFirst(Self.key.count)).map { (number: $0, digest: digest) } : nil
+    }
+    for (number, digest) in known.sorted(by: { $1.number < $0.number }) {
+      if (try? DataDigest.ofFile(file(number))) == digest, let table = try? SensitivityTable(path: file(number)) {
+        return table
+      }
+    }
+    return nil
+  }
+
+  func keep(_ table: SensitivityTable) throws {
+    let number = kept.journal.entries.keys.count { $0.hasPrefix(Self.key) }
+    try table.write(to: file(number), overwrite: true)
+    try kept.journal.record("\(Self.key)\(number)", sha256: try DataDigest.ofFile(file(number)))
+    removeFiles(beginning: prefix, but: [file(number)])
+  }
 }
 
 extension ImportanceMatrix {

@@ -17,8 +17,11 @@ struct ScoredModels {
   ///
   /// Final states stay in memory where all of them together take a quarter of it at most; else they go to the scratch
   /// folder, and come back by ranges of positions.
+  ///
+  /// - Parameter snapshots: of each model by its number, what an interrupted run goes on from; nil to keep nothing.
   init(
     _ sources: [any ModelSource], over windows: ScoringWindows, _ options: RunOptions, _ progress: Progress,
+    snapshots: (Int) -> PassSnapshots? = { _ in nil },
     finished: (_ index: Int, _ states: any LogitSource, _ memory: Int) throws -> Void = { _, _, _ in }
   ) throws {
     var forward = options.forward
@@ -32,7 +35,7 @@ struct ScoredModels {
     let usable = passes.map(\.usableBytes).min() ?? 0
     let memory = max(16 << 20, (usable - kept) * 3 / 8)
     models = try zip(sources, passes).enumerated().map { index, model in
-      let states = try Self.finalStates(of: model.0, model.1, windows, progress)
+      let states = try Self.finalStates(of: model.0, model.1, windows, progress, snapshots(index))
       try finished(index, states, memory)
       return (model.0.name, states)
     }
@@ -40,15 +43,30 @@ struct ScoredModels {
   }
 
   private static func finalStates(
-    of source: any ModelSource, _ pass: ForwardPass, _ windows: ScoringWindows, _ progress: Progress
+    of source: any ModelSource, _ pass: ForwardPass, _ windows: ScoringWindows, _ progress: Progress,
+    _ snapshots: PassSnapshots?
   ) throws -> FinalStates {
     let plan = try pass.plan(
       windows: windows.windows.count, length: windows.context, scored: windows.scored.count)
+    if let states = try snapshots?.finished(pass, windows: windows.windows, scored: windows.scored) {
+      progress.note("\(source.name): went through the text in an interrupted run")
+      return states
+    }
     progress.note(plan.summary(of: source.name, seconds: try pass.estimatedSeconds(plan)))
-    let stage = ForwardStage(source, tokens: windows.windows.count * windows.context, "forward pass", progress)
+    let stage = ForwardStage(
+      source, tokens: windows.windows.count * windows.context, "forward pass", progress,
+      finishesLayers: snapshots != nil)
     do {
-      let states = try pass.run(
-        windows: windows.windows, scored: windows.scored, progress: stage.layer, working: stage.working)
+      let states: FinalStates
+      if let snapshots {
+        states = try snapshots.run(
+          pass, windows: windows.windows, scored: windows.scored, progress: stage.layer, working: stage.working,
+          pause: Interruption.check)
+        try Interruption.check()
+      } else {
+        states = try pass.run(
+          windows: windows.windows, scored: windows.scored, progress: stage.layer, working: stage.working)
+      }
       progress.finish()
       cmachine_give_back()
       return states
@@ -91,22 +109,35 @@ final class ForwardStage {
   private let progress: Progress
   private var detail = ""
   private var hasWorked = false
+  /// An interruption waits for the end of the layer, where a snapshot is written.
+  private let finishesLayers: Bool
+  private var hasTold = false
 
-  init(_ source: any ModelSource, tokens: Int, _ what: String, _ progress: Progress) {
+  init(
+    _ source: any ModelSource, tokens: Int, _ what: String, _ progress: Progress, finishesLayers: Bool = false
+  ) {
+    self.finishesLayers = finishesLayers
     self.tokens = tokens
     self.progress = progress
     progress.start("\(source.name): \(what)", total: tokens, unit: .tokens)
   }
 
+  private func checkInterruption() throws {
+    guard finishesLayers else { return try Interruption.check() }
+    guard Interruption.isRequested, !hasTold else { return }
+    hasTold = true
+    progress.note("interrupted: the layer in work is finished first; Ctrl-C again ends at once")
+  }
+
   func layer(_ done: Int, _ layers: Int) throws {
-    try Interruption.check()
+    try checkInterruption()
     detail = "layer \(done) of \(layers)"
     // Layers before any work are those of a run that is resumed.
     if !hasWorked { progress.resume(from: tokens * done / layers) }
   }
 
   func working(_ part: Double) throws {
-    try Interruption.check()
+    try checkInterruption()
     hasWorked = true
     progress.update(Int(Double(tokens) * part), detail)
   }

@@ -15,41 +15,9 @@ import Testing
     ]
   }
 
-  private func start(_ arguments: [String]) throws -> Process {
-    let process = Process()
-    process.executableURL = qtool.url
-    process.arguments = arguments
-    process.standardInput = FileHandle.nullDevice
-    process.standardOutput = FileHandle.nullDevice
-    process.standardError = FileHandle.nullDevice
-    try process.run()
-    return process
-  }
-
   /// SIGKILL at random moments until fifty runs have died; every run that ends has written the same bytes.
   @Test func killedRunsEndInTheSameBytes() throws {
-    let began = ContinuousClock.now
-    #expect(try qtool.run(arguments("whole.gguf")).status == 0)
-    let whole = try Data(contentsOf: directory.url.appending(path: "whole.gguf"))
-    let length = ContinuousClock.now - began
-    var random = SplitMix64(seed: UInt64(20_261_125))
-    var killed = 0
-    var finished = 0
-    for _ in 0..<400 where killed < 50 {
-      let process = try start(arguments("out.gguf"))
-      Thread.sleep(forTimeInterval: Double.random(in: 0.002...max(0.01, length.inSeconds), using: &random))
-      kill(process.processIdentifier, SIGKILL)
-      process.waitUntilExit()
-      if process.terminationReason == .uncaughtSignal { killed += 1 }
-      guard FileManager.default.fileExists(atPath: directory.path("out.gguf")) else { continue }
-      finished += 1
-      #expect(try Data(contentsOf: directory.url.appending(path: "out.gguf")) == whole)
-      try FileManager.default.removeItem(atPath: directory.path("out.gguf"))
-    }
-    #expect(killed == 50, "\(killed) killed, \(finished) finished")
-    #expect(try qtool.run(arguments("out.gguf")).status == 0)
-    #expect(try Data(contentsOf: directory.url.appending(path: "out.gguf")) == whole)
-    #expect(directory.contents == ["out.gguf", "whole.gguf"])
+    try KilledRuns(qtool, directory, output: "out.gguf", kills: 50) { arguments($0) }.survive()
   }
 
   /// Ctrl-C ends with 130 and says how to go on; another source or mix is refused, `--restart` begins anew.
@@ -93,21 +61,31 @@ import Testing
     #expect(bad.status == 65 && bad.error.contains("out.gguf: at byte ") && bad.error.contains("tensor "))
   }
 
+  /// For every command that writes, under the input's own name or a link to it.
   @Test func outputThatIsAnInputIsRefused() throws {
-    #expect(try qtool.run(["convert", Repository.demoModel, "-o", directory.path("a.gguf"), "--quiet"]).status == 0)
-    let before = try Data(contentsOf: directory.url.appending(path: "a.gguf"))
+    let (model, text, matrix) = (directory.path("a.gguf"), directory.path("a.txt"), directory.path("a.imatrix.gguf"))
+    #expect(try qtool.run(["convert", Repository.demoModel, "-o", model, "--quiet"]).status == 0)
+    try String(repeating: "Rain fell on the harbour. ", count: 200).write(
+      toFile: text, atomically: true, encoding: .utf8)
+    #expect(
+      try qtool.run(["imatrix", model, "--calibration", text, "--chunks", "1", "-o", matrix, "--quiet"]).status == 0)
     try FileManager.default.createSymbolicLink(
-      atPath: directory.path("b.gguf"), withDestinationPath: directory.path("a.gguf"))
-    for name in ["a.gguf", "b.gguf"] {
-      let result = try qtool.run([
-        "quantize", directory.path("a.gguf"), "--type", "Q4_K_M", "-o", directory.path(name), "--force", "--quiet",
-      ])
-      #expect(result.status == 64 && result.error.contains("is an input too"), "\(result.error)")
+      atPath: directory.path("link.gguf"), withDestinationPath: directory.path("a.gguf"))
+    let before = try directory.contents.map { try Data(contentsOf: directory.url.appending(path: $0)) }
+    let names = directory.contents
+    for command in [
+      ["quantize", model, "--type", "Q4_K_M", "-o", model], ["quantize", model, "--type", "Q4_K_M", "-o", "LINK"],
+      ["quantize", model, "--type", "Q4_K_M", "--imatrix", matrix, "-o", matrix],
+      ["quantize", model, "--type", "Q4_K_M", "--calibration", text, "-o", text], ["convert", model, "-o", "LINK"],
+      ["imatrix", model, "--calibration", text, "-o", text], ["imatrix", "--merge", matrix, "-o", matrix],
+      ["sensitivity", model, "--imatrix", matrix, "-o", matrix], ["sensitivity", model, "-o", "LINK"],
+      ["drift", model, "--text", text, "--save-reference", "LINK"],
+      ["drift", model, "--text", text, "--save-logits", text], ["report", model, "-o", "LINK"],
+    ] {
+      let result = try qtool.run(command.map { $0 == "LINK" ? directory.path("link.gguf") : $0 } + ["--force"])
+      #expect(result.status == 64 && result.error.contains("is an input too"), "\(command): \(result.error)")
     }
-    #expect(try Data(contentsOf: directory.url.appending(path: "a.gguf")) == before)
+    #expect(directory.contents == names)
+    #expect(try names.map { try Data(contentsOf: directory.url.appending(path: $0)) } == before)
   }
-}
-
-extension Duration {
-  fileprivate var inSeconds: Double { Double(components.seconds) + Double(components.attoseconds) * 1e-18 }
 }

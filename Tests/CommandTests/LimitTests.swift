@@ -84,4 +84,42 @@ import Testing
     #expect(warnings.count == 1, "\(result.error)")
     #expect(warnings.first?.contains("blk.0.ffn_up.weight: 3 columns") == true, "\(result.error)")
   }
+
+  /// An 8-bit NaN, which becomes one only when it is decoded, is treated as one of 16 bits.
+  @Test(arguments: ["convert", "quantize"]) func nonFiniteFloat8(_ command: String) throws {
+    let model = try ReferenceModel.copy("llama-fp8-whole")
+    try model.poison("model.layers.0.mlp.up_proj.weight", nan: [0x7F])
+    let arguments =
+      [command, model.path, "-o", directory.path("a.gguf")] + (command == "quantize" ? ["--type", "Q8_0"] : [])
+    let refused = try qtool.run(arguments)
+    #expect(refused.status == 65 && refused.error.contains("ffn_up.weight"), "\(refused.error)")
+    #expect(refused.error.contains("row 0, column 0") && refused.error.contains("--replace-nonfinite"))
+    #expect(directory.contents.isEmpty)
+    let written = try qtool.run(arguments + ["--replace-nonfinite", "0"])
+    #expect(written.status == 0 && written.error.contains("1 weights that were NaN or infinite"), "\(written.error)")
+    #expect(try qtool.run(["verify", directory.path("a.gguf"), "--quiet"]).status == 0)
+  }
+
+  #if os(Linux)
+    /// A file of the kernel's that says it has 4096 bytes, and can't be read.
+    static let unreadable = "/sys/class/net/lo/speed"
+
+    /// Whatever the command, a file that fails while it is read is named, with the byte.
+    @Test(
+      .enabled(if: FileManager.default.fileExists(atPath: unreadable), "needs a file that fails"),
+      arguments: [
+        ["inspect", unreadable], ["verify", unreadable], ["perplexity", Repository.demoModel, "--text", unreadable],
+        ["imatrix", "--merge", unreadable, "-o", "OUT"],
+        ["imatrix", Repository.demoModel, "--calibration", unreadable, "-o", "OUT"],
+        ["quantize", Repository.demoModel, "--type", "Q4_K_M", "--imatrix", unreadable, "-o", "OUT"],
+        ["quantize", unreadable, "--type", "Q4_K_M", "-o", "OUT"],
+        ["drift", unreadable, Repository.demoModel, "--text", Repository.demoModel],
+      ]) func failingRead(_ arguments: [String]) throws
+    {
+      let result = try qtool.run(arguments.map { $0 == "OUT" ? directory.path("out.gguf") : $0 })
+      #expect(
+        result.status == 74 && result.error.hasPrefix("qtool: \(Self.unreadable): at byte 0: "), "\(result.error)")
+      #expect(directory.contents.isEmpty)
+    }
+  #endif
 }

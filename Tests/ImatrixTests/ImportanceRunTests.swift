@@ -1,6 +1,7 @@
 import Foundation
 import GGUF
 import Imatrix
+import Tensors
 import TestSupport
 import Testing
 import Transformer
@@ -39,36 +40,70 @@ private struct Interrupted: Error {}
     (0..<10).map { (position: Int32) -> Int32 in (position * 7 + window * 3) % 20 }
   }
 
-  private func path() -> String {
-    FileManager.default.temporaryDirectory.appending(path: "run-\(UUID().uuidString)").path
+  private func snapshots(_ directory: TemporaryDirectory) throws -> ImportanceRun.Snapshots {
+    let output = directory.path("out.gguf")
+    let identity = RunIdentity([RunIdentity.Field("model", "m")])
+    return ImportanceRun.Snapshots(
+      journal: try RunJournal(output: output, identity: identity, restart: false), path: output + ".snapshot",
+      seconds: 0)
   }
 
   @Test func aResumedRunGivesTheBitsOfAnUninterruptedOne() throws {
+    let directory = try TemporaryDirectory()
     let pass = try ForwardPass(source: model())
     var run = ImportanceRun(pass: pass, windows: windows, datasets: ["a.txt"])
     let whole = try run.run()
-    run.snapshotPath = path()
-    run.snapshotInterval = 0
-    #expect(throws: Interrupted.self) { try run.run { done, _ in if done == 2 { throw Interrupted() } } }
-    #expect(FileManager.default.fileExists(atPath: run.snapshotPath! + ".states.gguf"))
+    run.snapshots = try snapshots(directory)
+    var done = 0
+    #expect(throws: Paused.self) {
+      try run.run(pause: {
+        done += 1
+        if done == 2 { throw Interrupted() }
+      })
+    }
+    #expect(
+      directory.contents == ["out.gguf.journal", "out.gguf.snapshot-2.states.gguf", "out.gguf.snapshot-2.sums.gguf"])
+    run.snapshots = nil
+    run.snapshots = try snapshots(directory)
     var steps: [Int] = []
     let resumed = try run.run { done, _ in steps.append(done) }
     #expect(resumed == whole)
     #expect(steps == [2, 3])
-    #expect(!FileManager.default.fileExists(atPath: run.snapshotPath! + ".states.gguf"))
   }
 
+  /// States and sums that belong to something else, whatever the journal says, are not used.
   @Test func aSnapshotOfOtherTextIsNotUsed() throws {
+    let directory = try TemporaryDirectory()
     let pass = try ForwardPass(source: model())
     var run = ImportanceRun(pass: pass, windows: windows, datasets: [])
-    run.snapshotPath = path()
-    run.snapshotInterval = 0
+    run.snapshots = try snapshots(directory)
     #expect(throws: Interrupted.self) { try run.run { done, _ in if done == 2 { throw Interrupted() } } }
+    run.snapshots = nil
     var other = ImportanceRun(pass: pass, windows: windows.reversed(), datasets: [])
-    other.snapshotPath = run.snapshotPath
+    other.snapshots = try snapshots(directory)
     var steps: [Int] = []
     _ = try other.run { done, _ in steps.append(done) }
     #expect(steps == [1, 2, 3])
+  }
+
+  /// Every read of the model fails once, one after the other: each names the file and the byte, and none is lost.
+  @Test func failingDiskNamesFileAndOffset() throws {
+    let directory = try TemporaryDirectory()
+    let path = directory.path("model.gguf")
+    try model().write(to: path)
+    let whole = try ImportanceRun(
+      pass: try ForwardPass(source: try GGUFFile(path: path)), windows: windows, datasets: []
+    ).run()
+    let outcome = try FailingDisk.everyRead(of: path) { () throws -> ImportanceMatrix in
+      var run = ImportanceRun(
+        pass: try ForwardPass(source: try GGUFFile(path: path)), windows: windows, datasets: [])
+      run.snapshots = try snapshots(directory)
+      return try run.run()
+    }
+    #expect(outcome.result == whole)
+    #expect(outcome.faults > 20)
+    #expect(
+      outcome.errors.allSatisfy { $0.operation == .read && $0.path == path && $0.offset != nil && $0.code == EIO })
   }
 
   @Test func expertsCountTheTokensTheySaw() throws {

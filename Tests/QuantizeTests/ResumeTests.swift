@@ -94,7 +94,7 @@ import Testing
       case "source": options(source: "t")
       default: options(importance: "j")
       }
-    let error = try #require(throws: QuantizeError.self) {
+    let error = try #require(throws: OtherRun.self) {
       _ = try Rewriter(plan(model)).write(to: directory.path("out.gguf"), options: other)
     }
     #expect(error.description.contains(field))
@@ -130,6 +130,24 @@ import Testing
     #expect(faults >= 3)
     #expect(try Data(contentsOf: directory.url.appending(path: "out.gguf")) == whole)
     #expect(directory.contents == ["out.gguf"])
+  }
+
+  /// The same below the model, where files are read: each fault names the file and the byte.
+  @Test func failingReadsOfAFileAreNamed() throws {
+    let whole = try undisturbed()
+    let path = directory.path("model.gguf")
+    try model.write(to: path)
+    let output = directory.path("out.gguf")
+    let outcome = try FailingDisk.everyRead(of: path) {
+      #expect(!FileManager.default.fileExists(atPath: output))
+      return try Rewriter(plan(try GGUFFile(path: path))).write(to: output, options: options())
+    }
+    #expect(outcome.faults > 5)
+    #expect(
+      outcome.errors.allSatisfy { $0.operation == .read && $0.path == path && $0.offset != nil && $0.code == EIO })
+    #expect(outcome.result.resumedTensors >= 3)
+    #expect(try Data(contentsOf: directory.url.appending(path: "out.gguf")) == whole)
+    #expect(directory.contents == ["model.gguf", "out.gguf"])
   }
 
   @Test func twoRunsOfOneOutputAreRefused() throws {

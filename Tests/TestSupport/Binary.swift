@@ -22,6 +22,13 @@ public struct Binary: Sendable {
   public func run(
     _ arguments: [String], environment: [String: String] = [:], interruptAfter: Double? = nil
   ) throws -> Result {
+    try run(arguments, environment: environment, signal: SIGINT, after: interruptAfter)
+  }
+
+  /// - Parameter after: seconds until the process gets a signal; nil for none.
+  public func run(
+    _ arguments: [String], environment: [String: String] = [:], signal: Int32, after seconds: Double?
+  ) throws -> Result {
     let process = Process()
     process.executableURL = url
     process.arguments = arguments
@@ -36,9 +43,9 @@ public struct Binary: Sendable {
     process.standardOutput = files[0]
     process.standardError = files[1]
     try process.run()
-    if let interruptAfter {
-      Thread.sleep(forTimeInterval: interruptAfter)
-      if process.isRunning { kill(process.processIdentifier, SIGINT) }
+    if let seconds {
+      Thread.sleep(forTimeInterval: seconds)
+      if process.isRunning { kill(process.processIdentifier, signal) }
     }
     process.waitUntilExit()
     func text(_ name: String) throws -> String {

@@ -56,7 +56,8 @@ struct ConvertCommand: ParsableCommand {
 
   func run() throws {
     let progress = options.apply()
-    if !dryRun, shardSize == nil { try output.check(inputs: [model]) }
+    let inputs = [model] + (metadata.map { [$0] } ?? [])
+    if !dryRun, shardSize == nil { try output.check(inputs: inputs) }
     let overrides = try metadata.map(metadataOverrides(path:)) ?? [:]
     let source = weightOptions.apply(to: try splitter.open(model))
     let plan = try plan(of: source, overrides, progress)
@@ -67,7 +68,7 @@ struct ConvertCommand: ParsableCommand {
       return
     }
     if shardSize != nil {
-      for path in paths { try output.check(inputs: [model], path) }
+      for path in paths { try output.check(inputs: inputs, path) }
     }
     _ = try write(plan, importance: nil, to: output, progress)
     for (path, layout) in zip(paths, plan.shards.layouts) {

@@ -3,6 +3,7 @@ import Checkpoint
 import Foundation
 import GGUF
 import Perplexity
+import Tensors
 import Tokenizers
 
 struct DriftCommand: ParsableCommand {
@@ -32,6 +33,13 @@ struct DriftCommand: ParsableCommand {
   var stopAt: Double?
   @Option(name: .long, help: ArgumentHelp("End with exit code 1 where a mean KLD is above this.", valueName: "nats"))
   var failAbove: Double?
+  @Option(
+    name: .customLong("journal"),
+    help: ArgumentHelp(
+      "Keep what is done beside this name, so that the same command goes on after an interruption (default: beside the "
+        + "file that is saved).", valueName: "file"))
+  var keptName: String?
+  @OptionGroup var journal: JournalOptions
   @OptionGroup(title: "Report") var report: ReportOptions
   @OptionGroup(title: "Run") var options: RunOptions
 
@@ -51,16 +59,25 @@ struct DriftCommand: ParsableCommand {
 
   func run() throws {
     let progress = options.apply()
-    try stored.checkOutputs()
+    let place = journal.snapshotEvery > 0 ? keptName ?? stored.saveReference ?? stored.saveLogits : nil
+    let goesOn = !journal.restart && place.map(RunJournal.isBegun) ?? false
+    try stored.checkOutputs(inputs: [base] + models + text.text, mayExist: goesOn)
     let candidates = try models.map { try splitter.openAmongOthers($0) }
-    let (run, texts) = try prepare(candidates, progress)
+    var (run, texts) = try prepare(candidates, progress)
+    guard let place else { return try measure(run, texts, progress) }
+    let kept = try KeptRun(output: place, identity: try run.identity(stoppingAt: stopAt), journal)
+    run.kept = kept
+    try kept.keeping { try measure(run, texts, progress) }
+  }
+
+  private func measure(_ run: DriftRun, _ texts: [ScoredText], _ progress: Progress) throws {
     if let stopAt {
       let (drifts, windows) = try run.measure(stoppingAt: stopAt)
       return try show(run, drifts, windows)
     }
     let drifts = try run.measure(windows: Array(run.windows.windows.indices)) { states, memory in
       guard case .model(let source) = run.base else { return }
-      try stored.save(states, of: source, texts, run.windows, memory: memory, progress)
+      try stored.save(states, of: source, texts, run.windows, memory: memory, run.kept?.journal, progress)
     }
     if !drifts.isEmpty { try show(run, drifts, run.windows) }
   }
@@ -220,13 +237,15 @@ struct StoredReferenceOptions: ParsableArguments {
 
   func validate() throws {
     if reference != nil, saves { throw ValidationError("--reference contradicts --save-reference and --save-logits") }
+    if let saveReference, saveReference == saveLogits {
+      throw ValidationError("--save-reference and --save-logits need names of their own")
+    }
   }
 
-  func checkOutputs() throws {
+  /// - Parameter mayExist: an unfinished run may have written them.
+  func checkOutputs(inputs: [String], mayExist: Bool) throws {
     for path in [saveReference, saveLogits].compactMap({ $0 }) {
-      var output = OutputOptions()
-      (output.output, output.force) = (path, force)
-      try output.check()
+      try OutputOptions(output: path, force: force || mayExist).check(inputs: inputs)
     }
   }
 
@@ -237,28 +256,44 @@ struct StoredReferenceOptions: ParsableArguments {
 
   func save(
     _ states: any LogitSource, of source: any ModelSource, _ texts: [ScoredText], _ windows: ScoringWindows,
-    memory: Int, _ progress: Progress
+    memory: Int, _ journal: RunJournal?, _ progress: Progress
   ) throws {
     let advance = { (done: Double) in
       try Interruption.check()
       progress.update(Int(done * Double(windows.rowCount)))
     }
+    /// Writes a file, unless an interrupted run has: its journal says so, or `isOurs` where it was killed in between.
+    func save(_ path: String, isOurs: () -> Bool, write: (_ overwrite: Bool) throws -> Void) throws {
+      let exists = FileIdentity(path: path) != nil
+      if exists, let digest = journal?.inherited[path], (try? DataDigest.ofFile(path)) == digest {
+        return progress.note("\(path): is as an interrupted run has written it")
+      }
+      progress.start("writing \(path)", total: windows.rowCount, unit: .positions)
+      try write(force || exists && journal != nil && isOurs())
+      progress.finish()
+      try journal?.record(path, sha256: try DataDigest.ofFile(path))
+    }
     if let saveReference {
-      progress.start("writing \(saveReference)", total: windows.rowCount, unit: .positions)
       let provenance = try Provenance(
         of: source, texts: texts.map(\.bytes), context: windows.context, vocabulary: states.vocabularyCount)
-      try CompactReference.write(
-        states, windows: windows, provenance: provenance, to: saveReference, overwrite: force, memory: memory,
-        progress: advance)
-      progress.finish()
+      try save(saveReference) {
+        (try? CompactReference(path: saveReference).provenance) == provenance
+      } write: { overwrite in
+        try CompactReference.write(
+          states, windows: windows, provenance: provenance, to: saveReference, overwrite: overwrite, memory: memory,
+          progress: advance)
+      }
       try note(saveReference, windows, states.vocabularyCount, progress)
     }
     if let saveLogits {
-      progress.start("writing \(saveLogits)", total: windows.rowCount, unit: .positions)
-      try LogitsFile.write(
-        states, named: source.name, windows: windows, to: saveLogits, overwrite: force, memory: memory,
-        progress: advance)
-      progress.finish()
+      let bytes = LogitsFile.byteCount(windows: windows, vocabulary: states.vocabularyCount)
+      try save(saveLogits) {
+        (try? LogitsFile(path: saveLogits, bos: nil).byteCount) == bytes
+      } write: { overwrite in
+        try LogitsFile.write(
+          states, named: source.name, windows: windows, to: saveLogits, overwrite: overwrite, memory: memory,
+          progress: advance)
+      }
     }
   }
 

@@ -38,14 +38,11 @@ struct ImatrixCommand: ParsableCommand {
     completion: .file())
   var showStatistics: String?
   @Option(
-    name: .long,
-    help: ArgumentHelp("Minutes between snapshots that a run goes on from; 0 for none.", valueName: "minutes"))
-  var snapshotEvery = 10.0
-  @Option(
     name: [.short, .long], help: ArgumentHelp("The file to write (.gguf or .dat).", valueName: "file"),
     completion: .file())
   var output: String?
   @Flag(name: .long, help: "Replace a file of that name.") var force = false
+  @OptionGroup var journal: JournalOptions
   @OptionGroup(title: "Tokenizer") var splitter: SplitterOptions
   @OptionGroup(title: "Run") var options: RunOptions
 
@@ -58,7 +55,6 @@ struct ImatrixCommand: ParsableCommand {
     }
     guard model != nil || !merge.isEmpty else { throw ValidationError("name a model, or files to --merge") }
     guard output != nil else { throw ValidationError("name the file to write with -o") }
-    if snapshotEvery < 0 { throw ValidationError("--snapshot-every is 0 or more") }
   }
 
   func run() throws {
@@ -68,16 +64,25 @@ struct ImatrixCommand: ParsableCommand {
     }
     guard let output else { preconditionFailure("validated") }
     let progress = options.apply()
-    try OutputOptions(output: output, force: force).check(inputs: merge + (model.map { [$0] } ?? []))
-    var matrices = try merge.map { path in
-      let matrix = try ImportanceMatrix(path: path)
-      return matrix.expanded(chunkSize: text.ctx)
+    try OutputOptions(output: output, force: force).check(
+      inputs: merge + text.calibration + (model.map { [$0] } ?? []))
+    let merged = try merge.map { path in
+      try ImportanceMatrix(path: path).expanded(chunkSize: text.ctx)
     }
-    if let model {
-      let source = try splitter.open(model)
-      for matrix in matrices { try matrix.check(against: source) }
-      matrices.append(try compute(source, snapshotsBeside: output, progress))
+    guard let model else { return try write(merged, to: output) }
+    let source = try splitter.open(model)
+    for matrix in merged { try matrix.check(against: source) }
+    let calibration = try text.calibration(for: source)
+    let windows = try text.windows(calibration, try Tokenizer(metadata: source.metadata))
+    try computeImportance(
+      of: source, calibration, windows, processOutput: processOutput, allExperts: allExperts, options, progress,
+      beside: journal.snapshotEvery > 0 ? output : nil, journal
+    ) { matrix in
+      try write(merged + [matrix], to: output)
     }
+  }
+
+  private func write(_ matrices: [ImportanceMatrix], to output: String) throws {
     let matrix = try ImportanceMatrix(merging: matrices)
     if output.hasSuffix(".dat") {
       try matrix.write(legacy: output, overwrite: force)
@@ -87,20 +92,6 @@ struct ImatrixCommand: ParsableCommand {
     if let report = matrix.coverageReport() { print(report) }
     let size = matrix.chunkSize > 0 ? " of \(matrix.chunkSize) tokens" : ""
     print("\(output): \(matrix.entries.count) tensors, \(matrix.chunkCount) windows\(size)")
-  }
-
-  private func compute(
-    _ source: any ModelSource, snapshotsBeside output: String, _ progress: Progress
-  ) throws -> ImportanceMatrix {
-    let calibration = try text.calibration(for: source)
-    let windows = try text.windows(calibration, try Tokenizer(metadata: source.metadata))
-    let pass = try ForwardPass(source: source, options: options.forward)
-    var run = ImportanceRun(pass: pass, windows: windows, datasets: calibration.names)
-    run.output = processOutput
-    run.allExperts = allExperts
-    run.snapshotPath = snapshotEvery > 0 ? output + ".snapshot" : nil
-    run.snapshotInterval = snapshotEvery * 60
-    return try run.run(of: source, progress)
   }
 }
 
@@ -152,31 +143,5 @@ struct CalibrationOptions: ParsableArguments {
       context: ctx, bos: tokenizer.addsBOS ? tokenizer.bos : nil,
       mix: CalibrationMix(weights: try weights(), seed: seed), first: fromChunk, limit: chunks
     ) { tokenizer.encode($0, addSpecial: false, parseSpecial: parseSpecial) }
-  }
-}
-
-/// Runs calibration text through a model and sums what goes into its matrices.
-///
-/// - Parameter snapshots: where an unfinished run leaves what it has.
-func importance(
-  of source: any ModelSource, _ text: Calibration, _ windows: ScoringWindows, _ options: RunOptions,
-  _ progress: Progress, snapshots: String? = nil
-) throws -> ImportanceMatrix {
-  let pass = try ForwardPass(source: source, options: options.forward)
-  var run = ImportanceRun(pass: pass, windows: windows.windows, datasets: text.names)
-  run.snapshotPath = snapshots
-  return try run.run(of: source, progress)
-}
-
-extension ImportanceRun {
-  /// Runs with the plan told before and the progress meanwhile.
-  fileprivate func run(of source: any ModelSource, _ progress: Progress) throws -> ImportanceMatrix {
-    let plan = try plan()
-    progress.note(plan.summary(of: source.name, seconds: try pass.estimatedSeconds(plan)))
-    let stage = ForwardStage(
-      source, tokens: windows.reduce(0) { $0 + $1.count }, "importance", progress)
-    let matrix = try run(progress: stage.layer, working: stage.working)
-    progress.finish()
-    return matrix
   }
 }

@@ -79,7 +79,11 @@ struct QuantizeCommand: ParsableCommand {
   private func quantize() throws {
     let progress = options.apply()
     let destination = outputOptions.destination
-    if !outputOptions.dryRun { try destination?.check(inputs: [model] + (weighing.imatrix.map { [$0] } ?? [])) }
+    if !outputOptions.dryRun {
+      try destination?.check(
+        inputs: [model] + [weighing.imatrix, mix.recipe, fittingOptions.sensitivity].compactMap { $0 }
+          + weighing.calibration)
+    }
     let whole = try splitter.open(model)
     let layers = try sourceOptions.layers()
     let pruned = layers.isEmpty ? nil : try PrunedModel(whole, without: layers)
@@ -145,10 +149,7 @@ struct QuantizeCommand: ParsableCommand {
       if mix.target == nil, weighing.calibration.isEmpty, !mix.needsImportance { return nil }
       let text = try weighing.text(for: source)
       let windows = try text.windows(try Tokenizer(metadata: source.metadata), context: 512)
-      func compute(_ snapshots: String?) throws -> ImportanceMatrix {
-        try importance(of: source, text, windows, options, progress, snapshots: snapshots)
-      }
-      matrix = try files?.importance(of: source, windows, progress, compute: compute) ?? compute(nil)
+      matrix = try importance(of: source, text, windows, options, progress, files)
     }
     return matrix.selecting(included: weighing.includeWeights, excluded: weighing.excludeWeights)
   }
@@ -212,8 +213,8 @@ struct QuantizeCommand: ParsableCommand {
       }
     } else {
       table = try measureSensitivity(
-        of: source, matrix, text.probes, budget: budget / 2, bands: nil, restart: outputOptions.restart,
-        kept: { empty in files?.sensitivityPath { $0.matches(empty) } }, options, progress)
+        of: source, matrix, text.probes, budget: budget / 2, bands: nil,
+        earlier: { files?.sensitivities(like: $0, progress) }, keep: { try files?.keep($0) }, options, progress)
     }
     let key = try choiceKey(fitting, table, text)
     if let files, let choice = files.choice(key: key) {

@@ -15,8 +15,8 @@ struct SensitivityCommand: ParsableCommand {
     abstract: "Measure what rounding each tensor costs, for quantizing to any size.",
     discussion: """
       The importance-weighted error of every tensor in every type, and end to end the KL divergence that rounding \
-      causes: layer by layer where the budget allows, else by class and band of layers. A run that was interrupted goes \
-      on from OUTPUT.partial.
+      causes: layer by layer where the budget allows, else by class and band of layers. The same command goes on where \
+      a run was interrupted.
 
         qtool sensitivity Qwen2.5-7B --imatrix Qwen2.5-7B.imatrix.gguf \\
           --budget 2h -o Qwen2.5-7B.sensitivity.json
@@ -51,25 +51,42 @@ struct SensitivityCommand: ParsableCommand {
 
   func run() throws {
     let progress = options.apply()
-    try destination.check(inputs: [model] + (imatrix.map { [$0] } ?? []))
+    try destination.check(inputs: [model] + (imatrix.map { [$0] } ?? []) + calibration)
     let source = try splitter.open(model)
     let text = calibration.isEmpty ? try Calibration.shipped(for: source) : try Calibration(calibration, for: source)
     let start = ContinuousClock.now
-    var matrix: ImportanceMatrix?
-    if let imatrix {
-      matrix = try ImportanceMatrix(path: imatrix)
-      try matrix?.check(against: source)
-    } else if !noImportance {
-      let windows = try text.windows(try Tokenizer(metadata: source.metadata), context: 512)
-      matrix = try importance(of: source, text, windows, options, progress)
-    }
+    let given = try imatrix.map { try ImportanceMatrix(path: $0) }
+    try given?.check(against: source)
     let measuring = try MeasuringText(text, source, options, budget: budget.seconds)
-    let partial = destination.output + ".partial"
-    let table = try measureSensitivity(
-      of: source, matrix, measuring.probes, budget: max(1, budget.seconds - (ContinuousClock.now - start).seconds),
-      bands: bands, restart: destination.restart, kept: { _ in partial }, options, progress)
-    try table.write(to: destination.output, overwrite: destination.force)
-    try? FileManager.default.removeItem(atPath: partial)
+    var windows: ScoringWindows?
+    if given == nil, !noImportance {
+      windows = try text.windows(try Tokenizer(metadata: source.metadata), context: 512)
+    }
+    let identity = RunIdentity([
+      RunIdentity.Field("source model", try ModelFingerprint(of: source).hex),
+      RunIdentity.Field("importance matrix", given?.digest ?? windows.map { "computed: " + $0.digest } ?? "none"),
+      RunIdentity.Field("number of windows to probe (from the text and --budget)", "\(measuring.probes.windows.count)"),
+      RunIdentity.Field("calibration text", measuring.probes.digest),
+      RunIdentity.Field("--bands", bands.map(String.init) ?? "none"),
+      RunIdentity.Field("version of qtool", QTool.version),
+    ])
+    let kept = try KeptRun(output: destination.output, identity: identity, JournalOptions(restart: destination.restart))
+    let tables = KeptTables(kept)
+    let table = try kept.keeping {
+      let matrix =
+        try given
+        ?? windows.map {
+          let files = MeasuredFiles(importance: kept.path + "-imatrix.gguf", restart: destination.restart)
+          return try importance(of: source, text, $0, options, progress, files)
+        }
+      let last = tables.last()
+      if last != nil { progress.note("going on from an interrupted run") }
+      let table = try measureSensitivity(
+        of: source, matrix, measuring.probes, budget: max(1, budget.seconds - (ContinuousClock.now - start).seconds),
+        bands: bands, earlier: { _ in last }, keep: tables.keep, options, progress)
+      try table.write(to: destination.output, overwrite: destination.force)
+      return table
+    }
     print(Self.summary(table))
     print(
       "\n\(destination.output): \(table.entries.count) tensors, \(table.probes.count) probes over "

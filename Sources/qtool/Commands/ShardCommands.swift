@@ -44,7 +44,7 @@ struct SplitCommand: ParsableCommand {
     let shards = try GGUFShards(
       metadata: source.metadata, tensors: source.tensors, limit: limit, emptyFirst: noTensorFirstSplit)
     if dryRun { return print(QuantizationTable.shards(shards, shards.paths(output.output))) }
-    try output.copy(source, limit: limit, emptyFirst: noTensorFirstSplit)
+    try output.copy(source, to: shards.paths(output.output), limit: limit, emptyFirst: noTensorFirstSplit)
   }
 }
 
@@ -69,7 +69,7 @@ struct MergeCommand: ParsableCommand {
     guard source.paths.count > 1 else {
       throw Failure(.data, "\(model): is no shard: the model is one file already")
     }
-    try output.copy(source, limit: nil)
+    try output.copy(source, to: [output.output], limit: nil)
   }
 }
 
@@ -80,7 +80,10 @@ struct CopyOptions: ParsableArguments {
   @Flag(name: .long, help: "Replace files of those names.") var force = false
   @Flag(name: .shortAndLong, help: "Say nothing on standard error but errors.") var quiet = false
 
-  fileprivate func copy(_ source: GGUFFile, limit: ShardLimit?, emptyFirst: Bool = false) throws {
+  fileprivate func copy(
+    _ source: GGUFFile, to outputs: [String], limit: ShardLimit?, emptyFirst: Bool = false
+  ) throws {
+    for path in outputs { try OutputOptions(output: path, force: force).check(inputs: source.paths) }
     let progress = Progress(quiet: quiet)
     let bytes = source.tensors.reduce(0) { $0 + ($1.shape.bytes(as: $1.type) ?? 0) }
     progress.start("writing \(output)", total: bytes, unit: .bytes)

@@ -1,0 +1,17 @@
+import Tensors
+
+extension RunIdentity {
+  /// What the rewriting of a model is made of.
+  ///
+  /// - Parameters:
+  ///   - version: qtool's version: encoders change between versions.
+  ///   - source: the fingerprint of the source model.
+  ///   - importance: a digest of the importance matrix, or `none`.
+  ///   - recipe: a digest of the output's header: its metadata and the type of every tensor.
+  public init(version: String, source: String, importance: String, recipe: String) {
+    self.init([
+      Field("source model", source), Field("importance matrix", importance), Field("recipe", recipe),
+      Field("version of qtool", version),
+    ])
+  }
+}
