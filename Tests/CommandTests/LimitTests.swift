@@ -60,10 +60,10 @@ import Testing
   }
 
   @Test func columnsWithoutImportanceAreCountedOncePerTensor() throws {
-    // An importance matrix of the older form: two tensors, of which one has three zeros.
+    // An importance matrix of the older form: a tensor of every layer, of which one has three zeros.
     var bytes: [UInt8] = []
     func append(_ value: UInt32) { for shift in 0..<4 { bytes.append(UInt8(value >> (8 * UInt32(shift)) & 255)) } }
-    let names = ["blk.0.ffn_up.weight", "blk.1.ffn_up.weight"]
+    let names = (0..<4).map { "blk.\($0).ffn_up.weight" }
     append(UInt32(names.count))
     for (index, name) in names.enumerated() {
       append(UInt32(name.utf8.count))

@@ -70,10 +70,11 @@ func randomPair(
     }
     let expected = try measure(memory: 1 << 28)
     #expect(try measure(memory: 1) == expected)
-    let threads = Threads.count
-    defer { Threads.count = threads }
-    Threads.count = 1
-    #expect(try measure(memory: 1 << 20) == expected)
+    let found = try withFixedThreads {
+      Threads.count = 1
+      return try measure(memory: 1 << 20)
+    }
+    #expect(found == expected)
   }
 
   @Test(arguments: [Float.nan, .infinity])

@@ -63,11 +63,11 @@ func relativeDifference(_ found: [Float], _ expected: [Double]) -> Double {
     let llama = RandomLlama(width: 64, inner: 600, vocabulary: 300)
     let model = llama.model()
     let windows = llama.windows(9, length: 130)
-    defer { Threads.count = 0 }
-    var results: [[Float]] = []
-    for threads in [1, 2, 5] {
-      Threads.count = threads
-      results.append(try allLogits(ForwardPass(source: model).run(windows: windows, scored: 60..<129)))
+    let results = try withFixedThreads {
+      try [1, 2, 5].map { threads in
+        Threads.count = threads
+        return try allLogits(ForwardPass(source: model).run(windows: windows, scored: 60..<129))
+      }
     }
     #expect(results[0] == results[1] && results[0] == results[2])
   }
