@@ -31,20 +31,24 @@ extension CodebookSearch {
         let next = cv_min(near + cv_splat(1), top)
         let s0 = step * (near + near + cv_splat(1))
         let s1 = step * (next + next + cv_splat(1))
+        // What a codeword costs is 2 s (s b / 2 - a).
+        let (half0, half1) = (s0 * cv_splat(0.5), s1 * cv_splat(0.5))
         var cost0 = zero
         var cost1 = zero
         for o in range(j) {
           var least0 = cv_splat(.infinity)
           var least1 = least0
           for lane in 0..<8 {
-            let a = cv_splat(-2 * self.a[8 * o + lane])
+            let a = cv_splat(self.a[8 * o + lane])
             let b = cv_splat(self.b[8 * o + lane])
-            least0 = cv_lesser(s0 * cv_fma(s0, b, a), least0)
-            least1 = cv_lesser(s1 * cv_fma(s1, b, a), least1)
+            least0 = cv_lesser(cv_fma(half0, b, -a), least0)
+            least1 = cv_lesser(cv_fma(half1, b, -a), least1)
           }
           cost0 += least0
           cost1 += least1
         }
+        cost0 *= s0
+        cost1 *= s1
         total += cv_min(cost0, cost1)
       }
       let least = cv_smallest(total)
