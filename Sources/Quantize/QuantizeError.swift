@@ -55,7 +55,7 @@ public enum QuantizeError: Error, Equatable, Sendable, CustomStringConvertible {
       "the checkpoint is damaged: download it again, or write such weights as zero with --replace-nonfinite 0"
     case .beyondHalf: "write BF16 or F32"
     case .needsImportance(let tensor, _):
-      "give an --imatrix that has this tensor, or another type: --pin '\(tensor)=Q2_K'"
+      "give --imatrix FILE or --calibration DIR, or, where they lack this tensor, a type: --pin '\(tensor)=Q2_K'"
     case .notEncodable, .unsupported: nil
     case .importanceOfOtherSize: "the importance matrix is of another model"
     case .writtenWrong: "the disk or the memory is faulty"

@@ -25,13 +25,12 @@ final class ScratchFile: Sendable {
   }
 
   init(directory: String) throws(FileError) {
-    let template = directory + "/qtool-scratch-XXXXXX"
-    var name = Array(template.utf8CString)
+    path = directory + "/qtool-scratch"
+    var name = Array((path + "-XXXXXX").utf8CString)
     let descriptor = mkstemp(&name)
-    guard descriptor >= 0 else { throw FileError(.create, path: template, code: errno) }
+    guard descriptor >= 0 else { throw FileError(.create, path: path, code: errno) }
     unlink(name)
     self.descriptor = descriptor
-    path = template
   }
 
   deinit { close(descriptor) }
