@@ -60,8 +60,14 @@ public final class OutputFile {
 
   deinit {
     guard descriptor >= 0 else { return }
-    close(descriptor)
+    release()
     if !keepsTemporary { unlink(temporaryPath) }
+  }
+
+  /// Closing alone would leave the lock to a child process that is between fork and exec.
+  private func release() {
+    flock(descriptor, LOCK_UN)
+    close(descriptor)
   }
 
   /// Gives the file its final size, filled with zeros, after making sure that the disk can hold what it lacks.
@@ -133,7 +139,7 @@ public final class OutputFile {
   public func commit() throws(FileError) {
     precondition(descriptor >= 0, "\(path) is committed already")
     guard fsync(descriptor) == 0 else { throw FileError(.sync, path: temporaryPath, code: errno) }
-    close(descriptor)
+    release()
     descriptor = -1
     guard rename(temporaryPath, path) == 0 else {
       let code = errno

@@ -61,6 +61,9 @@ public final class RunJournal {
     if validBytes == 0 { try append(identity) }
   }
 
+  // Closing alone leaves the lock to a child process that is between fork and exec.
+  deinit { flock(handle.fileDescriptor, LOCK_UN) }
+
   /// Writes down that a piece of work is written.
   public func record(_ name: String, sha256: String) throws {
     try append(Entry(name: name, sha256: sha256))
