@@ -12,6 +12,12 @@ import Tensors
 /// into a ``MixSurrogate``; the exact allocations for its coefficients, and for samples around them, are measured, and
 /// say more. Every candidate fits the target, and the best one that is measured better becomes the incumbent.
 ///
+/// Where that ends, exchanges go on: the drift of every single step from the incumbent is measured, one type up, one
+/// down and one aside for every group, and the sets of steps that ``MixSteps`` predicts most of are measured in turn.
+/// The best of many measurements looks better than it is: so steps are measured on text of their own, other parts of it
+/// in every round, are drawn towards what the surrogate expects of them by as much as they are unsure, and the sets are
+/// judged on the validation text.
+///
 /// Nothing depends on the clock until `budget` is spent, and nothing on the machine.
 public struct MixSearch {
   public struct Result: Sendable {
@@ -27,17 +33,22 @@ public struct MixSearch {
 
   public let trials: MixTrials
   public let windows: ScoringWindows
+  /// What single steps are measured on: text that is not in `windows`, if there is any.
+  public let stepWindows: ScoringWindows
   /// What every tensor may become, at the table's costs, in the source's order.
   public let choices: [[AllocationOption]]
   /// The group of every tensor.
   public let groups: [Int]
   /// The allocation for costs multiplied by factors, in the source's order; nil where nothing fits.
   public let allocate: ([Double]) throws -> [GGMLType]?
+  /// The bytes that a file of these types leaves of the target; negative where it exceeds it.
+  public let spare: ([GGMLType]) throws -> Int
   public var seed: UInt64 = 1
   /// Candidates of a round from samples, beside those from the fitted coefficients themselves.
   public var samples = 3
-  /// Rounds at most; a round without a gain is the last.
+  /// Rounds at most, and rounds of exchanges; a round without a gain is the last of its kind.
   public var roundLimit = 6
+  public var exchangeLimit = 6
   /// Seconds to search; a round that was begun is finished, unless its probes are of very many groups. nil for no limit.
   public var budget: Double?
   /// Tokens that probes and candidates are measured on at most, and passes over them that a round's probes may take:
@@ -47,11 +58,13 @@ public struct MixSearch {
 
   /// - Parameter groups: by tensor, which share a coefficient; any numbers.
   public init(
-    trials: MixTrials, windows: ScoringWindows, choices: [[AllocationOption]], groups: [Int],
-    allocate: @escaping ([Double]) throws -> [GGMLType]?
+    trials: MixTrials, windows: ScoringWindows, stepWindows: ScoringWindows, choices: [[AllocationOption]],
+    groups: [Int],
+    allocate: @escaping ([Double]) throws -> [GGMLType]?, spare: @escaping ([GGMLType]) throws -> Int
   ) {
     self.trials = trials
     self.windows = windows
+    self.stepWindows = stepWindows
     self.choices = choices
     // Numbered from 0, in order of appearance.
     var numbers: [Int: Int] = [:]
@@ -61,6 +74,7 @@ public struct MixSearch {
       return number
     }
     self.allocate = allocate
+    self.spare = spare
   }
 
   private var groupCount: Int { (groups.max() ?? -1) + 1 }
@@ -126,6 +140,38 @@ public struct MixSearch {
       // Another round costs as much as this one, and gains less.
       if incumbent.level > before * 0.99 { break }
     }
+    var exchanges = 0
+    while exchanges < exchangeLimit, !cut {
+      cut = isLate()
+      guard !cut else { break }
+      exchanges += 1
+      rounds += 1
+      let before = incumbent.level
+      let expected = surrogate.fit(
+        costs: costs(incumbent.types), level: incumbent.level, drift: incumbent.drift.mean
+      ).mean
+      // Half of the text that probes see: there are three steps to a group.
+      let share = portion(exchanges - 1, count: max(4, probed.windows.count / 2))
+      guard
+        let steps = try measuredSteps(
+          from: incumbent, expected: expected, windows: share, isLate: isLate, &count,
+          progress: { try progress(rounds, incumbent.drift.mean) })
+      else {
+        cut = true
+        break
+      }
+      let field = try sets(of: steps, around: incumbent).filter { seen.insert($0).inserted }
+      guard !field.isEmpty else { break }
+      let drifts = try trials.drifts(of: field, windows: screen) { _, _ in try progress(rounds, incumbent.drift.mean) }
+      count += field.count
+      let base = incumbent
+      for (types, drift) in zip(field, drifts) {
+        let level = base.level * drift.mean / max(base.drift.mean, 1e-12)
+        if level < incumbent.level * 0.998 { incumbent = Measured(types: types, drift: drift, level: level) }
+      }
+      try progress(rounds, incumbent.drift.mean)
+      if incumbent.level > before * 0.997 { break }
+    }
     guard screen.windows.count < windows.windows.count, incumbent.types != initial else {
       return Result(
         types: incumbent.types, initial: first.drift.mean, final: incumbent.drift.mean, trials: count, rounds: rounds,
@@ -142,6 +188,105 @@ public struct MixSearch {
     let types: [GGMLType]
     let drift: Drift
     let level: Double
+  }
+
+  /// A step and the mix that it leads to.
+  private struct Stepped {
+    let step: MixSteps.Step
+    let types: [GGMLType]
+  }
+
+  /// Every single step from the incumbent, measured; nil where time ended it.
+  ///
+  /// - Parameter expected: the surrogate's weights of the groups.
+  private func measuredSteps(
+    from incumbent: Measured, expected: [Double], windows: ScoringWindows, isLate: () -> Bool, _ count: inout Int,
+    progress: () throws -> Void
+  ) throws -> [Stepped]? {
+    var around: [(group: Int, types: [GGMLType])] = []
+    for group in 0..<groupCount {
+      let places = groups.indices.filter { groups[$0] == group && choices[$0].count > 1 }
+      for direction in Direction.allCases {
+        var types = incumbent.types
+        for place in places { types[place] = step(choices[place], from: types[place], direction) }
+        if types != incumbent.types, !around.contains(where: { $0.types == types }) { around.append((group, types)) }
+      }
+    }
+    let (ownBytes, ownCosts) = (bytes(incumbent.types), costs(incumbent.types))
+    let drift = incumbent.drift.mean
+    var base: Drift?
+    var result: [Stepped] = []
+    for start in stride(from: 0, to: around.count, by: Self.batch) {
+      guard start == 0 || !isLate() else { return nil }
+      let part = around[start..<min(around.count, start + Self.batch)]
+      let own = base == nil ? [incumbent.types] : []
+      var drifts = try trials.drifts(of: own + part.map(\.types), windows: windows) { _, _ in try progress() }
+      let here = base ?? drifts.removeFirst()
+      base = here
+      count += part.count
+      // Text differs in how far the incumbent drifts on it.
+      let scale = drift / max(here.mean, 1e-12)
+      for (mix, measured) in zip(part, drifts) {
+        let difference = Estimate(meanOf: zip(measured.divergences, here.divergences).map { $0 - $1 })
+        let prior = expected[mix.group] * (costs(mix.types)[mix.group] - ownCosts[mix.group])
+        let step = MixSteps.Step(
+          group: mix.group, bytes: bytes(mix.types) - ownBytes,
+          change: Self.drawn(
+            scale * difference.value, error: scale * difference.error, towards: prior,
+            spread: 0.5 * abs(prior) + 0.002 * drift),
+          losses: zip(measured.losses, here.losses).map { ($0 - $1) * scale.squareRoot() })
+        result.append(Stepped(step: step, types: mix.types))
+      }
+    }
+    return result
+  }
+
+  /// The mean of two normal estimates of one number.
+  private static func drawn(_ value: Double, error: Double, towards prior: Double, spread: Double) -> Double {
+    let (own, other) = (spread * spread, error * error)
+    return own + other > 0 ? (value * own + prior * other) / (own + other) : value
+  }
+
+  /// Every so manieth window of the text for steps, beginning with another in every round.
+  private func portion(_ round: Int, count: Int) -> ScoringWindows {
+    let total = stepWindows.windows.count
+    guard count < total else { return stepWindows }
+    let parts = total / count
+    return ScoringWindows(
+      joining: (0..<count).map { $0 * parts + round % parts }.map { stepWindows[$0..<$0 + 1] })
+  }
+
+  /// Mixes by the sets of steps that are predicted to gain most, from all that gain to the few surest, within the target.
+  private func sets(of steps: [Stepped], around incumbent: Measured) throws -> [[GGMLType]] {
+    let model = MixSteps(steps.map(\.step))
+    let left = try spare(incumbent.types)
+    var result: [[GGMLType]] = []
+    for share in [0, 0.0005, 0.0015, 0.003, 0.006] {
+      var room = left
+      // What the recipe in the metadata takes depends on the types.
+      for _ in 0..<4 {
+        var types = incumbent.types
+        for index in model.best(spare: room, penalty: share * incumbent.drift.mean) {
+          for (place, type) in steps[index].types.enumerated() where type != incumbent.types[place] {
+            types[place] = type
+          }
+        }
+        let missing = try -spare(types)
+        guard missing <= 0 else {
+          room -= missing
+          continue
+        }
+        if types != incumbent.types, !result.contains(types) { result.append(types) }
+        break
+      }
+    }
+    return result
+  }
+
+  private func bytes(_ types: [GGMLType]) -> Int {
+    types.enumerated().reduce(0) { sum, one in
+      sum + (choices[one.offset].first { $0.type == one.element }?.bytes ?? 0)
+    }
   }
 
   /// Mixes that run side by side.
@@ -180,25 +325,34 @@ public struct MixSearch {
     (0..<groupCount).compactMap { group in
       let places = groups.indices.filter { groups[$0] == group && choices[$0].count > 1 }
       var lower = types
-      for place in places { lower[place] = step(choices[place], from: types[place], down: true) }
+      for place in places { lower[place] = step(choices[place], from: types[place], .down) }
       guard lower == types else { return lower }
-      for place in places { lower[place] = step(choices[place], from: types[place], down: false) }
+      for place in places { lower[place] = step(choices[place], from: types[place], .up) }
       return lower == types ? nil : lower
     }
   }
 
-  /// The neighbour that costs least for the bytes it frees, or the next larger one that gains anything. Steps of less
-  /// than 7 % of the bytes say little.
-  private func step(_ options: [AllocationOption], from type: GGMLType, down: Bool) -> GGMLType {
+  private enum Direction: CaseIterable { case down, up, aside }
+
+  /// Down, the neighbour that costs least for the bytes it frees; up, the next larger one that gains anything; aside, the
+  /// one of about the same bytes that costs least. Steps of less than 7 % of the bytes, up or down, say little.
+  private func step(_ options: [AllocationOption], from type: GGMLType, _ direction: Direction) -> GGMLType {
     guard let now = options.first(where: { $0.type == type }) else { return type }
     let bytes = Double(now.bytes)
-    if down {
+    switch direction {
+    case .down:
       let smaller = options.filter { Double($0.bytes) < 0.93 * bytes && $0.cost > now.cost }
       func price(_ option: AllocationOption) -> Double { (option.cost - now.cost) / Double(now.bytes - option.bytes) }
       return smaller.min { (price($0), $0.bytes) < (price($1), $1.bytes) }?.type ?? type
+    case .up:
+      let larger = options.filter { Double($0.bytes) > 1.07 * bytes && $0.cost < now.cost }
+      return larger.min { ($0.bytes, $0.cost) < ($1.bytes, $1.cost) }?.type ?? type
+    case .aside:
+      let beside = options.filter {
+        $0.type != type && (0.93 * bytes...1.07 * bytes).contains(Double($0.bytes)) && $0.cost < 1.3 * now.cost
+      }
+      return beside.min { ($0.cost, $0.bytes) < ($1.cost, $1.bytes) }?.type ?? type
     }
-    let larger = options.filter { Double($0.bytes) > 1.07 * bytes && $0.cost < now.cost }
-    return larger.min { ($0.bytes, $0.cost) < ($1.bytes, $1.cost) }?.type ?? type
   }
 
   /// Windows spread evenly over the text, so that little text has all kinds too.

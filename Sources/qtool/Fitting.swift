@@ -89,15 +89,18 @@ struct Fitting {
     var lines: [String] = []
     if search {
       var searching = MixSearch(
-        trials: trials, windows: text.validation,
+        trials: trials, windows: text.validation, stepWindows: text.probes,
         choices: table.options(for: source, menu: menu, constraints: constraints, alignment: 32),
         groups: table.groups(of: source)
       ) { factors in
         try allocation(table, factors: factors)
+      } spare: { types in
+        try target - plan(types).totalBytes
       }
       searching.budget = budget
       searching.seed = seed
-      progress.start("\(source.name): search", total: searching.roundLimit, unit: .count("rounds"))
+      progress.start(
+        "\(source.name): search", total: searching.roundLimit + searching.exchangeLimit, unit: .count("rounds"))
       let result = try searching.run(from: allocated) { round, best in
         try Interruption.check()
         progress.update(round, "round \(round), KLD \(Figures.significant(best))")

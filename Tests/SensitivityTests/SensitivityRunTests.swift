@@ -135,16 +135,24 @@ import Transformer
     // A start that is far from the best: the costs upside down.
     let start = try #require(
       allocate(table.options(for: model, menu: [.q2_K], alignment: 32).map { 1 / (1e-6 + $0[0].cost) }))
+    func bytes(_ types: [GGMLType]) -> Int {
+      zip(model.tensors, types).reduce(0) { $0 + ($1.0.shape.bytes(as: $1.1) ?? 0) }
+    }
     let trials = try MixTrials(source: model, importance: nil, options: ForwardOptions())
-    func search(_ budget: Double?) throws -> MixSearch.Result {
+    func search(_ seconds: Double?) throws -> MixSearch.Result {
       var search = MixSearch(
-        trials: trials, windows: windows,
+        trials: trials, windows: windows, stepWindows: windows,
         choices: table.options(for: model, menu: [.q2_K, .q3_K, .q4_K], alignment: 32),
         groups: table.groups(of: model)
-      ) { allocate($0) }
+      ) {
+        allocate($0)
+      } spare: {
+        budget - bytes($0)
+      }
       search.roundLimit = 1
+      search.exchangeLimit = 1
       search.samples = 1
-      search.budget = budget
+      search.budget = seconds
       return try search.run(from: start)
     }
     let result = try search(nil)
@@ -155,7 +163,6 @@ import Transformer
     #expect(cut.isCutShort && cut.types == start && cut.final == cut.initial)
     #expect(result.final < result.initial)
     #expect(abs(try trials.drifts(of: [result.types], windows: windows)[0].mean - result.final) < 1e-9)
-    let bytes = zip(model.tensors, result.types).reduce(0) { $0 + ($1.0.shape.bytes(as: $1.1) ?? 0) }
-    #expect(bytes <= budget)
+    #expect(bytes(result.types) <= budget)
   }
 }

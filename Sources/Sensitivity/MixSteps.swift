@@ -1,0 +1,162 @@
+/// Which steps to take together: single steps from an incumbent mix, each of them measured, and how they go with each
+/// other.
+///
+/// A step (one group of tensors in another type) moves the logits of a position by D. Where it is small, the divergence
+/// that steps i and j cause together differs from the sum of what each causes alone by
+///
+///     c_ij = D_i' F D_j,    F = diag(q) - q q', q the incumbent's distribution,
+///
+/// that is, by the covariance of D_i and D_j over tokens drawn from q. The text's own next tokens are such a draw: to
+/// first order, a step changes the next token's loss by the mean of D less D at that token. So the mean over positions of
+/// the product of two steps' changes of the loss estimates c_ij, and trials know losses anyway. An estimate within two
+/// standard errors of zero counts as zero.
+///
+/// The set of least predicted drift that fits the bytes is looked for by taking the best exchange of one, two or three
+/// steps until none gains: a raise often needs two tensors to pay for it.
+package struct MixSteps {
+  package struct Step {
+    package let group: Int
+    /// More bytes than the incumbent, and more drift in nats.
+    package let bytes: Int
+    package let change: Double
+    /// The next token's loss less the incumbent's, by position.
+    package let losses: [Double]
+
+    package init(group: Int, bytes: Int, change: Double, losses: [Double]) {
+      self.group = group
+      self.bytes = bytes
+      self.change = change
+      self.losses = losses
+    }
+  }
+
+  package let steps: [Step]
+  /// c_ij; 0 within a group, of which one step is taken at most.
+  private let coupling: [[Double]]
+  /// Moves that exchanges of three are made of, at most.
+  private static let tripled = 120
+
+  package init(_ steps: [Step]) {
+    self.steps = steps
+    var coupling = [[Double]](repeating: [Double](repeating: 0, count: steps.count), count: steps.count)
+    let centred = steps.map { step in
+      let mean = step.losses.reduce(0, +) / Double(max(1, step.losses.count))
+      return step.losses.map { $0 - mean }
+    }
+    for i in steps.indices {
+      for j in 0..<i where steps[i].group != steps[j].group {
+        coupling[i][j] = Self.significant(centred[i], centred[j])
+        coupling[j][i] = coupling[i][j]
+      }
+    }
+    self.coupling = coupling
+  }
+
+  /// The mean of the products, drawn towards zero by what its standard error leaves open.
+  private static func significant(_ a: [Double], _ b: [Double]) -> Double {
+    guard a.count > 1 else { return 0 }
+    let count = Double(a.count)
+    var (sum, squares) = (0.0, 0.0)
+    for place in a.indices {
+      let product = a[place] * b[place]
+      sum += product
+      squares += product * product
+    }
+    let mean = sum / count
+    let variance = max(0, squares / count - mean * mean) / count
+    return mean == 0 ? 0 : mean * max(0, 1 - 4 * variance / (mean * mean))
+  }
+
+  /// What the model says of taking these steps together, in nats.
+  package func change(of set: [Int]) -> Double {
+    set.reduce(0) { $0 + steps[$1].change }
+      + set.enumerated().reduce(0) { sum, one in
+        sum + set[..<one.offset].reduce(0) { $0 + coupling[one.element][$1] }
+      }
+  }
+
+  private struct Move {
+    let group: Int
+    /// The steps taken in the group before and after; nil for none.
+    let from: Int?
+    let to: Int?
+    let bytes: Int
+    let change: Double
+  }
+
+  /// The steps to take, in ascending order.
+  ///
+  /// - Parameters:
+  ///   - spare: bytes that they may take together.
+  ///   - penalty: nats that every step has to gain beyond what it costs: the fewer steps, the surer their sum.
+  package func best(spare: Int, penalty: Double) -> [Int] {
+    let groups = (steps.map(\.group).max() ?? -1) + 1
+    let members = (0..<groups).map { group in steps.indices.filter { steps[$0].group == group } }
+    var taken = [Int?](repeating: nil, count: groups)
+    var bytes = 0
+    // Of every step, with those that are taken in other groups.
+    var field = steps.map { $0.change + penalty }
+    for _ in 0..<4 * groups {
+      var moves: [Move] = []
+      for group in 0..<groups {
+        let from = taken[group]
+        let (ownBytes, ownChange) = from.map { (steps[$0].bytes, field[$0]) } ?? (0, 0)
+        for to in members[group] where to != from {
+          moves.append(
+            Move(
+              group: group, from: from, to: to, bytes: steps[to].bytes - ownBytes, change: field[to] - ownChange))
+        }
+        if from != nil { moves.append(Move(group: group, from: from, to: nil, bytes: -ownBytes, change: -ownChange)) }
+      }
+      guard let chosen = bestExchange(of: moves, spare: spare - bytes) else { break }
+      for move in chosen {
+        taken[move.group] = move.to
+        bytes += move.bytes
+        for step in steps.indices {
+          field[step] += (move.to.map { coupling[step][$0] } ?? 0) - (move.from.map { coupling[step][$0] } ?? 0)
+        }
+      }
+    }
+    return taken.compactMap { $0 }
+  }
+
+  private func bestExchange(of moves: [Move], spare: Int) -> [Move]? {
+    var best: [Move]?
+    var least = -1e-12
+    func offer(_ set: @autoclosure () -> [Move], _ change: Double, _ bytes: Int) {
+      guard change < least, bytes <= spare else { return }
+      least = change
+      best = set()
+    }
+    for move in moves { offer([move], move.change, move.bytes) }
+    // What a byte is worth: those moves first that gain most beyond it.
+    let raises = moves.filter { $0.bytes > 0 && $0.change < 0 }
+    let price = -raises.reduce(0) { $0 + $1.change } / Double(max(1, raises.reduce(0) { $0 + $1.bytes }))
+    func worth(_ move: Move) -> Double { move.change + price * Double(move.bytes) }
+    let sorted = moves.enumerated().sorted { (worth($0.element), $0.offset) < (worth($1.element), $1.offset) }
+      .map(\.element)
+    for (first, one) in sorted.enumerated() {
+      for (second, two) in sorted[..<first].enumerated() where two.group != one.group {
+        let change = one.change + two.change + cross(one, two)
+        let bytes = one.bytes + two.bytes
+        offer([one, two], change, bytes)
+        guard first < Self.tripled else { continue }
+        for three in sorted[..<second] where three.group != one.group && three.group != two.group {
+          let total = bytes + three.bytes
+          guard total <= spare else { continue }
+          offer([one, two, three], change + three.change + cross(one, three) + cross(two, three), total)
+        }
+      }
+    }
+    return best
+  }
+
+  /// What two moves cost together beyond what each does alone.
+  private func cross(_ one: Move, _ two: Move) -> Double {
+    func pair(_ a: Int?, _ b: Int?) -> Double {
+      guard let a, let b else { return 0 }
+      return coupling[a][b]
+    }
+    return pair(one.to, two.to) - pair(one.to, two.from) - pair(one.from, two.to) + pair(one.from, two.from)
+  }
+}
