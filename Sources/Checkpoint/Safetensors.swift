@@ -105,14 +105,15 @@ package struct Safetensors: Sendable {
       name: name, element: element, shape: dimensions, file: file, offset: start + entry.data_offsets[0])
   }
 
-  /// The product of the extents; nil where one is negative or the product overflows.
+  /// The product of the extents; nil where one is negative or a product overflows, of bytes too and even where others
+  /// are 0.
   private static func elementCount(_ dimensions: [Int]) -> Int? {
-    var count = 1
+    var product = 8
     for dimension in dimensions {
-      let (product, overflow) = count.multipliedReportingOverflow(by: dimension)
+      let (next, overflow) = product.multipliedReportingOverflow(by: max(1, dimension))
       guard dimension >= 0, !overflow else { return nil }
-      count = product
+      product = next
     }
-    return count
+    return dimensions.contains(0) ? 0 : product / 8
   }
 }

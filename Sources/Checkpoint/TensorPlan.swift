@@ -45,6 +45,10 @@ struct TensorCollector {
   private let isStored: ((String) -> Bool)?
   private let path: String
   private(set) var tensors: [PlannedTensor] = []
+  private var weights = 0
+  private var storedNames = 0
+  /// Stored tensors at most, of which a hundred bytes of config.json can ask for billions; the largest models have 100,000.
+  private static let mostStored = 1 << 20
 
   init(path: String, isStored: ((String) -> Bool)? = nil) {
     self.path = path
@@ -108,6 +112,12 @@ struct TensorCollector {
     guard let shape = Shape(dimensions), shape.bytes(as: .f32) != nil else {
       throw CheckpointError(path: path, subject: "tensor \(name)", "would have the impossible shape \(dimensions)")
     }
-    tensors.append(PlannedTensor(name: name, shape: shape, isExact: exact, parts: parts))
+    let tensor = PlannedTensor(name: name, shape: shape, isExact: exact, parts: parts)
+    storedNames += tensor.storedNames.count
+    guard shape.count <= Shape.mostOfModel - weights, storedNames <= Self.mostStored else {
+      throw CheckpointError(path: path, subject: "tensor \(name)", "makes more weights than any model has")
+    }
+    weights += shape.count
+    tensors.append(tensor)
   }
 }

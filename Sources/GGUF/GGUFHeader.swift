@@ -64,12 +64,18 @@ public struct GGUFHeader: Sendable {
     var tensors: [TensorInfo] = []
     var relative: [UInt64] = []
     var names = Set<String>()
+    var weights = 0
     for index in 0..<tensorCount {
       let place = reader.offset
       let (tensor, offset) = try Self.tensor(&reader, index: index)
       guard names.insert(tensor.name).inserted else {
         throw reader.failure("tensor \(tensor.name)", "stands twice", at: place)
       }
+      // Where only the header is there, no size of a file says what is too much.
+      guard tensor.shape.count <= Shape.mostOfModel - weights else {
+        throw reader.failure("tensor \(tensor.name)", "makes more weights than any model has", at: place)
+      }
+      weights += tensor.shape.count
       tensors.append(tensor)
       relative.append(offset)
     }

@@ -50,7 +50,9 @@ struct HeaderReader {
     let place = offset
     let raw = try integer(UInt64.self, of: subject)
     guard raw <= UInt64(remaining / max(1, width)) else {
-      throw failure(subject, "counts \(raw) elements, more than the file can hold", at: place)
+      throw failure(
+        subject, "counts \(raw) elements, more than the file can hold", hint: "the file is truncated or damaged",
+        at: place)
     }
     return Int(raw)
   }

@@ -41,29 +41,30 @@ public struct ModelDimensions: Sendable, Equatable {
     }
     let keys = MetadataKeys(model: model, architecture: architecture)
     self.architecture = architecture
-    layers = try keys.required("block_count", most: 100_000)
+    layers = try keys.required("block_count", most: 10_000)
     width = try keys.required("embedding_length")
     let headCounts = try keys.requiredList("attention.head_count")
     heads = headCounts.max() ?? 0
-    guard heads > 0 else { throw keys.failure("attention.head_count", "is 0") }
+    guard heads > 0, heads <= 1 << 16 else { throw keys.failure("attention.head_count", "is \(heads)") }
     let counts = try keys.list("attention.head_count_kv") ?? headCounts
     guard counts.count == 1 || counts.count == layers else {
       throw keys.failure("attention.head_count_kv", "has \(counts.count) entries for \(layers) layers")
     }
+    guard counts.allSatisfy({ $0 <= 1 << 16 }) else { throw keys.failure("attention.head_count_kv", "is \(counts)") }
     keyHeads = counts.count == layers ? counts : Array(repeating: counts[0], count: layers)
     keyLength = try keys.optional("attention.key_length") ?? width / heads
     valueLength = try keys.optional("attention.value_length") ?? width / heads
     feedForward = try keys.list("feed_forward_length")?.max() ?? 0
     vocabulary =
-      try keys.optional("vocab_size") ?? metadata.optionalStrings("tokenizer.ggml.tokens")?.count
-      ?? model.tensor(named: "token_embd.weight")?.shape.rows ?? 0
-    experts = try keys.optional("expert_count") ?? 0
+      try keys.optional("vocab_size", most: 1 << 31) ?? metadata.optionalStrings("tokenizer.ggml.tokens")?.count
+      ?? min(model.tensor(named: "token_embd.weight")?.shape.rows ?? 0, 1 << 31)
+    experts = try keys.optional("expert_count", most: 1 << 16) ?? 0
     expertsUsed = try keys.optional("expert_used_count") ?? 0
     if experts > 0, !(1...experts).contains(expertsUsed) {
       throw keys.failure("expert_used_count", "is \(expertsUsed) of \(experts) experts")
     }
     expertFeedForward = try keys.optional("expert_feed_forward_length") ?? feedForward
-    trainedContext = try keys.optional("context_length")
+    trainedContext = try keys.optional("context_length", most: 1 << 31)
     ropeScaling = Self.ropeScaling(model, keys)
     if let rank = try keys.optional("attention.kv_lora_rank"), rank > 0 {
       let rotated = try keys.required("rope.dimension_count")
@@ -74,6 +75,11 @@ public struct ModelDimensions: Sendable, Equatable {
     } else {
       latent = nil
     }
+    // In either form, so that it can be multiplied by any context; R1's old form has 2.5 million.
+    let cached = [false, true].map { KeyValueCache(self, expanded: $0).rows.reduce(0, +) }
+    guard cached.allSatisfy({ $0 <= 1 << 28 }) else {
+      throw keys.failure("attention.head_count_kv", "makes a token's cache \(cached.max() ?? 0) elements")
+    }
   }
 
   private static func ropeScaling(_ model: any ModelSource, _ keys: MetadataKeys) -> String? {
@@ -83,7 +89,7 @@ public struct ModelDimensions: Sendable, Equatable {
     }
     var text = type
     if let factor = metadata.optionalFloat(keys.key("rope.scaling.factor")) {
-      text += factor == factor.rounded() ? " by \(Int(factor))" : " by \(factor)"
+      text += " by " + (Int(exactly: factor).map(String.init) ?? "\(factor)")
     }
     if let original = metadata.optionalInt(keys.key("rope.scaling.original_context_length")) {
       text += " over \(original) tokens"
@@ -94,6 +100,9 @@ public struct ModelDimensions: Sendable, Equatable {
 
 /// Keys with the architecture in front, and errors that name them.
 private struct MetadataKeys {
+  /// Elements of a row or head at most, far beyond any model: products with heads, layers and bytes fit.
+  static let mostWide = 1 << 24
+
   let model: any ModelSource
   let architecture: String
 
@@ -106,14 +115,14 @@ private struct MetadataKeys {
         + ".attention.head_count_kv, .attention.key_length and .attention.value_length")
   }
 
-  func optional(_ name: String, most: Int = 1 << 31) throws(PlanError) -> Int? {
+  func optional(_ name: String, most: Int = mostWide) throws(PlanError) -> Int? {
     guard model.metadata[key(name)] != nil else { return nil }
     guard let value = model.metadata.optionalInt(key(name)) else { throw failure(name, "is no integer") }
     guard (0...most).contains(value) else { throw failure(name, "is \(value)") }
     return value
   }
 
-  func required(_ name: String, most: Int = 1 << 31) throws(PlanError) -> Int {
+  func required(_ name: String, most: Int = mostWide) throws(PlanError) -> Int {
     guard let value = try optional(name, most: most) else { throw failure(name, "is missing") }
     guard value > 0 else { throw failure(name, "is 0") }
     return value
@@ -130,7 +139,7 @@ private struct MetadataKeys {
       case .int64(let x): x.map(Int.init)
       default: nil
       }
-    guard let values, !values.isEmpty, values.allSatisfy({ (0...1 << 31).contains($0) }) else {
+    guard let values, !values.isEmpty, values.allSatisfy({ (0...Self.mostWide).contains($0) }) else {
       throw failure(name, "is neither a number nor one for each layer")
     }
     return values

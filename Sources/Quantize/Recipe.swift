@@ -30,8 +30,9 @@ public struct Recipe: Sendable, Equatable {
 
   /// Refuses rules that no tensor of the model answers to.
   ///
-  /// - Throws: ``RecipeError/unmatched(rule:)`` with the first.
+  /// - Throws: ``RecipeError/unmatched(rule:)`` with the first, ``RecipeError/badRule(rule:reason:)``.
   public func check(against model: any ModelSource) throws(RecipeError) {
+    try rules.checkSpeed(on: model)
     for rule in unmatched(in: model) { throw .unmatched(rule: rule.description) }
   }
 
@@ -62,6 +63,17 @@ public struct Recipe: Sendable, Equatable {
 }
 
 extension [TypeRule] {
+  /// Refuses patterns that take too long to compare with the model's names.
+  ///
+  /// - Throws: ``RecipeError/badRule(rule:reason:)`` with the first.
+  public func checkSpeed(on model: any ModelSource) throws(RecipeError) {
+    for rule in self {
+      for tensor in model.tensors where tensor.isQuantizable && rule.pattern.search(tensor.name) == nil {
+        throw .badRule(rule: rule.description, reason: "takes too long to compare with \(tensor.name)")
+      }
+    }
+  }
+
   /// Rules that match no tensor that may be quantized.
   public func unmatched(in model: any ModelSource) -> [TypeRule] {
     let names = model.tensors.filter(\.isQuantizable).map(\.name)

@@ -110,7 +110,8 @@ public struct Rewriter {
         throw error
       }
     } catch {
-      if !leavesWorkWorthKeeping(error) { journal?.remove() }
+      let lacksRoom = (error as? FileError)?.operation == .reserve
+      if !leavesWorkWorthKeeping(error) || lacksRoom && journal?.entries.isEmpty == true { journal?.remove() }
       throw error
     }
   }

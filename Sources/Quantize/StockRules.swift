@@ -21,7 +21,8 @@ struct StockRules {
     self.hasImportance = hasImportance
     let architecture = model.metadata.optionalString("general.architecture") ?? ""
     func number(_ key: String) -> Int? { model.metadata.firstInt("\(architecture).\(key)") }
-    layers = number("block_count") ?? 0
+    // No model has more tensors than a header may name.
+    layers = min(max(0, number("block_count") ?? 0), 1 << 20)
     experts = number("expert_count") ?? 0
     let heads = number("attention.head_count") ?? 0
     let keyHeads = number("attention.head_count_kv") ?? heads

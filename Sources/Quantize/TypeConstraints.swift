@@ -20,6 +20,7 @@ public struct TypeConstraints: Sendable, Equatable {
 
   /// Refuses pins and floors that no tensor of the model answers to.
   public func check(against model: any ModelSource) throws(RecipeError) {
+    try (pins + floors).checkSpeed(on: model)
     for rule in (pins + floors).unmatched(in: model) { throw .unmatched(rule: rule.description) }
   }
 

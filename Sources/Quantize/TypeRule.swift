@@ -41,10 +41,25 @@ public struct TensorPattern: Sendable, Hashable, CustomStringConvertible {
     }
   }
 
-  /// True where the pattern matches anywhere in a name.
-  public func matches(_ name: String) -> Bool {
-    expression.firstMatch(in: name, range: NSRange(name.startIndex..., in: name)) != nil
+  /// True where the pattern matches anywhere in a name; where it can't be told (``search(_:)``), it doesn't.
+  public func matches(_ name: String) -> Bool { search(name) ?? false }
+
+  /// Whether the pattern matches anywhere in a name; nil where that takes longer than any pattern that means something:
+  /// `(.*)*x` tries each way to divide a name, and names of 40 letters would take days.
+  func search(_ name: String) -> Bool? {
+    nonisolated(unsafe) var found = false
+    nonisolated(unsafe) var steps = 0
+    // Once for each place where a match may begin, and for some thousand ways that were tried there.
+    expression.enumerateMatches(in: name, options: .reportProgress, range: NSRange(name.startIndex..., in: name)) {
+      match, _, stop in
+      found = match != nil
+      steps += 1
+      stop.pointee = ObjCBool(found || steps > Self.mostSteps + name.utf16.count)
+    }
+    return found ? true : steps > Self.mostSteps + name.utf16.count ? nil : false
   }
+
+  private static let mostSteps = 100
 
   public static func == (one: TensorPattern, other: TensorPattern) -> Bool { one.text == other.text }
   public func hash(into hasher: inout Hasher) { hasher.combine(text) }

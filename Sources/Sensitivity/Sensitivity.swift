@@ -94,6 +94,10 @@ extension SensitivityTable {
     guard entries.allSatisfy({ $0.coefficient >= 0 && $0.coefficient.isFinite }),
       entries.allSatisfy({ $0.errors.values.allSatisfy { $0 >= 0 && $0.isFinite } })
     else { throw SensitivityError.malformed(file: name, reason: "holds numbers that can't be") }
+    var names = Set<String>()
+    for entry in entries where !names.insert(entry.tensor).inserted {
+      throw SensitivityError.malformed(file: name, reason: "tensor \(entry.tensor) stands twice")
+    }
   }
 
   public func write(to path: String, overwrite: Bool) throws {

@@ -44,9 +44,13 @@ public final class OutputFile {
     }
   }
 
-  /// Refuses a name that is taken.
+  /// Refuses a name that is taken, and what no file can take the place of: a rename would fail for a directory after all
+  /// work, and replace a device.
   public static func check(_ path: String, overwrite: Bool) throws(FileError) {
-    if !overwrite && access(path, F_OK) == 0 { throw FileError(.create, path: path, code: EEXIST) }
+    var status = stat()
+    guard stat(path, &status) == 0 else { return }
+    if let code = irregularity(of: status) { throw FileError(.create, path: path, code: code) }
+    if !overwrite { throw FileError(.create, path: path, code: EEXIST) }
   }
 
   /// True where an earlier run has left a temporary file for `path`.

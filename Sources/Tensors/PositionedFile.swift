@@ -21,8 +21,23 @@ public struct FileError: Error, Equatable, Sendable {
     self.code = code
   }
 
-  /// The operating system's words for ``code``, or "the file ends" for 0.
-  public var reason: String { code == 0 ? "the file ends" : String(cString: strerror(code)) }
+  /// What ``code`` means: the operating system's words for it, where those are of use.
+  public var reason: String {
+    switch code {
+    case 0: "the file ends"
+    case ESPIPE: "it is a pipe, a device or a socket, and no file"
+    default: String(cString: strerror(code))
+    }
+  }
+}
+
+/// The error that a directory, a pipe or a device gives where a file is wanted; nil for files.
+func irregularity(of status: stat) -> Int32? {
+  switch status.st_mode & S_IFMT {
+  case S_IFREG: nil
+  case S_IFDIR: EISDIR
+  default: ESPIPE
+  }
 }
 
 /// A file that is read at positions, by any number of threads at once.
@@ -45,11 +60,16 @@ public final class PositionedFile: Sendable {
   @TaskLocal package static var reading: Reading?
 
   public init(path: String) throws(FileError) {
-    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+    // A pipe that nobody writes to is opened at once, too.
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
     guard descriptor >= 0 else { throw FileError(.open, path: path, code: errno) }
     var status = stat()
-    guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT != S_IFDIR else {
-      let code = status.st_mode & S_IFMT == S_IFDIR ? EISDIR : errno
+    guard fstat(descriptor, &status) == 0 else {
+      let code = errno
+      close(descriptor)
+      throw FileError(.open, path: path, code: code)
+    }
+    if let code = irregularity(of: status) {
       close(descriptor)
       throw FileError(.open, path: path, code: code)
     }

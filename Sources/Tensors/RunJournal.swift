@@ -58,7 +58,11 @@ public final class RunJournal {
     entries = inherited
     try handle.truncate(atOffset: validBytes)
     try handle.seekToEnd()
-    if validBytes == 0 { try append(identity) }
+    guard validBytes == 0 else { return }
+    do { try append(identity) } catch {
+      remove()
+      throw error
+    }
   }
 
   // Closing alone leaves the lock to a child process that is between fork and exec.

@@ -7,18 +7,23 @@ public struct Shape: Hashable, Sendable {
   /// The number of elements; known not to overflow.
   public let count: Int
 
-  /// Fails where a dimension is negative, there are none or more than four, or the element count overflows.
+  /// Elements that the tensors of a model have at most, a thousand times what the largest have: where that is checked,
+  /// no sum of elements, bytes or bits over a model overflows.
+  public static let mostOfModel = 1 << 52
+
+  /// Fails where a dimension is negative, there are none or more than four, or a product of dimensions overflows.
   public init?(_ dimensions: [Int]) {
     guard (1...4).contains(dimensions.count) else { return nil }
-    var count = 1
+    // Without the zeros: rows and matrices are products too, and must not overflow where there are no columns.
+    var product = 1
     for dimension in dimensions {
       guard dimension >= 0 else { return nil }
-      let (product, overflow) = count.multipliedReportingOverflow(by: dimension)
+      let (next, overflow) = product.multipliedReportingOverflow(by: max(1, dimension))
       guard !overflow else { return nil }
-      count = product
+      product = next
     }
     self.dimensions = dimensions
-    self.count = count
+    count = dimensions.contains(0) ? 0 : product
   }
 
   /// The length of a row.

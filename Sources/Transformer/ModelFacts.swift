@@ -36,8 +36,10 @@ struct ModelFacts {
   /// A number that may be given per layer; all layers have to agree.
   func uniformInt(_ name: String) throws(ForwardError) -> Int {
     guard case .array(let array)? = value(name) else { return try int(name) }
-    guard let numbers = array.wholeNumbers, let first = numbers.first, numbers.allSatisfy({ $0 == first }), first > 0
-    else { throw .invalidKey(key(name), reason: "differs between layers, which is not supported") }
+    guard let numbers = array.wholeNumbers, let first = numbers.first, numbers.allSatisfy({ $0 == first }) else {
+      throw .invalidKey(key(name), reason: "differs between layers, which is not supported")
+    }
+    guard (1...1 << 31).contains(first) else { throw .invalidKey(key(name), reason: "is \(first)") }
     return first
   }
 

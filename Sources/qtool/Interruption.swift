@@ -25,6 +25,8 @@ struct Interruption: Error {
     pthread_sigmask(SIG_UNBLOCK, &mask, nil)
     // A reader that goes away (qtool … | head) ends the output, not the run that writes a file.
     signal(SIGPIPE, SIG_IGN)
+    // Beyond `ulimit -f`, too, writing fails with an error that can be told.
+    signal(SIGXFSZ, SIG_IGN)
   }
 
   /// The command line of this process, for a shell: started again, it goes on.

@@ -24,6 +24,35 @@ import Testing
     #expect(String(decoding: (result?.standardErrorContent ?? []).suffix(500), as: UTF8.self) == "")
   }
 
+  /// Products that overflow where others are zero.
+  @Test(arguments: ["[0,4611686018427387904]", "[4611686018427387904,0]", "[0,4294967296,4294967296]", "[-1,0]"])
+  func shapesWithoutElements(shape: String) throws {
+    let directory = try TemporaryDirectory()
+    let header = #"{"a":{"dtype":"F32","shape":\#(shape),"data_offsets":[0,0]}}"#
+    var bytes = withUnsafeBytes(of: UInt64(header.utf8.count).littleEndian) { Array($0) }
+    bytes += Array(header.utf8)
+    try Data(bytes).write(to: directory.url.appending(path: "a"))
+    let error = try #require(throws: CheckpointError.self) { try Safetensors(path: directory.path("a")) }
+    #expect(error.description.contains("tensor a"))
+  }
+
+  /// Some bytes of config.json that ask for two billion tensors, or for more weights than can be counted.
+  @Test(arguments: [
+    (#""num_hidden_layers": 10000, "num_local_experts": 65536"#, 32),
+    (#""num_hidden_layers": 10000, "num_local_experts": 8"#, 1 << 26),
+  ])
+  func modelsBeyondMeasure(counts: String, width: Int) throws {
+    let error = try #require(throws: CheckpointError.self) {
+      try ModelShapes(
+        configuration: """
+          {"architectures": ["MixtralForCausalLM"], "hidden_size": \(width), "intermediate_size": \(width),
+          "num_attention_heads": 4, "vocab_size": 100, "max_position_embeddings": 512, "rms_norm_eps": 1e-6,
+          "num_experts_per_tok": 2, \(counts)}
+          """, name: "a")
+    }
+    #expect(error.description.contains("makes more weights than any model has"))
+  }
+
   @Test func tokenizers() async throws {
     let result = await #expect(processExitsWith: .success, observing: [\.standardErrorContent]) {
       try MutatedFiles.json.survive(

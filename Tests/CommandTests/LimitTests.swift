@@ -25,6 +25,44 @@ import Testing
     #expect(files.allSatisfy { $0 == files[0] })
   }
 
+  /// A limit on the size of files ends a run as a full disk does: with words, and the work kept.
+  @Test func sizeOfFiles() throws {
+    let output = directory.path("out.gguf")
+    let arguments = ["quantize", Repository.demoModel, "--type", "Q4_0", "-o", output, "--quiet"]
+    let command = "ulimit -f 100; exec '\(qtool.url.path)' \(arguments.map { "'\($0)'" }.joined(separator: " "))"
+    let limited = try Binary(url: URL(filePath: "/bin/sh")).run(["-c", command])
+    #expect(limited.status == 74 && limited.error.contains("\(output): at byte "), "\(limited.error)")
+    #expect(!directory.contents.contains("out.gguf"))
+    #expect(try qtool.run(arguments).status == 0)
+    #expect(directory.contents == ["out.gguf"])
+  }
+
+  /// A name that something else than a file has is refused before the work, whatever `--force` says.
+  @Test func namesOfDevicesAndFolders() throws {
+    let pipe = directory.path("pipe")
+    try #require(mkfifo(pipe, 0o600) == 0)
+    for (output, word) in [(pipe, "pipe"), (directory.url.path, "directory"), (directory.url.path + "/", "directory")] {
+      let result = try qtool.run(["quantize", Repository.demoModel, "--type", "Q4_0", "-o", output, "--force"])
+      #expect(result.status == 73 && result.error.contains(word) && !result.error.contains("writing"))
+    }
+    let result = try qtool.run(["inspect", pipe])
+    #expect(result.status == 66 && result.error.contains("it is a pipe, a device or a socket"), "\(result.error)")
+    #expect(directory.contents == ["pipe"])
+  }
+
+  /// What an output is called while it is written, and its journal, may be an input's name: browsers end what they have
+  /// not finished in `.part`.
+  @Test(arguments: ["out.gguf.part", "out.gguf.journal", "out.gguf.snapshot-0"])
+  func inputsBesideTheOutput(name: String) throws {
+    let input = directory.path(name)
+    #expect(try qtool.run(["convert", Repository.demoModel, "-o", input, "--quiet"]).status == 0)
+    let before = try Data(contentsOf: URL(filePath: input))
+    let result = try qtool.run(["quantize", input, "--type", "Q4_0", "-o", directory.path("out.gguf"), "--force"])
+    #expect(result.status == 64 && result.error.contains("\(input): is an input too"), "\(result.error)")
+    #expect(try Data(contentsOf: URL(filePath: input)) == before)
+    #expect(directory.contents == [name])
+  }
+
   #if os(Linux)
     /// Whatever limit a process is given, it works or says what it needs, and never dies without a word.
     @Test(arguments: [300_000, 500_000, 700_000, 1_200_000]) func addressSpace(kilobytes: Int) throws {

@@ -130,6 +130,13 @@ struct Malformed: Sendable, CustomStringConvertible {
     Malformed("bytes overflow", subject: "tensor t", says: "impossible shape", tensors: 1, data: 64) {
       $0.tensor("t", [1 << 62], offset: 0)
     },
+    Malformed("rows overflow", subject: "tensor t", says: "impossible shape", tensors: 1, data: 64) {
+      $0.tensor("t", [0, 1 << 40, 1 << 40], offset: 0)
+    },
+    Malformed("more weights than any model has", subject: "tensor u", says: "any model", tensors: 2, data: 64) {
+      $0.tensor("t", [1 << 51], offset: 0)
+      $0.tensor("u", [(1 << 51) + 1], offset: 1 << 53)
+    },
     Malformed("extent beyond 63 bits", subject: "tensor t", says: "impossible shape", tensors: 1, data: 64) {
       $0.tensor("t", [.max], offset: 0)
     },

@@ -71,6 +71,40 @@ import Testing
     }
   }
 
+  /// Downloads may say anything: no product of what a plan multiplies overflows.
+  @Test(arguments: [
+    "block_count", "embedding_length", "attention.head_count", "attention.head_count_kv", "attention.key_length",
+    "attention.value_length", "feed_forward_length", "expert_count", "expert_feed_forward_length",
+    "attention.kv_lora_rank", "attention.key_length_mla", "vocab_size",
+  ])
+  func absurdNumbers(key: String) throws {
+    let machine = try Machines.named("h100")
+    for number in [UInt64(1) << 13, 1 << 16, 1 << 24, 1 << 31, .max] {
+      var keys = keys()
+      keys["llama.rope.dimension_count"] = .uint32(64)
+      keys["llama.expert_used_count"] = .uint32(8)
+      keys["llama.attention.kv_lora_rank"] = .uint32(512)
+      keys["llama." + key] = .uint64(number)
+      let model = TypedShapes(name: "m", metadata: keys, tensors: tensors())
+      guard var plan = try? MemoryPlan(model, machine: machine, context: 1 << 24) else {
+        #expect(number > 1 << 13)
+        continue
+      }
+      plan.addUnchanged(named: "m")
+      #expect(plan.rows[0].totalBytes > plan.cacheBytes)
+    }
+  }
+
+  @Test(arguments: [
+    (Float(40), "yarn by 40"), (1.5, "yarn by 1.5"), (1e30, "yarn by 1e+30"), (.infinity, "yarn by inf"),
+  ])
+  func ropeFactors(factor: Float, text: String) throws {
+    var keys = keys()
+    keys["llama.rope.scaling.type"] = .string("yarn")
+    keys["llama.rope.scaling.factor"] = .float32(factor)
+    #expect(try ModelDimensions(of: TypedShapes(name: "m", metadata: keys, tensors: tensors())).ropeScaling == text)
+  }
+
   @Test func headsThatNoBlockFits() throws {
     var keys = keys()
     keys["llama.attention.key_length"] = .uint32(20)

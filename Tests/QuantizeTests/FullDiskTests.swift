@@ -21,6 +21,12 @@
       var options = RewriteOptions()
       options.identity = RunIdentity(version: "1", source: "s", importance: "none", recipe: "r")
 
+      // A disk that has no room from the start keeps nothing.
+      disk.fill()
+      #expect(throws: FileError.self) { _ = try Rewriter(plan).write(to: output, options: options) }
+      #expect(disk.contents == ["filler"])
+      disk.empty()
+
       let error = try #require(throws: FileError.self) {
         _ = try Rewriter(plan).write(
           to: output, options: options,

@@ -29,6 +29,25 @@ import Testing
     #expect(types["blk.0.attn_norm.weight"] == .f32)
   }
 
+  /// Patterns that would try all ways to divide a name are refused, and the others are not: some thousands of ways.
+  @Test func patternsThatTakeForever() throws {
+    let model = try model("llama-8b")
+    for pattern in ["(.*)*x", "(([a-z._0-9]+)+)+!"] {
+      let recipe = try Recipe(yaml: "base: Q4_K\nrules: ['\(pattern)=Q6_K']", file: "r")
+      let error = try #require(throws: RecipeError.self) { try recipe.check(against: model) }
+      guard case .badRule(rule: _, let reason) = error, reason.contains("takes too long") else {
+        Issue.record("\(pattern): \(error)")
+        continue
+      }
+    }
+    for pattern in [".*.*.*ffn_down", "(a|b)*lk", "^(?!.*norm).*ffn.*$"] {
+      let recipe = try Recipe(yaml: "base: Q4_K\nrules: ['\(pattern)=Q6_K']", file: "r")
+      try recipe.check(against: model)
+      let types = zip(model.tensors, recipe.types(for: model, hasImportance: false))
+      #expect(types.contains { $0.name.contains("ffn_down") && $1 == .q6_K })
+    }
+  }
+
   @Test func blocksThatDoNotFitFallBack() throws {
     let model = try model("qwen2-72b")
     let recipe = try Recipe(yaml: "base: Q4_K\nrules: [ffn_down=IQ2_XXS]", file: "r")

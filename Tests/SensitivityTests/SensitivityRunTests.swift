@@ -95,6 +95,13 @@ import Transformer
     #expect(throws: SensitivityError.otherModel(file: "a.json", model: table.model)) {
       try table.check(against: try openModel(path: other.path), file: "a.json")
     }
+    var twice = table
+    twice.entries.append(table.entries[3])
+    try twice.write(to: directory.path("twice.json"), overwrite: false)
+    #expect(
+      throws: SensitivityError.malformed(
+        file: "twice.json", reason: "tensor \(table.entries[3].tensor) stands twice")
+    ) { try SensitivityTable(path: directory.path("twice.json")) }
     for text in ["", "{}", "{\"format\": 1}", "{\"format\": 2}"] {
       try text.write(toFile: directory.path("bad.json"), atomically: true, encoding: .utf8)
       #expect(throws: SensitivityError.self) { try SensitivityTable(path: directory.path("bad.json")) }

@@ -4,6 +4,10 @@ import Testing
 @Suite struct ShapeTests {
   @Test func countsThatOverflowAreRefused() {
     #expect(Shape([1 << 40, 1 << 40]) == nil)
+    // No elements, but rows or matrices beyond counting.
+    #expect(Shape([0, 1 << 40, 1 << 40]) == nil)
+    #expect(Shape([8, 0, 1 << 40, 1 << 40]) == nil)
+    #expect(Shape([0, 1 << 40])?.count == 0)
     #expect(Shape([-1]) == nil)
     #expect(Shape([]) == nil)
   }

@@ -109,11 +109,12 @@ public struct MutatedFiles: Sendable {
   }
 }
 
-/// Replaces what a file holds, which is much faster than a new file.
+/// Replaces what a file holds, which is much faster than a new file; so is one that is never empty, which some file systems
+/// would bring to the disk each time.
 private func overwrite(_ path: String, _ bytes: [UInt8]) throws {
   let file = try FileHandle(forWritingTo: URL(filePath: path))
-  try file.truncate(atOffset: 0)
   try file.write(contentsOf: Data(bytes))
+  try file.truncate(atOffset: UInt64(bytes.count))
   try file.close()
 }
 

@@ -34,6 +34,22 @@ import Transformer
     #expect(throws: ForwardError.self) { try ForwardPass(source: model) }
   }
 
+  /// Products and differences of such counts would overflow, or be negative.
+  @Test(arguments: [
+    ("llama.attention.head_count", MetadataValue.array(.uint64([UInt64(Int.max), UInt64(Int.max)]))),
+    ("llama.feed_forward_length", .array(.uint64([UInt64(Int.max)]))),
+    ("llama.attention.head_count", .uint32(1 << 31)), ("llama.nextn_predict_layers", .uint32(2)),
+    ("llama.nextn_predict_layers", .uint32(3)),
+  ])
+  func anAbsurdNumberIsNamed(key: String, value: MetadataValue) throws {
+    let model = changed { metadata, _ in metadata[key] = value }
+    let error = try #require(throws: ForwardError.self) { try ForwardPass(source: model) }
+    guard case .invalidKey(key, _) = error else {
+      Issue.record("\(error)")
+      return
+    }
+  }
+
   @Test func aMissingTensorIsNamed() {
     let model = changed { _, tensors in tensors.removeAll { $0.name == "blk.1.ffn_up.weight" } }
     #expect(throws: ForwardError.missingTensor("blk.1.ffn_up.weight")) { try ForwardPass(source: model) }

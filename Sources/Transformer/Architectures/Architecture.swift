@@ -40,7 +40,8 @@ struct Frame {
 
   init(_ facts: ModelFacts) throws(ForwardError) {
     width = try facts.int("embedding_length", in: 1...1 << 20)
-    layers = try facts.int("block_count", in: 1...1 << 16) - (try facts.optionalInt("nextn_predict_layers") ?? 0)
+    let blocks = try facts.int("block_count", in: 1...1 << 16)
+    layers = blocks - (try facts.optionalInt("nextn_predict_layers", in: 0...blocks - 1) ?? 0)
     guard let embedding = facts.source.tensor(named: "token_embd.weight") else {
       throw .missingTensor("token_embd.weight")
     }

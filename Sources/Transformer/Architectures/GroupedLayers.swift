@@ -6,6 +6,9 @@ extension GroupedAttention {
     let heads = try facts.uniformInt("attention.head_count")
     let isGrouped = facts.source.metadata[facts.key("attention.head_count_kv")] != nil
     let keyHeads = try facts.uniformInt(isGrouped ? "attention.head_count_kv" : "attention.head_count")
+    guard heads <= width else {
+      throw .invalidKey(facts.key("attention.head_count"), reason: "is \(heads), more than width \(width) has elements")
+    }
     guard heads % keyHeads == 0 else {
       throw .invalidKey(facts.key("attention.head_count_kv"), reason: "is \(keyHeads), no divisor of \(heads) heads")
     }

@@ -53,6 +53,7 @@ struct ConstraintOptions: ParsableArguments {
 
   /// Rules that match nothing are errors, or with --lenient warnings.
   func check(_ rules: [TypeRule], _ model: any ModelSource, _ progress: Progress) throws {
+    try rules.checkSpeed(on: model)
     for rule in rules.unmatched(in: model) {
       let error = RecipeError.unmatched(rule: rule.description)
       guard lenient else {

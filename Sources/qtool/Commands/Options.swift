@@ -72,14 +72,15 @@ struct OutputOptions: ParsableArguments {
 
   /// The same for one of several files that the output becomes.
   func check(inputs: [String], _ output: String) throws {
-    if let identity = FileIdentity(path: output),
-      inputs.flatMap(Self.files).contains(where: { FileIdentity(path: $0) == identity })
-    {
-      throw Failure(.usage, "\(output): is an input too", hint: "name another output")
+    // What lies beside the output while it is written is replaced too, and goes with it.
+    let beside = [output + ".part", RunJournal.path(for: output)] + Tensors.files(beginning: output + ".snapshot-")
+    for path in [output] + beside {
+      guard let identity = FileIdentity(path: path) else { continue }
+      if inputs.flatMap(Self.files).contains(where: { FileIdentity(path: $0) == identity }) {
+        throw Failure(.usage, "\(path): is an input too", hint: "name another output")
+      }
     }
-    if !force, FileManager.default.fileExists(atPath: output) {
-      throw FileError(.create, path: output, code: EEXIST)
-    }
+    try OutputFile.check(output, overwrite: force)
     let folder = URL(filePath: output).deletingLastPathComponent().path
     guard FileManager.default.isWritableFile(atPath: folder) else {
       throw Failure(.unwritable, "\(output): the folder is missing or not writable", hint: "create it, or name another")

@@ -1,0 +1,41 @@
+import Foundation
+import Tensors
+import TestSupport
+import Testing
+
+/// What has a name and is no file.
+@Suite struct IrregularFileTests {
+  let directory: TemporaryDirectory
+  let pipe: String
+  let folder: String
+
+  init() throws {
+    directory = try TemporaryDirectory()
+    (pipe, folder) = (directory.path("pipe"), directory.path("folder"))
+    try #require(mkfifo(pipe, 0o600) == 0)
+    try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: false)
+  }
+
+  /// A pipe that nobody writes to would be waited for.
+  @Test func isNotRead() throws {
+    #expect(throws: FileError(.open, path: pipe, code: ESPIPE)) { try PositionedFile(path: pipe) }
+    #expect(throws: FileError(.open, path: "/dev/zero", code: ESPIPE)) { try PositionedFile(path: "/dev/zero") }
+    #expect(throws: FileError(.open, path: folder, code: EISDIR)) { try PositionedFile(path: folder) }
+  }
+
+  /// Before the work, and not when it is done and about to get its name.
+  @Test func isNotReplaced() throws {
+    for overwrite in [false, true] {
+      #expect(throws: FileError(.create, path: pipe, code: ESPIPE)) {
+        try OutputFile(path: pipe, overwrite: overwrite)
+      }
+      for path in [folder, folder + "/"] {
+        #expect(throws: FileError(.create, path: path, code: EISDIR)) {
+          try OutputFile(path: path, overwrite: overwrite)
+        }
+      }
+    }
+    #expect(Set(directory.contents) == ["pipe", "folder"])
+    #expect(try FileManager.default.contentsOfDirectory(atPath: folder).isEmpty)
+  }
+}
