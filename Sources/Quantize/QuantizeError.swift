@@ -2,12 +2,11 @@ import Tensors
 
 /// Why a model can't be quantized as asked.
 public enum QuantizeError: Error, Equatable, Sendable, CustomStringConvertible {
-  /// Bytes that were asked for, and the smallest file that there can be.
-  case targetTooSmall(target: Int, smallest: Int)
+  /// Bytes that were asked for, and the smallest and largest file that there can be.
+  case targetTooSmall(target: Int, smallest: Int, largest: Int)
   /// The same, where it is pins, floors and excluded types that make the smallest file so large.
   case constraintsTooLarge(target: Int, smallest: Int, withoutConstraints: Int)
-  /// Bytes that were asked for, and the largest file that there can be.
-  case targetTooLarge(target: Int, largest: Int)
+  case targetTooLarge(target: Int, smallest: Int, largest: Int)
   /// A weight that is not finite; the path is of the file that holds it, if known.
   case nonFiniteWeight(tensor: String, row: Int, column: Int, path: String? = nil)
   /// A weight that F16 can't hold.
@@ -23,13 +22,13 @@ public enum QuantizeError: Error, Equatable, Sendable, CustomStringConvertible {
 
   public var description: String {
     switch self {
-    case .targetTooSmall(let target, let smallest):
-      "a target of \(target) bytes is too small: the smallest file has \(smallest)"
+    case .targetTooSmall(let target, let smallest, let largest):
+      "a target of \(target) bytes is too small: the smallest file has \(smallest), the largest \(largest)"
     case .constraintsTooLarge(let target, let smallest, let without):
       "a target of \(target) bytes is too small for the pins, floors and types that were asked for: the smallest file "
         + "under them has \(smallest), without them \(without)"
-    case .targetTooLarge(let target, let largest):
-      "a target of \(target) bytes is more than the largest file has: \(largest)"
+    case .targetTooLarge(let target, let smallest, let largest):
+      "a target of \(target) bytes is too large: the smallest file has \(smallest), the largest \(largest)"
     case .nonFiniteWeight(let tensor, let row, let column, let path):
       "\(path.map { $0 + ": " } ?? "")tensor \(tensor): the weight in row \(row), column \(column) is NaN or infinite"
     case .beyondHalf(let tensor, let row, let column, let path):
@@ -47,10 +46,10 @@ public enum QuantizeError: Error, Equatable, Sendable, CustomStringConvertible {
 
   public var hint: String? {
     switch self {
-    case .targetTooSmall(_, let smallest): "raise --target to \((smallest + 999) / 1000)kB or more"
+    case .targetTooSmall(_, let smallest, _): "raise --target to \((smallest + 999) / 1000)kB or more"
     case .constraintsTooLarge(_, let smallest, _):
       "raise --target to \((smallest + 999) / 1000)kB or more, or pin fewer tensors"
-    case .targetTooLarge(_, let largest): "the model fits as it is: lower --target below \(largest)B, or use --type"
+    case .targetTooLarge(_, _, let largest): "the model fits as it is: lower --target below \(largest)B, or use --type"
     case .nonFiniteWeight:
       "the checkpoint is damaged: download it again, or write such weights as zero with --replace-nonfinite 0"
     case .beyondHalf: "write BF16 or F32"

@@ -12,11 +12,11 @@ import Tensors
 /// into a ``MixSurrogate``; the exact allocations for its coefficients, and for samples around them, are measured, and
 /// say more. Every candidate fits the target, and the best one that is measured better becomes the incumbent.
 ///
-/// Where that ends, exchanges go on: the drift of every single step from the incumbent is measured, one type up, one
-/// down and one aside for every group, and the sets of steps that ``MixSteps`` predicts most of are measured in turn.
-/// The best of many measurements looks better than it is: so steps are measured on text of their own, other parts of it
-/// in every round, are drawn towards what the surrogate expects of them by as much as they are unsure, and the sets are
-/// judged on the validation text.
+/// Where that ends, exchanges go on: the drift of every single step from the incumbent is measured, one type up and one
+/// down for every group, and the sets of steps that ``MixSteps`` predicts most of are measured in turn. The best of many
+/// measurements looks better than it is: so steps are measured on text of their own, other parts of it in every round,
+/// what earlier rounds found counts too, all is drawn towards what the surrogate expects by as much as it is unsure, and
+/// the sets are judged on the validation text.
 ///
 /// Nothing depends on the clock until `budget` is spent, and nothing on the machine.
 public struct MixSearch {
@@ -141,7 +141,10 @@ public struct MixSearch {
       if incumbent.level > before * 0.99 { break }
     }
     var exchanges = 0
-    while exchanges < exchangeLimit, !cut {
+    var failures = 0
+    var known: [StepKey: Estimate] = [:]
+    // Another part of the text may show what the last one hid: the second round without a gain is the last.
+    while exchanges < exchangeLimit, failures < 2, !cut {
       cut = isLate()
       guard !cut else { break }
       exchanges += 1
@@ -150,27 +153,32 @@ public struct MixSearch {
       let expected = surrogate.fit(
         costs: costs(incumbent.types), level: incumbent.level, drift: incumbent.drift.mean
       ).mean
-      // Half of the text that probes see: there are three steps to a group.
-      let share = portion(exchanges - 1, count: max(4, probed.windows.count / 2))
       guard
         let steps = try measuredSteps(
-          from: incumbent, expected: expected, windows: share, isLate: isLate, &count,
-          progress: { try progress(rounds, incumbent.drift.mean) })
+          from: incumbent, expected: expected, windows: portion(exchanges - 1, count: probed.windows.count), &known,
+          isLate: isLate, &count, progress: { try progress(rounds, incumbent.drift.mean) })
       else {
         cut = true
         break
       }
       let field = try sets(of: steps, around: incumbent).filter { seen.insert($0).inserted }
-      guard !field.isEmpty else { break }
-      let drifts = try trials.drifts(of: field, windows: screen) { _, _ in try progress(rounds, incumbent.drift.mean) }
-      count += field.count
-      let base = incumbent
-      for (types, drift) in zip(field, drifts) {
-        let level = base.level * drift.mean / max(base.drift.mean, 1e-12)
-        if level < incumbent.level * 0.998 { incumbent = Measured(types: types, drift: drift, level: level) }
+      if !field.isEmpty {
+        let drifts = try trials.drifts(of: field, windows: screen) { _, _ in
+          try progress(rounds, incumbent.drift.mean)
+        }
+        count += field.count
+        let base = incumbent
+        for (types, drift) in zip(field, drifts) {
+          let level = base.level * drift.mean / max(base.drift.mean, 1e-12)
+          if level < incumbent.level * 0.999 { incumbent = Measured(types: types, drift: drift, level: level) }
+        }
+        try progress(rounds, incumbent.drift.mean)
+        // What was measured around another mix is less sure.
+        if incumbent.types != base.types {
+          known = known.mapValues { Estimate(value: $0.value, error: 1.5 * $0.error) }
+        }
       }
-      try progress(rounds, incumbent.drift.mean)
-      if incumbent.level > before * 0.997 { break }
+      failures = incumbent.level > before * 0.997 ? failures + 1 : 0
     }
     guard screen.windows.count < windows.windows.count, incumbent.types != initial else {
       return Result(
@@ -190,6 +198,13 @@ public struct MixSearch {
     let level: Double
   }
 
+  /// What a step changes: the types of a group's tensors.
+  private struct StepKey: Hashable {
+    let group: Int
+    let from: [GGMLType]
+    let to: [GGMLType]
+  }
+
   /// A step and the mix that it leads to.
   private struct Stepped {
     let step: MixSteps.Step
@@ -198,15 +213,17 @@ public struct MixSearch {
 
   /// Every single step from the incumbent, measured; nil where time ended it.
   ///
-  /// - Parameter expected: the surrogate's weights of the groups.
+  /// - Parameters:
+  ///   - expected: the surrogate's weights of the groups.
+  ///   - known: what steps change, in parts of the incumbent's drift.
   private func measuredSteps(
-    from incumbent: Measured, expected: [Double], windows: ScoringWindows, isLate: () -> Bool, _ count: inout Int,
-    progress: () throws -> Void
+    from incumbent: Measured, expected: [Double], windows: ScoringWindows, _ known: inout [StepKey: Estimate],
+    isLate: () -> Bool, _ count: inout Int, progress: () throws -> Void
   ) throws -> [Stepped]? {
     var around: [(group: Int, types: [GGMLType])] = []
     for group in 0..<groupCount {
       let places = groups.indices.filter { groups[$0] == group && choices[$0].count > 1 }
-      for direction in Direction.allCases {
+      for direction in [Direction.down, .up] {
         var types = incumbent.types
         for place in places { types[place] = step(choices[place], from: types[place], direction) }
         if types != incumbent.types, !around.contains(where: { $0.types == types }) { around.append((group, types)) }
@@ -224,27 +241,36 @@ public struct MixSearch {
       let here = base ?? drifts.removeFirst()
       base = here
       count += part.count
-      // Text differs in how far the incumbent drifts on it.
-      let scale = drift / max(here.mean, 1e-12)
       for (mix, measured) in zip(part, drifts) {
+        let places = groups.indices.filter { groups[$0] == mix.group }
+        let key = StepKey(
+          group: mix.group, from: places.map { incumbent.types[$0] }, to: places.map { mix.types[$0] })
         let difference = Estimate(meanOf: zip(measured.divergences, here.divergences).map { $0 - $1 })
+        let relative = Estimate(
+          value: difference.value / max(here.mean, 1e-12), error: difference.error / max(here.mean, 1e-12))
+        let whole = known[key].map { Self.joined($0, relative) } ?? relative
+        known[key] = whole
         let prior = expected[mix.group] * (costs(mix.types)[mix.group] - ownCosts[mix.group])
+        let change = Self.joined(
+          Estimate(value: drift * whole.value, error: drift * whole.error),
+          Estimate(value: prior, error: abs(prior) + 0.003 * drift))
         let step = MixSteps.Step(
-          group: mix.group, bytes: bytes(mix.types) - ownBytes,
-          change: Self.drawn(
-            scale * difference.value, error: scale * difference.error, towards: prior,
-            spread: 0.5 * abs(prior) + 0.002 * drift),
-          losses: zip(measured.losses, here.losses).map { ($0 - $1) * scale.squareRoot() })
+          group: mix.group, bytes: bytes(mix.types) - ownBytes, change: change.value,
+          // Text differs in how far the incumbent drifts on it.
+          losses: zip(measured.losses, here.losses).map { ($0 - $1) * (drift / max(here.mean, 1e-12)).squareRoot() })
         result.append(Stepped(step: step, types: mix.types))
       }
     }
     return result
   }
 
-  /// The mean of two normal estimates of one number.
-  private static func drawn(_ value: Double, error: Double, towards prior: Double, spread: Double) -> Double {
-    let (own, other) = (spread * spread, error * error)
-    return own + other > 0 ? (value * own + prior * other) / (own + other) : value
+  /// Two estimates of one number, each counted by its error.
+  private static func joined(_ one: Estimate, _ other: Estimate) -> Estimate {
+    let (first, second) = (one.error * one.error, other.error * other.error)
+    guard first + second > 0 else { return one }
+    return Estimate(
+      value: (one.value * second + other.value * first) / (first + second),
+      error: (first * second / (first + second)).squareRoot())
   }
 
   /// Every so manieth window of the text for steps, beginning with another in every round.
@@ -332,10 +358,10 @@ public struct MixSearch {
     }
   }
 
-  private enum Direction: CaseIterable { case down, up, aside }
+  private enum Direction { case down, up }
 
-  /// Down, the neighbour that costs least for the bytes it frees; up, the next larger one that gains anything; aside, the
-  /// one of about the same bytes that costs least. Steps of less than 7 % of the bytes, up or down, say little.
+  /// Down, the neighbour that costs least for the bytes it frees; up, the next larger one that gains anything. Steps of
+  /// less than 7 % of the bytes say little.
   private func step(_ options: [AllocationOption], from type: GGMLType, _ direction: Direction) -> GGMLType {
     guard let now = options.first(where: { $0.type == type }) else { return type }
     let bytes = Double(now.bytes)
@@ -347,11 +373,6 @@ public struct MixSearch {
     case .up:
       let larger = options.filter { Double($0.bytes) > 1.07 * bytes && $0.cost < now.cost }
       return larger.min { ($0.bytes, $0.cost) < ($1.bytes, $1.cost) }?.type ?? type
-    case .aside:
-      let beside = options.filter {
-        $0.type != type && (0.93 * bytes...1.07 * bytes).contains(Double($0.bytes)) && $0.cost < 1.3 * now.cost
-      }
-      return beside.min { ($0.cost, $0.bytes) < ($1.cost, $1.bytes) }?.type ?? type
     }
   }
 

@@ -20,32 +20,49 @@ struct Fitting {
   let options: RunOptions
   let progress: Progress
 
-  private var menu: [GGMLType] {
-    GGMLType.allCases.filter {
-      $0.canEncode && $0.isQuantized && (hasImportance || !$0.needsImportance) && constraints.allows($0)
-    }
+  private var menu: [GGMLType] { everything.filter(constraints.allows) }
+
+  /// The menu without constraints.
+  private var everything: [GGMLType] {
+    GGMLType.allCases.filter { $0.canEncode && $0.isQuantized && (hasImportance || !$0.needsImportance) }
+  }
+
+  /// Whether a tensor may have the types that need importance. Where the matrix is still to be computed: it will know
+  /// nothing of the embedding and the output.
+  private func mayNeedImportance(_ tensor: TensorInfo) -> Bool {
+    guard let matrix else { return hasImportance && tensor.role != .tokenEmbedding && tensor.role != .output }
+    return matrix.entries[tensor.name] != nil
   }
 
   /// Refuses targets that no file can have.
   func checkTarget() throws {
-    let own = source.tensors.map(\.type)
-    let header = try plan(own).layout.header.count
+    let header = try plan(source.tensors.map(\.type)).layout.header.count
     func smallest(_ constraints: TypeConstraints) -> Int {
       source.tensors.reduce(header) { sum, tensor in
         let own = Sizes.bytes(tensor, as: tensor.type, alignment: 32) ?? 0
         guard tensor.isQuantizable else { return sum + own }
-        let types = constraints.menu(for: tensor, from: menu)
+        let types = constraints.menu(for: tensor, from: everything).filter {
+          !$0.needsImportance || mayNeedImportance(tensor)
+        }
         return sum + (types.compactMap { Sizes.bytes(tensor, as: $0, alignment: 32) }.min() ?? own)
       }
     }
     let least = smallest(constraints)
     guard least <= target else {
       let without = smallest(TypeConstraints())
-      guard without < least else { throw QuantizeError.targetTooSmall(target: target, smallest: least) }
+      guard without < least else {
+        throw QuantizeError.targetTooSmall(target: target, smallest: least, largest: try largestFile())
+      }
       throw QuantizeError.constraintsTooLarge(target: target, smallest: least, withoutConstraints: without)
     }
-    let largest = try plan(try constraints.applied(to: own, of: source)).totalBytes
-    guard target <= largest else { throw QuantizeError.targetTooLarge(target: target, largest: largest) }
+    let largest = try largestFile()
+    guard target <= largest else {
+      throw QuantizeError.targetTooLarge(target: target, smallest: least, largest: largest)
+    }
+  }
+
+  private func largestFile() throws -> Int {
+    try plan(try constraints.applied(to: source.tensors.map(\.type), of: source)).totalBytes
   }
 
   /// The exact allocation for coefficients times factors, as large as the target allows with the metadata that it
@@ -81,7 +98,8 @@ struct Fitting {
       let least = choices.reduce(try plan(source.tensors.map(\.type)).layout.header.count) { sum, options in
         sum + (options.map(\.bytes).min() ?? 0)
       }
-      throw QuantizeError.targetTooSmall(target: target, smallest: max(least, target + 1))
+      throw QuantizeError.targetTooSmall(
+        target: target, smallest: max(least, target + 1), largest: try largestFile())
     }
     guard let text else { return Outcome(types: allocated, lines: []) }
     let trials = try MixTrials(source: source, importance: matrix?.lookup, options: options.forward)

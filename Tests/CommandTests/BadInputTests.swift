@@ -76,12 +76,42 @@ import Testing
     expect((result, out.contents), status: 66, "nothing.gguf", "no such file")
   }
 
-  @Test func targetTooSmallNamesTheSmallest() throws {
+  /// Both limits are named, and hold: one byte less than the smallest is refused, the smallest is written.
+  @Test func targetsBeyondTheLimitsNameBoth() throws {
     let out = try TemporaryDirectory()
-    let result = try qtool.run([
-      "quantize", Repository.demoModel, "--target", "100kB", "--no-importance", "-o", out.path("out.gguf"), "--quiet",
+    func quantize(_ options: [String]) throws -> Binary.Result {
+      try qtool.run(["quantize", Repository.demoModel, "-o", out.path("out.gguf"), "--quiet"] + options)
+    }
+    let small = try quantize(["--target", "100kB", "--no-importance"])
+    expect(
+      (small, out.contents), status: 64, "100000 bytes is too small", "smallest file has 955", ", the largest 8459",
+      "hint: raise --target")
+    let large = try quantize(["--target", "20MB", "--no-importance"])
+    expect(
+      (large, out.contents), status: 64, "20000000 bytes is too large", "smallest file has 955", ", the largest 8459",
+      "hint: the model fits as it is")
+    // Types with importance are not for the embedding and the output, which will have none.
+    let weighted = try quantize(["--target", "900kB", "--calibration", Repository.calibration])
+    expect((weighted, out.contents), status: 64, "smallest file has 906")
+    let narrow = try quantize(["--target", "1.9MB", "--no-importance", "--only-types", "Q8_0"])
+    expect((narrow, out.contents), status: 64, "smallest file under them has 4526", "without them 955")
+  }
+
+  /// Before any text is looked for.
+  @Test func sensitivitiesOfAnotherModel() throws {
+    let out = try TemporaryDirectory()
+    let measured = try qtool.run([
+      "sensitivity", Repository.demoModel, "--no-importance", "--calibration", Repository.calibration, "--budget", "1s",
+      "--bands", "1", "-o", out.path("s.json"), "--quiet",
     ])
-    expect((result, out.contents), status: 64, "100000 bytes", "smallest file has", "hint: raise --target")
+    #expect(measured.status == 0, "\(measured.error)")
+    let other = try DemoCopy()
+    try other.replace("\"rms_norm_eps\": ", by: "\"rms_norm_eps\": 1", in: "config.json")
+    let result = try qtool.run([
+      "quantize", other.path, "--target", "2MB", "--no-importance", "--sensitivity", out.path("s.json"),
+      "--calibration", out.path("no-such-text"), "-o", out.path("out.gguf"), "--quiet",
+    ])
+    expect((result, out.contents.filter { $0 != "s.json" }), status: 65, "s.json: was measured on another model")
   }
 
   @Test func textShorterThanAWindow() throws {
@@ -167,12 +197,6 @@ import Testing
       all += ["--recipe", folder.path("bad.yaml")]
     }
     return (try qtool.run(all), out.contents)
-  }
-
-  @Test func targetsBeyondTheLargestFile() throws {
-    expect(
-      try quantize("--target", "20MB", "--no-importance"), status: 64, "20000000 bytes is more than", "largest file has"
-    )
   }
 
   @Test func pinsThatCannotMeetTheTarget() throws {

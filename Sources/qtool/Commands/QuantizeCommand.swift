@@ -203,14 +203,18 @@ struct QuantizeCommand: ParsableCommand {
     try fitting.checkTarget()
     let start = ContinuousClock.now
     let budget = fittingOptions.budget.seconds
-    let text = try MeasuringText(try weighing.text(for: source), source, options, budget: budget)
-    let table: SensitivityTable
+    var given: SensitivityTable?
     if let sensitivity = fittingOptions.sensitivity {
-      table = try SensitivityTable(path: sensitivity)
-      try table.check(against: source, file: String(sensitivity.split(separator: "/").last ?? ""))
-      if table.importanceFingerprint != matrix?.digest {
+      given = try SensitivityTable(path: sensitivity)
+      try given?.check(against: source, file: String(sensitivity.split(separator: "/").last ?? ""))
+      if given?.importanceFingerprint != matrix?.digest {
         progress.note("warning: the sensitivities were measured with another importance matrix")
       }
+    }
+    let text = try MeasuringText(try weighing.text(for: source), source, options, budget: budget)
+    let table: SensitivityTable
+    if let given {
+      table = given
     } else {
       table = try measureSensitivity(
         of: source, matrix, text.probes, budget: budget / 2, bands: nil,
