@@ -47,8 +47,8 @@ public struct CheckpointDirectory: ModelSource {
     let used = Set(tensors.flatMap(\.storedNames))
     // Buffers, scales of activations, and the head that tied embeddings make superfluous.
     let superfluous = [
-      ".rotary_emb.inv_freq", ".attention.bias", ".attention.masked_bias", "input_scale", "activation_scale",
-      ".k_scale", ".v_scale", ".q_scale", "output_scale",
+      ".rotary_emb.inv_freq", ".attention.bias", ".attention.masked_bias", "input_scale", "input_scale_ub",
+      "activation_scale", ".k_scale", ".v_scale", ".q_scale", "output_scale",
     ]
     for name in stored.names where !used.contains(name) && !model.leavesOut(name) {
       if superfluous.contains(where: { name.hasSuffix($0) }) { continue }

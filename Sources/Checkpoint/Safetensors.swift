@@ -22,11 +22,16 @@ package struct Safetensors: Sendable {
     guard file.size >= 8 else {
       throw CheckpointError(path: path, "has \(file.size) bytes, too few for a safetensors header")
     }
-    let length = try file.bytes(in: 0..<8).reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
+    let beginning = try file.bytes(in: 0..<8)
+    let length = beginning.reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
     guard length <= UInt64(min(file.size - 8, Self.longestHeader)) else {
+      // What a clone without Git LFS holds in the place of large files begins so.
+      let isPointer = beginning == Array("version ".utf8)
       throw CheckpointError(
         path: path, offset: 0, "says that its header has \(length) bytes; the file has \(file.size)",
-        hint: "the file is truncated, or is no safetensors file")
+        hint: isPointer
+          ? "it is Git LFS's pointer to the file: run git lfs pull"
+          : "the file is truncated, or is no safetensors file")
     }
     let start = 8 + Int(length)
     let entries = try Self.entries(try file.bytes(in: 8..<start), path: path)

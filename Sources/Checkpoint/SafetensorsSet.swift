@@ -18,7 +18,9 @@ struct SafetensorsSet: Sendable {
     guard exists(index) else {
       throw CheckpointError(
         .missing, path: directory, "holds neither model.safetensors nor model.safetensors.index.json",
-        hint: "MODEL is a directory as published on Hugging Face, or a GGUF file")
+        hint: exists(directory + "/pytorch_model.bin") || exists(directory + "/pytorch_model.bin.index.json")
+          ? "PyTorch's .bin files are not read: save the model as safetensors"
+          : "MODEL is a directory as published on Hugging Face, or a GGUF file")
     }
     path = index
     tensors = try Self.indexed(index, directory: directory)
@@ -106,10 +108,11 @@ struct QuantizationConfig: Sendable {
       return
     }
     let method = quantization["quant_method"]?.string ?? "none"
-    guard ["fp8", "compressed-tensors", "modelopt"].contains(method) else {
+    guard ["fp8", "fbgemm_fp8", "compressed-tensors", "modelopt"].contains(method) else {
       throw CheckpointError(
         path: config.path, subject: "key quantization_config.quant_method", "is \(method)",
-        hint: "known: fp8, and compressed-tensors and modelopt with FP8 weights; quantize from the original model")
+        hint: "known: fp8, fbgemm_fp8, and compressed-tensors and modelopt with FP8 weights; quantize from the original"
+          + " model")
     }
     var size = quantization["weight_block_size"]
     for (_, group) in quantization["config_groups"]?.object ?? [:] {

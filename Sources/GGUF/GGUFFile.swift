@@ -24,7 +24,7 @@ public final class GGUFFile: ModelSource {
   /// `headerOnly` accepts files whose tensor data is missing or cut off, and a first shard whose others are missing:
   /// what a plan needs before the download. Such a model's rows can't be read beyond what is there.
   ///
-  /// - Throws: ``GGUFError`` where a header is malformed, `FileError` where a file (or a shard) can't be opened.
+  /// - Throws: ``GGUFError`` where a header is malformed or a shard is missing, `FileError` where a file can't be opened.
   public init(path: String, headerOnly: Bool = false) throws {
     let first = try PositionedFile(path: path)
     let header = try GGUFHeader(file: first, headerOnly: headerOnly)
@@ -33,7 +33,12 @@ public final class GGUFFile: ModelSource {
     var files = [first]
     var headers = [header]
     for (index, path) in all.enumerated().dropFirst() {
-      if headerOnly && FileIdentity(path: path) == nil { continue }
+      if FileIdentity(path: path) == nil {
+        if headerOnly { continue }
+        throw GGUFError(
+          path: path, subject: "key split.count", "is \(all.count), and this shard is not there",
+          hint: "the download is incomplete: all shards lie in one folder")
+      }
       let file = try PositionedFile(path: path)
       let header = try GGUFHeader(file: file, headerOnly: headerOnly)
       for (key, expected) in [("split.no", index), ("split.count", all.count)] {

@@ -20,7 +20,8 @@ extension CalibrationText {
   ///   - first: windows to leave out at the beginning.
   ///   - limit: windows to return at most.
   ///   - encode: a document's token ids, without BOS.
-  /// - Throws: ``CalibrationError/tooShort(tokens:needed:)``, ``CalibrationError/unknownSource(_:known:)``
+  /// - Throws: ``CalibrationError/tooShort(tokens:needed:)``, ``CalibrationError/nothingLeft(windows:first:)``,
+  ///   ``CalibrationError/unknownSource(_:known:)``
   public func windows(
     context: Int, bos: Int32?, mix: CalibrationMix = CalibrationMix(), first: Int = 0, limit: Int? = nil,
     encode: (String) -> [Int32]
@@ -34,8 +35,11 @@ extension CalibrationText {
         + sources.enumerated().flatMap { index, source in
           ordered(source, index, mix.seed).flatMap { encode($0) }
         } : try lead + weighted(mix, encode)
-    guard tokens.count >= (first + 1) * context else {
-      throw CalibrationError.tooShort(tokens: tokens.count, needed: (first + 1) * context)
+    guard tokens.count >= context else {
+      throw CalibrationError.tooShort(tokens: tokens.count, needed: context)
+    }
+    guard first < tokens.count / context else {
+      throw CalibrationError.nothingLeft(windows: tokens.count / context, first: first)
     }
     let count = min(tokens.count / context - first, limit ?? .max)
     return (first..<first + count).map { index in

@@ -11,6 +11,14 @@ public struct CalibrationText: Sendable {
     /// The base name.
     public let name: String
     public let documents: [String]
+    /// Whether some of the documents are conversations.
+    public let holdsConversations: Bool
+
+    init(name: String, documents: [String], holdsConversations: Bool = false) {
+      self.name = name
+      self.documents = documents
+      self.holdsConversations = holdsConversations
+    }
   }
 
   public let sources: [Source]
@@ -64,14 +72,16 @@ public struct CalibrationText: Sendable {
       return Source(name: name, documents: [String(decoding: bytes, as: UTF8.self)])
     }
     var documents: [String] = []
+    var holdsConversations = false
     for (index, line) in bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false).enumerated() {
       guard line.contains(where: { $0 > UInt8(ascii: " ") }) else { continue }
       guard let object = try? JSONSerialization.jsonObject(with: Data(line)) as? [String: Any],
         let document = document(object, chat)
       else { throw CalibrationError.badLine(path, line: index + 1) }
       documents.append(document)
+      if object["text"] as? String == nil { holdsConversations = true }
     }
-    return Source(name: name, documents: documents)
+    return Source(name: name, documents: documents, holdsConversations: holdsConversations)
   }
 
   private static func document(_ object: [String: Any], _ chat: ChatFormat) -> String? {
@@ -96,6 +106,8 @@ public enum CalibrationError: Error, Sendable, Equatable {
   case badLine(String, line: Int)
   /// Fewer tokens than one window.
   case tooShort(tokens: Int, needed: Int)
+  /// All windows are left out.
+  case nothingLeft(windows: Int, first: Int)
   /// A weight for a file that is not there.
   case unknownSource(String, known: [String])
 }
@@ -109,6 +121,8 @@ extension CalibrationError: CustomStringConvertible {
     case .badLine(let path, let line): "\(path): line \(line) is no JSON object with 'text' or 'messages'"
     case .tooShort(let tokens, let needed):
       "the calibration text has \(tokens) tokens: \(needed - tokens) are missing to one window of \(needed)"
+    case .nothingLeft(let windows, let first):
+      "--from-chunk \(first) leaves nothing of the calibration text, which has \(windows) windows"
     case .unknownSource(let name, let known):
       "no calibration file is named '\(name)'; there are \(known.joined(separator: ", "))"
     }
@@ -118,6 +132,7 @@ extension CalibrationError: CustomStringConvertible {
     switch self {
     case .missing, .emptyDirectory: "name calibration text, or a folder of it"
     case .tooShort: "give more text, or shorter windows with --ctx"
+    case .nothingLeft: "leave out fewer windows, or give more text"
     default: nil
     }
   }

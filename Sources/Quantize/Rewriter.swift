@@ -128,7 +128,6 @@ public struct Rewriter {
       guard let rowBytes = type.rowBytes(columns: tensor.shape.columns) else {
         throw QuantizeError.notEncodable(tensor: tensor.name, type: type)
       }
-      if tensor.shape.rows == 1 { try checkFinite(tensor) }
       let weights = type.isQuantized && type != tensor.type ? try self.weights(of: tensor, &report) : nil
       if writer.isResumed, let sum = journal?.inherited[tensor.name], try writer.digest(tensor: index) == sum {
         report.resumedTensors += 1
@@ -189,17 +188,14 @@ public struct Rewriter {
     var span = bytes.mutableSpan
     var raw = span.mutableBytes
     try plan.source.readBytes(of: tensor, rows: rows, into: &raw)
-    return bytes
-  }
-
-  /// Norms and biases are copied unseen, and one NaN in them makes every token NaN: they are small enough to look at.
-  private func checkFinite(_ tensor: TensorInfo) throws {
-    guard tensor.type == .f32 || tensor.type == .f16 || tensor.type == .bf16 else { return }
-    let values = try plan.source.rows(0..<1, of: tensor)
-    if let column = values.firstIndex(where: { !$0.isFinite }) {
+    // What is encoded is looked at on the way; one NaN that is copied unseen makes every token NaN.
+    if !tensor.type.isQuantized, let index = firstNonFiniteBlock(bytes.span.bytes, as: tensor.type) {
+      let columns = tensor.shape.columns
       throw QuantizeError.nonFiniteWeight(
-        tensor: tensor.name, row: 0, column: column, path: plan.source.path(of: tensor))
+        tensor: tensor.name, row: rows.lowerBound + index / columns, column: index % columns,
+        path: plan.source.path(of: tensor))
     }
+    return bytes
   }
 
   /// Ranges of rows that fit a block and never cross from one matrix of a stack to the next: importance differs there.

@@ -22,7 +22,7 @@ let pageTemplate = """
   <section>
   <h2>Size against drift</h2>
   <p>Mean KL divergence from <b>{{base}}</b> over {{positions}} positions of {{text}}, in windows of {{context}} tokens.
-  Lower is better; whiskers are 95&nbsp;% intervals.</p>
+  Lower is better{{#plot}}; whiskers are 95&nbsp;% intervals{{/plot}}.</p>
   {{#plot}}<figure><div class="wide">{{{wide}}}</div><div class="narrow">{{{narrow}}}</div>
   <figcaption>{{#hasBoth}}<span class="key"><i class="dot subject"></i>described here</span>
   <span class="key"><i class="dot other"></i>compared with</span>{{/hasBoth}}

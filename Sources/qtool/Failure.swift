@@ -91,7 +91,7 @@ extension Failure {
     let code: Code =
       switch error {
       case .missing, .emptyDirectory: .missing
-      case .unknownSource: .usage
+      case .unknownSource, .nothingLeft: .usage
       case .damaged, .badLine, .tooShort: .data
       }
     self.init(code, error.description, hint: error.hint)

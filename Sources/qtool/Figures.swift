@@ -15,7 +15,12 @@ enum Figures {
     return (value < 0 ? "-" : "") + groups.joined(separator: ",")
   }
 
-  static func fixed(_ value: Double, _ digits: Int) -> String { String(format: "%.\(digits)f", value) }
+  static func fixed(_ value: Double, _ digits: Int) -> String {
+    let text = String(format: "%.\(digits)f", value)
+    // What is rounded to zero has no sign.
+    let isZero = value.isFinite && text.allSatisfy { $0 == "-" || $0 == "0" || $0 == "." }
+    return isZero && value.sign == .minus ? String(text.dropFirst()) : text
+  }
 
   /// Significant digits, never in exponent form above 1e-4.
   static func significant(_ value: Double, _ digits: Int = 4) -> String {

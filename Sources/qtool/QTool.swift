@@ -44,12 +44,39 @@ import Tensors
       .suggesting(word, among: names)
   }
 
+  /// Says of an option that there is not which was probably meant. The parser complains of what is missing first, and
+  /// what is missing was mistyped.
+  private static func checkOptions(_ arguments: ArraySlice<String>) throws {
+    guard let name = arguments.first, let command = commands.first(where: { $0.configuration.commandName == name })
+    else { return }
+    // Rows of options: `  -o, --output <file>`; without a limit of columns each is one line.
+    let names = helpMessage(for: command, columns: 1000).split(separator: "\n").filter { $0.hasPrefix("  -") }
+      .flatMap { row in row.matches(of: /(?:^|,)\s+(--[a-z][a-z0-9-]*)/).map { String($0.1) } }
+    let written = arguments.dropFirst().prefix { $0 != "--" }
+    guard
+      let option = written.lazy.compactMap({ $0.firstMatch(of: /^--[a-zA-Z][^=]*/).map { String($0.0) } })
+        .first(where: { !names.contains($0) })
+    else { return }
+    throw Failure(.usage, "\(option): no such option of \(name)", hint: "qtool help \(name) lists the options")
+      .suggesting(option, among: names)
+  }
+
+  private static func parse(_ arguments: ArraySlice<String>) throws -> any ParsableCommand {
+    do {
+      return try parseAsRoot()
+    } catch {
+      if exitCode(for: error) == .validationFailure { try checkOptions(arguments) }
+      throw error
+    }
+  }
+
   static func main() {
     precondition(cmachine_linked == 1)
     Interruption.install()
     do {
-      try checkCommand(CommandLine.arguments.dropFirst())
-      var command = try parseAsRoot()
+      let arguments = CommandLine.arguments.dropFirst()
+      try checkCommand(arguments)
+      var command = try parse(arguments)
       try checkMemoryLimit()
       try command.run()
     } catch {

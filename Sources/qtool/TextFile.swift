@@ -47,7 +47,9 @@ extension TextOptions {
         let (kind, body) = TextKind.classify(name: source.name, text: source.documents[0])
         return ScoredText(name: name, kind: kind, documents: [body], parsesSpecial: false)
       }
-      let (kind, _) = TextKind.classify(name: source.name, text: source.documents.first ?? "")
+      // Lines of plain text say nothing of their kind by their extension.
+      let hint = source.holdsConversations ? source.name : source.name.replacing(/\.jsonl/.ignoresCase(), with: "")
+      let (kind, _) = TextKind.classify(name: hint, text: source.documents.first ?? "")
       return ScoredText(name: name, kind: kind, documents: source.documents, parsesSpecial: isConversation)
     }
   }

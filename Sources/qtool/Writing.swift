@@ -5,11 +5,11 @@ import Tensors
 
 /// Rewrites a model while telling how far it is. An interrupted run goes on when it is started again.
 func write(
-  _ plan: RewritePlan, importance: ImportanceMatrix?, to output: OutputOptions, _ progress: Progress
+  _ plan: RewritePlan, importance: ImportanceMatrix?, to output: OutputOptions, checksums: Bool, _ progress: Progress
 ) throws -> RewriteReport {
   var options = RewriteOptions(overwrite: output.force)
   options.restart = output.restart
-  options.checksums = output.checksums
+  options.checksums = checksums
   options.identity = RunIdentity(
     version: QTool.version, source: try ModelFingerprint(of: plan.source).hex,
     importance: importance?.digest ?? "none", recipe: plan.shards.digest)

@@ -133,6 +133,31 @@ import Testing
     try expect(model, arguments: ["--type", type], "model.safetensors", "tensor output_norm.weight", "NaN", "hint: ")
   }
 
+  /// A weight that keeps its type is copied, and looked at all the same.
+  @Test(arguments: [("llama2", "F16"), ("qwen3", "auto"), ("qwen3", "F32")])
+  func weightThatIsNotANumber(model name: String, type: String) throws {
+    let model = try ReferenceModel.copy(name)
+    try model.poison("model.layers.1.mlp.up_proj.weight")
+    try expect(
+      model, arguments: ["--type", type], "model.safetensors", "tensor blk.1.ffn_up.weight", "row 0, column 0", "hint: "
+    )
+  }
+
+  @Test func fileThatIsAPointerToOne() throws {
+    let model = try ReferenceModel.copy("llama2")
+    try Data("version https://git-lfs.example/spec/v1\noid sha256:0\nsize 4\n".utf8)
+      .write(to: model.directory.url.appending(path: "model.safetensors"))
+    try expect(model, "model.safetensors", "git lfs pull")
+  }
+
+  @Test func weightsOfAnotherFormat() throws {
+    let model = try ReferenceModel.copy("llama2")
+    let url = model.directory.url
+    try FileManager.default.moveItem(
+      at: url.appending(path: "model.safetensors"), to: url.appending(path: "pytorch_model.bin"))
+    try expect(model, status: 66, "holds neither model.safetensors", "hint: PyTorch's .bin files")
+  }
+
   @Test func ropeOfAnUnknownKind() throws {
     let model = try ReferenceModel.copy("qwen2")
     try model.set("rope_scaling", ["type": "dynamic", "factor": 2])

@@ -94,6 +94,9 @@ import Testing
         #expect(other.positions == exact.positions)
       }
     }
+    // What is rounded to zero has no sign.
+    let itself = try run("drift", logits, Repository.demoModel)
+    #expect(itself.output.contains(" 0.000000") && !itself.output.contains(#/-0\.0+ /#), "\(itself.output)")
     // The other reference of the same text is refused where the text is another, or the base.
     _ = try run("drift", reference, large, "--text", prose, code)
     for (arguments, field) in [
@@ -129,6 +132,11 @@ import Testing
       "drift", Repository.demoModel, small, "--text", prose, "--chunks", "1", "--fail-above", "9", "--csv")
     let lines = passed.output.split(separator: "\n").map { $0.split(separator: ",", omittingEmptySubsequences: false) }
     #expect(lines.count == 2 && lines[0].count == lines[1].count && lines[0].contains("kld_0.999"))
+  }
+
+  @Test func aModelWithoutAText() throws {
+    let result = try run("drift", Repository.demoModel, Repository.demoModel, status: 64)
+    #expect(result.error.contains("there is no text") && result.error.contains("hint: name text with --text"))
   }
 
   @Test func vocabulariesThatDiffer() throws {

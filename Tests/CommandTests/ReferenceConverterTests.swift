@@ -31,6 +31,20 @@ import Testing
     return try #require(try JSONSerialization.jsonObject(with: data) as? [String: Any])
   }
 
+  /// Scales of rows under the name that Meta's own FP8 checkpoints have for them.
+  @Test func scalesOfRowsByAnotherName() throws {
+    let directory = try TemporaryDirectory()
+    let model = try ReferenceModel.copy("llama-fp8-rows")
+    for name in ["one.gguf", "two.gguf"] {
+      let result = try qtool.run(["convert", model.path, "-o", directory.path(name), "--quiet"])
+      #expect(result.status == 0, "\(result.error)")
+      try model.set("quantization_config", ["quant_method": "fbgemm_fp8", "activation_scale_ub": 1200])
+    }
+    #expect(
+      try Data(contentsOf: URL(filePath: directory.path("one.gguf")))
+        == Data(contentsOf: URL(filePath: directory.path("two.gguf"))))
+  }
+
   @Test(arguments: models) func keysAndTensorsAreEqual(name: String) throws {
     let directory = try TemporaryDirectory()
     let model = try assemble(name, in: directory)

@@ -73,6 +73,15 @@ import Testing
     #expect(drift.contains(names("part")[0]))
   }
 
+  @Test func aShardThatIsMissingIsNamed() throws {
+    try run("split", whole, "-o", out.path("part.gguf"), "--max-size", "3MB")
+    let shards = names("part")
+    try FileManager.default.removeItem(atPath: out.path(shards[1]))
+    let result = try qtool.run(["merge", out.path(shards[0]), "-o", out.path("merged.gguf"), "--quiet"])
+    #expect(result.status == 65 && result.error.contains("\(shards[1]): key split.count: "), "\(result.error)")
+    #expect(result.error.contains("hint: the download is incomplete") && names("merged").isEmpty)
+  }
+
   @Test func aDryRunListsTheShards() throws {
     let convert = try run(
       "convert", Repository.demoModel, "-o", out.path("dry.gguf"), "--shard-size", "2MB", "--dry-run")

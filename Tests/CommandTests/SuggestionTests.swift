@@ -9,7 +9,10 @@ import Testing
 
   @Test(arguments: [
     (["quantise"], "quantize"), (["help", "perplexty"], "perplexity"), (["imatirx", "x"], "imatrix"),
-    (["drift", "a", "b", "--txt", "c"], "'--text'"), (quantize + ["--type", "Q4KM"], "Q4_K_M"),
+    (["drift", "a", "b", "--txt", "c"], "--text"),
+    (["perplexity", "a", "--txt=c"], "--text"), (["quantize", "a", "--tpe", "Q8_0", "-o", "b"], "--type"),
+    (["imatrix", "a", "--outptu", "b"], "--output"), (["sensitivity", "a", "--bugdet", "1h"], "--budget"),
+    (quantize + ["--type", "Q4KM"], "Q4_K_M"),
     (quantize + ["--preset", "ud-iq1s"], "ud-iq1_s"), (quantize + ["--type", "Q8_0", "--pin", "attn_v=Q5K"], "Q5_K"),
     (quantize + ["--type", "Q8_0", "--exclude-type", "IQ3_XSS"], "IQ3_XXS"),
     (quantize + ["--type", "Q8_0", "--pin", "fnn_down=Q6_K"], "ffn_down"),

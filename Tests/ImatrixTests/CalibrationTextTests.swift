@@ -41,6 +41,7 @@ import Testing
     #expect(text.names == ["a.md", "b.txt", "d.jsonl", "e.txt.zst"])
     #expect(text.sources[2].documents == ["one", "<|im_start|>user\nhi<|im_end|>\n"])
     #expect(text.sources[3].documents[0].utf8.count == 500_000)
+    #expect(text.sources.map(\.holdsConversations) == [false, false, true, false])
   }
 
   @Test func badInputIsNamed() throws {
@@ -54,6 +55,9 @@ import Testing
     let text = try CalibrationText(paths: [try folder.write("b.txt", "12345")])
     #expect(throws: CalibrationError.tooShort(tokens: 5, needed: 8)) {
       try text.windows(context: 8, bos: nil, encode: encode)
+    }
+    #expect(throws: CalibrationError.nothingLeft(windows: 2, first: 2)) {
+      try text.windows(context: 2, bos: nil, first: 2, encode: encode)
     }
   }
 

@@ -68,7 +68,7 @@ func provenance(context: Int, vocabulary: Int) -> Provenance {
     #expect(try Drift.measure(base: reference, candidates: candidates, memory: 1) == compact)
   }
 
-  /// The size that issue and documentation promise, at Llama 3's vocabulary and with a tail as text has.
+  /// The size that the documentation promises, at Llama 3's vocabulary and with a tail as text has.
   @Test func isAFortiethOfTheUsualFile() throws {
     let vocabulary = 128_256
     let windows = try randomWindows(2, context: 16, vocabulary: vocabulary, seed: 23)

@@ -45,10 +45,10 @@ struct ConvertCommand: ParsableCommand {
   var metadata: String?
   @Flag(name: .long, help: "Convert tensors that are quantized already.") var allowRequantize = false
   @Flag(name: .long, help: "Print what would be written, and write nothing.") var dryRun = false
-  @OptionGroup(title: "Output") var output: OutputOptions
+  @OptionGroup(title: "Output") var output: ModelOutputOptions
   @OptionGroup(title: "Weights") var weightOptions: WeightOptions
   @OptionGroup(title: "Tokenizer") var splitter: SplitterOptions
-  @OptionGroup(title: "Run") var options: RunOptions
+  @OptionGroup(title: "Run") var options: ThreadOptions
 
   func validate() throws {
     if let shardSize, shardSize.bytes < 1 { throw ValidationError("--shard-size leaves no room for a tensor") }
@@ -57,20 +57,20 @@ struct ConvertCommand: ParsableCommand {
   func run() throws {
     let progress = options.apply()
     let inputs = [model] + (metadata.map { [$0] } ?? [])
-    if !dryRun, shardSize == nil { try output.check(inputs: inputs) }
+    if !dryRun, shardSize == nil { try output.file.check(inputs: inputs) }
     let overrides = try metadata.map(metadataOverrides(path:)) ?? [:]
     let source = weightOptions.apply(to: try splitter.open(model))
     let plan = try plan(of: source, overrides, progress)
-    let paths = plan.shards.paths(output.output)
+    let paths = plan.shards.paths(output.file.output)
     if dryRun {
       print(QuantizationTable.tensors(plan))
       if paths.count > 1 { print("\n" + QuantizationTable.shards(plan.shards, paths)) }
       return
     }
     if shardSize != nil {
-      for path in paths { try output.check(inputs: inputs, path) }
+      for path in paths { try output.file.check(inputs: inputs, path) }
     }
-    _ = try write(plan, importance: nil, to: output, progress)
+    _ = try write(plan, importance: nil, to: output.file, checksums: output.checksums, progress)
     for (path, layout) in zip(paths, plan.shards.layouts) {
       print("\(path): \(Figures.grouped(layout.totalBytes)) bytes")
     }

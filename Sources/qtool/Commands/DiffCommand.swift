@@ -22,7 +22,7 @@ struct DiffCommand: ParsableCommand {
   @Flag(name: .long, help: "Compare metadata, shapes and types, and read no weights.") var noErrors = false
   @Flag(name: .long, help: "Print JSON.") var json = false
   @OptionGroup(title: "Tokenizer") var splitter: SplitterOptions
-  @OptionGroup(title: "Run") var options: RunOptions
+  @OptionGroup(title: "Run") var options: ThreadOptions
 
   func run() throws {
     let progress = options.apply()

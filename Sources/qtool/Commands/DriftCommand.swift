@@ -93,7 +93,11 @@ struct DriftCommand: ParsableCommand {
         throw Failure(
           .data, "\(path): is no stored reference", hint: "--reference takes what --save-reference has written")
       }
-      guard !text.text.isEmpty else { throw ValidationError("--text names at least one file") }
+      guard !text.text.isEmpty else {
+        throw Failure(
+          .usage, "\(base): is a model, and there is no text to run it on",
+          hint: "name text with --text; a reference has its own")
+      }
       let source = try splitter.openAmongOthers(base)
       for candidate in candidates { try requireSameVocabulary(source, candidate) }
       let texts = try text.texts(chatTemplate: source.metadata.optionalString("tokenizer.chat_template"))

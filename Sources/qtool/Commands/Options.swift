@@ -5,18 +5,8 @@ import Quantize
 import Tensors
 import Transformer
 
-/// Options that commands share.
-struct RunOptions: ParsableArguments {
-  @Option(
-    name: .long,
-    help: ArgumentHelp("Memory to use at most, such as 8GiB (default: 60 % of the machine's).", valueName: "size"))
-  var memory: ByteSize?
-
-  @Option(
-    name: .long, help: ArgumentHelp("Folder for what does not fit in memory.", valueName: "dir"), completion: .directory
-  )
-  var scratch: String?
-
+/// Options of every command that works for long.
+struct ThreadOptions: ParsableArguments {
   @Option(
     name: .long,
     help: ArgumentHelp("Threads to use (default: all processors). Results do not depend on it.", valueName: "count"))
@@ -34,6 +24,23 @@ struct RunOptions: ParsableArguments {
     if let threads { Threads.count = threads }
     return Progress(quiet: quiet)
   }
+}
+
+/// Options of the commands that run models.
+struct RunOptions: ParsableArguments {
+  @Option(
+    name: .long,
+    help: ArgumentHelp("Memory to use at most, such as 8GiB (default: 60 % of the machine's).", valueName: "size"))
+  var memory: ByteSize?
+
+  @Option(
+    name: .long, help: ArgumentHelp("Folder for what does not fit in memory.", valueName: "dir"), completion: .directory
+  )
+  var scratch: String?
+
+  @OptionGroup var threads: ThreadOptions
+
+  func apply() -> Progress { threads.apply() }
 
   /// The budget, which a limit of the process (`ulimit -v`) may make smaller than what was asked for.
   var forward: ForwardOptions {
@@ -54,16 +61,12 @@ struct OutputOptions: ParsableArguments {
   @Flag(name: .long, help: "Begin anew, whatever an interrupted run has left.")
   var restart = false
 
-  @Flag(name: .long, help: "Write the SHA-256 of every tensor to FILE.sha256, for qtool verify.")
-  var checksums = false
-
   init() {}
 
-  init(output: String, force: Bool, restart: Bool = false, checksums: Bool = false) {
+  init(output: String, force: Bool, restart: Bool = false) {
     self.output = output
     self.force = force
     self.restart = restart
-    self.checksums = checksums
   }
 
   /// Refuses early what would be refused after hours of work, and an output that is also one of `inputs` (files, or
@@ -86,6 +89,14 @@ struct OutputOptions: ParsableArguments {
       throw Failure(.unwritable, "\(output): the folder is missing or not writable", hint: "create it, or name another")
     }
   }
+}
+
+/// Where a model goes.
+struct ModelOutputOptions: ParsableArguments {
+  @OptionGroup var file: OutputOptions
+
+  @Flag(name: .long, help: "Write the SHA-256 of every tensor to FILE.sha256, for qtool verify.")
+  var checksums = false
 }
 
 /// What happens to weights that are no numbers.

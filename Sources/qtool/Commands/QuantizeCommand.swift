@@ -125,7 +125,7 @@ struct QuantizeCommand: ParsableCommand {
     }
     guard let destination else { return }
     for verdict in plan.compatibility.verdicts { progress.note(verdict.line) }
-    _ = try write(plan, importance: matrix, to: destination, progress)
+    _ = try write(plan, importance: matrix, to: destination, checksums: outputOptions.checksums, progress)
     files?.forgetChoice()
     print(QuantizationTable.types(plan))
     for line in lines { print(line) }

@@ -80,7 +80,7 @@ struct QuantizedOutputOptions: ParsableArguments {
   }
 
   var destination: OutputOptions? {
-    output.map { OutputOptions(output: $0, force: force, restart: restart, checksums: checksums) }
+    output.map { OutputOptions(output: $0, force: force, restart: restart) }
   }
 }
 

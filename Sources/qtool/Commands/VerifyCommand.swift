@@ -25,18 +25,14 @@ struct VerifyCommand: ParsableCommand {
   var checksums: String?
   @Flag(name: .long, help: "Write FILE.sha256 when all is well.") var writeChecksums = false
   @Flag(name: .long, help: "Replace a FILE.sha256 that is there.") var force = false
-  @Option(name: .long, help: ArgumentHelp("Threads to use (default: all processors).", valueName: "count")) var threads:
-    Int?
-  @Flag(name: .shortAndLong, help: "Say nothing on standard error but errors.") var quiet = false
+  @OptionGroup var options: ThreadOptions
 
   func validate() throws {
     if writeChecksums, checksums != nil { throw ValidationError("--write-checksums contradicts --checksums") }
-    if let threads, threads < 1 { throw ValidationError("--threads is at least 1") }
   }
 
   func run() throws {
-    if let threads { Threads.count = threads }
-    let progress = Progress(quiet: quiet)
+    let progress = options.apply()
     let model = try GGUFFile(path: file)
     let sidecar = file + TensorChecksums.suffix
     if writeChecksums, !force, FileManager.default.fileExists(atPath: sidecar) {
