@@ -110,3 +110,11 @@ let package = Package(
     tests(of: "qtool", named: "Command", ["GGUF", "Tensors", crypto]),
   ]
 )
+
+// Links with libFuzzer, which brings its own main: Scripts/fuzz alone asks for it.
+if Context.environment["QTOOL_FUZZ"] != nil {
+  package.targets.append(
+    .executableTarget(
+      name: "qtool-fuzz", dependencies: libraries.map { .byName(name: $0) } + [crypto], path: "Tests/Fuzz",
+      swiftSettings: swiftSettings))
+}
