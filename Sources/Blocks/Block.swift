@@ -25,7 +25,7 @@ protocol BlockFormat {
   static func decode(_ block: UnsafePointer<UInt8>, into output: UnsafeMutablePointer<Float>)
 
   /// Encodes `count` consecutive blocks of one row of finite floats; `weights` say what an error in each costs (never
-  /// all zero, never negative). The bytes of a block depend on its own floats and weights alone.
+  /// all zero, never negative). The bytes of a block depend on the row alone.
   static func encode(_ x: Floats, weights: Floats, count: Int, into output: UnsafeMutablePointer<UInt8>)
 }
 

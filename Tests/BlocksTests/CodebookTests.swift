@@ -77,7 +77,7 @@ import Testing
   }
 
   /// The scale of least error leaves 1 - e of a row; encoders give three quarters of the rest back.
-  @Test(arguments: types) func scalesLeanTowardsNoBias(type: GGMLType) throws {
+  @Test(arguments: types + [.q2_K, .q3_K]) func scalesLeanTowardsNoBias(type: GGMLType) throws {
     let importance = Self.importance(seed: 51)
     for row in Self.rows(seed: 52) {
       let (error, part) = Self.judge(try Self.encoded(row, importance, as: type), row, importance, as: type)

@@ -63,6 +63,18 @@ import Testing
     #expect(directory.contents == [name])
   }
 
+  /// A model directory is often where its GGUF goes, again and again.
+  @Test func outputsWithinAModelDirectory() throws {
+    let model = try ReferenceModel.copy("llama2")
+    let output = model.path + "/model.gguf"
+    for arguments in [[], ["--force"]] {
+      let result = try qtool.run(["convert", model.path, "-o", output, "--quiet"] + arguments)
+      #expect(result.status == 0, "\(result.error)")
+    }
+    let result = try qtool.run(["convert", model.path, "-o", model.path + "/tokenizer.json", "--force"])
+    #expect(result.status == 64 && result.error.contains("is an input too"), "\(result.error)")
+  }
+
   #if os(Linux)
     /// Whatever limit a process is given, it works or says what it needs, and never dies without a word.
     @Test(arguments: [300_000, 500_000, 700_000, 1_200_000]) func addressSpace(kilobytes: Int) throws {

@@ -56,5 +56,6 @@ struct BlockQ3_K: Block {
         hmask[l] = high
       }
     }
+    self = leaning(self, to: x, weights: weights) { $0.d = half(Float($0.d) * $1) }
   }
 }

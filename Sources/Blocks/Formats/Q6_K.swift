@@ -36,7 +36,9 @@ struct BlockQ6_K: Block {
   }
 
   init(_ x: Floats, weights: Floats) {
-    let fit = withLanes(x, weights, length: 16) { fitScaledSuperBlock(Levels6.self, $0, scaleLevels: 128) }
+    let fit = withLanes(x, weights, length: 16, stress: Levels6.stress) {
+      fitScaledSuperBlock(Levels6.self, $0, scaleLevels: 128)
+    }
     ql = InlineArray(repeating: 0)
     qh = InlineArray(repeating: 0)
     scales = InlineArray(repeating: 0)

@@ -22,6 +22,8 @@ struct AffineShape {
   let reach: Reach
   /// How many pairs (d, dmin) a super-block tries.
   var trials = 1
+  /// How much more an error in a weight of the super-block's root mean square costs than one in a weight near zero.
+  var stress: Float = 0
 
   /// Where d and dmin are scaled integers, min can't be negative.
   var minIsPositive: Bool { scaleLevels > 0 }

@@ -67,6 +67,7 @@ func fitAffineSuperBlock(_ block: Lanes, _ shape: AffineShape) -> AffineSuperBlo
     guard error < bestError else { break }
     (bestError, best) = (error, trial)
   }
+  if shape.stress > 0 { leaveZeros(block, shape, &best) }
   return best
 }
 
@@ -114,6 +115,21 @@ private func chooseIntegers(
     total += least
   }
   return cv_sum(total)
+}
+
+/// Makes zeros of each sub-block that by the importance alone, without stress, is worse than zeros.
+@inline(__always)
+private func leaveZeros(_ block: Lanes, _ shape: AffineShape, _ fit: inout AffineSuperBlock) {
+  let zero = cv_splat(0)
+  let (d, dmin) = (cv_splat(Float(fit.d)), cv_splat(Float(fit.dmin)))
+  for g in 0..<block.groups {
+    let asked = block.group(g).asked
+    let found = AffineFit(scale: fit[g].scale * d, min: fit[g].min * dmin)
+    let (error, _) = affineErrors(asked, levels: cv_splat(shape.levels), found, found)
+    let energy = asked.energy
+    fit[g].scale = cv_where_less(energy, error, zero, fit[g].scale)
+    fit[g].min = cv_where_less(energy, error, zero, fit[g].min)
+  }
 }
 
 /// The d and dmin that serve the block's integers best: normal equations of x ≈ d * (scale * q) - dmin * min.

@@ -6,14 +6,9 @@ import CVectors
 // Then, with d given, sub-blocks choose among the integer scales around their own, with codewords near what weights
 // round to there, and the best d for all that follows in closed form.
 //
-// The best scale for fixed codewords is Σa / Σb (see CodebookChoice), and they gain (Σa)² / Σb. But the scale of least
-// error makes a block too small: what it decodes to has on the weights only the part 1 - e of their projection, e being
-// the relative error, so that at one or two bits every matrix of a model would damp its input by a tenth or a fifth. With
-// Σwx² / Σa that bias is gone and the error grows by e²; three quarters of the way cost half of that, and the divergence of
-// a whole model falls by a third (IQ1_S) to a fiftieth (IQ2_S).
+// The best scale for fixed codewords is Σa / Σb (see CodebookChoice), and they gain (Σa)² / Σb; d leans from there (see
+// Lean).
 
-/// How far d leans from the least error (0) to no bias (1).
-private let lean: Float = 0.75
 private let lanes = 8
 private let octets = 32
 
@@ -225,9 +220,7 @@ struct CodebookSearch {
     guard sa > 0, sb > 0 else { return }
     var energy = cv_splat(0)
     for o in 0..<octets { energy = cv_fma(cv_load(y + 8 * o), cv_load(wy + 8 * o), energy) }
-    let unbiased = cv_sum(energy) / sa
-    let least = sa / sb
-    block.d = half((least + lean * min(max(unbiased - least, 0), 0.5 * least)) * unit)
+    block.d = half(leaningScale(xx: cv_sum(energy), xy: sa, yy: sb) * unit)
   }
 
   /// The two integer scales around a sub-block's own, the nearer one first.

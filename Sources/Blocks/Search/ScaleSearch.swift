@@ -113,9 +113,14 @@ func encodeScaled<L: Levels>(
   _: L.Type, offset: Float = -L.low, _ x: Floats, _ w: Floats, count: Int,
   _ write: (Int, Float16, UnsafeMutablePointer<UInt8>) -> Void
 ) {
-  forEachOctet(x, w, count: count) { lanes, x, first, blocks in
-    if L.stress > 0 { lanes.stressLargeWeights(L.stress) }
-    let fit = fitScale(L.self, lanes)
+  forEachOctet(x, w, count: count, stress: L.stress) { lanes, x, first, blocks in
+    var fit = fitScale(L.self, lanes)
+    if L.stress > 0 {
+      // By the errors that are asked for, no block may be worse than zeros.
+      for k in 0..<8 { fit[k] = Float(half(fit[k])) }
+      let (error, _) = stepErrors(L.self, lanes.asked, fit, fit)
+      fit = cv_where_less(lanes.asked.energy, error, cv_splat(0), fit)
+    }
     var q = InlineArray<32, UInt8>(repeating: 0)
     q.withBytes { q in
       for k in 0..<blocks {

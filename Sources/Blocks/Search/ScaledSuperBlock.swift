@@ -72,6 +72,15 @@ func fitScaledSuperBlock<L: Levels>(_: L.Type, _ block: Lanes, scaleLevels n: Fl
       bestError = settleScales(L.self, block, &best, n)
     }
   }
+  if L.stress > 0 {
+    // The search saw other errors than are asked for: by these, no sub-block may be worse than zeros.
+    let d = cv_splat(Float(best.d))
+    for g in 0..<block.groups {
+      let asked = block.group(g).asked
+      let (error, _) = stepErrors(L.self, asked, best[g] * d, best[g] * d)
+      best[g] = cv_where_less(asked.energy, error, cv_splat(0), best[g])
+    }
+  }
   return best
 }
 

@@ -119,13 +119,21 @@ struct WeightOptions: ParsableArguments {
 }
 
 extension OutputOptions {
-  /// The files that a path stands for: those of a folder, and all shards of a file that is one.
+  /// The files that a path stands for: those of a folder that are read when the folder is named (texts, or a checkpoint),
+  /// and all shards of a file that is one. What a run has left in the folder may be replaced by the next one.
   private static func files(of path: String) -> [String] {
     func contents(_ folder: String) -> [String] {
       ((try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []).map { folder + "/" + $0 }
     }
     let all = contents(path)
-    guard all.isEmpty else { return all }
+    guard all.isEmpty else {
+      return all.filter { file in
+        let name = URL(filePath: file).lastPathComponent
+        return [".safetensors", ".txt", ".md", ".jsonl", ".zst", ".jinja", ".model", ".index.json"].contains {
+          name.hasSuffix($0)
+        } || name.firstMatch(of: /(config|token|chat_template|tekken).*\.json$/) != nil
+      }
+    }
     let url = URL(filePath: path)
     guard let shard = url.lastPathComponent.firstRange(of: /-\d{5}-of-\d{5}\.gguf$/) else { return [path] }
     let stem = url.lastPathComponent[..<shard.lowerBound]

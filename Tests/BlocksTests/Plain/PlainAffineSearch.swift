@@ -12,6 +12,7 @@ struct PlainAffineShape {
   var scaleLevels: Float = 0
   let offsets: [Float]
   var trials = 1
+  var stress: Float = 0
 
   static func offsets(_ first: Float, _ step: Float, _ count: Int) -> [Float] {
     (0..<count).map { first + Float($0) * step }
@@ -20,11 +21,11 @@ struct PlainAffineShape {
   static let q4_1 = PlainAffineShape(length: 32, levels: 15, offsets: offsets(-0.5, 0.3, 6))
   static let q5_1 = PlainAffineShape(length: 32, levels: 31, offsets: offsets(-0.5, 0.3, 6))
   static let q2_K = PlainAffineShape(
-    length: 16, levels: 3, scaleLevels: 15, offsets: offsets(-0.4, 0.2, 6), trials: 8)
+    length: 16, levels: 3, scaleLevels: 15, offsets: offsets(-0.4, 0.2, 6), trials: 8, stress: 0.25)
   static let q4_K = PlainAffineShape(
-    length: 32, levels: 15, scaleLevels: 63, offsets: offsets(-0.6, 0.25, 8), trials: 2)
+    length: 32, levels: 15, scaleLevels: 63, offsets: offsets(-0.6, 0.25, 8), trials: 2, stress: 0.7)
   static let q5_K = PlainAffineShape(
-    length: 32, levels: 31, scaleLevels: 63, offsets: offsets(-0.6, 0.25, 8), trials: 2)
+    length: 32, levels: 31, scaleLevels: 63, offsets: offsets(-0.6, 0.25, 8), trials: 2, stress: 1)
 }
 
 extension PlainBlock {
@@ -96,16 +97,13 @@ extension PlainBlock {
     return error
   }
 
-  /// The error of zeros.
-  var energy: Float {
-    var energy: Float = 0
-    for (x, w) in zip(x, w) { energy.addProduct(w * x, x) }
-    return energy
+  func integers(_ fit: PlainAffine, _ levels: Float) -> [Float] {
+    let inverse = plainReciprocal(fit.scale)
+    return x.map { integer($0, inverse, fit.min * inverse, levels) }
   }
 
   func rounded(_ fit: PlainAffine, _ levels: Float) -> [Float] {
-    let inverse = plainReciprocal(fit.scale)
-    return x.map { fit.scale * integer($0, inverse, fit.min * inverse, levels) - fit.min }
+    integers(fit, levels).map { fit.scale * $0 - fit.min }
   }
 }
 
@@ -120,13 +118,17 @@ struct PlainAffineSuperBlock {
   let shape: PlainAffineShape
   let blocks: [PlainBlock]
   let fits: [PlainAffine]
+  let (x, w): (ArraySlice<Float>, ArraySlice<Float>)
 
   init(_ shape: PlainAffineShape, _ x: ArraySlice<Float>, _ w: ArraySlice<Float>) {
     self.shape = shape
-    blocks = stride(from: 0, to: 256, by: shape.length).map { start in
+    (self.x, self.w) = (x, w)
+    let length = shape.length
+    let stressed = plainStressed(x, w, shape.stress, length: length)
+    blocks = stride(from: 0, to: 256, by: length).map { start in
       PlainBlock(
-        x[x.startIndex + start..<x.startIndex + start + shape.length],
-        w[w.startIndex + start..<w.startIndex + start + shape.length])
+        x.dropFirst(start).prefix(length), stressed.dropFirst(start).prefix(length),
+        asked: w.dropFirst(start).prefix(length))
     }
     fits = blocks.map { $0.affine(shape) }
   }
@@ -186,7 +188,7 @@ struct PlainAffineSuperBlock {
     return (plainHalf(max(0, (y * c - z * b) / determinant)), plainHalf(max(0, (a * z - b * y) / determinant)))
   }
 
-  func decoded() -> [Float] {
+  func decoded(leans: Bool = false) -> [Float] {
     let d = fits.map(\.scale).max()! / shape.scaleLevels
     let dmin = fits.map(\.min).max()! / shape.scaleLevels
     guard d > 0x1p-60 || dmin > 0x1p-60 else { return [Float](repeating: 0, count: 256) }
@@ -205,8 +207,20 @@ struct PlainAffineSuperBlock {
       guard trial.error < best.error else { break }
       best = trial
     }
-    return zip(blocks, best.integers).flatMap { block, pair in
-      block.rounded(PlainAffine(scale: best.d * pair.scale, min: best.dmin * pair.min), shape.levels)
+    func fit(_ pair: PlainAffine, _ factor: Float = 1) -> PlainAffine {
+      PlainAffine(
+        scale: plainHalf(best.d * factor) * pair.scale, min: plainHalf(best.dmin * factor) * pair.min)
     }
+    let integers = zip(blocks, best.integers).map { block, pair in
+      let plainly = block.plainly
+      return plainly.energy < plainly.error(fit(pair), shape.levels) ? PlainAffine() : pair
+    }
+    func decode(_ factor: Float) -> [Float] {
+      zip(blocks, integers).flatMap { block, pair in
+        let decoding = fit(pair, factor)
+        return block.integers(fit(pair), shape.levels).map { decoding.scale * $0 - decoding.min }
+      }
+    }
+    return leans ? plainLeaning(x, w, decode) : decode(1)
   }
 }

@@ -10,7 +10,7 @@ struct PlainLevels {
   var shift: Float = 0
   /// Integer scales tried on either side.
   var moves = 1
-  /// What |x| / rms adds to the cost of an error.
+  /// What |x| / rms adds to the cost of an error (see `plainStressed`).
   var stress: Float = 0
   /// All values, or none where they are the whole numbers from low to high.
   var values: [Float] = []
@@ -24,10 +24,11 @@ struct PlainLevels {
 
   static let q3 = PlainLevels(low: -4, high: 3, offsets: stride(from: -0.75, through: 1, by: 0.25).map { $0 })
   static let q4 = PlainLevels(
-    low: -8, high: 7, offsets: stride(from: -1.5, through: 0.75, by: 0.25).map { $0 }, stress: 1.2)
-  static let q5 = PlainLevels(low: -16, high: 15, offsets: stride(from: -2, through: 1.5, by: 0.5).map { $0 })
+    low: -8, high: 7, offsets: stride(from: -1.5, through: 0.75, by: 0.25).map { $0 }, stress: 1)
+  static let q5 = PlainLevels(
+    low: -16, high: 15, offsets: stride(from: -2, through: 1.5, by: 0.5).map { $0 }, stress: 0.7)
   static let q6 = PlainLevels(
-    low: -32, high: 31, offsets: stride(from: -2, through: 0.5, by: 0.5).map { $0 }, moves: 4)
+    low: -32, high: 31, offsets: stride(from: -2, through: 0.5, by: 0.5).map { $0 }, moves: 4, stress: 0.5)
   static let q8 = PlainLevels(
     low: -127, high: 127, offsets: stride(from: -2, through: 0, by: 0.5).map { $0 }, shift: 0.25)
   static let iq4 = PlainLevels(
@@ -47,13 +48,41 @@ func plainSum(_ v: [Float]) -> Float {
   (v[0] + v[4]) + (v[2] + v[6]) + ((v[1] + v[5]) + (v[3] + v[7]))
 }
 
+/// What an error in each of 256 weights (or fewer, at a row's end) costs the search, given what it costs.
+func plainStressed(_ x: ArraySlice<Float>, _ w: ArraySlice<Float>, _ stress: Float, length: Int) -> ArraySlice<Float> {
+  guard stress > 0 else { return w }
+  let cut = x.map { min(max($0, -0x1p30), 0x1p30) }
+  var energy = [Float](repeating: 0, count: 8)
+  for (i, x) in cut.enumerated() { energy[i / length % 8].addProduct(x, x) }
+  let unit = plainReciprocal((plainSum(energy) / Float(cut.count)).squareRoot()) * stress
+  return zip(w, cut).map { $0 * Float(1).addingProduct(abs($1), unit) }[...]
+}
+
 struct PlainBlock {
   var x: [Float]
+  /// What the search goes by.
   var w: [Float]
+  /// What is asked for.
+  var asked: [Float]
 
-  init(_ x: ArraySlice<Float>, _ w: ArraySlice<Float>) {
+  init(_ x: ArraySlice<Float>, _ w: ArraySlice<Float>, asked: ArraySlice<Float>? = nil) {
     self.x = x.map { min(max($0, -0x1p30), 0x1p30) }
     self.w = Array(w)
+    self.asked = Array(asked ?? w)
+  }
+
+  /// The same with errors as they are asked for.
+  var plainly: PlainBlock {
+    var block = self
+    block.w = asked
+    return block
+  }
+
+  /// The error of zeros.
+  var energy: Float {
+    var energy: Float = 0
+    for (x, w) in zip(x, w) { energy.addProduct(w * x, x) }
+    return energy
   }
 
   func sums(_ levels: PlainLevels, _ inverse: Float) -> (xq: Float, qq: Float) {
@@ -95,18 +124,51 @@ struct PlainBlock {
     return error
   }
 
-  func rounded(_ levels: PlainLevels, _ step: Float) -> [Float] {
+  func integers(_ levels: PlainLevels, _ step: Float) -> [Float] {
     let inverse = plainReciprocal(step)
-    return x.map { step * levels.nearest($0 * inverse) }
+    return x.map { levels.nearest($0 * inverse) }
   }
 }
 
-func plainScaledBlock(_ levels: PlainLevels, _ x: ArraySlice<Float>, _ w: ArraySlice<Float>) -> [Float] {
-  var block = PlainBlock(x, w)
-  let energy = block.x.reduce(Float(0)) { $0.addingProduct($1, $1) }
-  let unit = plainReciprocal((energy * (1 / Float(block.x.count))).squareRoot()) * levels.stress
-  if levels.stress > 0 { block.w = zip(block.w, block.x).map { $0 * Float(1).addingProduct(abs($1), unit) } }
-  return block.rounded(levels, plainHalf(block.scale(levels)))
+/// Up to eight blocks of 32 weights with a scale each.
+func plainScaledBlocks(_ levels: PlainLevels, _ x: ArraySlice<Float>, _ w: ArraySlice<Float>) -> [Float] {
+  let stressed = plainStressed(x, w, levels.stress, length: 32)
+  return stride(from: 0, to: x.count, by: 32).flatMap { start in
+    let block = PlainBlock(
+      x.dropFirst(start).prefix(32), stressed.dropFirst(start).prefix(32), asked: w.dropFirst(start).prefix(32))
+    var d = plainHalf(block.scale(levels))
+    if levels.stress > 0 && block.plainly.energy < block.plainly.error(levels, d) { d = 0 }
+    return block.integers(levels, d).map { d * $0 }
+  }
+}
+
+/// What the scales of a super-block that decodes to `y` are multiplied with.
+func plainLean(_ x: ArraySlice<Float>, _ y: [Float], _ w: ArraySlice<Float>) -> Float? {
+  let (xx, xy, yy) = plainProducts(x, y, w)
+  guard xx.isFinite && xy > 0 && yy > 0 else { return nil }
+  return xy / yy + 0.75 * min(max(xx / xy - xy / yy, 0), 0.5 * (xy / yy))
+}
+
+/// Σwxx, Σwxy and Σwyy.
+func plainProducts(_ x: ArraySlice<Float>, _ y: [Float], _ w: ArraySlice<Float>) -> (xx: Float, xy: Float, yy: Float) {
+  var sums = [[Float]](repeating: [Float](repeating: 0, count: 8), count: 3)
+  for (i, ((x, y), w)) in zip(zip(x, y), w).enumerated() {
+    sums[0][i % 8].addProduct(w * x, x)
+    sums[1][i % 8].addProduct(w * x, y)
+    sums[2][i % 8].addProduct(w * y, y)
+  }
+  return (plainSum(sums[0]), plainSum(sums[1]), plainSum(sums[2]))
+}
+
+/// The weights that a super-block of integers stands for: with scales that lean, unless it were better zeros then.
+func plainLeaning(
+  _ x: ArraySlice<Float>, _ w: ArraySlice<Float>, _ decode: (_ scaledBy: Float) -> [Float]
+) -> [Float] {
+  let y = decode(1)
+  guard let factor = plainLean(x, y, w) else { return y }
+  let leaning = decode(factor)
+  let (_, xy, yy) = plainProducts(x, leaning, w)
+  return yy < 2 * xy ? leaning : y
 }
 
 /// A super-block of `length`-long sub-blocks with integer scales from -n to n - 1.
@@ -115,14 +177,17 @@ struct PlainScaledSuperBlock {
   let n: Float
   let blocks: [PlainBlock]
   let fits: [Float]
+  let (x, w): (ArraySlice<Float>, ArraySlice<Float>)
 
   init(_ levels: PlainLevels, n: Float, length: Int, _ x: ArraySlice<Float>, _ w: ArraySlice<Float>) {
     self.levels = levels
     self.n = n
+    (self.x, self.w) = (x, w)
+    let stressed = plainStressed(x, w, levels.stress, length: length)
     blocks = stride(from: 0, to: 256, by: length).map { start in
       PlainBlock(
-        x[x.startIndex + start..<x.startIndex + start + length],
-        w[w.startIndex + start..<w.startIndex + start + length])
+        x.dropFirst(start).prefix(length), stressed.dropFirst(start).prefix(length),
+        asked: w.dropFirst(start).prefix(length))
     }
     fits = blocks.map { $0.scale(levels) }
   }
@@ -162,7 +227,7 @@ struct PlainScaledSuperBlock {
     return plainSum(aa) > 0 ? plainHalf(plainSum(xa) / plainSum(aa)) : d
   }
 
-  func decoded() -> [Float] {
+  func decoded(leans: Bool = false) -> [Float] {
     let (largest, smallest) = (fits.max()!, fits.min()!)
     let extreme = -smallest > largest ? smallest : largest
     guard abs(extreme) > 0x1p-60 else { return [Float](repeating: 0, count: 256) }
@@ -180,6 +245,14 @@ struct PlainScaledSuperBlock {
       let error = settle(refined, &integers)
       if error < best { (d, scales) = (refined, integers) }
     }
-    return zip(blocks, scales).flatMap { $0.rounded(levels, d * $1) }
+    if levels.stress > 0 {
+      scales = zip(blocks, scales).map { $0.plainly.energy < $0.plainly.error(levels, d * $1) ? 0 : $1 }
+    }
+    func decode(_ factor: Float) -> [Float] {
+      zip(blocks, scales).flatMap { block, scale in
+        block.integers(levels, d * scale).map { plainHalf(d * factor) * scale * $0 }
+      }
+    }
+    return leans ? plainLeaning(x, w, decode) : decode(1)
   }
 }
