@@ -21,8 +21,11 @@ extension ImportanceMatrix {
       throw fail(kind.map { "is a GGUF of type '\($0)', not 'imatrix'" } ?? "is a GGUF without importance")
     }
     var entries: [String: Entry] = [:]
+    // All of them before the first is read: sums are read with their counts.
+    for tensor in file.tensors where tensor.type != .f32 {
+      throw fail("tensor '\(tensor.name)' is \(tensor.type), not F32")
+    }
     for tensor in file.tensors {
-      guard tensor.type == .f32 else { throw fail("tensor '\(tensor.name)' is \(tensor.type), not F32") }
       guard tensor.name.hasSuffix(".in_sum2") else {
         guard tensor.name.hasSuffix(".counts") else { throw fail("tensor '\(tensor.name)' is no importance") }
         continue

@@ -106,6 +106,24 @@ private func temporaryPath(_ name: String) -> String {
     try Data(bytes).write(to: URL(fileURLWithPath: path))
     #expect(throws: ImatrixError.self) { try ImportanceMatrix(path: path) }
   }
+
+  /// Sums come first, and are read with their counts.
+  @Test func countsOfAnotherTypeAreRefused() throws {
+    let path = temporaryPath("bad.gguf")
+    defer { try? FileManager.default.removeItem(atPath: path) }
+    let tensors = [("in_sum2", GGMLType.f32), ("counts", .f16)].map { suffix, type in
+      TensorInfo(name: "blk.0.ffn_up.weight.\(suffix)", shape: Shape([1, 1])!, type: type)
+    }
+    let writer = try GGUFWriter(
+      path: path, layout: GGUFLayout(metadata: ["general.type": .string("imatrix")], tensors: tensors),
+      overwrite: false)
+    for index in tensors.indices {
+      try writer.write([UInt8](repeating: 0, count: index == 0 ? 4 : 2).span.bytes, tensor: index, row: 0)
+    }
+    try writer.commit()
+    let error = #expect(throws: ImatrixError.self) { try ImportanceMatrix(path: path) }
+    #expect(error?.description.contains("'blk.0.ffn_up.weight.counts' is F16, not F32") == true)
+  }
 }
 
 @Suite struct CollectorTests {
