@@ -30,10 +30,11 @@ struct BlockQ2_K: Block {
 
   init(_ x: Floats, weights: Floats) {
     let shape = AffineShape(
-      length: 16, levels: 3, scaleLevels: 15, reach: Reach(first: -0.4, step: 0.2, count: 6), trials: 8, stress: 0.25)
+      length: 16, levels: 3, scaleLevels: 15, reach: Reach(first: -0.4, step: 0.2, count: 6), trials: 8, stress: 0.25,
+      leans: true)
     let fit = withLanes(x, weights, length: 16, stress: shape.stress) { fitAffineSuperBlock($0, shape) }
-    d = fit.d
-    dmin = fit.dmin
+    d = fit.stored.d
+    dmin = fit.stored.dmin
     scales = InlineArray(repeating: 0)
     qs = InlineArray(repeating: 0)
     for j in 0..<16 { scales[j] = fit.scale(j) | fit.min(j) << 4 }
@@ -44,10 +45,6 @@ struct BlockQ2_K: Block {
         qs[l] = q[l] | q[l + 32] << 2 | q[l + 64] << 4 | q[l + 96] << 6
         qs[l + 32] = q[l + 128] | q[l + 160] << 2 | q[l + 192] << 4 | q[l + 224] << 6
       }
-    }
-    self = leaning(self, to: x, weights: weights) {
-      $0.d = half(Float($0.d) * $1)
-      $0.dmin = half(Float($0.dmin) * $1)
     }
   }
 }

@@ -35,7 +35,7 @@ struct BlockQ3_K: Block {
 
   init(_ x: Floats, weights: Floats) {
     let fit = withLanes(x, weights, length: 16) { fitScaledSuperBlock(Levels3.self, $0, scaleLevels: 32) }
-    d = fit.d
+    d = fit.stored
     hmask = InlineArray(repeating: 0)
     qs = InlineArray(repeating: 0)
     scales = InlineArray(repeating: 0)
@@ -46,7 +46,7 @@ struct BlockQ3_K: Block {
         let bits = UInt8(scale + 32)
         scales[j % 8] |= (bits & 15) << (j < 8 ? 0 : 4)
         scales[8 + j % 4] |= (bits >> 4) << UInt8(j / 4 * 2)
-        roundWhole(Levels3.self, x + 16 * j, count: 16, step: Float(d) * Float(scale), offset: 4, into: q + 16 * j)
+        roundWhole(Levels3.self, x + 16 * j, count: 16, step: Float(fit.d) * Float(scale), offset: 4, into: q + 16 * j)
       }
       for l in 0..<32 {
         qs[l] = q[l] & 3 | (q[l + 32] & 3) << 2 | (q[l + 64] & 3) << 4 | (q[l + 96] & 3) << 6
@@ -56,6 +56,5 @@ struct BlockQ3_K: Block {
         hmask[l] = high
       }
     }
-    self = leaning(self, to: x, weights: weights) { $0.d = half(Float($0.d) * $1) }
   }
 }

@@ -24,6 +24,8 @@ struct AffineShape {
   var trials = 1
   /// How much more an error in a weight of the super-block's root mean square costs than one in a weight near zero.
   var stress: Float = 0
+  /// Whether super-blocks lean to no bias (see `Products`).
+  var leans = false
 
   /// Where d and dmin are scaled integers, min can't be negative.
   var minIsPositive: Bool { scaleLevels > 0 }

@@ -12,8 +12,11 @@ import CVectors
 // 3. d and dmin are solved for again with those integers, and step 2 is repeated; the best trial stays.
 
 struct AffineSuperBlock {
+  /// What weights are rounded with.
   var d: Float16 = 0
   var dmin: Float16 = 0
+  /// What the block holds: d and dmin, or more where it leans.
+  var stored: (d: Float16, dmin: Float16) = (0, 0)
   /// Scales and mins as floats, for the first and the second eight sub-blocks.
   var low = AffineFit()
   var high = AffineFit()
@@ -68,6 +71,7 @@ func fitAffineSuperBlock(_ block: Lanes, _ shape: AffineShape) -> AffineSuperBlo
     (bestError, best) = (error, trial)
   }
   if shape.stress > 0 { leaveZeros(block, shape, &best) }
+  best.stored = shape.leans ? leaning(block, shape, best) : (best.d, best.dmin)
   return best
 }
 
@@ -132,15 +136,23 @@ private func leaveZeros(_ block: Lanes, _ shape: AffineShape, _ fit: inout Affin
   }
 }
 
-/// The d and dmin that serve the block's integers best: normal equations of x ≈ d * (scale * q) - dmin * min.
+/// Sums over a super-block for x ≈ d * a + dmin * b, where a = scale * q and b = -min.
+private struct StepSums {
+  var aa: Float
+  var ab: Float
+  var bb: Float
+  var xa: Float
+  var xb: Float
+}
+
 @inline(__always)
-private func solveSteps(_ block: Lanes, _ shape: AffineShape, _ fit: AffineSuperBlock) -> (Float16, Float16) {
+private func stepSums(_ block: Lanes, _ shape: AffineShape, _ fit: AffineSuperBlock, asked: Bool) -> StepSums {
   let zero = cv_splat(0)
   let levels = cv_splat(shape.levels)
   let (d, dmin) = (cv_splat(Float(fit.d)), cv_splat(Float(fit.dmin)))
   var (aa, ab, bb, xa, xb) = (zero, zero, zero, zero, zero)
   for g in 0..<block.groups {
-    let part = block.group(g)
+    let part = asked ? block.group(g).asked : block.group(g)
     let (scale, min) = (fit[g].scale, fit[g].min)
     let inverse = (scale * d).reciprocal
     let bias = min * dmin * inverse
@@ -161,8 +173,38 @@ private func solveSteps(_ block: Lanes, _ shape: AffineShape, _ fit: AffineSuper
     xa = cv_fma(scale, xq, xa)
     xb -= min * wx
   }
-  let (a, b, c, y, z) = (cv_sum(aa), cv_sum(ab), cv_sum(bb), cv_sum(xa), cv_sum(xb))
+  return StepSums(aa: cv_sum(aa), ab: cv_sum(ab), bb: cv_sum(bb), xa: cv_sum(xa), xb: cv_sum(xb))
+}
+
+/// The d and dmin that serve the block's integers best: normal equations.
+@inline(__always)
+private func solveSteps(_ block: Lanes, _ shape: AffineShape, _ fit: AffineSuperBlock) -> (Float16, Float16) {
+  let sums = stepSums(block, shape, fit, asked: false)
+  let (a, b, c, y, z) = (sums.aa, sums.ab, sums.bb, sums.xa, sums.xb)
   let determinant = a * c - b * b
   guard determinant > a * c * 1e-6 else { return (a > 0 ? half(max(0, y / a)) : fit.d, fit.dmin) }
   return (half(max(0, (y * c - z * b) / determinant)), half(max(0, (a * z - b * y) / determinant)))
+}
+
+/// d and dmin as far as they lean; or as they are, where there is nothing to go by or where rounding them would leave more
+/// error than zeros.
+@inline(__always)
+private func leaning(
+  _ block: Lanes, _ shape: AffineShape, _ fit: AffineSuperBlock
+) -> (d: Float16, dmin: Float16) {
+  let sums = stepSums(block, shape, fit, asked: true)
+  var energy = block.group(0).asked.energy
+  if block.groups > 1 { energy += block.group(1).asked.energy }
+  let xx = cv_sum(energy)
+  func products(_ d: Float16, _ dmin: Float16) -> Products {
+    let (d, dmin) = (Float(d), Float(dmin))
+    return Products(
+      xx: xx, xy: d * sums.xa + dmin * sums.xb,
+      yy: d * d * sums.aa + 2 * d * dmin * sums.ab + dmin * dmin * sums.bb)
+  }
+  let before = products(fit.d, fit.dmin)
+  guard before.areUseful else { return (fit.d, fit.dmin) }
+  let factor = before.leaningScale
+  let (d, dmin) = (half(Float(fit.d) * factor), half(Float(fit.dmin) * factor))
+  return products(d, dmin).beatZeros ? (d, dmin) : (fit.d, fit.dmin)
 }

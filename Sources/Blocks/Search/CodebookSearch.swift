@@ -220,7 +220,7 @@ struct CodebookSearch {
     guard sa > 0, sb > 0 else { return }
     var energy = cv_splat(0)
     for o in 0..<octets { energy = cv_fma(cv_load(y + 8 * o), cv_load(wy + 8 * o), energy) }
-    block.d = half(leaningScale(xx: cv_sum(energy), xy: sa, yy: sb) * unit)
+    block.d = half(Products(xx: cv_sum(energy), xy: sa, yy: sb).leaningScale * unit)
   }
 
   /// The two integer scales around a sub-block's own, the nearer one first.

@@ -10,6 +10,8 @@ protocol Levels {
   static var moves: Int { get }
   /// How much more an error in a weight of 256 weights' root mean square costs than one in a weight near zero.
   static var stress: Float { get }
+  /// Whether super-blocks lean to no bias (see `Products`).
+  static var leans: Bool { get }
   static func nearest(_ v: SIMD8<Float>) -> SIMD8<Float>
 }
 
@@ -29,6 +31,7 @@ protocol WholeLevels: Levels {
 extension Levels {
   static var moves: Int { 1 }
   static var stress: Float { 0 }
+  static var leans: Bool { false }
 }
 
 extension WholeLevels {
@@ -41,6 +44,7 @@ extension WholeLevels {
 
 enum Levels3: WholeLevels {
   static var n: Float { 4 }
+  static var leans: Bool { true }
   static var reach: Reach { Reach(first: -0.75, step: 0.25, count: 8) }
 }
 

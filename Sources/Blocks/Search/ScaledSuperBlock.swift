@@ -10,7 +10,10 @@ import CVectors
 //    better of both stays.
 
 struct ScaledSuperBlock {
+  /// What weights are rounded with.
   var d: Float16 = 0
+  /// What the block holds: d, or more where it leans.
+  var stored: Float16 = 0
   /// As floats, for the first and the second eight sub-blocks.
   var low = cv_splat(0)
   var high = cv_splat(0)
@@ -81,6 +84,7 @@ func fitScaledSuperBlock<L: Levels>(_: L.Type, _ block: Lanes, scaleLevels n: Fl
       best[g] = cv_where_less(asked.energy, error, cv_splat(0), best[g])
     }
   }
+  best.stored = L.leans ? leaning(L.self, block, best) : best.d
   return best
 }
 
@@ -110,6 +114,28 @@ private func settleScales<L: Levels>(_: L.Type, _ block: Lanes, _ trial: inout S
     total += least
   }
   return cv_sum(total)
+}
+
+/// d as far as it leans; or as it is, where there is nothing to go by or where rounding it would leave more error than zeros.
+@inline(__always)
+private func leaning<L: Levels>(_: L.Type, _ block: Lanes, _ fit: ScaledSuperBlock) -> Float16 {
+  var (xx, xy, yy) = (cv_splat(0), cv_splat(0), cv_splat(0))
+  let d = cv_splat(Float(fit.d))
+  for g in 0..<block.groups {
+    let asked = block.group(g).asked
+    let step = fit[g] * d
+    let (xq, qq) = stepSums(L.self, asked, step)
+    xx += asked.energy
+    xy = cv_fma(step, xq, xy)
+    yy = cv_fma(step * step, qq, yy)
+  }
+  var products = Products(xx: cv_sum(xx), xy: cv_sum(xy), yy: cv_sum(yy))
+  guard products.areUseful else { return fit.d }
+  let stored = half(Float(fit.d) * products.leaningScale)
+  let factor = Float(stored) / Float(fit.d)
+  products.xy *= factor
+  products.yy *= factor * factor
+  return products.beatZeros ? stored : fit.d
 }
 
 /// The d that serves the block's integers best.

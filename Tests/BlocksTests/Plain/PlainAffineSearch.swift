@@ -118,11 +118,9 @@ struct PlainAffineSuperBlock {
   let shape: PlainAffineShape
   let blocks: [PlainBlock]
   let fits: [PlainAffine]
-  let (x, w): (ArraySlice<Float>, ArraySlice<Float>)
 
   init(_ shape: PlainAffineShape, _ x: ArraySlice<Float>, _ w: ArraySlice<Float>) {
     self.shape = shape
-    (self.x, self.w) = (x, w)
     let length = shape.length
     let stressed = plainStressed(x, w, shape.stress, length: length)
     blocks = stride(from: 0, to: 256, by: length).map { start in
@@ -169,7 +167,8 @@ struct PlainAffineSuperBlock {
     return trial
   }
 
-  func solved(_ trial: Trial) -> (d: Float, dmin: Float) {
+  /// Sums for x ≈ d * a + dmin * b: of aa, ab, bb, xa and xb.
+  func sums(_ trial: Trial, _ blocks: [PlainBlock]) -> [Float] {
     var sums = [[Float]](repeating: [Float](repeating: 0, count: 8), count: 5)
     for (j, (block, pair)) in zip(blocks, trial.integers).enumerated() {
       let inverse = plainReciprocal(pair.scale * trial.d)
@@ -180,9 +179,26 @@ struct PlainAffineSuperBlock {
       sums[3][j % 8].addProduct(pair.scale, s.xq)
       sums[4][j % 8] -= pair.min * s.wx
     }
-    let (a, b, c, y, z) = (
-      plainSum(sums[0]), plainSum(sums[1]), plainSum(sums[2]), plainSum(sums[3]), plainSum(sums[4])
-    )
+    return sums.map(plainSum)
+  }
+
+  func leaning(_ trial: Trial) -> (Float, Float) {
+    let plainly = blocks.map(\.plainly)
+    let xx = total(plainly.map(\.energy))
+    let s = sums(trial, plainly)
+    func products(_ d: Float, _ dmin: Float) -> PlainProducts {
+      PlainProducts(
+        xx: xx, xy: d * s[3] + dmin * s[4], yy: d * d * s[0] + 2 * d * dmin * s[1] + dmin * dmin * s[2])
+    }
+    guard let factor = products(trial.d, trial.dmin).leaningScale else { return (trial.d, trial.dmin) }
+    let (d, dmin) = (plainHalf(trial.d * factor), plainHalf(trial.dmin * factor))
+    let after = products(d, dmin)
+    return after.yy < 2 * after.xy ? (d, dmin) : (trial.d, trial.dmin)
+  }
+
+  func solved(_ trial: Trial) -> (d: Float, dmin: Float) {
+    let sums = sums(trial, blocks)
+    let (a, b, c, y, z) = (sums[0], sums[1], sums[2], sums[3], sums[4])
     let determinant = a * c - b * b
     guard determinant > a * c * 1e-6 else { return (a > 0 ? plainHalf(max(0, y / a)) : trial.d, trial.dmin) }
     return (plainHalf(max(0, (y * c - z * b) / determinant)), plainHalf(max(0, (a * z - b * y) / determinant)))
@@ -207,20 +223,16 @@ struct PlainAffineSuperBlock {
       guard trial.error < best.error else { break }
       best = trial
     }
-    func fit(_ pair: PlainAffine, _ factor: Float = 1) -> PlainAffine {
-      PlainAffine(
-        scale: plainHalf(best.d * factor) * pair.scale, min: plainHalf(best.dmin * factor) * pair.min)
+    func fit(_ pair: PlainAffine, _ d: Float, _ dmin: Float) -> PlainAffine {
+      PlainAffine(scale: d * pair.scale, min: dmin * pair.min)
     }
-    let integers = zip(blocks, best.integers).map { block, pair in
-      let plainly = block.plainly
-      return plainly.energy < plainly.error(fit(pair), shape.levels) ? PlainAffine() : pair
+    best.integers = zip(blocks.map(\.plainly), best.integers).map { block, pair in
+      block.energy < block.error(fit(pair, best.d, best.dmin), shape.levels) ? PlainAffine() : pair
     }
-    func decode(_ factor: Float) -> [Float] {
-      zip(blocks, integers).flatMap { block, pair in
-        let decoding = fit(pair, factor)
-        return block.integers(fit(pair), shape.levels).map { decoding.scale * $0 - decoding.min }
-      }
+    let stored = leans ? leaning(best) : (best.d, best.dmin)
+    return zip(blocks, best.integers).flatMap { block, pair in
+      let decoding = fit(pair, stored.0, stored.1)
+      return block.integers(fit(pair, best.d, best.dmin), shape.levels).map { decoding.scale * $0 - decoding.min }
     }
-    return leans ? plainLeaning(x, w, decode) : decode(1)
   }
 }

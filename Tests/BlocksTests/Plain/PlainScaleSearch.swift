@@ -142,33 +142,15 @@ func plainScaledBlocks(_ levels: PlainLevels, _ x: ArraySlice<Float>, _ w: Array
   }
 }
 
-/// What the scales of a super-block that decodes to `y` are multiplied with.
-func plainLean(_ x: ArraySlice<Float>, _ y: [Float], _ w: ArraySlice<Float>) -> Float? {
-  let (xx, xy, yy) = plainProducts(x, y, w)
-  guard xx.isFinite && xy > 0 && yy > 0 else { return nil }
-  return xy / yy + 0.75 * min(max(xx / xy - xy / yy, 0), 0.5 * (xy / yy))
-}
+/// Σwxx, Σwxy and Σwyy over a super-block.
+struct PlainProducts {
+  var (xx, xy, yy): (Float, Float, Float)
 
-/// Σwxx, Σwxy and Σwyy.
-func plainProducts(_ x: ArraySlice<Float>, _ y: [Float], _ w: ArraySlice<Float>) -> (xx: Float, xy: Float, yy: Float) {
-  var sums = [[Float]](repeating: [Float](repeating: 0, count: 8), count: 3)
-  for (i, ((x, y), w)) in zip(zip(x, y), w).enumerated() {
-    sums[0][i % 8].addProduct(w * x, x)
-    sums[1][i % 8].addProduct(w * x, y)
-    sums[2][i % 8].addProduct(w * y, y)
+  /// What y is multiplied with, where there is something to go by.
+  var leaningScale: Float? {
+    guard xx.isFinite && xy > 0 && yy > 0 else { return nil }
+    return xy / yy + 0.75 * min(max(xx / xy - xy / yy, 0), 0.5 * (xy / yy))
   }
-  return (plainSum(sums[0]), plainSum(sums[1]), plainSum(sums[2]))
-}
-
-/// The weights that a super-block of integers stands for: with scales that lean, unless it were better zeros then.
-func plainLeaning(
-  _ x: ArraySlice<Float>, _ w: ArraySlice<Float>, _ decode: (_ scaledBy: Float) -> [Float]
-) -> [Float] {
-  let y = decode(1)
-  guard let factor = plainLean(x, y, w) else { return y }
-  let leaning = decode(factor)
-  let (_, xy, yy) = plainProducts(x, leaning, w)
-  return yy < 2 * xy ? leaning : y
 }
 
 /// A super-block of `length`-long sub-blocks with integer scales from -n to n - 1.
@@ -177,12 +159,10 @@ struct PlainScaledSuperBlock {
   let n: Float
   let blocks: [PlainBlock]
   let fits: [Float]
-  let (x, w): (ArraySlice<Float>, ArraySlice<Float>)
 
   init(_ levels: PlainLevels, n: Float, length: Int, _ x: ArraySlice<Float>, _ w: ArraySlice<Float>) {
     self.levels = levels
     self.n = n
-    (self.x, self.w) = (x, w)
     let stressed = plainStressed(x, w, levels.stress, length: length)
     blocks = stride(from: 0, to: 256, by: length).map { start in
       PlainBlock(
@@ -227,6 +207,23 @@ struct PlainScaledSuperBlock {
     return plainSum(aa) > 0 ? plainHalf(plainSum(xa) / plainSum(aa)) : d
   }
 
+  func leaning(_ d: Float, _ scales: [Float]) -> Float {
+    var xx = [Float](repeating: 0, count: 8)
+    var (xy, yy) = (xx, xx)
+    for (j, block) in blocks.map(\.plainly).enumerated() {
+      let step = scales[j] * d
+      let (xq, qq) = block.sums(levels, plainReciprocal(step))
+      xx[j % 8] += block.energy
+      xy[j % 8].addProduct(step, xq)
+      yy[j % 8].addProduct(step * step, qq)
+    }
+    let products = PlainProducts(xx: plainSum(xx), xy: plainSum(xy), yy: plainSum(yy))
+    guard let scale = products.leaningScale else { return d }
+    let stored = plainHalf(d * scale)
+    let factor = stored / d
+    return factor * factor * products.yy < 2 * (factor * products.xy) ? stored : d
+  }
+
   func decoded(leans: Bool = false) -> [Float] {
     let (largest, smallest) = (fits.max()!, fits.min()!)
     let extreme = -smallest > largest ? smallest : largest
@@ -248,11 +245,9 @@ struct PlainScaledSuperBlock {
     if levels.stress > 0 {
       scales = zip(blocks, scales).map { $0.plainly.energy < $0.plainly.error(levels, d * $1) ? 0 : $1 }
     }
-    func decode(_ factor: Float) -> [Float] {
-      zip(blocks, scales).flatMap { block, scale in
-        block.integers(levels, d * scale).map { plainHalf(d * factor) * scale * $0 }
-      }
+    let stored = leans ? leaning(d, scales) : d
+    return zip(blocks, scales).flatMap { block, scale in
+      block.integers(levels, d * scale).map { stored * scale * $0 }
     }
-    return leans ? plainLeaning(x, w, decode) : decode(1)
   }
 }
