@@ -215,11 +215,15 @@ private func firstNonFinite(_ x: Span<Float>) -> Int? {
   x.withUnsafeBufferPointer { x in
     guard let base = x.baseAddress else { return nil }
     var index = 0
-    // x - x is zero for finite x and NaN otherwise.
-    while index + 8 <= x.count {
-      let v = cv_load(base + index)
-      if cv_sum(v - v).isNaN { break }
-      index += 8
+    // x - x is zero for finite x and NaN otherwise, and what NaN is added to stays NaN.
+    while index + 64 <= x.count {
+      var sum = cv_splat(0)
+      for place in stride(from: index, to: index + 64, by: 8) {
+        let v = cv_load(base + place)
+        sum += v - v
+      }
+      if cv_sum(sum).isNaN { break }
+      index += 64
     }
     while index < x.count {
       if !x[index].isFinite { return index }

@@ -1,5 +1,6 @@
 import Blocks
 import GGUF
+import Synchronization
 import Tensors
 
 /// Mean squared activations by tensor name, [matrices, columns] row after row; nil where nothing is known.
@@ -68,12 +69,12 @@ public struct RewriteOptions: Sendable {
   public init(overwrite: Bool = false) { self.overwrite = overwrite }
 }
 
-/// Writes a model as a GGUF, tensor by tensor and block of rows by block of rows: rows are read, decoded, encoded on
-/// all threads and written at their final place. Rows that keep their type are copied.
+/// Writes a model as a GGUF, tensor by tensor and block of rows by block of rows: rows are read, decoded and encoded on
+/// all threads, and written at their final place while the next ones are. Rows that keep their type are copied.
 ///
 /// With an identity, a journal beside the output says which tensors are done. A run that was killed, interrupted, or
 /// that a full disk or a failing one stopped, leaves both; the next one verifies what is there and goes on.
-public struct Rewriter {
+public struct Rewriter: Sendable {
   private let plan: RewritePlan
   private let importance: Importance?
 
@@ -83,8 +84,8 @@ public struct Rewriter {
   }
 
   /// - Parameters:
-  ///   - progress: called after every block with the tensor's name and the bytes written so far.
-  ///   - pause: called after every tensor; may throw to stop.
+  ///   - progress: called after every block with the tensor's name and the bytes given to the disk so far.
+  ///   - pause: called after every tensor; may throw to stop, when all before it is written.
   /// - Throws: ``QuantizeError``, `FileError`, and what reading the source throws.
   public func write(
     to path: String, options: RewriteOptions, progress: (_ tensor: String, _ bytes: Int) -> Void = { _, _ in },
@@ -120,8 +121,27 @@ public struct Rewriter {
     to writer: GGUFWriter, _ journal: RunJournal?, _ options: RewriteOptions,
     _ progress: (String, Int) -> Void, _ pause: () throws -> Void
   ) throws -> RewriteReport {
+    let output = RewriteOutput(writer, journal, keepsSums: options.checksums)
     var report = RewriteReport()
-    var sums = TensorChecksums()
+    do {
+      try encodeAll(to: output, resuming: writer, journal, &report, progress, pause)
+    } catch {
+      // What was encoded before the failure is worth keeping, unless that is where the disk failed.
+      _ = try output.finish()
+      throw error
+    }
+    let sums = try output.finish()
+    try writer.commit()
+    if options.checksums { try sums.write(to: writer.paths[0] + TensorChecksums.suffix, overwrite: options.overwrite) }
+    report.bytes = plan.totalBytes
+    return report
+  }
+
+  private func encodeAll(
+    to output: RewriteOutput, resuming writer: GGUFWriter, _ journal: RunJournal?, _ report: inout RewriteReport,
+    _ progress: (String, Int) -> Void, _ pause: () throws -> Void
+  ) throws {
+    let inherited = writer.isResumed ? journal?.inherited ?? [:] : [:]
     var written = plan.headerBytes
     for (index, tensor) in plan.source.tensors.enumerated() {
       let type = plan.types[index]
@@ -129,36 +149,25 @@ public struct Rewriter {
         throw QuantizeError.notEncodable(tensor: tensor.name, type: type)
       }
       let weights = type.isQuantized && type != tensor.type ? try self.weights(of: tensor, &report) : nil
-      if writer.isResumed, let sum = journal?.inherited[tensor.name], try writer.digest(tensor: index) == sum {
+      if let sum = inherited[tensor.name], try writer.digest(tensor: index) == sum {
         report.resumedTensors += 1
-        sums.add(sum, for: tensor.name)
+        try output.add(sum, for: tensor.name)
         written += tensor.shape.rows * rowBytes
         progress(tensor.name, written)
         continue
       }
-      var digest = DataDigest()
       for rows in blocks(of: tensor) {
         let bytes =
           type == tensor.type
           ? try copy(rows, of: tensor, rowBytes: rowBytes)
           : try encode(rows, of: tensor, as: type, rowBytes: rowBytes, weights, &report)
-        if journal != nil || options.checksums { digest.update(bytes.span.bytes) }
-        try writer.write(bytes.span.bytes, tensor: index, row: rows.lowerBound)
+        try output.write(bytes, tensor: index, row: rows.lowerBound)
         written += rows.count * rowBytes
         progress(tensor.name, written)
       }
-      try check(tensor, index, as: type, rowBytes: rowBytes, weights, writer)
-      if journal != nil || options.checksums {
-        let sum = digest.hex()
-        sums.add(sum, for: tensor.name)
-        try journal?.record(tensor.name, sha256: sum)
-      }
+      try output.end(tensor.name) { try check(tensor, index, as: type, rowBytes: rowBytes, weights, $0) }
       do { try pause() } catch { throw Paused(reason: error) }
     }
-    try writer.commit()
-    if options.checksums { try sums.write(to: writer.paths[0] + TensorChecksums.suffix, overwrite: options.overwrite) }
-    report.bytes = plan.totalBytes
-    return report
   }
 
   /// Reads a sample of a tensor's rows back, and makes them once more: what stands in the file must be equal, and decode
@@ -227,20 +236,36 @@ public struct Rewriter {
     _ report: inout RewriteReport
   ) throws -> [UInt8] {
     let columns = tensor.shape.columns
-    let floats = try plan.source.rows(rows, of: tensor)
-    if type == .f16, let index = firstBeyondHalf(floats) {
-      throw QuantizeError.beyondHalf(
-        tensor: tensor.name, row: rows.lowerBound + index / columns, column: index % columns,
-        path: plan.source.path(of: tensor))
-    }
+    let matrix = rows.lowerBound / tensor.shape.rowsPerMatrix
+    let own = weights.map { Array($0[matrix * columns..<(matrix + 1) * columns]) }
     var bytes = [UInt8](repeating: 0, count: rows.count * rowBytes)
     do {
-      let matrix = rows.lowerBound / tensor.shape.rowsPerMatrix
-      let replaced = try encodeInParallel(
-        floats, columns: columns, weights.map { $0[matrix * columns..<(matrix + 1) * columns] }, as: type, into: &bytes)
+      let replaced = Atomic<Int>(0)
+      var span = bytes.mutableSpan
+      var raw = span.mutableBytes
+      // Few enough that they stay in a core's cache from reading to encoding.
+      try parallelRows(of: &raw, rowBytes: rowBytes, grain: max(1, (1 << 16) / columns)) { range, slice in
+        let first = rows.lowerBound + range.lowerBound
+        var floats = [Float](repeating: 0, count: range.count * columns)
+        var all = floats.mutableSpan
+        try plan.source.readRows(of: tensor, rows: first..<first + range.count, into: &all)
+        if type == .f16, let index = firstBeyondHalf(floats) {
+          throw QuantizeError.beyondHalf(
+            tensor: tensor.name, row: first + index / columns, column: index % columns,
+            path: plan.source.path(of: tensor))
+        }
+        do {
+          let count = try encodeRows(
+            floats.span, columns: columns, importance: own?.span, as: type, into: &slice)
+          if range.lowerBound == 0 { replaced.store(count, ordering: .relaxed) }
+        } catch EncodeError.nonFiniteWeight(let row, let column) {
+          throw EncodeError.nonFiniteWeight(row: range.lowerBound + row, column: column)
+        }
+      }
       // Counted once for each matrix: all its blocks share the weights.
-      if replaced > 0, rows.lowerBound % tensor.shape.rowsPerMatrix == 0 {
-        report.replacedImportance[tensor.name, default: 0] += replaced
+      let count = replaced.load(ordering: .relaxed)
+      if count > 0, rows.lowerBound % tensor.shape.rowsPerMatrix == 0 {
+        report.replacedImportance[tensor.name, default: 0] += count
       }
     } catch EncodeError.nonFiniteWeight(let row, let column) {
       throw QuantizeError.nonFiniteWeight(

@@ -37,8 +37,13 @@ private struct AffineSums {
   var qq = cv_splat(0)
   var xq = cv_splat(0)
 
-  @inline(__always) mutating func add(_ x: Lane, _ w: Lane, _ inverse: Lane, _ bias: Lane, _ levels: Lane) {
-    let integer = cv_clamp(cv_round(cv_fma(x, inverse, bias)), cv_splat(0), levels)
+  /// `low` and `high` say at which ends integers may lie beyond the levels.
+  @inline(__always) mutating func add(
+    _ x: Lane, _ w: Lane, _ inverse: Lane, _ bias: Lane, _ levels: Lane, low: Bool = true, high: Bool = true
+  ) {
+    var integer = cv_round(cv_fma(x, inverse, bias))
+    if low { integer = cv_max(integer, cv_splat(0)) }
+    if high { integer = cv_min(integer, levels) }
     let wq = w * integer
     q += wq
     qq = cv_fma(wq, integer, qq)
@@ -62,6 +67,20 @@ private struct AffineSums {
     let gain = cv_where_less(zero, scale, scale * xq - min * wx, zero)
     return (AffineFit(scale: scale, min: min), gain)
   }
+}
+
+/// Two candidates in one walk: their chains of sums overlap.
+@inline(__always) private func sumTwo(
+  _ block: Lanes, _ inverse: (Lane, Lane), _ bias: (Lane, Lane), _ levels: Lane, low: Bool, high: Bool
+) -> (AffineSums, AffineSums) {
+  var sums = (AffineSums(), AffineSums())
+  for i in 0..<block.length {
+    let x = block.x[i]
+    let w = block.w[i]
+    sums.0.add(x, w, inverse.0, bias.0, levels, low: low, high: high)
+    sums.1.add(x, w, inverse.1, bias.1, levels, low: low, high: high)
+  }
+  return sums
 }
 
 @inline(__always) private func better(
@@ -95,6 +114,10 @@ func fitAffine(_ block: Lanes, _ shape: AffineShape) -> AffineFit {
   let mean = wx * w.reciprocal
   let flat = shape.minIsPositive ? cv_min(mean, zero) : mean
   var best = (fit: AffineFit(scale: zero, min: zero - flat), gain: flat * wx)
+  // An end that is put less than half a level beyond the levels rounds to one of them, so that no integer has to be cut
+  // there. Weights that lie much farther from zero than from each other leave rounding errors of a level.
+  let inside: Float = 0.45
+  let isFar = cv_largest(cv_abs(low) * unit) > 1024
   for a in 0..<shape.reach.count {
     // How far the least weight lies below 0, and the greatest above the last level.
     let under = shape.reach.first + Float(a) * shape.reach.step
@@ -104,16 +127,18 @@ func fitAffine(_ block: Lanes, _ shape: AffineShape) -> AffineFit {
       let inverse1 = (levels + cv_splat(under + over + shape.reach.step)) * unit
       let bias0 = cv_splat(-under) - low * inverse0
       let bias1 = cv_splat(-under) - low * inverse1
-      var sums0 = AffineSums()
-      var sums1 = AffineSums()
-      for i in 0..<block.length {
-        let xi = block.x[i]
-        let wi = block.w[i]
-        sums0.add(xi, wi, inverse0, bias0, levels)
-        sums1.add(xi, wi, inverse1, bias1, levels)
-      }
-      best = better(best, sums0.solved(w: w, wx: wx, minIsPositive: shape.minIsPositive))
-      best = better(best, sums1.solved(w: w, wx: wx, minIsPositive: shape.minIsPositive))
+      let cutsLow = under > inside || isFar
+      let cutsHigh = over + shape.reach.step > inside || isFar
+      let (inverse, bias) = ((inverse0, inverse1), (bias0, bias1))
+      let sums =
+        switch (cutsLow, cutsHigh) {
+        case (false, false): sumTwo(block, inverse, bias, levels, low: false, high: false)
+        case (false, true): sumTwo(block, inverse, bias, levels, low: false, high: true)
+        case (true, false): sumTwo(block, inverse, bias, levels, low: true, high: false)
+        case (true, true): sumTwo(block, inverse, bias, levels, low: true, high: true)
+        }
+      best = better(best, sums.0.solved(w: w, wx: wx, minIsPositive: shape.minIsPositive))
+      best = better(best, sums.1.solved(w: w, wx: wx, minIsPositive: shape.minIsPositive))
     }
   }
   // Lloyd's algorithm from there: round with what was solved for, solve again.
