@@ -68,6 +68,22 @@ func provenance(context: Int, vocabulary: Int) -> Provenance {
     #expect(try Drift.measure(base: reference, candidates: candidates, memory: 1) == compact)
   }
 
+  /// A single window has few positions for errors to cancel over, and the candidate is a bad one: its tails differ by 1.7
+  /// nats (standard deviation).
+  @Test func boundHoldsForOneWindow() throws {
+    let windows = try randomWindows(1, context: 512, vocabulary: 2000, seed: 31)
+    let pair = zipfPair(rows: windows.rowCount, vocabulary: 2000, exponent: 2, noise: 3, seed: 32)
+    let path = directory.path("one.qref")
+    try CompactReference.write(
+      pair.base, windows: windows, provenance: provenance(context: 512, vocabulary: 2000), to: path)
+    let reference = try CompactReference(path: path)
+    let drift = try Drift.measure(base: reference, candidates: [("other", pair.candidate)])[0]
+    let exact = try Drift.measure(base: ("b", pair.base), candidates: [("other", pair.candidate)], windows: windows)[0]
+    let gap = DriftStatistics(drift).divergence.value - DriftStatistics(exact).divergence.value
+    let bound = try #require(drift.truncation).bound
+    #expect(bound < 1e-4 && abs(gap) <= bound)
+  }
+
   /// The size that the documentation promises, at Llama 3's vocabulary and with a tail as text has.
   @Test func isAFortiethOfTheUsualFile() throws {
     let vocabulary = 128_256

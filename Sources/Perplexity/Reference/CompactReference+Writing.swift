@@ -3,17 +3,22 @@ import Foundation
 import Tensors
 
 extension CompactReference {
-  /// The error of a mean divergence that the tails' samples may add, in nats, where tails differ as much as 1 nat.
+  /// The error of a mean divergence that the tails' samples may add, in nats.
   static let errorTarget = 1e-4
+  /// How much ln p - ln q may vary over a tail, as a standard deviation in nats: Q2_K has about 1, models that are of no
+  /// use 2 and more.
+  private static let tailSpread = 3.0
   /// No single position's tail may hold more, so that quantiles are right too.
   private static let largestTail = 0.005
 
   /// The probability that the tail of each of `rows` positions may hold.
   ///
   /// A sample of m gives a tail of mass t with a standard error of t s / sqrt(m), with s the standard deviation of
-  /// ln p - ln q over the tail. The mean over n positions then has t s / sqrt(m n); three of them are the bound.
+  /// ln p - ln q over the tail. The mean over n positions then has t s / sqrt(m n); three of them are the bound. A few
+  /// windows so have smaller tails than many. Predictions that are nearly flat leave more than this behind any 1024
+  /// tokens: then the bound is larger, and stated.
   static func tailTarget(rows: Int) -> Double {
-    min(largestTail, errorTarget / 3 * Double(samples * max(1, rows)).squareRoot())
+    min(largestTail, errorTarget / 3 / tailSpread * Double(samples * max(1, rows)).squareRoot())
   }
 
   /// Stores the predictions of a model that has run over `windows`.
