@@ -15,7 +15,12 @@ struct Calibration {
   }
 
   /// The text that ships with qtool: in the folder `calibration` of the checkout or archive that holds the program.
-  static func shipped(for source: (any ModelSource)? = nil) throws -> Calibration {
+  ///
+  /// - Parameter hint: what helps where it is missing.
+  static func shipped(
+    for source: (any ModelSource)? = nil,
+    hint: String = "name one with --calibration, or an importance matrix with --imatrix"
+  ) throws -> Calibration {
     var folder = URL(filePath: CommandLine.arguments[0]).resolvingSymlinksInPath()
     if let path = Bundle.main.executablePath { folder = URL(filePath: path).resolvingSymlinksInPath() }
     for _ in 0..<6 {
@@ -29,7 +34,7 @@ struct Calibration {
     }
     throw Failure(
       .missing, "the calibration text that ships with qtool was not found beside the program",
-      hint: "name one with --calibration, or an importance matrix with --imatrix")
+      hint: hint)
   }
 
   /// All texts as one stream of tokens, cut into windows; `limit` keeps as many, evenly spread over the texts.

@@ -36,8 +36,8 @@ struct DifferenceReport {
     guard !metadata.isEmpty else { return "metadata: equal" }
     var table = Table([("key", .left), ("A", .left), ("B", .left)])
     for difference in metadata {
-      func text(_ value: MetadataValue?) -> String { value.map { MetadataText.line($0, width: 28) } ?? "-" }
-      table.add([difference.key, text(difference.first), text(difference.second)])
+      let texts = MetadataText.lines(difference.first, difference.second, width: 28)
+      table.add([difference.key, texts.first, texts.second])
     }
     return table.rendered()
   }

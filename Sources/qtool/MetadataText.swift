@@ -12,6 +12,36 @@ enum MetadataText {
     }
   }
 
+  /// Two values that differ, a dash where there is none: of arrays and of long strings, where they begin to.
+  static func lines(
+    _ first: MetadataValue?, _ second: MetadataValue?, width: Int
+  ) -> (first: String, second: String) {
+    switch (first, second) {
+    case (.array(let a)?, .array(let b)?) where elementName(a) == elementName(b):
+      let (x, y) = (elements(a), elements(b))
+      let place = zip(x, y).enumerated().first { $0.element.0 != $0.element.1 }?.offset ?? min(x.count, y.count)
+      guard place < max(x.count, y.count) else { break }
+      func text(_ array: MetadataArray, _ elements: [String]) -> String {
+        let count = x.count == y.count ? "" : "[\(Figures.grouped(elements.count)) \(elementName(array))]"
+        guard place < elements.count else { return count }
+        let shown = if case .string = array { quoted(elements[place], width: 12) } else { elements[place] }
+        return (count.isEmpty ? "" : count + " ") + "at \(Figures.grouped(place)): \(shown)"
+      }
+      return (text(a, x), text(b, y))
+    case (.string(let a)?, .string(let b)?) where min(a.count, b.count) > width:
+      let place = zip(a, b).enumerated().first { $0.element.0 != $0.element.1 }?.offset ?? min(a.count, b.count)
+      guard place > width / 2 else { break }
+      func text(_ string: String) -> String {
+        let shown = String(string.dropFirst(place).prefix(width / 2))
+        return "at \(Figures.grouped(place)): \(quoted(shown, width: width))"
+      }
+      return (text(a), text(b))
+    default: break
+    }
+    func text(_ value: MetadataValue?) -> String { value.map { line($0, width: width) } ?? "-" }
+    return (text(first), text(second))
+  }
+
   /// The whole value, strings as they are and arrays an element a line.
   static func whole(_ value: MetadataValue) -> String {
     switch value {

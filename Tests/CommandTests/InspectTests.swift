@@ -110,6 +110,33 @@ import Testing
     #expect(quick.output.contains("ffn_down") && !quick.output.contains("relative error"))
   }
 
+  /// Two vocabularies look the same from their beginnings.
+  @Test func longValuesAreShownWhereTheyDiffer() throws {
+    let out = try TemporaryDirectory()
+    func write(_ name: String, _ tokens: [String], _ types: [Int32], _ template: String) throws {
+      let metadata: Metadata = [
+        "general.architecture": .string("llama"), "tokenizer.ggml.tokens": .array(.string(tokens)),
+        "tokenizer.ggml.token_type": .array(.int32(types)), "tokenizer.chat_template": .string(template),
+      ]
+      try MemoryModel(metadata: metadata, tensors: [("output_norm.weight", [32], Array(repeating: 1, count: 32))])
+        .write(to: out.path(name))
+    }
+    let tokens = (0..<2048).map { "token\($0)" }
+    let template = String(repeating: "x", count: 100)
+    try write("a.gguf", tokens, Array(repeating: 1, count: 2048), template + "one")
+    var other = tokens
+    other[1234] = "else"
+    try write("b.gguf", other, Array(repeating: 1, count: 2049), template + "two")
+    let text = try qtool.run(["diff", out.path("a.gguf"), out.path("b.gguf"), "--quiet"])
+    #expect(text.status == 0, "\(text.error)")
+    for shown in [
+      "at 1,234: \"token1234\"", "at 1,234: \"else\"", "[2,048 i32]", "[2,049 i32] at 2,048: 1", "at 100: \"one\"",
+      "at 100: \"two\"",
+    ] {
+      #expect(text.output.contains(shown), "\(shown) in \(text.output)")
+    }
+  }
+
   @Test func aTruncatedModelIsNamed() throws {
     let out = try files()
     let data = try Data(contentsOf: out.url.appending(path: "b.gguf"))

@@ -82,6 +82,14 @@ import Testing
     #expect(result.error.contains("hint: the download is incomplete") && names("merged").isEmpty)
   }
 
+  @Test(arguments: [("split", "--shard-size"), ("merge", "name the file")])
+  func aFolderIsRefusedWithAHint(command: String, hint: String) throws {
+    let limit = command == "split" ? ["--max-size", "2MB"] : []
+    let result = try qtool.run([command, Repository.demoModel, "-o", out.path("no.gguf"), "--quiet"] + limit)
+    #expect(result.status == 66 && result.error.contains("is a folder, and \(command) takes"), "\(result.error)")
+    #expect(result.error.contains("hint: ") && result.error.contains(hint) && names("no").isEmpty)
+  }
+
   @Test func aDryRunListsTheShards() throws {
     let convert = try run(
       "convert", Repository.demoModel, "-o", out.path("dry.gguf"), "--shard-size", "2MB", "--dry-run")

@@ -135,7 +135,9 @@ struct CalibrationOptions: ParsableArguments {
   }
 
   func calibration(for source: any ModelSource) throws -> Calibration {
-    calibration.isEmpty ? try Calibration.shipped(for: source) : try Calibration(calibration, for: source)
+    calibration.isEmpty
+      ? try Calibration.shipped(for: source, hint: "name one with --calibration")
+      : try Calibration(calibration, for: source)
   }
 
   func windows(_ calibration: Calibration, _ tokenizer: Tokenizer) throws -> [[Int32]] {

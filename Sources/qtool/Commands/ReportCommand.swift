@@ -17,6 +17,7 @@ struct ReportCommand: ParsableCommand {
         qtool drift Qwen2.5-7B Q4.gguf Q3.gguf --text held-out.txt --json \\
           > drift.json
         qtool report Q4.gguf drift.json -o Q4.html
+        qtool report Q4.gguf Q3.gguf drift.json -o both.html --title "Both"
       """)
 
   @Argument(help: ArgumentHelp("GGUF files and JSON of drift and sensitivity.", valueName: "file"), completion: .file())

@@ -53,7 +53,11 @@ struct SensitivityCommand: ParsableCommand {
     let progress = options.apply()
     try destination.check(inputs: [model] + (imatrix.map { [$0] } ?? []) + calibration)
     let source = try splitter.open(model)
-    let text = calibration.isEmpty ? try Calibration.shipped(for: source) : try Calibration(calibration, for: source)
+    // Even with an importance matrix: layers are probed on it.
+    let text =
+      calibration.isEmpty
+      ? try Calibration.shipped(for: source, hint: "name one with --calibration")
+      : try Calibration(calibration, for: source)
     let start = ContinuousClock.now
     let given = try imatrix.map { try ImportanceMatrix(path: $0) }
     try given?.check(against: source)

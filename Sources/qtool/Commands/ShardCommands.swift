@@ -39,6 +39,11 @@ struct SplitCommand: ParsableCommand {
   }
 
   func run() throws {
+    guard !isDirectory(model) else {
+      throw Failure(
+        .missing, "\(model): is a folder, and split takes a GGUF file",
+        hint: "qtool convert with --shard-size writes a Hugging Face directory as shards")
+    }
     let source = try GGUFFile(path: model)
     let limit: ShardLimit = maxSize.map { .bytes($0.bytes) } ?? .tensors(maxTensors ?? 1)
     let shards = try GGUFShards(
@@ -65,6 +70,11 @@ struct MergeCommand: ParsableCommand {
   @OptionGroup(title: "Output") var output: CopyOptions
 
   func run() throws {
+    guard !isDirectory(model) else {
+      throw Failure(
+        .missing, "\(model): is a folder, and merge takes the first shard of a GGUF",
+        hint: "name the file whose name ends in -00001-of-0000N.gguf")
+    }
     let source = try GGUFFile(path: model)
     guard source.paths.count > 1 else {
       throw Failure(.data, "\(model): is no shard: the model is one file already")

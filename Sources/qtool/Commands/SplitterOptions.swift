@@ -16,8 +16,9 @@ struct SplitterOptions: ParsableArguments {
     do {
       return try openModel(path: path, pre: pre)
     } catch let error as CheckpointError {
-      guard let pre, error.subject == "--pre \(pre)" else { throw error }
-      throw Failure(error)?.suggesting(pre, among: PreTokenizer.names) ?? error
+      guard let pre, error.subject?.hasPrefix("--pre") == true else { throw error }
+      let failure = Failure(.usage, error.description, hint: error.hint)
+      throw error.subject == "--pre" ? failure : failure.suggesting(pre, among: PreTokenizer.names)
     }
   }
 
