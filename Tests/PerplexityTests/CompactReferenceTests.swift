@@ -70,12 +70,15 @@ func provenance(context: Int, vocabulary: Int) -> Provenance {
 
   /// A single window has few positions for errors to cancel over, and the candidate is a bad one: its tails differ by 1.7
   /// nats (standard deviation).
-  @Test func boundHoldsForOneWindow() throws {
-    let windows = try randomWindows(1, context: 512, vocabulary: 2000, seed: 31)
-    let pair = zipfPair(rows: windows.rowCount, vocabulary: 2000, exponent: 2, noise: 3, seed: 32)
+  ///
+  /// In the second case 1024 tokens leave several times what the tail should hold.
+  @Test(arguments: [(2000, 2, 3), (3000, 1.6, 1.2)] as [(Int, Float, Float)])
+  func boundHoldsForOneWindow(vocabulary: Int, exponent: Float, noise: Float) throws {
+    let windows = try randomWindows(1, context: 512, vocabulary: vocabulary, seed: 31)
+    let pair = zipfPair(rows: windows.rowCount, vocabulary: vocabulary, exponent: exponent, noise: noise, seed: 32)
     let path = directory.path("one.qref")
     try CompactReference.write(
-      pair.base, windows: windows, provenance: provenance(context: 512, vocabulary: 2000), to: path)
+      pair.base, windows: windows, provenance: provenance(context: 512, vocabulary: vocabulary), to: path)
     let reference = try CompactReference(path: path)
     let drift = try Drift.measure(base: reference, candidates: [("other", pair.candidate)])[0]
     let exact = try Drift.measure(base: ("b", pair.base), candidates: [("other", pair.candidate)], windows: windows)[0]

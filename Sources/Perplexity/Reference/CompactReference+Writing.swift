@@ -16,7 +16,8 @@ extension CompactReference {
   /// A sample of m gives a tail of mass t with a standard error of t s / sqrt(m), with s the standard deviation of
   /// ln p - ln q over the tail. The mean over n positions then has t s / sqrt(m n); three of them are the bound. A few
   /// windows so have smaller tails than many. Predictions that are nearly flat leave more than this behind any 1024
-  /// tokens: then the bound is larger, and stated.
+  /// tokens: of such a tail more is drawn, up to ``mostSamples``, which keeps the error where it is up to twice the mass.
+  /// Beyond that the bound is larger, and stated.
   static func tailTarget(rows: Int) -> Double {
     min(largestTail, errorTarget / 3 / tailSpread * Double(samples * max(1, rows)).squareRoot())
   }
@@ -34,7 +35,7 @@ extension CompactReference {
       provenance.context == windows.context && provenance.vocabulary == source.vocabularyCount, "\(provenance)")
     let header = Header(
       provenance: provenance, windows: windows.windows.count, scored: windows.scored, parts: windows.parts,
-      rowsPerFrame: ReferenceFrame.rowsPerFrame, mostTokens: mostTokens, samples: samples,
+      rowsPerFrame: ReferenceFrame.rowsPerFrame, mostTokens: mostTokens, samples: mostSamples,
       tailTarget: tailTarget(rows: windows.rowCount))
     let encoder = JSONEncoder()
     encoder.outputFormatting = .sortedKeys
@@ -60,7 +61,7 @@ extension CompactReference {
       body: { row, logits in
         ReferenceRow(
           logits: logits, count: provenance.vocabulary, target: Int(windows.targets[row]), limit: mostTokens,
-          tailTarget: header.tailTarget, samples: samples, seed: UInt64(row))
+          tailTarget: header.tailTarget, samples: samples, mostSamples: mostSamples, seed: UInt64(row))
       },
       take: { rows in
         pending += rows
@@ -95,7 +96,7 @@ extension CompactReference {
         (0..<rows).map { row in
           ReferenceRow(
             logits: base + row * vocabulary, count: vocabulary, target: 0, limit: limit, tailTarget: 0,
-            samples: samples, seed: UInt64(row))
+            samples: samples, mostSamples: samples, seed: UInt64(row))
         })
     }
   }

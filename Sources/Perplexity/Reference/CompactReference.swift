@@ -12,8 +12,9 @@ import Tensors
 public final class CompactReference: Sendable {
   /// Tokens kept of a position at most.
   public static let mostTokens = 1024
-  /// Tokens drawn from the tail of a position.
+  /// Tokens drawn from the tail of a position: more where it holds more than it should.
   static let samples = 32
+  static let mostSamples = 128
 
   public let path: String
   public let provenance: Provenance

@@ -32,11 +32,12 @@ struct ReferenceRow: Sendable, Equatable {
   /// - Parameters:
   ///   - limit: tokens to keep at most.
   ///   - tailTarget: the tail may hold this much probability; the fewest tokens that leave no more are kept.
-  ///   - samples: tokens to draw from the tail.
+  ///   - samples: tokens to draw from a tail of that; from a larger one as many more as keep its error, `mostSamples` at
+  ///     most.
   ///   - seed: where the sample begins.
   init(
     logits x: UnsafeMutablePointer<Float>, count: Int, target: Int, limit: Int, tailTarget: Double, samples: Int,
-    seed: UInt64
+    mostSamples: Int, seed: UInt64
   ) {
     let peak = largest(x, count)
     self.target = x[target] - peak
@@ -63,9 +64,11 @@ struct ReferenceRow: Sendable, Equatable {
     guard rest > Self.negligibleMass * sum, samples > 0 else { return }
     tailMass = Float(rest / sum)
 
-    // One draw in each of `samples` equal shares of the tail, all at the same place in their share.
+    let excess = tailTarget > 0 ? max(1, rest / sum / tailTarget) : 1
+    let draws = max(samples, Int(min(Double(mostSamples), Double(samples) * excess * excess)))
+    // One draw in each of `draws` equal shares of the tail, all at the same place in their share.
     var random = SplitMix(state: seed)
-    let share = rest / Double(samples)
+    let share = rest / Double(draws)
     var next = share * random.fraction()
     var passed = 0.0
     var skip = 0
@@ -75,7 +78,7 @@ struct ReferenceRow: Sendable, Equatable {
         continue
       }
       passed += Double(x[token])
-      while passed > next && sampleTokens.count < samples {
+      while passed > next && sampleTokens.count < draws {
         sampleTokens.append(Int32(token))
         sampleLosses.append(quantized(log(x[token])))
         next += share
