@@ -1,3 +1,5 @@
+import Tensors
+
 /// How documents are put in order.
 public struct CalibrationMix: Sendable {
   /// By file name, with or without extension: the part of the tokens that a file contributes, relative to the others.
@@ -51,7 +53,7 @@ extension CalibrationText {
 
   private func ordered(_ source: Source, _ index: Int, _ seed: UInt64?) -> [String] {
     guard let seed else { return source.documents }
-    var random = DocumentShuffle(state: seed &+ UInt64(index) &* 0x9E37_79B9_7F4A_7C15)
+    var random = SplitMix(seed: seed &+ UInt64(index) &* 0x9E37_79B9_7F4A_7C15)
     return source.documents.shuffled(using: &random)
   }
 
@@ -82,18 +84,5 @@ extension CalibrationText {
       tokens += document
     }
     return tokens
-  }
-}
-
-/// SplitMix64: the same order on every machine.
-private struct DocumentShuffle: RandomNumberGenerator {
-  var state: UInt64
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-    return z ^ (z >> 31)
   }
 }

@@ -1,3 +1,5 @@
+import Tensors
+
 /// An interval that holds a figure with a certain confidence.
 public struct ConfidenceInterval: Sendable, Equatable, Codable {
   public let low: Double
@@ -36,7 +38,7 @@ public enum Bootstrap {
       values[start..<start + size].reduce(0, +) / Double(size)
     }
     guard !groups.isEmpty else { return ConfidenceInterval(low: 0, high: 0, confidence: confidence) }
-    var random = SplitMix(state: seed)
+    var random = SplitMix(seed: seed)
     let means = (0..<resamples).map { _ in
       var sum = 0.0
       for _ in groups.indices { sum += groups[random.below(groups.count)] }
@@ -55,23 +57,4 @@ public enum Bootstrap {
       ofMean: zip(one.divergences, other.divergences).map { $0 - $1 }, rowsPerWindow: rowsPerWindow,
       confidence: confidence, seed: seed)
   }
-}
-
-/// Reproducible random numbers.
-struct SplitMix {
-  var state: UInt64
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-    return z ^ (z >> 31)
-  }
-
-  /// From 0 to bound - 1; the bias of the multiplication is below bound / 2^64.
-  mutating func below(_ bound: Int) -> Int { Int(next().multipliedFullWidth(by: UInt64(bound)).high) }
-
-  /// From 0 to 1, 1 excluded.
-  mutating func fraction() -> Double { Double(next() >> 11) * 0x1p-53 }
 }

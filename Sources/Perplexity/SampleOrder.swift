@@ -1,3 +1,5 @@
+import Tensors
+
 /// The order in which a comparison that may stop early takes windows.
 ///
 /// A random order makes every beginning a fair sample of the whole text. The first batch has enough windows for a
@@ -10,7 +12,7 @@ public struct SampleOrder: Sendable, Equatable {
   public static let firstBatch = 32
 
   public init(windows: Int, seed: UInt64 = 1) {
-    var random = SplitMix(state: seed)
+    var random = SplitMix(seed: seed)
     var order = Array(0..<windows)
     for index in order.indices.dropLast() { order.swapAt(index, index + random.below(order.count - index)) }
     var batches: [[Int]] = []

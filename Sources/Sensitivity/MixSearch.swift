@@ -82,7 +82,7 @@ public struct MixSearch {
   public func run(from initial: [GGMLType], progress: (Int, Double) throws -> Void = { _, _ in }) throws -> Result {
     let start = ContinuousClock.now
     func isLate() -> Bool { budget.map { Double((ContinuousClock.now - start) / .seconds(1)) >= $0 } ?? false }
-    var random = SearchRandom(state: seed)
+    var random = SplitMix(seed: seed)
     var surrogate = MixSurrogate()
     let screen = spread(tokenLimit / max(1, windows.context), of: windows)
     let probed = spread(Int(Double(screen.windows.count) * min(1, passLimit / probePasses)), of: screen)
@@ -385,21 +385,9 @@ public struct MixSearch {
   }
 }
 
-/// SplitMix64: the same candidates on every machine.
-private struct SearchRandom {
-  var state: UInt64
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-    return z ^ (z >> 31)
-  }
-
-  mutating func normal() -> Double {
+extension SplitMix {
+  fileprivate mutating func normal() -> Double {
     let u = Double((next() >> 11) + 1) * 0x1p-53
-    let v = Double(next() >> 11) * 0x1p-53
-    return (-2 * log(u)).squareRoot() * cos(2 * .pi * v)
+    return (-2 * log(u)).squareRoot() * cos(2 * .pi * fraction())
   }
 }

@@ -117,7 +117,8 @@ extension Failure {
   private init(recipe error: RecipeError) {
     let code: Code = if case .malformed = error { .data } else { .usage }
     self.init(code, error.description, hint: error.hint)
-    if case .unknownType(_, let type) = error { self = suggesting(type, among: GGMLType.allCases.map(\.name)) }
+    let rule = if case .within(_, let inner) = error { inner } else { error }
+    if case .unknownType(_, let type) = rule { self = suggesting(type, among: GGMLType.allCases.map(\.name)) }
   }
 
   private init(scoring error: ScoringError) {

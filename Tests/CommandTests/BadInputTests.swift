@@ -220,7 +220,7 @@ import Testing
   }
 
   @Test func recipesWithUnknownTypes() throws {
-    expect(try quantize(recipe: "base: Q4_KM\n"), status: 64, "no type Q4_KM")
+    expect(try quantize(recipe: "base: Q4_KM\n"), status: 64, "bad.yaml: rule base: there is no type Q4_KM")
     expect(try quantize(recipe: "rules: []\n"), status: 65, "bad.yaml", "neither a base nor a mix")
     expect(try quantize("--preset", "ud-iq9"), status: 64, "ud-iq9", "ud-iq1_s")
     expect(try quantize("--type", "Q4_K_M", "--exclude-type", "Q4_KM"), status: 64, "--exclude-type Q4_KM")

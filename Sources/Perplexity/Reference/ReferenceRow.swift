@@ -1,3 +1,5 @@
+import Tensors
+
 #if canImport(Darwin)
   import Darwin
 #else
@@ -67,7 +69,7 @@ struct ReferenceRow: Sendable, Equatable {
     let excess = tailTarget > 0 ? max(1, rest / sum / tailTarget) : 1
     let draws = max(samples, Int(min(Double(mostSamples), Double(samples) * excess * excess)))
     // One draw in each of `draws` equal shares of the tail, all at the same place in their share.
-    var random = SplitMix(state: seed)
+    var random = SplitMix(seed: seed)
     let share = rest / Double(draws)
     var next = share * random.fraction()
     var passed = 0.0

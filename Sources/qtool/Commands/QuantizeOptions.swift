@@ -37,7 +37,11 @@ struct MixOptions: ParsableArguments {
   /// The mix, preset or recipe that is named.
   func chosenRecipe(for source: any ModelSource) throws -> Recipe {
     if let recipe {
-      return try Recipe(yaml: try readText(recipe), file: String(recipe.split(separator: "/").last ?? ""))
+      let (text, file) = (try readText(recipe), String(recipe.split(separator: "/").last ?? ""))
+      do { return try Recipe(yaml: text, file: file) } catch {
+        if case .malformed = error { throw error }
+        throw RecipeError.within(file: file, error)
+      }
     }
     if let preset {
       guard let known = Preset(name: preset) else {

@@ -94,7 +94,8 @@ struct SensitivityCommand: ParsableCommand {
     print(Self.summary(table))
     print(
       "\n\(destination.output): \(table.entries.count) tensors, \(table.probes.count) probes over "
-        + "\(Figures.grouped(table.probeTokens)) tokens, \(table.bands) bands of layers")
+        + "\(Figures.grouped(table.probeTokens)) tokens, \(table.bands == 1 ? "one band" : "\(table.bands) bands") of layers"
+    )
   }
 
   /// Classes by what rounding them costs together.
