@@ -95,7 +95,7 @@ let package = Package(
     tests(of: "Tensors"),
     tests(of: "Blocks", ["Tensors"]),
     tests(of: "GGUF", ["Tensors", "Blocks"]),
-    tests(of: "Tokenizers", ["GGUF", "Checkpoint"]),
+    tests(of: "Tokenizers", ["GGUF", "Checkpoint", "Tensors"]),
     tests(of: "Checkpoint", ["GGUF", "Tensors"]),
     tests(of: "Transformer", ["Checkpoint", "Tokenizers", "GGUF", "Tensors"]),
     tests(of: "Imatrix", ["CZstd", "Transformer", "Checkpoint", "Tokenizers", "GGUF", "Tensors"]),

@@ -41,13 +41,16 @@ public struct CalibrationText: Sendable {
         sources.append(try Self.read(path, chat))
         continue
       }
-      let names = try FileManager.default.contentsOfDirectory(atPath: path).sorted().filter {
-        Self.kind($0) != nil && !$0.hasPrefix("README.") && !$0.hasPrefix(".")
-      }
+      let names = try FileManager.default.contentsOfDirectory(atPath: path).sorted().filter(Self.reads)
       guard !names.isEmpty else { throw CalibrationError.emptyDirectory(path) }
       sources += try names.map { try Self.read(path + "/" + $0, chat) }
     }
     self.sources = sources
+  }
+
+  /// Whether a file of that name is read where its folder is named.
+  public static func reads(_ name: String) -> Bool {
+    kind(name) != nil && !name.hasPrefix("README.") && !name.hasPrefix(".")
   }
 
   private enum Kind { case text, lines }

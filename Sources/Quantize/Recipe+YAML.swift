@@ -25,7 +25,7 @@ extension Recipe {
       case "name": name = value.string
       case "base":
         guard let type = value.string.flatMap({ GGMLType(name: $0) }) else {
-          throw .unknownType(rule: "base", type: value.string ?? "that is a list")
+          throw .within(file: file, .unknownType(rule: "base", type: value.string ?? "that is a list"))
         }
         base = .type(type)
       case "mix":
@@ -40,7 +40,7 @@ extension Recipe {
         guard let list = value.sequence else { throw malformed("rules is no list") }
         for entry in list {
           guard let text = entry.string else { throw malformed("a rule is no text of the form REGEX=TYPE") }
-          rules.append(try TypeRule(text))
+          do { rules.append(try TypeRule(text)) } catch { throw .within(file: file, error) }
         }
       default: throw malformed("has the unknown key \(key.string ?? "that is no text")")
       }

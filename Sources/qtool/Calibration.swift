@@ -8,33 +8,32 @@ import Tokenizers
 struct Calibration {
   let text: CalibrationText
 
-  /// - Parameter source: the model whose chat template conversations are written in.
-  init(_ paths: [String], for source: (any ModelSource)? = nil) throws {
+  /// - Parameters:
+  ///   - paths: files and folders; the text that ships with qtool where none is named.
+  ///   - source: the model whose chat template conversations are written in.
+  ///   - hint: what helps where none is named and none is there.
+  init(
+    _ paths: [String], orShippedFor source: any ModelSource,
+    hint: String = "name one with --calibration, or an importance matrix with --imatrix"
+  ) throws {
     text = try CalibrationText(
-      paths: paths, chat: ChatFormat(template: source?.metadata.optionalString("tokenizer.chat_template")))
+      paths: paths.isEmpty ? [Self.shipped(hint: hint)] : paths,
+      chat: ChatFormat(template: source.metadata.optionalString("tokenizer.chat_template")))
   }
 
-  /// The text that ships with qtool: in the folder `calibration` of the checkout or archive that holds the program.
-  ///
-  /// - Parameter hint: what helps where it is missing.
-  static func shipped(
-    for source: (any ModelSource)? = nil,
-    hint: String = "name one with --calibration, or an importance matrix with --imatrix"
-  ) throws -> Calibration {
+  /// The folder `calibration` of the checkout or archive that holds the program.
+  private static func shipped(hint: String) throws -> String {
     var folder = URL(filePath: CommandLine.arguments[0]).resolvingSymlinksInPath()
     if let path = Bundle.main.executablePath { folder = URL(filePath: path).resolvingSymlinksInPath() }
     for _ in 0..<6 {
       folder = folder.deletingLastPathComponent()
       for place in ["calibration", "share/qtool/calibration"] {
         let candidate = folder.appending(path: place)
-        if FileManager.default.fileExists(atPath: candidate.appending(path: "README.md").path) {
-          return try Calibration([candidate.path], for: source)
-        }
+        if FileManager.default.fileExists(atPath: candidate.appending(path: "README.md").path) { return candidate.path }
       }
     }
     throw Failure(
-      .missing, "the calibration text that ships with qtool was not found beside the program",
-      hint: hint)
+      .missing, "the calibration text that ships with qtool was not found beside the program", hint: hint)
   }
 
   /// All texts as one stream of tokens, cut into windows; `limit` keeps as many, evenly spread over the texts.

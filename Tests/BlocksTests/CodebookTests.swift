@@ -34,7 +34,7 @@ import Testing
   }
 
   static func importance(seed: UInt64) -> [Float] {
-    var random = SplitMix64(seed: seed)
+    var random = SplitMix(seed: seed)
     return (0..<256).map { _ in
       let value = random.normal()
       return value * value + 1e-2
@@ -43,7 +43,7 @@ import Testing
 
   /// Normal weights, heavy tails, an outlier, mostly zeros.
   static func rows(seed: UInt64) -> [[Float]] {
-    var random = SplitMix64(seed: seed)
+    var random = SplitMix(seed: seed)
     func row(_ value: (Int) -> Float) -> [Float] { (0..<256).map(value) }
     return [
       row { _ in random.normal() * 0.02 },
@@ -118,7 +118,7 @@ import Testing
   }
 
   @Test(arguments: types) func largerWeightsBecomeLarger(type: GGMLType) throws {
-    var random = SplitMix64(seed: 32)
+    var random = SplitMix(seed: 32)
     let row = (0..<256).map { _ in random.normal() }
     let ones = [Float](repeating: 1, count: 256)
     var last = 0.0

@@ -19,7 +19,7 @@ import Testing
   @Test(arguments: GGMLType.allCases.filter { $0.canEncode && $0 != .f32 })
   func bitsEqualTheReference(type: GGMLType) throws {
     let expected = try #require(Self.digests[type.name])
-    var random = SplitMix64(seed: UInt64(type.rawValue))
+    var random = SplitMix(seed: UInt64(type.rawValue))
     let bytes = random.bytes(Self.blocks * type.blockBytes)
     var floats = [Float](repeating: 0, count: Self.group * type.blockLength)
     for (index, digest) in expected.enumerated() {

@@ -16,7 +16,7 @@ import Testing
   ]
 
   static func normal(_ count: Int, seed: UInt64, scale: Float = 0.02) -> [Float] {
-    var random = SplitMix64(seed: seed)
+    var random = SplitMix(seed: seed)
     return (0..<count).map { _ in random.normal() * scale }
   }
 

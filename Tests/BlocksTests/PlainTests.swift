@@ -30,7 +30,7 @@ import Testing
 
   /// Rows of all kinds: normal ones, heavy tails, one outlier, mostly zeros, constants of either sign, tiny ones.
   static func rows(columns: Int) -> [[Float]] {
-    var random = SplitMix64(seed: 21)
+    var random = SplitMix(seed: 21)
     func row(_ value: (Int) -> Float) -> [Float] { (0..<columns).map(value) }
     return [
       row { _ in random.normal() * 0.02 }, row { _ in random.normal() },
@@ -47,7 +47,7 @@ import Testing
   @Test(arguments: types) func vectorsDoWhatPlainLoopsDo(type: GGMLType) throws {
     // Eleven blocks of 32: the last octet of lanes is not full.
     let columns = type.blockLength == 32 ? 352 : 512
-    var random = SplitMix64(seed: 22)
+    var random = SplitMix(seed: 22)
     let importance = (0..<columns).map { _ in
       let value = random.normal()
       return value * value + 1e-4
@@ -80,7 +80,7 @@ import Testing
   }
 
   @Test(arguments: types + [.tq1_0, .tq2_0]) func largerWeightsBecomeLarger(type: GGMLType) throws {
-    var random = SplitMix64(seed: 23)
+    var random = SplitMix(seed: 23)
     let row = (0..<256).map { _ in random.normal() }
     var last = 0.0
     for factor: Float in [0.001, 0.01, 0.013, 0.1, 0.3, 1, 1.5, 2.9, 40] {
@@ -104,7 +104,7 @@ import Testing
   }
 
   @Test func bfloat16RoundsToTheNearestHalfToEven() throws {
-    var random = SplitMix64(seed: 24)
+    var random = SplitMix(seed: 24)
     let ties: [Float] = [1 + 0x1p-8, 1 + 0x3p-8, -1 - 0x1p-8, 3e38, 1e-40, 0, -0.0, .greatestFiniteMagnitude]
     // Nineteen: eight at a time, and three more.
     let row = ties + (0..<11).map { _ in random.normal() }

@@ -1,6 +1,7 @@
 import Checkpoint
 import Foundation
 import GGUF
+import Tensors
 import TestSupport
 import Testing
 
@@ -161,7 +162,7 @@ import Testing
 
   /// Whatever the bytes: keys or a typed error.
   @Test func anyBytesAreKeysOrAnError() throws {
-    var random = SeededGenerator(seed: 11)
+    var random = SplitMix(seed: 11)
     var failures = 0
     for round in 0..<600 {
       let isModel = round % 2 == 0

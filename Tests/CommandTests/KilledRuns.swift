@@ -1,4 +1,5 @@
 import Foundation
+import Tensors
 import TestSupport
 import Testing
 
@@ -45,7 +46,7 @@ struct KilledRuns {
     let expected = try Data(contentsOf: directory.url.appending(path: whole))
     let length = Double((ContinuousClock.now - began) / .seconds(1))
     let url = directory.url.appending(path: output)
-    var random = SplitMix64(seed: UInt64(20_261_125))
+    var random = SplitMix(seed: UInt64(20_261_125))
     var killed = 0
     var finished = 0
     for _ in 0..<8 * kills where killed < kills {

@@ -1,5 +1,6 @@
 import Foundation
 import GGUF
+import Tensors
 import TestSupport
 import Testing
 
@@ -33,7 +34,7 @@ import Testing
       let seed: UInt64 = 20_261_124
       let golden = Array(try Data(contentsOf: URL(filePath: goldenPath)))
       limitMemory(more: 256 << 20)
-      var random = SeededGenerator(seed: seed)
+      var random = SplitMix(seed: seed)
       var refused = 0
       for _ in 0..<20_000 {
         let bytes = mutate(golden, headerBytes: 1700, &random)
@@ -51,7 +52,7 @@ import Testing
   }
 }
 
-private func mutate(_ golden: [UInt8], headerBytes: Int, _ random: inout SeededGenerator) -> [UInt8] {
+private func mutate(_ golden: [UInt8], headerBytes: Int, _ random: inout SplitMix) -> [UInt8] {
   var bytes = golden
   for _ in 0..<Int.random(in: 1...4, using: &random) {
     let place = Int.random(in: 0..<min(headerBytes, bytes.count), using: &random)

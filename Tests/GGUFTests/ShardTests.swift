@@ -11,7 +11,7 @@ import Testing
   /// Seven F32 tensors of 3 to 9 rows of 40.
   init() throws {
     directory = try TemporaryDirectory()
-    var random = SeededGenerator(seed: 11)
+    var random = SplitMix(seed: 11)
     let path = directory.path("whole.gguf")
     let tensors = (3..<10).map { TensorInfo(name: "t\($0)", shape: Shape([40, $0])!, type: .f32) }
     let metadata: Metadata = ["general.architecture": .string("llama"), "general.name": .string("toy")]

@@ -10,7 +10,7 @@ import Testing
 
   /// Metadata and tensors of any kind come back as they were written, in any order of writing.
   @Test(arguments: 0..<40) func roundTrip(seed: Int) throws {
-    var random = SeededGenerator(seed: UInt64(seed))
+    var random = SplitMix(seed: UInt64(seed))
     var metadata = Metadata()
     metadata["general.alignment"] = .uint32([32, 64, 1, 4096][seed % 4])
     for index in 0..<Int.random(in: 0...20, using: &random) {
@@ -51,7 +51,7 @@ import Testing
     }
   }
 
-  private func randomValue(_ random: inout SeededGenerator) -> MetadataValue {
+  private func randomValue(_ random: inout SplitMix) -> MetadataValue {
     let bits = random.next()
     let count = Int.random(in: 0...5, using: &random)
     let words = (0..<count).map { _ in random.next() }

@@ -129,7 +129,7 @@ private func temporaryPath(_ name: String) -> String {
 @Suite struct CollectorTests {
   @Test(arguments: [1, 63, 64, 65, 200], [1, 15, 16, 40, 1100])
   func columnSquaresAgreeWithThePlainLoop(tokens: Int, columns: Int) throws {
-    var random = SeededGenerator(seed: UInt64(tokens * 10000 + columns))
+    var random = SplitMix(seed: UInt64(tokens * 10000 + columns))
     let x = random.floats(tokens * columns, bound: 3)
     var sums = [Double](repeating: 1, count: columns + 2)
     var span = sums.mutableSpan

@@ -10,7 +10,7 @@ private struct Interrupted: Error {}
 
 @Suite(.serialized) struct ImportanceRunTests {
   private func model(layers: Int = 3) -> MemoryModel {
-    var random = SeededGenerator(seed: 3)
+    var random = SplitMix(seed: 3)
     var tensors: [(name: String, shape: [Int], values: [Float])] = []
     func matrix(_ name: String, _ shape: [Int]) {
       tensors.append((name, shape, random.floats(shape.reduce(1, *), bound: 1 / Float(shape[0]).squareRoot())))

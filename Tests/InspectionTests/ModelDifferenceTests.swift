@@ -37,7 +37,7 @@ import Testing
 
   /// Many blocks of rows, against one sum over everything.
   @Test func blocksOfRowsAddUp() throws {
-    var generator = SeededGenerator(seed: 4)
+    var generator = SplitMix(seed: 4)
     let (columns, rows) = (1000, 700)
     let a = generator.floats(columns * rows, bound: 1)
     let b = zip(a, generator.floats(columns * rows, bound: 0.1)).map { $0 + $1 }

@@ -1,12 +1,13 @@
 import Foundation
 import Perplexity
+import Tensors
 import TestSupport
 import Testing
 
 @Suite struct BootstrapTests {
   /// For many independent windows the interval is the normal one: mean ± 1.96 standard errors.
   @Test func agreesWithTheNormalInterval() {
-    var random = SeededGenerator(seed: 51)
+    var random = SplitMix(seed: 51)
     let values = (0..<400).map { _ in Double.random(in: 0...1, using: &random) }
     let estimate = Estimate(meanOf: values)
     let interval = Bootstrap.interval(ofMean: values, rowsPerWindow: 1)
@@ -18,7 +19,7 @@ import Testing
 
   /// Rows of a window that say the same count once.
   @Test func drawsWholeWindows() {
-    var random = SeededGenerator(seed: 52)
+    var random = SplitMix(seed: 52)
     let perWindow = (0..<100).map { _ in Double.random(in: 0...1, using: &random) }
     let repeated = perWindow.flatMap { Array(repeating: $0, count: 16) }
     let wide = Bootstrap.interval(ofMean: perWindow, rowsPerWindow: 1)
@@ -29,7 +30,7 @@ import Testing
 
   /// What both models find hard does not blur their difference.
   @Test func pairsPositions() {
-    var random = SeededGenerator(seed: 53)
+    var random = SplitMix(seed: 53)
     let hard = (0..<2000).map { _ in Double.random(in: 0...1, using: &random) }
     func drift(_ shift: Double) -> Drift {
       let divergences = hard.map { $0 + shift }

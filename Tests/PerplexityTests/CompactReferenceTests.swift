@@ -8,7 +8,7 @@ import Testing
 func zipfPair(
   rows: Int, vocabulary: Int, exponent: Float, noise: Float, seed: UInt64
 ) -> (base: TableSource, candidate: TableSource) {
-  var random = SeededGenerator(seed: seed)
+  var random = SplitMix(seed: seed)
   var base: [Float] = []
   let steps = (0..<vocabulary).map { -exponent * Float(log(Double($0 + 1))) }
   for _ in 0..<rows {
@@ -165,7 +165,7 @@ func provenance(context: Int, vocabulary: Int) -> Provenance {
     let golden = Array(try Data(contentsOf: URL(filePath: path)))
     let damaged = directory.path("damaged.qref")
     let seed: UInt64 = 30
-    var random = SeededGenerator(seed: seed)
+    var random = SplitMix(seed: seed)
     var refused = 0
     for _ in 0..<20_000 {
       var bytes = golden
@@ -201,7 +201,7 @@ func provenance(context: Int, vocabulary: Int) -> Provenance {
     #expect(!CompactReference.isFrame(golden, rows: 5, vocabulary: 60, limit: 19, samples: 4))
     #expect(!CompactReference.isFrame(golden, rows: 5, vocabulary: 60, limit: 20, samples: 3))
     #expect(!CompactReference.isFrame(golden, rows: 4, vocabulary: 60, limit: 20, samples: 4))
-    var random = SeededGenerator(seed: 32)
+    var random = SplitMix(seed: 32)
     var refused = 0
     for _ in 0..<20_000 {
       var bytes = golden

@@ -6,7 +6,7 @@ import Testing
 
 /// Windows with `windows * (context - 1 - context / 2)` scored rows over random tokens.
 func randomWindows(_ count: Int, context: Int, vocabulary: Int, seed: UInt64) throws -> ScoringWindows {
-  var random = SeededGenerator(seed: seed)
+  var random = SplitMix(seed: seed)
   let tokens = (0..<count * context).map { _ in Int32.random(in: 0..<Int32(vocabulary), using: &random) }
   return try ScoringWindows(tokens: tokens, context: context, bos: nil)
 }
@@ -15,7 +15,7 @@ func randomWindows(_ count: Int, context: Int, vocabulary: Int, seed: UInt64) th
 func randomPair(
   rows: Int, vocabulary: Int, spread: Float, noise: Float, seed: UInt64
 ) -> (base: TableSource, candidate: TableSource) {
-  var random = SeededGenerator(seed: seed)
+  var random = SplitMix(seed: seed)
   let base = random.floats(rows * vocabulary, bound: spread)
   let change = random.floats(rows * vocabulary, bound: noise)
   return (

@@ -1,5 +1,6 @@
 import Foundation
 import Perplexity
+import Tensors
 import TestSupport
 import Testing
 
@@ -86,7 +87,7 @@ struct CountingModel {
   @Test func mutatedTaskFiles() {
     var file = TaskFile()
     for index in 0..<5 { file.task("Question \(index)", answers: ["a", "b", "cd"], right: [index % 3]) }
-    var random = SeededGenerator(seed: 61)
+    var random = SplitMix(seed: 61)
     var refused = 0
     for _ in 0..<20_000 {
       var bytes = file.bytes

@@ -5,7 +5,7 @@ import Testing
 
 @Suite struct AllocationTests {
   /// Random tensors whose options cost less the larger they are, as types do.
-  private func random(_ count: Int, options: Int, _ generator: inout SplitMix64) -> [[AllocationOption]] {
+  private func random(_ count: Int, options: Int, _ generator: inout SplitMix) -> [[AllocationOption]] {
     (0..<count).map { _ in
       let scale = Double.random(in: 0.1..<10, using: &generator)
       let size = Int.random(in: 1...40, using: &generator) * 32
@@ -27,7 +27,7 @@ import Testing
 
   /// Against every combination.
   @Test func findsTheBestThereIs() throws {
-    var generator = SplitMix64(seed: 20)
+    var generator = SplitMix(seed: 20)
     for round in 0..<200 {
       let tensors = random(7, options: 5, &generator)
       let least = tensors.reduce(0) { $0 + $1[0].bytes }
@@ -42,7 +42,7 @@ import Testing
 
   /// What takes over where a table would be too large, against the exact result.
   @Test func theLagrangianComesClose() throws {
-    var generator = SplitMix64(seed: 22)
+    var generator = SplitMix(seed: 22)
     for round in 1...20 {
       let tensors = random(80, options: 8, &generator)
       let least = tensors.reduce(0) { $0 + $1[0].bytes }
@@ -55,7 +55,7 @@ import Testing
   }
 
   @Test func fillsTheBudgetOfManyTensors() throws {
-    var generator = SplitMix64(seed: 21)
+    var generator = SplitMix(seed: 21)
     let tensors = random(1000, options: 12, &generator)
     let least = tensors.reduce(0) { $0 + $1[0].bytes }
     let allocation = try #require(Allocation(tensors, budget: least * 4, tableLimit: 0))

@@ -11,7 +11,7 @@
     @Test func runThatFilledTheDiskGoesOnOnceThereIsRoom() throws {
       let disk = try SmallDisk(megabytes: 4)
       let output = disk.path("out.gguf")
-      var random = SplitMix64(seed: 9)
+      var random = SplitMix(seed: 9)
       let model = MemoryModel(
         metadata: ["general.architecture": .string("llama")],
         tensors: (0..<6).map { index in

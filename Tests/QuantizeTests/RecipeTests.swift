@@ -92,7 +92,7 @@ import Testing
 
   /// Types without any pattern come back too.
   @Test func anyTypesComeBack() throws {
-    var generator = SplitMix64(seed: 31)
+    var generator = SplitMix(seed: 31)
     let shapes = try model("deepseek-r1")
     for _ in 0..<5 {
       let types = shapes.tensors.map { tensor -> GGMLType in
@@ -116,6 +116,7 @@ import Testing
   ])
   func badRecipesAreNamed(text: String, message: String) throws {
     let error = #expect(throws: RecipeError.self) { try Recipe(yaml: text, file: "bad.yaml") }
+    #expect(error?.description.hasPrefix("bad.yaml: ") == true, "\(String(describing: error))")
     #expect(error?.description.contains(message) == true, "\(String(describing: error))")
   }
 

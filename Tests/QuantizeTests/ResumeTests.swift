@@ -13,7 +13,7 @@ import Testing
 
   init() throws {
     directory = try TemporaryDirectory()
-    var random = SplitMix64(seed: 7)
+    var random = SplitMix(seed: 7)
     model = MemoryModel(
       metadata: ["general.architecture": .string("llama")],
       tensors: (0..<6).map { index in

@@ -12,7 +12,7 @@ import Testing
 
   init() throws {
     directory = try TemporaryDirectory()
-    var random = SplitMix64(seed: 8)
+    var random = SplitMix(seed: 8)
     model = MemoryModel(
       metadata: ["general.architecture": .string("llama")],
       tensors: (0..<6).map { index in

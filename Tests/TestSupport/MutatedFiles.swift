@@ -1,4 +1,5 @@
 import Foundation
+import Tensors
 
 #if canImport(Glibc)
   import Glibc
@@ -57,7 +58,7 @@ public struct MutatedFiles: Sendable {
     // The golden file is good, and whatever is allocated once is allocated now.
     try read(path, directory.url.path)
     limitMemory(more: Self.memory)
-    var random = SplitMix64(seed: seed)
+    var random = SplitMix(seed: seed)
     var refused = 0
     for number in 0..<count {
       var bytes = mutate(golden, damaging ?? 0..<golden.count, &random)
@@ -76,7 +77,7 @@ public struct MutatedFiles: Sendable {
     guard refused > count / 10 else { fatalError("only \(refused) of \(count) were refused") }
   }
 
-  private func mutate(_ golden: [UInt8], _ range: Range<Int>, _ random: inout SplitMix64) -> [UInt8] {
+  private func mutate(_ golden: [UInt8], _ range: Range<Int>, _ random: inout SplitMix) -> [UInt8] {
     var bytes = golden
     for _ in 0..<Int.random(in: 1...4, using: &random) {
       let upper = min(range.upperBound, bytes.count)

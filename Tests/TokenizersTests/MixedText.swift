@@ -1,4 +1,5 @@
 import Foundation
+import Tensors
 import TestSupport
 
 /// Text of ten scripts with emoji, code and odd blanks; Fixtures/families/mixed.py makes the same.
@@ -9,7 +10,7 @@ struct MixedText: Decodable {
 
   /// About `size` characters: words of one script after another, and now and then a fragment as it stands.
   func document(seed: UInt64, size: Int) -> String {
-    var random = SeededGenerator(seed: seed)
+    var random = SplitMix(seed: seed)
     func below(_ bound: Int) -> Int { Int(random.next() % UInt64(bound)) }
     let alphabets = alphabets.map { Array($0.unicodeScalars) }
     var text = ""

@@ -1,4 +1,5 @@
 import GGUF
+import Tensors
 import TestSupport
 
 /// A small llama model with random weights.
@@ -14,7 +15,7 @@ struct RandomLlama {
   var headLength: Int { width / heads }
 
   func model() -> MemoryModel {
-    var random = SeededGenerator(seed: seed)
+    var random = SplitMix(seed: seed)
     var tensors: [(name: String, shape: [Int], values: [Float])] = []
     func matrix(_ name: String, _ columns: Int, _ rows: Int) {
       tensors.append((name, [columns, rows], random.floats(columns * rows, bound: 2 / Float(columns).squareRoot())))
@@ -46,7 +47,7 @@ struct RandomLlama {
   }
 
   func windows(_ count: Int, length: Int) -> [[Int32]] {
-    var random = SeededGenerator(seed: seed + 100)
+    var random = SplitMix(seed: seed + 100)
     return (0..<count).map { _ in (0..<length).map { _ in Int32.random(in: 0..<Int32(vocabulary), using: &random) } }
   }
 

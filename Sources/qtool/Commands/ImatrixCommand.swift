@@ -135,9 +135,7 @@ struct CalibrationOptions: ParsableArguments {
   }
 
   func calibration(for source: any ModelSource) throws -> Calibration {
-    calibration.isEmpty
-      ? try Calibration.shipped(for: source, hint: "name one with --calibration")
-      : try Calibration(calibration, for: source)
+    try Calibration(calibration, orShippedFor: source, hint: "name one with --calibration")
   }
 
   func windows(_ calibration: Calibration, _ tokenizer: Tokenizer) throws -> [[Int32]] {

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import GGUF
+import Imatrix
 import Quantize
 import Tensors
 import Transformer
@@ -129,9 +130,9 @@ extension OutputOptions {
     guard all.isEmpty else {
       return all.filter { file in
         let name = URL(filePath: file).lastPathComponent
-        return [".safetensors", ".txt", ".md", ".jsonl", ".zst", ".jinja", ".model", ".index.json"].contains {
-          name.hasSuffix($0)
-        } || name.firstMatch(of: /(config|token|chat_template|tekken).*\.json$/) != nil
+        return CalibrationText.reads(name) || name == "README.md" || name == "merges.txt"
+          || [".safetensors", ".jinja", ".model", ".index.json"].contains { name.hasSuffix($0) }
+          || name.firstMatch(of: /(config|token|chat_template|tekken).*\.json$/) != nil
       }
     }
     let url = URL(filePath: path)

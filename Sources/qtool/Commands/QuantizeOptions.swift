@@ -37,11 +37,7 @@ struct MixOptions: ParsableArguments {
   /// The mix, preset or recipe that is named.
   func chosenRecipe(for source: any ModelSource) throws -> Recipe {
     if let recipe {
-      let (text, file) = (try readText(recipe), String(recipe.split(separator: "/").last ?? ""))
-      do { return try Recipe(yaml: text, file: file) } catch {
-        if case .malformed = error { throw error }
-        throw RecipeError.within(file: file, error)
-      }
+      return try Recipe(yaml: try readText(recipe), file: String(recipe.split(separator: "/").last ?? ""))
     }
     if let preset {
       guard let known = Preset(name: preset) else {
@@ -109,7 +105,7 @@ struct WeighingOptions: ParsableArguments {
   var excludeWeights: [String] = []
 
   func text(for source: any ModelSource) throws -> Calibration {
-    calibration.isEmpty ? try Calibration.shipped(for: source) : try Calibration(calibration, for: source)
+    try Calibration(calibration, orShippedFor: source)
   }
 }
 

@@ -54,10 +54,7 @@ struct SensitivityCommand: ParsableCommand {
     try destination.check(inputs: [model] + (imatrix.map { [$0] } ?? []) + calibration)
     let source = try splitter.open(model)
     // Even with an importance matrix: layers are probed on it.
-    let text =
-      calibration.isEmpty
-      ? try Calibration.shipped(for: source, hint: "name one with --calibration")
-      : try Calibration(calibration, for: source)
+    let text = try Calibration(calibration, orShippedFor: source, hint: "name one with --calibration")
     let start = ContinuousClock.now
     let given = try imatrix.map { try ImportanceMatrix(path: $0) }
     try given?.check(against: source)

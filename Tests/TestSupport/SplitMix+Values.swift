@@ -1,19 +1,8 @@
 import Foundation
+import Tensors
 
-/// A seeded generator that other languages can follow step for step.
-public struct SplitMix64: RandomNumberGenerator {
-  private var state: UInt64
-
-  public init(seed: UInt64) { state = seed }
-
-  public mutating func next() -> UInt64 {
-    state &+= 0x9E37_79B9_7F4A_7C15
-    var z = state
-    z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-    z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-    return z ^ (z >> 31)
-  }
-
+/// What the scripts that make golden files follow step for step.
+extension SplitMix {
   /// Pseudo-random bytes, eight a step, little-endian.
   public mutating func bytes(_ count: Int) -> [UInt8] {
     var result: [UInt8] = []
@@ -24,6 +13,11 @@ public struct SplitMix64: RandomNumberGenerator {
     }
     result.removeLast(result.count - count)
     return result
+  }
+
+  /// `count` numbers, evenly spread over ±`bound`.
+  public mutating func floats(_ count: Int, bound: Float) -> [Float] {
+    (0..<count).map { _ in Float.random(in: -bound...bound, using: &self) }
   }
 
   /// Standard normal, by Box and Muller.
