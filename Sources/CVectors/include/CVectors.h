@@ -178,8 +178,9 @@ CV void cv_pack16(const float *w, long stride, long count, long k, float *out) {
   }
 }
 
-// c[6][16] (+)= a[k][6] times b[k][16]; rows of c lie `stride` elements apart.
-CV void cv_tile16(long k, const float *a, const float *b, float *c, long stride, int accumulate) {
+// c[6][16] (+)= a[k][6] times b[k][16]; rows of c lie `stride` elements apart. Where `guard` is not null, its numbers stay
+// 0 as long as everything that is written is a number (or become NaN, in rare cases though it is).
+CV void cv_tile16(long k, const float *a, const float *b, float *c, long stride, int accumulate, float *guard) {
   cv_f32x8 s[6][2];
   // Rows of c lie pages apart: asked for now, they are there when the sums are.
   for (int t = 0; t < 6; t++) {
@@ -196,10 +197,15 @@ CV void cv_tile16(long k, const float *a, const float *b, float *c, long stride,
       s[t][1] = cv_fma(x, high, s[t][1]);
     }
   }
+  cv_f32x8 sum = cv_splat(0);
   for (int t = 0; t < 6; t++, c += stride) {
-    cv_store(c, accumulate ? cv_load(c) + s[t][0] : s[t][0]);
-    cv_store(c + 8, accumulate ? cv_load(c + 8) + s[t][1] : s[t][1]);
+    cv_f32x8 low = accumulate ? cv_load(c) + s[t][0] : s[t][0];
+    cv_f32x8 high = accumulate ? cv_load(c + 8) + s[t][1] : s[t][1];
+    cv_store(c, low);
+    cv_store(c + 8, high);
+    sum += low + high;
   }
+  if (guard) cv_store(guard, cv_load(guard) + sum * 0);
 }
 
 #if defined(__x86_64__)
@@ -209,7 +215,7 @@ static inline int cv_has_wide_tiles(void) { return __builtin_cpu_supports("avx51
 
 // Two tiles side by side, for machines with AVX-512: b is two panels [k][16], `gap` elements apart.
 __attribute__((target("avx512f"), noinline, unused)) static void cv_tile32(
-    long k, const float *a, const float *b, long gap, float *c, long stride, int accumulate) {
+    long k, const float *a, const float *b, long gap, float *c, long stride, int accumulate, float *guard) {
   cv_f32x16 s[6][2];
   for (int t = 0; t < 6; t++) s[t][0] = s[t][1] = (cv_f32x16)0.0f;
   for (long i = 0; i < k; i++, a += 6, b += 16) {
@@ -223,6 +229,7 @@ __attribute__((target("avx512f"), noinline, unused)) static void cv_tile32(
       s[t][1] = __builtin_elementwise_fma(x, high, s[t][1]);
     }
   }
+  cv_f32x16 sum = (cv_f32x16)0.0f;
   for (int t = 0; t < 6; t++, c += stride) {
     cv_f32x16 low, high;
     __builtin_memcpy(&low, c, sizeof low);
@@ -231,14 +238,16 @@ __attribute__((target("avx512f"), noinline, unused)) static void cv_tile32(
     high = accumulate ? high + s[t][1] : s[t][1];
     __builtin_memcpy(c, &low, sizeof low);
     __builtin_memcpy(c + 16, &high, sizeof high);
+    sum += low + high;
   }
+  if (guard) cv_store(guard, cv_load(guard) + (sum.lo + sum.hi) * 0);
 }
 #else
 static inline int cv_has_wide_tiles(void) { return 0; }
 static inline void cv_tile32(
-    long k, const float *a, const float *b, long gap, float *c, long stride, int accumulate) {
-  cv_tile16(k, a, b, c, stride, accumulate);
-  cv_tile16(k, a, b + gap, c + 16, stride, accumulate);
+    long k, const float *a, const float *b, long gap, float *c, long stride, int accumulate, float *guard) {
+  cv_tile16(k, a, b, c, stride, accumulate, guard);
+  cv_tile16(k, a, b + gap, c + 16, stride, accumulate, guard);
 }
 #endif
 

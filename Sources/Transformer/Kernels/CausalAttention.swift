@@ -1,13 +1,23 @@
 import CVectors
 import Tensors
 
-/// Queries that are scored together: their scores [block, keys] stay in the cache, and keys after the last are skipped.
-private let queryBlock = 128
+/// Queries of a tile, and keys or values of a panel.
+private let tileQueries = 6
+private let panelWidth = 16
+/// Queries that are scored together: a panel of keys or values in the first cache meets all of them.
+private let queryBlock = 8 * tileQueries
 /// Query heads of one group that one task takes.
 private let headBlock = 4
+/// Values that are summed before the sum joins the result: a panel of so many fits in the first cache.
+private let valueDepth = 384
 
-/// The scores of one task in windows of `length` tokens.
-func scoreBytes(length: Int) -> Int { 4 * queryBlock * length }
+/// What a task works with in windows of `length` tokens.
+func attentionBytes(length: Int, keyLength: Int, valueLength: Int) -> Int {
+  let keys = rounded(length)
+  return 4 * (keys * (keyLength + rounded(valueLength)) + queryBlock * (2 * keys + keyLength))
+}
+
+private func rounded(_ count: Int) -> Int { (count + panelWidth - 1) / panelWidth * panelWidth }
 
 /// Shapes of an attention over whole windows. Rows of every matrix are tokens, window after window.
 struct AttentionShape {
@@ -41,54 +51,155 @@ func attend(_ q: Floats, _ k: Floats, _ v: Floats, into out: Floats, _ shape: At
     let window = index / (shape.keyHeads * chunks)
     let keyHead = index / chunks % shape.keyHeads
     let first = index % chunks * headBlock
-    let scores = FloatBuffer(count: min(queryBlock, shape.queries) * shape.keys)
-    defer { extendLifetime(scores) }
-    let k = k.from(window * shape.keys * shape.keyStride + keyHead * shape.keyLength)
-    let v = v.from(window * shape.keys * shape.valueStride + keyHead * shape.valueLength)
-    for head in keyHead * group + first..<keyHead * group + min(group, first + headBlock) {
-      let q = q.from(window * shape.queries * shape.queryStride + head * shape.keyLength)
-      let out = out.from(window * shape.queries * shape.outStride + head * shape.valueLength)
-      attendHead(q, k, v, out, shape, scores: scores.floats)
+    let head = AttentionHead(
+      k.from(window * shape.keys * shape.keyStride + keyHead * shape.keyLength),
+      v.from(window * shape.keys * shape.valueStride + keyHead * shape.valueLength), shape)
+    let work = AttentionWork(shape)
+    for own in keyHead * group + first..<keyHead * group + min(group, first + headBlock) {
+      head.attend(
+        q.from(window * shape.queries * shape.queryStride + own * shape.keyLength),
+        into: out.from(window * shape.queries * shape.outStride + own * shape.valueLength), work)
     }
   }
 }
 
-/// One head of one window, with its own scores.
-func attendHead(_ q: Floats, _ k: Floats, _ v: Floats, _ out: Floats, _ shape: AttentionShape) {
-  let scores = FloatBuffer(count: min(queryBlock, shape.queries) * shape.keys)
-  defer { extendLifetime(scores) }
-  attendHead(q, k, v, out, shape, scores: scores.floats)
+/// Scores, queries and weights of the queries in work. One for each task.
+final class AttentionWork {
+  fileprivate let scores: FloatBuffer
+  /// [queries / 6][keyLength][6], and [queries / 6][keys][6].
+  fileprivate let queries: FloatBuffer
+  fileprivate let weights: FloatBuffer
+  /// A tile that does not fit where it belongs.
+  fileprivate let edge = FloatBuffer(count: tileQueries * panelWidth)
+
+  init(_ shape: AttentionShape) {
+    let keys = rounded(shape.keys)
+    scores = FloatBuffer(count: queryBlock * keys)
+    queries = FloatBuffer(count: queryBlock * shape.keyLength + 2)
+    weights = FloatBuffer(count: queryBlock * keys + 2)
+  }
 }
 
-private func attendHead(
-  _ q: Floats, _ k: Floats, _ v: Floats, _ out: Floats, _ shape: AttentionShape, scores: Floats
-) {
-  for start in stride(from: 0, to: shape.queries, by: queryBlock) {
-    let count = min(queryBlock, shape.queries - start)
-    let visible = shape.firstPosition + start + count
-    k.withSpan { k in
-      q.from(start * shape.queryStride).withSpan { q in
-        scores.withMutableSpan {
-          multiplySlices(
-            q, xStride: shape.queryStride, by: k, wStride: shape.keyStride, into: &$0, yStride: visible,
-            tokens: count, inputs: shape.keyLength, outputs: visible)
+/// The keys and values of one head and one window, in panels of 16: keys [keys / 16][keyLength][16], values
+/// [valueLength / 16][keys][16]. What is missing in the last is zero.
+final class AttentionHead: Sendable {
+  private let keys: FloatBuffer
+  private let values: FloatBuffer
+  private let shape: AttentionShape
+
+  init(_ k: Floats, _ v: Floats, _ shape: AttentionShape) {
+    self.shape = shape
+    let count = rounded(shape.keys)
+    keys = FloatBuffer(count: count * shape.keyLength)
+    for key in stride(from: 0, to: shape.keys, by: panelWidth) {
+      cv_pack16(
+        k.base + key * shape.keyStride, shape.keyStride, min(panelWidth, shape.keys - key), shape.keyLength,
+        keys.floats.base + key * shape.keyLength)
+    }
+    values = FloatBuffer(count: count * rounded(shape.valueLength))
+    values.floats.base.update(repeating: 0, count: values.count)
+    for column in stride(from: 0, to: shape.valueLength, by: panelWidth) {
+      copyRows(
+        from: v.from(column), stride: shape.valueStride, to: values.floats.from(column * count), stride: panelWidth,
+        rows: shape.keys, columns: min(panelWidth, shape.valueLength - column))
+    }
+  }
+
+  /// out = softmax(scale q kᵀ, over keys up to the query's position) v.
+  func attend(_ q: Floats, into out: Floats, _ work: AttentionWork) {
+    for start in stride(from: 0, to: shape.queries, by: queryBlock) {
+      let block = start..<min(shape.queries, start + queryBlock)
+      score(q, block, work)
+      weigh(block, work)
+      sum(block, into: out, work)
+    }
+  }
+
+  /// Keys that the last query of a group of six sees.
+  private func visible(_ block: Range<Int>, _ group: Int) -> Int {
+    shape.firstPosition + min(block.upperBound, block.lowerBound + (group + 1) * tileQueries)
+  }
+
+  private func groups(_ block: Range<Int>) -> Int { (block.count + tileQueries - 1) / tileQueries }
+
+  private func score(_ q: Floats, _ block: Range<Int>, _ work: AttentionWork) {
+    let stride = rounded(shape.keys)
+    let groups = groups(block)
+    for group in 0..<groups {
+      let first = block.lowerBound + group * tileQueries
+      pack(
+        q.from(first * shape.queryStride), stride: shape.queryStride, rows: min(tileQueries, block.upperBound - first),
+        columns: shape.keyLength, into: work.queries.floats.base + group * tileQueries * shape.keyLength)
+    }
+    // Later queries see more: those before `least` are done.
+    var least = 0
+    for key in Swift.stride(from: 0, to: visible(block, groups - 1), by: panelWidth) {
+      while visible(block, least) <= key { least += 1 }
+      for group in least..<groups {
+        cv_tile16(
+          shape.keyLength, work.queries.floats.base + group * tileQueries * shape.keyLength,
+          keys.floats.base + key * shape.keyLength, work.scores.floats.base + group * tileQueries * stride + key,
+          stride,
+          0, nil)
+      }
+    }
+  }
+
+  private func weigh(_ block: Range<Int>, _ work: AttentionWork) {
+    let stride = rounded(shape.keys)
+    for group in 0..<groups(block) {
+      let rows = min(tileQueries, block.count - group * tileQueries)
+      let scores = work.scores.floats.from(group * tileQueries * stride)
+      let count = rounded(visible(block, group))
+      for row in 0..<rows {
+        softmax(
+          scores.base + row * stride,
+          visible: shape.firstPosition + block.lowerBound + group * tileQueries + row + 1, count: count,
+          scale: shape.scale)
+      }
+      pack(
+        scores, stride: stride, rows: rows, columns: count,
+        into: work.weights.floats.base + group * tileQueries * stride)
+    }
+  }
+
+  private func sum(_ block: Range<Int>, into out: Floats, _ work: AttentionWork) {
+    let count = rounded(shape.keys)
+    let groups = groups(block)
+    for start in Swift.stride(from: 0, to: visible(block, groups - 1), by: valueDepth) {
+      for column in Swift.stride(from: 0, to: shape.valueLength, by: panelWidth) {
+        let panel = values.floats.base + column * count + start * panelWidth
+        for group in 0..<groups {
+          let seen = rounded(visible(block, group))
+          guard seen > start else { continue }
+          let first = block.lowerBound + group * tileQueries
+          let weights = work.weights.floats.base + group * tileQueries * count + start * tileQueries
+          let target = out.from(first * shape.outStride + column)
+          let rows = min(tileQueries, block.upperBound - first)
+          let columns = min(panelWidth, shape.valueLength - column)
+          let depth = min(valueDepth, seen - start)
+          if rows == tileQueries && columns == panelWidth {
+            cv_tile16(depth, weights, panel, target.base, shape.outStride, start > 0 ? 1 : 0, nil)
+            continue
+          }
+          let edge = work.edge.floats
+          if start > 0 {
+            copyRows(from: target, stride: shape.outStride, to: edge, stride: panelWidth, rows: rows, columns: columns)
+          }
+          cv_tile16(depth, weights, panel, edge.base, panelWidth, start > 0 ? 1 : 0, nil)
+          copyRows(from: edge, stride: panelWidth, to: target, stride: shape.outStride, rows: rows, columns: columns)
         }
       }
     }
-    for row in 0..<count {
-      softmax(
-        scores.base + row * visible, visible: shape.firstPosition + start + row + 1, count: visible,
-        scale: shape.scale)
-    }
-    scores.withSpan { scores in
-      v.withSpan { v in
-        out.from(start * shape.outStride).withMutableSpan {
-          multiplySlices(
-            scores, xStride: visible, by: v, wStride: shape.valueStride, byColumns: true, into: &$0,
-            yStride: shape.outStride, tokens: count, inputs: visible, outputs: shape.valueLength)
-        }
-      }
-    }
+  }
+}
+
+/// Six rows at most, as columns: out[columns][6].
+private func pack(_ x: Floats, stride: Int, rows: Int, columns: Int, into out: UnsafeMutablePointer<Float>) {
+  if rows == tileQueries {
+    cv_pack6_whole(x.base, stride, columns, out)
+  } else {
+    cv_pack6(x.base, stride, rows, columns, out)
   }
 }
 

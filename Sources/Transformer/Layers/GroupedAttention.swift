@@ -19,7 +19,9 @@ struct GroupedAttention: LayerPart {
   var matrices: [TensorInfo] { [q, k, v, output].map(\.weight) }
   var columnsPerToken: Int { q.outputs + k.outputs + v.outputs }
   var attentionPerToken: Int { heads * (keyLength + valueLength) }
-  func scratchBytes(length: Int, isObserved: Bool) -> Int { Threads.count * scoreBytes(length: length) }
+  func scratchBytes(length: Int, isObserved: Bool) -> Int {
+    Threads.count * attentionBytes(length: length, keyLength: keyLength, valueLength: valueLength)
+  }
 
   private func projections(_ limit: Int) -> [WeightRequest] {
     WeightRequest.covering([q, k, v].map(\.piece), limit: limit, together: false)

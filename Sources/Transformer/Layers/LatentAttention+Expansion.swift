@@ -18,9 +18,14 @@ extension LatentAttention {
     let results = context.scratch(isObserved ? heads * length * latent : 1)
     defer { extendLifetime(results) }
     let wide = latent + turning
+    let shape = AttentionShape(
+      windows: 1, queries: length, firstPosition: 0, keys: length, heads: 1, keyHeads: 1, keyLength: wide,
+      valueLength: latent, queryStride: wide, keyStride: wide, valueStride: wide, outStride: latent, scale: scale)
+    let shared = AttentionHead(c, c, shape)
     try parallelRanges(heads, grain: headBlock) { _, range in
       let own = FloatBuffer(count: length * wide)
       let scratch = FloatBuffer(count: length * latent)
+      let work = AttentionWork(shape)
       defer { extendLifetime((own, scratch)) }
       for head in range {
         let query = q.from(head * headLength)
@@ -31,12 +36,7 @@ extension LatentAttention {
           from: query.from(nope), stride: headLength * heads, to: own.floats.from(latent), stride: wide,
           rows: length, columns: turning)
         let result = isObserved ? results.floats.slice(head * length * latent, length * latent) : scratch.floats
-        attendHead(
-          own.floats, c, c, result,
-          AttentionShape(
-            windows: 1, queries: length, firstPosition: 0, keys: length, heads: 1, keyHeads: 1, keyLength: wide,
-            valueLength: latent, queryStride: wide, keyStride: wide, valueStride: wide, outStride: latent,
-            scale: scale))
+        shared.attend(own.floats, into: result, work)
         multiplyRows(
           result, stride: latent, by: v.from(head * valueLength * latent), into: out.from(head * valueLength),
           stride: heads * valueLength, tokens: length, inputs: latent, outputs: valueLength)
@@ -76,9 +76,14 @@ extension LatentAttention {
       copyRows(from: c, stride: wide, to: part.floats, stride: latent, rows: length, columns: latent)
       try context.observe([tensor], part.floats, columns: latent)
     }
+    let shape = AttentionShape(
+      windows: 1, queries: length, firstPosition: 0, keys: length, heads: 1, keyHeads: 1, keyLength: headLength,
+      valueLength: valueLength, queryStride: heads * headLength, keyStride: headLength, valueStride: valueLength,
+      outStride: heads * valueLength, scale: scale)
     try parallelRanges(heads, grain: headBlock) { _, range in
       let keys = FloatBuffer(count: length * headLength)
       let values = FloatBuffer(count: length * valueLength)
+      let work = AttentionWork(shape)
       defer { extendLifetime((keys, values)) }
       for head in range {
         let weights = both.from(head * perHead * latent)
@@ -91,12 +96,8 @@ extension LatentAttention {
         multiplyRows(
           c, stride: wide, by: weights.from(nope * latent), into: values.floats, stride: valueLength,
           tokens: length, inputs: latent, outputs: valueLength)
-        attendHead(
-          q.from(head * headLength), keys.floats, values.floats, out.from(head * valueLength),
-          AttentionShape(
-            windows: 1, queries: length, firstPosition: 0, keys: length, heads: 1, keyHeads: 1,
-            keyLength: headLength, valueLength: valueLength, queryStride: heads * headLength, keyStride: headLength,
-            valueStride: valueLength, outStride: heads * valueLength, scale: scale))
+        AttentionHead(keys.floats, values.floats, shape)
+          .attend(q.from(head * headLength), into: out.from(head * valueLength), work)
       }
     }
     if let bad = nonFiniteRow(out, rows: length, columns: heads * valueLength, stride: heads * valueLength) {

@@ -58,7 +58,13 @@ struct LatentAttention: LayerPart {
       case .absorbed: (2 * latent + turning, heads * latent + nope)
       case .joint: (headLength + valueLength, latent)
       }
-    return Threads.count * (scoreBytes(length: length) + 4 * length * task) + (isObserved ? 4 * length * observed : 0)
+    let (keyLength, own) =
+      switch expansion {
+      case .absorbed: (latent + turning, latent)
+      case .joint: (headLength, valueLength)
+      }
+    let attention = attentionBytes(length: length, keyLength: keyLength, valueLength: own)
+    return Threads.count * (attention + 4 * length * task) + (isObserved ? 4 * length * observed : 0)
   }
   var leastBlock: Int { expansionTensors.reduce(0) { $0 + $1.shape.count } }
 
