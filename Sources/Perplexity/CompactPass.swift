@@ -1,4 +1,5 @@
 import Tensors
+import Transformer
 
 #if canImport(Darwin)
   import Darwin
@@ -76,7 +77,7 @@ struct CompactPass {
     var states = [State](repeating: State(), count: kept.count * candidates.count)
     let width = min(vocabulary, ScoringPass.vocabularyTile)
     let height = min(
-      kept.count, max(16, min(memory, ScoringPass.largestTile) / (width * candidates.count * MemoryLayout<Float>.size)))
+      kept.count, max(16, min(memory, largestLogitTile) / (width * candidates.count * MemoryLayout<Float>.size)))
     let tile = LogitTile(capacity: width * height * candidates.count)
     for first in stride(from: 0, to: vocabulary, by: width) {
       let columns = first..<min(vocabulary, first + width)

@@ -1,4 +1,5 @@
 import Tensors
+import Transformer
 
 #if canImport(Darwin)
   import Darwin
@@ -23,7 +24,6 @@ struct ScoringPass {
   /// depend on it in their last bits, so it does not depend on memory; the number of rows does.
   static let vocabularyTile = headTile
   private static let leastRows = 16
-  static let largestTile = 256 << 20
 
   /// - Parameters:
   ///   - models: a reference and any number of candidates, with the names that messages use.
@@ -52,7 +52,7 @@ struct ScoringPass {
     states = Array(repeating: RunningSoftmax(), count: rowCount * models.count)
     let width = min(vocabulary, Self.vocabularyTile)
     let height = min(
-      rowCount, max(Self.leastRows, min(memory, Self.largestTile) / (width * models.count * MemoryLayout<Float>.size)))
+      rowCount, max(Self.leastRows, min(memory, largestLogitTile) / (width * models.count * MemoryLayout<Float>.size)))
     guard height > 0 else { return }
     let tile = LogitTile(capacity: width * height * models.count)
     let loadable = loadableRows(models.map(\.source), memory: memory)
@@ -143,7 +143,4 @@ struct ScoringPass {
 }
 
 /// Bytes for tiles of logits where nobody says otherwise.
-public let defaultScoringMemory = 256 << 20
-
-/// Rows of a model's output head that are decoded at a time while its logits are asked for.
-public let headTile = 1024
+public let defaultScoringMemory = largestLogitTile

@@ -11,6 +11,8 @@ public enum MemoryLimit {
 
   /// The most bytes of memory that this process has held at one time.
   public static var peak: Int {
+    // rusage begins with what the process held that started this one.
+    if let peak = status("VmHWM:") { return peak << 10 }
     var usage = rusage()
     #if os(Linux)
       guard getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage) == 0 else { return 0 }
@@ -33,6 +35,18 @@ public enum MemoryLimit {
     #endif
     guard limit.rlim_cur < UInt64(Int.max) else { return nil }
     return max(0, Int(limit.rlim_cur) - mapped)
+  }
+
+  /// A figure of the system's account of this process, in KiB; nil where it has none.
+  private static func status(_ key: String) -> Int? {
+    guard let file = fopen("/proc/self/status", "r") else { return nil }
+    defer { fclose(file) }
+    var line = [CChar](repeating: 0, count: 256)
+    while fgets(&line, Int32(line.count), file) != nil {
+      guard strncmp(line, key, key.utf8.count) == 0 else { continue }
+      return line.withUnsafeBufferPointer { strtol($0.baseAddress! + key.utf8.count, nil, 10) }
+    }
+    return nil
   }
 
   /// Bytes of address space that are mapped now; 0 where the system does not say.

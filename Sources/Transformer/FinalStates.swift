@@ -92,7 +92,7 @@ public final class FinalStates {
     precondition(rows.lowerBound >= 0 && rows.upperBound <= rowCount, "\(rows) of \(rowCount)")
     guard states.isSpilled, !rows.isEmpty, loaded?.rows != rows else { return }
     loaded = nil
-    let buffer = FloatBuffer(count: rows.count * width)
+    let buffer = FloatBuffer(count: rows.count * width, account: states.storage.account)
     defer { extendLifetime(buffer) }
     try forEachSlab(of: rows) { slab, own, first in
       let part = try states.read(slab)
@@ -163,3 +163,9 @@ public final class FinalStates {
     return weights
   }
 }
+
+/// Rows of a model's output head that are decoded at a time while its logits are asked for.
+public let headTile = 1024
+
+/// Bytes of logits that are in memory at the same time, at most: more would not make them faster.
+public let largestLogitTile = 256 << 20

@@ -40,7 +40,7 @@ extension ForwardError: CustomStringConvertible {
         + "\(window)"
     case .nonFinite(let tensor, _, _): "NaN or infinity in the activations at '\(tensor)'\(Self.layer(of: tensor))"
     case .budgetTooSmall(let bytes, let least):
-      "\(bytes) bytes of memory are too few for one window: at least \(least) are needed"
+      "\(bytes) bytes of memory are too few: at least \(least) are needed"
     }
   }
 
@@ -52,7 +52,8 @@ extension ForwardError: CustomStringConvertible {
   public var hint: String? {
     switch self {
     case .nonFinite: "the model's weights or its metadata are damaged; try the original checkpoint"
-    case .budgetTooSmall(_, let least): "pass --memory \((least + (1 << 20) - 1) >> 20)MiB or more, or a shorter --ctx"
+    case .budgetTooSmall(_, let least):
+      "pass --memory \((least + (1 << 20) - 1) >> 20)MiB or more, a shorter --ctx, or fewer --chunks"
     case .missingKey, .invalidKey, .missingTensor, .wrongShape: "the model was converted incompletely; convert it again"
     default: nil
     }

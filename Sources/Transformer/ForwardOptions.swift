@@ -22,8 +22,5 @@ public struct ForwardOptions: Sendable {
     self.results = results
   }
 
-  /// The part of the budget for tiles of logits, which are made after the layers have run.
-  public var logitBytes: Int { min(256 << 20, memory / 8) }
-
   static var physicalMemory: Int { sysconf(Int32(_SC_PHYS_PAGES)) * sysconf(Int32(_SC_PAGESIZE)) }
 }

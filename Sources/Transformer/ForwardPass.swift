@@ -23,8 +23,21 @@ public final class ForwardPass {
     setMatrixThreads(1)
   }
 
-  /// Bytes of the budget that are left for data: the program, the metadata and the tokenizer take the rest.
-  public var usableBytes: Int { max(0, ForwardPlan.usableBytes(decoder, memory: options.memory)) }
+  /// Bytes of the budget that are left for logits, and for final states that have to be loaded: not those of the program,
+  /// metadata and the tokenizer, of final states in memory, of the heads' rows, and of what threads work with.
+  ///
+  /// - Parameter kept: bytes that the caller keeps beside them.
+  /// - Throws: ``ForwardError/budgetTooSmall(bytes:least:)`` where less than `least` is left.
+  public func logitBytes(beside kept: Int, least: Int) throws(ForwardError) -> Int {
+    let usable = ForwardPlan.usableBytes(decoder, options)
+    let taken =
+      kept + options.results * ForwardPlan.headBytes(decoder) + ForwardPlan.logitWorkBytes(decoder)
+    let free = usable / 4 * 3 - taken
+    guard free >= least else {
+      throw .budgetTooSmall(bytes: options.memory, least: options.memory + (least - free + 2) / 3 * 4)
+    }
+    return free
+  }
 
   /// What running `windows` windows of `length` tokens takes, of each of which `scored` positions are wanted.
   ///

@@ -44,15 +44,27 @@ public struct ForwardPlan: Sendable, Equatable {
     }
   }
 
-  /// What the program takes beside the pass: itself, the model's metadata and its tokenizer (measured: 25 MB and 220
-  /// bytes for each token of the vocabulary).
-  private static func programBytes(_ decoder: Decoder) -> Int { (32 << 20) + 256 * decoder.vocabularyCount }
+  /// What the program takes beside the pass: itself, the model's metadata and its tokenizer (measured: 37 MB and 220
+  /// bytes for each token of the vocabulary), and the metadata of every further model (55 bytes a token).
+  private static func programBytes(_ decoder: Decoder, models: Int) -> Int {
+    (37 << 20) + (256 + 64 * (models - 1)) * decoder.vocabularyCount
+  }
 
   /// The part of the budget for what is counted piece by piece. The rest is also for what the allocator wastes.
   private static func usable(_ memory: Int, _ program: Int) -> Int { memory - max(memory / 16, program) }
 
   /// The part of a budget that is left for data, whatever the stage.
-  static func usableBytes(_ decoder: Decoder, memory: Int) -> Int { usable(memory, programBytes(decoder)) }
+  static func usableBytes(_ decoder: Decoder, _ options: ForwardOptions) -> Int {
+    usable(options.memory, programBytes(decoder, models: options.results))
+  }
+
+  /// What threads work with while they turn final states into logits, and read the states from the scratch file.
+  static func logitWorkBytes(_ decoder: Decoder) -> Int {
+    decodingBytes(decoder.output) + Threads.count * (productBytes + ScratchFile.workBytes)
+  }
+
+  /// The rows of the output head that are decoded at a time.
+  static func headBytes(_ decoder: Decoder) -> Int { min(decoder.output.shape.rows, headTile) * decoder.width * 4 }
 
   /// - Throws: ``ForwardError/budgetTooSmall(bytes:least:)``
   init(
@@ -73,7 +85,7 @@ public struct ForwardPlan: Sendable, Equatable {
     // compressed on its way to the scratch file.
     let perToken = 4 * (3 * decoder.width + 2 * widest + max(decoder.width, widest))
     let need = WeightStream.buffers * leastBlock + length * perToken + fixed
-    let program = Self.programBytes(decoder)
+    let program = Self.programBytes(decoder, models: purpose.results)
     let usable = Self.usable(memory, program)
     guard usable >= need else { throw .budgetTooSmall(bytes: memory, least: Self.least(usable: need, program)) }
     let tokens = windows * length
@@ -97,8 +109,11 @@ public struct ForwardPlan: Sendable, Equatable {
     activationLimit = max(0, room - WeightStream.buffers * block)
     let layers = WeightStream.buffers * block + slab + fixed + min(everything, activationLimit)
     let needsHead = purpose.scored > 0
-    let scoring = needsHead ? Self.headBytes(decoder) + ForwardOptions(memory: memory).logitBytes : 0
-    residentBytes = program + held + max(layers, scoring)
+    // Logits of all runs in one tile, and what of the states has to be loaded.
+    let tile = min(largestLogitTile, windows * purpose.scored * purpose.results * 4 * headTile)
+    let loaded = finals > finalLimit ? finals * purpose.results : 0
+    let scoring = Self.headBytes(decoder) * purpose.results + Self.logitWorkBytes(decoder) + tile + loaded
+    residentBytes = program + held + (needsHead ? max(layers, min(scoring, usable - held)) : layers)
     bytesToRead =
       (matrices + (needsHead ? [decoder.output] : [])).reduce(0) { $0 + ($1.shape.bytes(as: $1.type) ?? 0) }
       + Self.embeddingBytes(decoder, tokens: tokens)
@@ -124,11 +139,6 @@ public struct ForwardPlan: Sendable, Equatable {
   private static func sums(_ parts: [any LayerPart]) -> Int {
     let layers = parts.map { $0.matrices.reduce(0) { $0 + $1.shape.columns * $1.shape.matrices } }
     return 4 * layers.reduce(0, +) + 16 * (layers.max() ?? 0)
-  }
-
-  /// A tile of the vocabulary's rows, as scoring asks for them.
-  private static func headBytes(_ decoder: Decoder) -> Int {
-    min(decoder.output.shape.rows, 4096) * decoder.width * 4
   }
 
   /// A token's row is read once; a short text does not use all of them.

@@ -12,6 +12,7 @@ struct ScoredModels {
 
   /// A running softmax, the copy of a tile's, and the figures that come of it.
   private static let positionBytes = 96
+  private static let leastMemory = 2 << 20
 
   /// Runs one model after the other; `finished` is called with each.
   ///
@@ -28,12 +29,10 @@ struct ScoredModels {
     forward.results = sources.count
     // All plans before the first run: what is wrong with the last model shows at once.
     let passes = try sources.map { try ForwardPass(source: $0, options: forward) }
-    let rowBytes = passes.reduce(0) { $0 + $1.decoder.width * 4 }
-    // A tile of logits and loaded states may take 3/8 each, beside the rows of the heads that are decoded at a time and
-    // what is kept for every position.
-    let kept = windows.rowCount * sources.count * Self.positionBytes + headTile * rowBytes
-    let usable = passes.map(\.usableBytes).min() ?? 0
-    let memory = max(16 << 20, (usable - kept) * 3 / 8)
+    let kept = windows.rowCount * sources.count * Self.positionBytes
+    let free = try passes.map { try $0.logitBytes(beside: kept, least: 2 * Self.leastMemory) }.min() ?? 0
+    // A tile of logits, and loaded states.
+    let memory = free / 2
     models = try zip(sources, passes).enumerated().map { index, model in
       let states = try Self.finalStates(of: model.0, model.1, windows, progress, snapshots(index))
       try finished(index, states, memory)

@@ -4,16 +4,22 @@
 final class FloatBuffer: @unchecked Sendable {
   let floats: Floats
   private let account: MemoryAccount?
+  /// Smaller ones come and go too often for fresh pages.
+  private static let leastMapped = 1 << 20
 
   var count: Int { floats.count }
 
   init(count: Int, account: MemoryAccount? = nil) {
-    floats = Floats(base: account?.allocate(count) ?? MemoryAccount.fresh(count), count: count)
+    floats = Floats(base: account?.allocate(count) ?? MemoryAccount.map(count, least: Self.leastMapped), count: count)
     self.account = account
   }
 
   deinit {
-    if let account { account.give(back: floats.base, count) } else { floats.base.deallocate() }
+    if let account {
+      account.give(back: floats.base, count)
+    } else {
+      MemoryAccount.unmap(floats.base, count, least: Self.leastMapped)
+    }
   }
 
   func copy() -> FloatBuffer {
