@@ -32,25 +32,23 @@ public func multiply(
 
 /// y (+)= x times w, over slices of wider matrices: rows lie `…Stride` elements apart.
 ///
-/// x is [tokens, inputs]. w is [outputs, inputs] and is transposed, or with `byColumns` [inputs, outputs] and is not.
-/// y is [tokens, outputs]. The spans begin at the first element and reach at least to the last.
+/// x is [tokens, inputs], w is [outputs, inputs] and is transposed, y is [tokens, outputs]. The spans begin at the first
+/// element and reach at least to the last.
 public func multiplySlices(
-  _ x: Span<Float>, xStride: Int, by w: Span<Float>, wStride: Int, byColumns: Bool = false,
+  _ x: Span<Float>, xStride: Int, by w: Span<Float>, wStride: Int,
   into y: inout MutableSpan<Float>, yStride: Int, tokens: Int, inputs: Int, outputs: Int, accumulate: Bool = false
 ) {
   guard tokens > 0, outputs > 0 else { return }
-  let wRows = byColumns ? inputs : outputs
-  let wColumns = byColumns ? outputs : inputs
   precondition(
-    xStride >= inputs && wStride >= wColumns && yStride >= outputs && x.count >= (tokens - 1) * xStride + inputs
-      && w.count >= (wRows - 1) * wStride + wColumns && y.count >= (tokens - 1) * yStride + outputs,
+    xStride >= inputs && wStride >= inputs && yStride >= outputs && x.count >= (tokens - 1) * xStride + inputs
+      && w.count >= (outputs - 1) * wStride + inputs && y.count >= (tokens - 1) * yStride + outputs,
     "x \(x.count)/\(xStride), w \(w.count)/\(wStride), y \(y.count)/\(yStride) for [\(tokens), \(inputs)] to \(outputs)"
   )
   x.withUnsafeBufferPointer { x in
     w.withUnsafeBufferPointer { w in
       y.withUnsafeMutableBufferPointer { y in
         cblas_sgemm(
-          CblasRowMajor, CblasNoTrans, byColumns ? CblasNoTrans : CblasTrans, BLASInt(tokens), BLASInt(outputs),
+          CblasRowMajor, CblasNoTrans, CblasTrans, BLASInt(tokens), BLASInt(outputs),
           BLASInt(inputs), 1, x.baseAddress, BLASInt(xStride), w.baseAddress, BLASInt(wStride), accumulate ? 1 : 0,
           y.baseAddress, BLASInt(yStride))
       }

@@ -50,11 +50,5 @@ public enum MemoryLimit {
   }
 
   /// Bytes of address space that are mapped now; 0 where the system does not say.
-  private static var mapped: Int {
-    guard let file = fopen("/proc/self/statm", "r") else { return 0 }
-    defer { fclose(file) }
-    var line = [CChar](repeating: 0, count: 128)
-    guard fgets(&line, Int32(line.count), file) != nil else { return 0 }
-    return strtol(line, nil, 10) * sysconf(Int32(_SC_PAGESIZE))
-  }
+  private static var mapped: Int { (status("VmSize:") ?? 0) << 10 }
 }

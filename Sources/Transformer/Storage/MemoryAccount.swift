@@ -108,7 +108,7 @@ final class MemoryAccount: Sendable {
   private static let smallPage = max(4096, sysconf(Int32(_SC_PAGESIZE)))
 
   /// Aligned by hand: glibc's posix_memalign does not find the place of an earlier piece of the same size again once
-  /// anything small lies beside it, and a long run of a small budget grew to five times its size.
+  /// anything small lies beside it, and a long run grew to three times a small budget.
   private static func fresh(_ count: Int) -> UnsafeMutablePointer<Float> {
     let raw = UnsafeMutableRawPointer.allocate(
       byteCount: max(count, 1) * 4 + line + MemoryLayout<UnsafeMutableRawPointer>.size, alignment: 16)
