@@ -107,7 +107,7 @@ let package = Package(
       ["Quantize", "Checkpoint", "Perplexity", "Tokenizers", "Transformer", "Blocks", "GGUF", "Tensors"]),
     tests(of: "Inspection", ["GGUF", "Tensors"]),
     tests(of: "Plan", ["Checkpoint", "Quantize", "GGUF", "Tensors"]),
-    tests(of: "qtool", named: "Command", ["GGUF", "Tensors", crypto]),
+    tests(of: "qtool", named: "Command", ["Blocks", "GGUF", "Tensors", crypto]),
   ]
 )
 
