@@ -20,8 +20,8 @@ let swiftSettings: [SwiftSetting] = [
 #endif
 
 let libraries = [
-  "Tensors", "Blocks", "GGUF", "Checkpoint", "Tokenizers", "Transformer", "Imatrix", "Perplexity", "Sensitivity",
-  "Quantize", "Inspection", "Plan", "Report",
+  "Tensors", "Blocks", "GGUF", "Checkpoint", "Tokenizers", "Transformer", "Imatrix", "Perplexity", "Quantize",
+  "Fit", "Inspection", "Plan", "Report",
 ]
 
 func library(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
@@ -68,7 +68,7 @@ let package = Package(
     library("Imatrix", ["Transformer", "GGUF", "Tensors"]),
     library("Perplexity", ["Transformer", "GGUF", "Tensors", "CVectors", crypto]),
     library("Quantize", ["GGUF", "Blocks", "Tensors", collections, .product(name: "Yams", package: "Yams")]),
-    library("Sensitivity", ["Quantize", "Perplexity", "Transformer", "Blocks", "GGUF", "Tensors"]),
+    library("Fit", ["Quantize", "Perplexity", "Transformer", "Blocks", "GGUF", "Tensors"]),
     library("Inspection", ["Blocks", "GGUF", "Tensors"]),
     library("Plan", ["Checkpoint", "Quantize", "GGUF", "Tensors"]),
     library("Report", ["GGUF", "Tensors", .product(name: "Mustache", package: "swift-mustache")]),
@@ -103,7 +103,7 @@ let package = Package(
     tests(of: "Report", ["GGUF", "Tensors"]),
     tests(of: "Quantize", ["Checkpoint", "GGUF", "Blocks", "Tensors"]),
     tests(
-      of: "Sensitivity",
+      of: "Fit",
       ["Quantize", "Checkpoint", "Perplexity", "Tokenizers", "Transformer", "Blocks", "GGUF", "Tensors"]),
     tests(of: "Inspection", ["GGUF", "Tensors"]),
     tests(of: "Plan", ["Checkpoint", "Quantize", "GGUF", "Tensors"]),

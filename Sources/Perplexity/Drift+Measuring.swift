@@ -5,7 +5,7 @@ extension Drift {
   /// - Throws: ``ScoringError``, and what the sources and `progress` throw.
   public static func measure(
     base: (name: String, source: any LogitSource), candidates: [(name: String, source: any LogitSource)],
-    windows: ScoringWindows, memory: Int = defaultScoringMemory, progress: (Double) throws -> Void = { _ in }
+    windows: ScoringWindows, memory: Int, progress: (Double) throws -> Void = { _ in }
   ) throws -> [Drift] {
     let pass = try ScoringPass(
       models: [base] + candidates, windows: windows, memory: memory, progress: progress)
@@ -23,7 +23,7 @@ extension Drift {
   /// - Throws: ``ScoringError``, ``ReferenceError``, and what the sources and `progress` throw.
   public static func measure(
     base reference: CompactReference, candidates: [(name: String, source: any LogitSource)],
-    windows chosen: [Int]? = nil, memory: Int = defaultScoringMemory, progress: (Double) throws -> Void = { _ in }
+    windows chosen: [Int]? = nil, memory: Int, progress: (Double) throws -> Void = { _ in }
   ) throws -> [Drift] {
     try CompactPass(reference, windows: chosen, candidates: candidates, memory: memory, progress: progress).drifts
   }
@@ -34,7 +34,7 @@ extension Drift {
   /// llama-perplexity does.
   public static func measure(
     base file: LogitsFile, candidates: [(name: String, source: any LogitSource)], windows chosen: [Int]? = nil,
-    memory: Int = defaultScoringMemory, progress: (Double) throws -> Void = { _ in }
+    memory: Int, progress: (Double) throws -> Void = { _ in }
   ) throws -> [Drift] {
     let windows = chosen.map(file.windows.selecting) ?? file.windows
     let base: any LogitSource =

@@ -19,7 +19,7 @@ public struct Likelihood: Sendable, Equatable {
   /// - Throws: ``ScoringError``, and what `source` and `progress` throw.
   public init(
     of source: any LogitSource, named name: String = "model", windows: ScoringWindows,
-    memory: Int = defaultScoringMemory, progress: (Double) throws -> Void = { _ in }
+    memory: Int, progress: (Double) throws -> Void = { _ in }
   ) throws {
     let pass = try ScoringPass(models: [(name, source)], windows: windows, memory: memory, progress: progress)
     losses = pass.losses(model: 0)

@@ -141,6 +141,3 @@ struct ScoringPass {
     stride(from: 0, to: states.count, by: names.count).map { states[$0].top == states[$0 + model].top }
   }
 }
-
-/// Bytes for tiles of logits where nobody says otherwise.
-public let defaultScoringMemory = largestLogitTile

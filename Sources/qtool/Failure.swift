@@ -1,11 +1,11 @@
 import Checkpoint
+import Fit
 import Foundation
 import GGUF
 import Imatrix
 import Perplexity
 import Plan
 import Quantize
-import Sensitivity
 import Tensors
 import Tokenizers
 import Transformer

@@ -1,9 +1,9 @@
+import Fit
 import Foundation
 import GGUF
 import Imatrix
 import Perplexity
 import Quantize
-import Sensitivity
 import Tensors
 
 /// Finds the mix for a size: allocation from measured sensitivities, a search by trials, and a last comparison with the

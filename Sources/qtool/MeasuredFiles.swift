@@ -1,8 +1,8 @@
+import Fit
 import Foundation
 import GGUF
 import Imatrix
 import Perplexity
-import Sensitivity
 import Tensors
 
 /// What quantizing measures before it writes, kept beside the output so that nothing is measured twice:

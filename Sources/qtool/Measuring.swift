@@ -1,10 +1,10 @@
 import Checkpoint
+import Fit
 import Foundation
 import GGUF
 import Imatrix
 import Perplexity
 import Quantize
-import Sensitivity
 import Tensors
 import Tokenizers
 import Transformer

@@ -1,5 +1,6 @@
 import Checkpoint
 import Crypto
+import Fit
 import Foundation
 import GGUF
 import Imatrix
@@ -8,7 +9,6 @@ import Perplexity
 import Plan
 import Quantize
 import Report
-import Sensitivity
 import Tensors
 import Tokenizers
 import Transformer
@@ -50,13 +50,13 @@ struct Reader: Sendable {
       let reference = try CompactReference(path: "a.qref")
       let zeros = Zeros(rowCount: reference.rowCount, vocabularyCount: reference.vocabularyCount)
       guard zeros.isSmall else { return }
-      _ = try Drift.measure(base: reference, candidates: [("zeros", zeros)])
+      _ = try Drift.measure(base: reference, candidates: [("zeros", zeros)], memory: 1 << 20)
     },
     "logits": Reader(file: "a.logits") {
       let file = try LogitsFile(path: "a.logits", bos: 1)
       let zeros = Zeros(rowCount: file.rowCount, vocabularyCount: file.vocabularyCount)
       guard zeros.isSmall else { return }
-      _ = try Drift.measure(base: ("a", file), candidates: [("zeros", zeros)], windows: file.windows)
+      _ = try Drift.measure(base: ("a", file), candidates: [("zeros", zeros)], windows: file.windows, memory: 1 << 20)
     },
     "recipe": Reader(file: "mix.yaml") {
       let file = try PositionedFile(path: "mix.yaml")

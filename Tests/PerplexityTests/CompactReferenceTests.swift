@@ -44,12 +44,14 @@ func provenance(context: Int, vocabulary: Int) -> Provenance {
     let pair = zipfPair(rows: windows.rowCount, vocabulary: vocabulary, exponent: exponent, noise: 0.4, seed: 22)
     let path = directory.path("base.qref")
     try CompactReference.write(
-      pair.base, windows: windows, provenance: provenance(context: 16, vocabulary: vocabulary), to: path)
+      pair.base, windows: windows, provenance: provenance(context: 16, vocabulary: vocabulary), to: path,
+      memory: scoringMemory)
     let reference = try CompactReference(path: path)
     #expect(reference.windows == windows)
     let candidates: [(name: String, source: any LogitSource)] = [("same", pair.base), ("other", pair.candidate)]
-    let compact = try Drift.measure(base: reference, candidates: candidates)
-    let whole = try Drift.measure(base: ("base", pair.base), candidates: candidates, windows: windows)
+    let compact = try Drift.measure(base: reference, candidates: candidates, memory: scoringMemory)
+    let whole = try Drift.measure(
+      base: ("base", pair.base), candidates: candidates, windows: windows, memory: scoringMemory)
     for (one, exact) in zip(compact, whole) {
       let truncation = try #require(one.truncation)
       let mean = DriftStatistics(one).divergence.value
@@ -78,10 +80,12 @@ func provenance(context: Int, vocabulary: Int) -> Provenance {
     let pair = zipfPair(rows: windows.rowCount, vocabulary: vocabulary, exponent: exponent, noise: noise, seed: 32)
     let path = directory.path("one.qref")
     try CompactReference.write(
-      pair.base, windows: windows, provenance: provenance(context: 512, vocabulary: vocabulary), to: path)
+      pair.base, windows: windows, provenance: provenance(context: 512, vocabulary: vocabulary), to: path,
+      memory: scoringMemory)
     let reference = try CompactReference(path: path)
-    let drift = try Drift.measure(base: reference, candidates: [("other", pair.candidate)])[0]
-    let exact = try Drift.measure(base: ("b", pair.base), candidates: [("other", pair.candidate)], windows: windows)[0]
+    let drift = try Drift.measure(base: reference, candidates: [("other", pair.candidate)], memory: scoringMemory)[0]
+    let exact = try Drift.measure(
+      base: ("b", pair.base), candidates: [("other", pair.candidate)], windows: windows, memory: scoringMemory)[0]
     let gap = DriftStatistics(drift).divergence.value - DriftStatistics(exact).divergence.value
     let bound = try #require(drift.truncation).bound
     #expect(bound < 1e-4 && abs(gap) <= bound)
@@ -94,12 +98,14 @@ func provenance(context: Int, vocabulary: Int) -> Provenance {
     let pair = zipfPair(rows: windows.rowCount, vocabulary: vocabulary, exponent: 1, noise: 0.2, seed: 24)
     let path = directory.path("large.qref")
     try CompactReference.write(
-      pair.base, windows: windows, provenance: provenance(context: 16, vocabulary: vocabulary), to: path)
+      pair.base, windows: windows, provenance: provenance(context: 16, vocabulary: vocabulary), to: path,
+      memory: scoringMemory)
     let reference = try CompactReference(path: path)
     #expect(reference.byteCount * 40 <= LogitsFile.byteCount(windows: windows, vocabulary: vocabulary))
     // Half of the mass is in the tail here, at 14 positions, and still the estimate holds.
-    let drift = try Drift.measure(base: reference, candidates: [("other", pair.candidate)])[0]
-    let exact = try Drift.measure(base: ("b", pair.base), candidates: [("other", pair.candidate)], windows: windows)[0]
+    let drift = try Drift.measure(base: reference, candidates: [("other", pair.candidate)], memory: scoringMemory)[0]
+    let exact = try Drift.measure(
+      base: ("b", pair.base), candidates: [("other", pair.candidate)], windows: windows, memory: scoringMemory)[0]
     let gap = DriftStatistics(drift).divergence.value - DriftStatistics(exact).divergence.value
     #expect(abs(gap) <= drift.truncation!.bound)
   }
@@ -150,7 +156,8 @@ func provenance(context: Int, vocabulary: Int) -> Provenance {
     base.values[40 * 4 + 3] = .nan
     #expect(throws: ScoringError.nonFiniteLogits(model: "base", window: 1, position: 5)) {
       try CompactReference.write(
-        base, windows: windows, provenance: provenance(context: 8, vocabulary: 40), to: directory.path("bad.qref"))
+        base, windows: windows, provenance: provenance(context: 8, vocabulary: 40), to: directory.path("bad.qref"),
+        memory: scoringMemory)
     }
     #expect(directory.contents.isEmpty)
   }
@@ -161,7 +168,7 @@ func provenance(context: Int, vocabulary: Int) -> Provenance {
     let base = zipfPair(rows: windows.rowCount, vocabulary: 40, exponent: 1, noise: 0, seed: 29).base
     let path = directory.path("base.qref")
     try CompactReference.write(
-      base, windows: windows, provenance: provenance(context: 8, vocabulary: 40), to: path)
+      base, windows: windows, provenance: provenance(context: 8, vocabulary: 40), to: path, memory: scoringMemory)
     let golden = Array(try Data(contentsOf: URL(filePath: path)))
     let damaged = directory.path("damaged.qref")
     let seed: UInt64 = 30
@@ -182,7 +189,7 @@ func provenance(context: Int, vocabulary: Int) -> Provenance {
       if bytes == golden { continue }
       try Data(bytes).write(to: URL(filePath: damaged))
       do {
-        _ = try Drift.measure(base: CompactReference(path: damaged), candidates: [("b", base)])
+        _ = try Drift.measure(base: CompactReference(path: damaged), candidates: [("b", base)], memory: scoringMemory)
       } catch is ReferenceError {
         refused += 1
       } catch is FileError {

@@ -52,8 +52,9 @@ func randomPair(
   @Test func likelihoodIsTheReferencesLoss() throws {
     let windows = try randomWindows(4, context: 16, vocabulary: 50, seed: 3)
     let pair = randomPair(rows: windows.rowCount, vocabulary: 50, spread: 5, noise: 1, seed: 4)
-    let drift = try Drift.measure(base: ("a", pair.base), candidates: [("b", pair.candidate)], windows: windows)[0]
-    let likelihood = try Likelihood(of: pair.candidate, windows: windows)
+    let drift = try Drift.measure(
+      base: ("a", pair.base), candidates: [("b", pair.candidate)], windows: windows, memory: scoringMemory)[0]
+    let likelihood = try Likelihood(of: pair.candidate, windows: windows, memory: scoringMemory)
     #expect(likelihood.losses == drift.losses)
     let statistics = likelihood.statistics()
     #expect(statistics.positions == windows.rowCount)
@@ -84,10 +85,11 @@ func randomPair(
     pair.candidate.values[4 * 40 + 17] = value
     // Three rows a window: row 4 is position 5 of window 1.
     #expect(throws: ScoringError.nonFiniteLogits(model: "b", window: 1, position: 5)) {
-      try Drift.measure(base: ("a", pair.base), candidates: [("b", pair.candidate)], windows: windows)
+      try Drift.measure(
+        base: ("a", pair.base), candidates: [("b", pair.candidate)], windows: windows, memory: scoringMemory)
     }
     #expect(throws: ScoringError.nonFiniteLogits(model: "b", window: 1, position: 5)) {
-      try Likelihood(of: pair.candidate, named: "b", windows: windows)
+      try Likelihood(of: pair.candidate, named: "b", windows: windows, memory: scoringMemory)
     }
   }
 
@@ -97,12 +99,12 @@ func randomPair(
     let wide = randomPair(rows: windows.rowCount, vocabulary: 41, spread: 5, noise: 1, seed: 10).base
     let long = randomPair(rows: windows.rowCount + 1, vocabulary: 40, spread: 5, noise: 1, seed: 10).base
     #expect(throws: ScoringError.vocabulariesDiffer(base: "a", baseCount: 40, model: "b", count: 41)) {
-      try Drift.measure(base: ("a", a), candidates: [("b", wide)], windows: windows)
+      try Drift.measure(base: ("a", a), candidates: [("b", wide)], windows: windows, memory: scoringMemory)
     }
     #expect(throws: ScoringError.positionsDiffer(model: "b", count: 7, expected: 6)) {
-      try Drift.measure(base: ("a", a), candidates: [("b", long)], windows: windows)
+      try Drift.measure(base: ("a", a), candidates: [("b", long)], windows: windows, memory: scoringMemory)
     }
     let small = TableSource(rows: 6, vocabulary: 3, values: Array(repeating: 0, count: 18))
-    #expect(throws: ScoringError.self) { try Likelihood(of: small, windows: windows) }
+    #expect(throws: ScoringError.self) { try Likelihood(of: small, windows: windows, memory: scoringMemory) }
   }
 }

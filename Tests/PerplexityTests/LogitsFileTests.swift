@@ -17,8 +17,9 @@ import Testing
     let file = try LogitsFile(path: path, bos: nil)
     #expect(file.byteCount == LogitsFile.byteCount(windows: windows, vocabulary: vocabulary))
     #expect(file.windows.windows == windows.windows && file.windows.targets == windows.targets)
-    let stored = try Drift.measure(base: file, candidates: [("b", pair.candidate)])[0]
-    let exact = try Drift.measure(base: ("a", pair.base), candidates: [("b", pair.candidate)], windows: windows)[0]
+    let stored = try Drift.measure(base: file, candidates: [("b", pair.candidate)], memory: scoringMemory)[0]
+    let exact = try Drift.measure(
+      base: ("a", pair.base), candidates: [("b", pair.candidate)], windows: windows, memory: scoringMemory)[0]
     // A span of 8 nats in 65,535 steps: each log-probability is off by 6e-5 at most.
     #expect(zip(stored.divergences, exact.divergences).allSatisfy { abs($0 - $1) < 2e-4 })
     #expect(zip(stored.baseLosses, exact.baseLosses).allSatisfy { abs($0 - $1) < 7e-5 })
@@ -34,21 +35,23 @@ import Testing
     var rare = windows
     rare = try ScoringWindows(tokens: [0, 0, 0, 0, 0, 3, 3, 3], context: 8, bos: nil)
     let path = directory.path("clamped.logits")
-    try LogitsFile.write(base, windows: rare, to: path)
-    let clamped = try Drift.measure(base: LogitsFile(path: path, bos: nil), candidates: [("b", base)])[0]
+    try LogitsFile.write(base, windows: rare, to: path, memory: scoringMemory)
+    let clamped = try Drift.measure(
+      base: LogitsFile(path: path, bos: nil), candidates: [("b", base)], memory: scoringMemory)[0]
     #expect(clamped.baseLosses.allSatisfy { abs($0 - 16.3133) < 1e-3 })
     #expect(abs(clamped.losses[0] - 28.3133) < 1e-3)
     let compactPath = directory.path("whole.qref")
     try CompactReference.write(
-      base, windows: rare, provenance: provenance(context: 8, vocabulary: 4), to: compactPath)
-    let compact = try Drift.measure(base: CompactReference(path: compactPath), candidates: [("b", base)])[0]
+      base, windows: rare, provenance: provenance(context: 8, vocabulary: 4), to: compactPath, memory: scoringMemory)
+    let compact = try Drift.measure(
+      base: CompactReference(path: compactPath), candidates: [("b", base)], memory: scoringMemory)[0]
     #expect(compact.baseLosses.allSatisfy { abs($0 - 28.3133) < 1e-3 })
   }
 
   @Test func replacesTheFirstTokenByBOS() throws {
     let windows = try randomWindows(2, context: 8, vocabulary: 40, seed: 44)
     let base = randomPair(rows: windows.rowCount, vocabulary: 40, spread: 4, noise: 0, seed: 45).base
-    try LogitsFile.write(base, windows: windows, to: directory.path("l"))
+    try LogitsFile.write(base, windows: windows, to: directory.path("l"), memory: scoringMemory)
     #expect(try LogitsFile(path: directory.path("l"), bos: 7).windows.windows.map { $0[0] } == [7, 7])
   }
 
@@ -56,14 +59,14 @@ import Testing
     let windows = try randomWindows(2, context: 8, vocabulary: 40, seed: 46)
     let base = randomPair(rows: windows.rowCount, vocabulary: 40, spread: 4, noise: 0, seed: 47).base
     let path = directory.path("good.logits")
-    try LogitsFile.write(base, windows: windows, to: path)
+    try LogitsFile.write(base, windows: windows, to: path, memory: scoringMemory)
     let good = Array(try Data(contentsOf: URL(filePath: path)))
     func open(_ change: (inout [UInt8]) -> Void) throws {
       var bytes = good
       change(&bytes)
       let bad = directory.path("bad.logits")
       try Data(bytes).write(to: URL(filePath: bad))
-      _ = try Drift.measure(base: LogitsFile(path: bad, bos: nil), candidates: [("b", base)])
+      _ = try Drift.measure(base: LogitsFile(path: bad, bos: nil), candidates: [("b", base)], memory: scoringMemory)
     }
     try open { _ in }
     #expect(throws: ReferenceError.self) { try open { $0[0] = 0 } }
@@ -88,7 +91,9 @@ import Testing
   @Test func hasNoStride() throws {
     let windows = try ScoringWindows(tokens: (0..<40).map { Int32($0) }, context: 8, bos: nil, stride: 2)
     let base = randomPair(rows: windows.rowCount, vocabulary: 40, spread: 4, noise: 0, seed: 48).base
-    #expect(throws: ReferenceError.self) { try LogitsFile.write(base, windows: windows, to: directory.path("s")) }
+    #expect(throws: ReferenceError.self) {
+      try LogitsFile.write(base, windows: windows, to: directory.path("s"), memory: scoringMemory)
+    }
     #expect(directory.contents.isEmpty)
   }
 }

@@ -14,7 +14,8 @@ import Testing
       let directory = try TemporaryDirectory()
       let path = directory.path("a.qref")
       try CompactReference.write(
-        pair.base, windows: windows, provenance: provenance(context: 8, vocabulary: 60), to: path)
+        pair.base, windows: windows, provenance: provenance(context: 8, vocabulary: 60), to: path, memory: scoringMemory
+      )
       try MutatedFiles.binary.survive(
         Array(try Data(contentsOf: URL(filePath: path))), named: "b.qref", repair: repairDigest,
         isTyped: { $0 is ReferenceError || $0 is ScoringError || $0 is FileError },
@@ -22,7 +23,7 @@ import Testing
           let reference = try CompactReference(path: path)
           // Against a model of another size only the opening is tried.
           guard reference.vocabularyCount == 60, reference.rowCount == pair.candidate.rowCount else { return }
-          _ = try Drift.measure(base: reference, candidates: [("other", pair.candidate)])
+          _ = try Drift.measure(base: reference, candidates: [("other", pair.candidate)], memory: scoringMemory)
         })
     }
     #expect(String(decoding: (result?.standardErrorContent ?? []).suffix(500), as: UTF8.self) == "")
@@ -34,14 +35,15 @@ import Testing
       let pair = zipfPair(rows: windows.rowCount, vocabulary: 60, exponent: 1, noise: 0.1, seed: 34)
       let directory = try TemporaryDirectory()
       let path = directory.path("a.logits")
-      try LogitsFile.write(pair.base, windows: windows, to: path)
+      try LogitsFile.write(pair.base, windows: windows, to: path, memory: scoringMemory)
       try MutatedFiles.binary.survive(
         Array(try Data(contentsOf: URL(filePath: path))), named: "b.logits",
         isTyped: { $0 is ReferenceError || $0 is ScoringError || $0 is FileError },
         read: { path, _ in
           let file = try LogitsFile(path: path, bos: 1)
           guard file.vocabularyCount == 60, file.rowCount == pair.candidate.rowCount else { return }
-          _ = try Drift.measure(base: ("base", file), candidates: [("other", pair.candidate)], windows: file.windows)
+          _ = try Drift.measure(
+            base: ("base", file), candidates: [("other", pair.candidate)], windows: file.windows, memory: scoringMemory)
         })
     }
     #expect(String(decoding: (result?.standardErrorContent ?? []).suffix(500), as: UTF8.self) == "")

@@ -37,3 +37,6 @@ struct TableSource: LogitSource {
 func plainDivergence(_ p: [Double], _ q: [Double]) -> Double {
   zip(p, q).reduce(0) { $0 + exp($1.0) * ($1.0 - $1.1) }
 }
+
+/// Bytes for tiles of logits, where a test is not about them.
+let scoringMemory = 1 << 28

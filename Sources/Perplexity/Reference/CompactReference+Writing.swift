@@ -29,7 +29,7 @@ extension CompactReference {
   /// - Throws: ``ScoringError``, `FileError`, and what `source` and `progress` throw.
   public static func write(
     _ source: any LogitSource, windows: ScoringWindows, provenance: Provenance, to path: String,
-    overwrite: Bool = false, memory: Int = defaultScoringMemory, progress: (Double) throws -> Void = { _ in }
+    overwrite: Bool = false, memory: Int, progress: (Double) throws -> Void = { _ in }
   ) throws {
     precondition(
       provenance.context == windows.context && provenance.vocabulary == source.vocabularyCount, "\(provenance)")

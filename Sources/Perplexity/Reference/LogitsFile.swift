@@ -121,7 +121,7 @@ extension LogitsFile {
   /// - Throws: ``ReferenceError/notExpressible(reason:)`` for windows with a stride; ``ScoringError``, `FileError`.
   public static func write(
     _ source: any LogitSource, named name: String = "model", windows: ScoringWindows, to path: String,
-    overwrite: Bool = false, memory: Int = defaultScoringMemory, progress: (Double) throws -> Void = { _ in }
+    overwrite: Bool = false, memory: Int, progress: (Double) throws -> Void = { _ in }
   ) throws {
     guard windows.scored == windows.context / 2..<windows.context - 1 else {
       throw ReferenceError.notExpressible(reason: "llama-perplexity's files have no stride")

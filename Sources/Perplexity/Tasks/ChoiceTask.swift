@@ -72,7 +72,7 @@ extension ChoiceTask {
   ///   - run: a run of the model over windows of one length; the range is the positions whose logits are wanted.
   /// - Throws: ``ScoringError``, and what `run` throws.
   public static func score(
-    _ tasks: [ChoiceTask], named name: String, runs: Int = 4, memory: Int = defaultScoringMemory,
+    _ tasks: [ChoiceTask], named name: String, runs: Int = 4, memory: Int,
     run: (_ windows: [[Int32]], _ scored: Range<Int>) throws -> any LogitSource
   ) throws -> TaskScore {
     let places = tasks.indices.flatMap { task in tasks[task].sequences.indices.map { (task: task, choice: $0) } }

@@ -1,13 +1,13 @@
 import ArgumentParser
 import Blocks
 import Checkpoint
+import Fit
 import Foundation
 import GGUF
 import Imatrix
 import Perplexity
 import Plan
 import Quantize
-import Sensitivity
 import Tensors
 import Tokenizers
 

@@ -1,11 +1,11 @@
 import ArgumentParser
 import Checkpoint
+import Fit
 import Foundation
 import GGUF
 import Imatrix
 import Perplexity
 import Quantize
-import Sensitivity
 import Tensors
 import Tokenizers
 

@@ -75,7 +75,8 @@ public final class MixTrials {
             branches[owner[mix]].states, scored: windows.scored, source: try mixed(mix, -1)) as any LogitSource
         )
       }
-      result += try Drift.measure(base: (source.name, reference), candidates: candidates, windows: windows)
+      result += try Drift.measure(
+        base: (source.name, reference), candidates: candidates, windows: windows, memory: options.scoringMemory)
     }
     return result
   }
@@ -100,4 +101,10 @@ public final class MixTrials {
 extension Drift {
   /// Mean divergence in nats.
   public var mean: Double { divergences.reduce(0, +) / Double(max(1, positions)) }
+}
+
+extension ForwardOptions {
+  /// Bytes for tiles of logits: an eighth, and as many for states that have to be loaded. Encoded tensors and final
+  /// states have a quarter each.
+  var scoringMemory: Int { memory / 8 }
 }

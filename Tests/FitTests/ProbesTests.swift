@@ -1,8 +1,8 @@
 import Checkpoint
+import Fit
 import GGUF
 import Perplexity
 import Quantize
-import Sensitivity
 import Tensors
 import TestSupport
 import Testing
@@ -30,7 +30,7 @@ import Transformer
       }
       let drift = try Drift.measure(
         base: (name: "base", source: try states(model)), candidates: [(name: name, source: try states(source))],
-        windows: windows)[0]
+        windows: windows, memory: 1 << 28)[0]
       let expected = DriftStatistics(drift).divergence.value
       // Sums run in other tiles, so that single precision may differ in its last digits.
       #expect(abs(probe.divergence - expected) < 1e-3 * expected, "\(name): \(probe.divergence) and \(expected)")

@@ -1,8 +1,8 @@
 import Checkpoint
+import Fit
 import GGUF
 import Perplexity
 import Quantize
-import Sensitivity
 import Tensors
 import TestSupport
 import Testing
@@ -137,7 +137,7 @@ import Transformer
       _ = try Rewriter(plan).write(to: path, options: RewriteOptions())
       let written = try Drift.measure(
         base: (name: "base", source: base),
-        candidates: [(name: path, source: try states(try GGUFFile(path: path)))], windows: windows)[0]
+        candidates: [(name: path, source: try states(try GGUFFile(path: path)))], windows: windows, memory: 1 << 28)[0]
       #expect(abs(written.mean - drifts[index].mean) < 1e-4 * written.mean)
     }
   }

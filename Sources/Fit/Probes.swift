@@ -107,7 +107,7 @@ public struct Probes {
             name: groups[probe.index].name,
             source: try pass.finish(probe.states, scored: windows.scored, source: probe.head)
           )
-        }, windows: windows)
+        }, windows: windows, memory: options.scoringMemory)
       for (probe, drift) in zip(part, drifts) {
         // The mean of a divergence is never negative; arithmetic noise around zero may be.
         result[probe.index] = max(0, drift.divergences.reduce(0, +) / Double(max(1, drift.positions)))

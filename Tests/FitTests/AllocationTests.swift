@@ -1,4 +1,4 @@
-import Quantize
+import Fit
 import Tensors
 import TestSupport
 import Testing

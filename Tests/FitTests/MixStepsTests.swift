@@ -1,4 +1,4 @@
-import Sensitivity
+import Fit
 import Testing
 
 @Suite struct MixStepsTests {
