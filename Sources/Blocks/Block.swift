@@ -1,6 +1,6 @@
 import Tensors
 
-/// A block as it lies in memory: ggml's fields in ggml's order, with no padding.
+/// The memory layout of a block: ggml's fields in ggml's order, without padding.
 ///
 /// Elements go through unsafe pointers: a block is a fixed number of floats, and the rows around it were checked by
 /// ``decodeRows(_:as:into:)`` and ``encodeRows(_:columns:importance:as:into:)``.
@@ -13,19 +13,19 @@ protocol Block: BitwiseCopyable {
   /// Writes `blockLength` floats.
   func decode(into output: UnsafeMutablePointer<Float>)
 
-  /// Encodes `blockLength` finite floats; `weights` say what an error in each costs (never all zero, never negative).
+  /// Encodes `blockLength` finite floats. `weights` is the cost of a squared error in each: never negative, not all zero.
   init(_ x: UnsafePointer<Float>, weights: UnsafePointer<Float>)
 }
 
-/// A format whose blocks are read and written as bytes, and encoded many at a time: that fills the lanes of vectors.
+/// A format whose blocks are read and written as bytes. Many blocks are encoded at a time, which fills vector lanes.
 protocol BlockFormat {
   static var type: GGMLType { get }
 
   /// Writes `blockLength` floats.
   static func decode(_ block: UnsafePointer<UInt8>, into output: UnsafeMutablePointer<Float>)
 
-  /// Encodes `count` consecutive blocks of one row of finite floats; `weights` say what an error in each costs (never
-  /// all zero, never negative). The bytes of a block depend on the row alone.
+  /// Encodes `count` consecutive blocks of one row of finite floats. `weights` is the cost of a squared error in each:
+  /// never negative, not all zero. The bytes of a block depend on the row alone.
   static func encode(_ x: Floats, weights: Floats, count: Int, into output: UnsafeMutablePointer<UInt8>)
 }
 

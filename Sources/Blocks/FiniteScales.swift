@@ -1,11 +1,11 @@
 import Tensors
 
-// A block decodes to finite numbers exactly when its scales are finite: everything else in it is a small integer. So a
-// file is checked at the speed of reading it, without decoding.
+// A block decodes to finite numbers exactly if its scales are finite: everything else in it is a small integer. So a file
+// can be checked at reading speed, without decoding.
 
 /// The first block of `bytes` with a scale that is NaN or infinite (or, of float types, the first such element).
 ///
-/// `bytes` holds whole blocks. Integer types have no scales, and nil is the answer.
+/// `bytes` holds whole blocks. Integer types have no scales: the result is nil.
 public func firstNonFiniteBlock(_ bytes: RawSpan, as type: GGMLType) -> Int? {
   precondition(bytes.byteCount % type.blockBytes == 0, "\(bytes.byteCount) bytes of \(type)")
   let count = bytes.byteCount / type.blockBytes
@@ -38,7 +38,7 @@ public func firstNonFiniteBlock(_ bytes: RawSpan, as type: GGMLType) -> Int? {
 }
 
 extension GGMLType {
-  /// Where a block holds its IEEE halves, in bytes from its beginning.
+  /// Byte offsets of a block's IEEE half-precision scales.
   var scaleOffsets: [Int] {
     switch self {
     case .q4_0, .q5_0, .q8_0, .iq2_xxs, .iq2_xs, .iq2_s, .iq3_xxs, .iq3_s, .iq1_s, .iq4_nl, .iq4_xs: [0]
@@ -58,21 +58,21 @@ private func firstWithExponent<Word: FixedWidthInteger>(
   _ bytes: UnsafeRawBufferPointer, _ count: Int, of: Word.Type, mask: Word
 ) -> Int? {
   let width = MemoryLayout<Word>.size
-  var index = 0
-  while index < count {
-    // Whole stretches without a branch an element, which the compiler turns into vectors.
-    let end = min(count, index + 256)
+  var start = 0
+  while start < count {
+    // 256 elements without a branch each: the compiler vectorises this loop.
+    let end = min(count, start + 256)
     var found = false
-    for place in index..<end {
-      let word = Word(littleEndian: bytes.loadUnaligned(fromByteOffset: place * width, as: Word.self))
+    for index in start..<end {
+      let word = Word(littleEndian: bytes.loadUnaligned(fromByteOffset: index * width, as: Word.self))
       found = found || word & mask == mask
     }
     if found {
-      return (index..<end).first { place in
-        Word(littleEndian: bytes.loadUnaligned(fromByteOffset: place * width, as: Word.self)) & mask == mask
+      return (start..<end).first { index in
+        Word(littleEndian: bytes.loadUnaligned(fromByteOffset: index * width, as: Word.self)) & mask == mask
       }
     }
-    index = end
+    start = end
   }
   return nil
 }

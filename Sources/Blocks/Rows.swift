@@ -1,7 +1,7 @@
 import CVectors
 import Tensors
 
-// Where bytes become blocks and blocks become bytes: the one place with casts.
+// Casts between bytes and blocks; no other file has them.
 
 /// Decodes whole rows of blocks to floats, exactly as ggml does.
 ///
@@ -48,7 +48,7 @@ public func decodeRows(_ bytes: RawSpan, as type: GGMLType, into output: inout M
 ///     that are zero, negative or not finite count as the mean of the others.
 ///   - output: exactly the bytes of the rows in `type`.
 /// - Returns: how many entries of `importance` were replaced by the mean.
-/// - Throws: a weight that is not finite, with its place; a type that needs importance and has none.
+/// - Throws: ``EncodeError``: a weight that is not finite, with its row and column; a type that needs importance and has none.
 @discardableResult
 public func encodeRows(
   _ rows: Span<Float>, columns: Int, importance: Span<Float>?, as type: GGMLType, into output: inout MutableRawSpan
@@ -149,6 +149,7 @@ public func encodeRowsInParallel(
 
 private func decodeBlocks<B: Block>(_: B.Type, _ bytes: RawSpan, into output: inout MutableSpan<Float>) {
   let length = B.type.blockLength
+  precondition(MemoryLayout<B>.size == B.type.blockBytes, "\(B.self) has \(MemoryLayout<B>.size) bytes")
   bytes.withUnsafeBytes { bytes in
     output.withUnsafeMutableBufferPointer { output in
       guard let base = output.baseAddress else { return }
@@ -197,6 +198,7 @@ private func encodeBlocks<B: Block>(
 ) {
   let length = B.type.blockLength
   let blocksPerRow = weights.columns / length
+  precondition(MemoryLayout<B>.size == B.type.blockBytes, "\(B.self) has \(MemoryLayout<B>.size) bytes")
   rows.withUnsafeBufferPointer { rows in
     weights.values.withUnsafeBufferPointer { weights in
       output.withUnsafeMutableBytes { output in
@@ -215,11 +217,11 @@ private func firstNonFinite(_ x: Span<Float>) -> Int? {
   x.withUnsafeBufferPointer { x in
     guard let base = x.baseAddress else { return nil }
     var index = 0
-    // x - x is zero for finite x and NaN otherwise, and what NaN is added to stays NaN.
+    // x - x is zero for finite x and NaN otherwise, and a sum with a NaN stays NaN.
     while index + 64 <= x.count {
       var sum = cv_splat(0)
-      for place in stride(from: index, to: index + 64, by: 8) {
-        let v = cv_load(base + place)
+      for offset in stride(from: index, to: index + 64, by: 8) {
+        let v = cv_load(base + offset)
         sum += v - v
       }
       if cv_sum(sum).isNaN { break }
@@ -233,7 +235,7 @@ private func firstNonFinite(_ x: Span<Float>) -> Int? {
   }
 }
 
-/// What an error in each column costs: the importance, made safe.
+/// The cost of a squared error in each column: the importance, with unusable entries replaced.
 struct SearchWeights {
   let values: [Float]
   let columns: Int

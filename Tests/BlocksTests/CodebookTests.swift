@@ -16,7 +16,7 @@ import Testing
   }
 
   /// What is lost of a row, relative to it, when its decoded form is multiplied with the best constant: encoders make d
-  /// larger than that on purpose (see ``scalesLeanTowardsNoBias``). And the part of the row that its decoded form has.
+  /// larger than that on purpose (see ``scalesCorrectShrinkage``). And the part of the row that its decoded form has.
   static func judge(_ bytes: [UInt8], _ row: [Float], _ importance: [Float], as type: GGMLType) -> (
     error: Double, part: Double
   ) {
@@ -77,7 +77,7 @@ import Testing
   }
 
   /// The scale of least error leaves 1 - e of a row; encoders give three quarters of the rest back.
-  @Test(arguments: types + [.q2_K, .q3_K]) func scalesLeanTowardsNoBias(type: GGMLType) throws {
+  @Test(arguments: types + [.q2_K, .q3_K]) func scalesCorrectShrinkage(type: GGMLType) throws {
     let importance = Self.importance(seed: 51)
     for row in Self.rows(seed: 52) {
       let (error, part) = Self.judge(try Self.encoded(row, importance, as: type), row, importance, as: type)

@@ -1,19 +1,19 @@
 import CVectors
 
-/// A codebook of an i-quant: its values for decoding, its levels for searching. Made once per type.
+/// A codebook of an i-quant: values for decoding, levels for searching. Built once per type.
 struct Codebook: @unchecked Sendable {
   let count: Int
-  /// Weights that a codeword stands for: 8, or 4 in IQ3.
+  /// Weights per codeword: 8, or 4 in IQ3.
   let dims: Int
-  /// [count][dims]: the values, whole numbers.
+  /// [count][dims]: the values, integers.
   let words: UnsafePointer<Int8>
   /// [count]: the levels, two bits each (three where a codeword has four values), the first lowest.
   let packed: UnsafePointer<UInt16>
   /// The value of each level: eight, or four (of which the last is unused) twice.
   let levels: SIMD8<Float>
-  /// The codeword of every key, which is a word's levels as digits of a number to the base of three (eight).
+  /// The index of the codeword of every key. A key is a codeword's levels as digits in base three (eight).
   private let indices: UnsafePointer<UInt16>
-  /// [256]: the number to the base of three of four levels of two bits; of eight levels that are 0 or 1.
+  /// [256]: the base-three number of four levels of two bits (`digits`), and of eight levels that are 0 or 1 (`powers`).
   private let digits: UnsafePointer<UInt16>
   private let powers: UnsafePointer<UInt16>
 
@@ -61,7 +61,7 @@ struct Codebook: @unchecked Sendable {
   static let iq3_xxs = Codebook(Grid.iq3_xxs, dims: 4, values: Grid.iq3_xxsValues)
   static let iq3_s = Codebook(Grid.iq3_s, dims: 4, values: Grid.iq3_sValues)
 
-  /// What IQ1 adds to all values of a codeword, or takes from them.
+  /// IQ1 adds this to all values of a codeword, or subtracts it.
   static let shiftIQ1: Float = 0.125
 
   /// One codeword of eight values.

@@ -1,5 +1,5 @@
-/// The codewords that lie nearest to every point whose coordinates are levels of the codebook, equal distances in the
-/// order of the codebook: of all codewords, one of these is nearly always the best for weights that round to the point.
+/// For every combination of levels, the nearest codewords; those of equal distance in the codebook's order. One of them is
+/// nearly always the best codeword for weights that round to the combination.
 struct Neighbours: @unchecked Sendable {
   let width: Int
   /// [keys][width]: packed levels.
@@ -8,14 +8,14 @@ struct Neighbours: @unchecked Sendable {
   init(_ codebook: Codebook, width: Int) {
     self.width = width
     let keys = codebook.keys
-    // A list of 32 is one line of the cache.
+    // A list of 32 words fills one cache line.
     let words = UnsafeMutableRawPointer.allocate(byteCount: keys * width * 2, alignment: 64)
       .bindMemory(to: UInt16.self, capacity: keys * width)
     self.words = UnsafePointer(words)
-    // Keys and codewords as two halves, and the distance of any two halves.
+    // Keys and codewords are split into halves; this table has the squared distance of any two halves.
     let half = codebook.dims == 8 ? 81 : 64
     let base = codebook.dims == 8 ? 3 : 8
-    let apart = [UInt8](unsafeUninitializedCapacity: half * half) { buffer, count in
+    let distanceOf = [UInt8](unsafeUninitializedCapacity: half * half) { buffer, count in
       for p in 0..<half {
         for q in 0..<half {
           var (a, b, sum) = (p, q, 0)
@@ -35,30 +35,30 @@ struct Neighbours: @unchecked Sendable {
       return (key % half, key / half)
     }
     var distances = [UInt8](repeating: 0, count: grid.count)
-    var places = [Int](repeating: 0, count: 256)
-    apart.withUnsafeBufferPointer { apart in
+    var offsets = [Int](repeating: 0, count: 256)
+    distanceOf.withUnsafeBufferPointer { distanceOf in
       grid.withUnsafeBufferPointer { grid in
         distances.withUnsafeMutableBufferPointer { distances in
-          places.withUnsafeMutableBufferPointer { places in
+          offsets.withUnsafeMutableBufferPointer { offsets in
             for key in 0..<keys {
               let (first, second) = (key % half * half, key / half * half)
-              places.update(repeating: 0)
+              offsets.update(repeating: 0)
               for index in grid.indices {
-                let distance = apart[first + grid[index].0] &+ apart[second + grid[index].1]
+                let distance = distanceOf[first + grid[index].0] &+ distanceOf[second + grid[index].1]
                 distances[index] = distance
-                places[Int(distance)] &+= 1
+                offsets[Int(distance)] &+= 1
               }
               var (sum, farthest) = (0, 0)
               for distance in 0..<256 {
-                let count = places[distance]
-                places[distance] = sum
+                let count = offsets[distance]
+                offsets[distance] = sum
                 if sum < width && count > 0 { farthest = distance }
                 sum += count
               }
               for index in grid.indices where distances[index] <= UInt8(farthest) {
-                let place = places[Int(distances[index])]
-                places[Int(distances[index])] &+= 1
-                if place < width { words[key * width + place] = codebook.packed[index] }
+                let offset = offsets[Int(distances[index])]
+                offsets[Int(distances[index])] &+= 1
+                if offset < width { words[key * width + offset] = codebook.packed[index] }
               }
             }
           }

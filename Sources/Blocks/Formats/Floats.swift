@@ -50,7 +50,7 @@ func encodeF32(_ rows: Span<Float>, into output: inout MutableRawSpan) {
   }
 }
 
-/// Weights beyond F16's largest become infinite, as in every other converter; the reader of a checkpoint warns.
+/// Weights beyond the largest F16 become infinite, as in other converters; the reader of a checkpoint warns.
 func encodeF16(_ rows: Span<Float>, into output: inout MutableRawSpan) {
   rows.withUnsafeBufferPointer { rows in
     output.withUnsafeMutableBytes { output in
@@ -85,7 +85,7 @@ func encodeBF16(_ rows: Span<Float>, into output: inout MutableRawSpan) {
   }
 }
 
-/// The nearest bfloat16, half to even. `value` is finite, so no NaN needs care.
+/// The nearest bfloat16, half to even. `value` is finite, so NaN needs no special case.
 @inline(__always) func bfloat16(_ value: Float) -> UInt16 {
   let bits = value.bitPattern
   return UInt16(truncatingIfNeeded: (bits + 0x7FFF + (bits >> 16 & 1)) >> 16)

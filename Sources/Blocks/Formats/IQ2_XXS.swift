@@ -19,11 +19,11 @@ struct BlockIQ2_XXS: Block {
     let codebook = Codebook.iq2_xxs
     for j in 0..<8 {
       let words = UInt32(qs[4 * j]) | UInt32(qs[4 * j + 1]) << 16
-      let rest = UInt32(qs[4 * j + 2]) | UInt32(qs[4 * j + 3]) << 16
-      let step = cv_splat(Float(d) * (0.5 + Float(rest >> 28)) * 0.25)
+      let signsAndScale = UInt32(qs[4 * j + 2]) | UInt32(qs[4 * j + 3]) << 16
+      let step = cv_splat(Float(d) * (0.5 + Float(signsAndScale >> 28)) * 0.25)
       for k in 0..<4 {
         let word = codebook.word(Int(words >> UInt32(8 * k) & 255))
-        cv_store(output + 32 * j + 8 * k, cv_flip(step * word, evenSigns(UInt8(rest >> UInt32(7 * k) & 127))))
+        cv_store(output + 32 * j + 8 * k, cv_flip(step * word, evenSigns(UInt8(signsAndScale >> UInt32(7 * k) & 127))))
       }
     }
   }
@@ -34,15 +34,15 @@ struct BlockIQ2_XXS: Block {
     qs = InlineArray(repeating: 0)
     for j in 0..<8 {
       var words: UInt32 = 0
-      var rest = UInt32(fit.scales[j]) << 28
+      var signsAndScale = UInt32(fit.scales[j]) << 28
       for k in 0..<4 {
         words |= UInt32(fit.codes[4 * j + k]) << UInt32(8 * k)
-        rest |= UInt32(fit.signs[4 * j + k] & 127) << UInt32(7 * k)
+        signsAndScale |= UInt32(fit.signs[4 * j + k] & 127) << UInt32(7 * k)
       }
       qs[4 * j] = UInt16(truncatingIfNeeded: words)
       qs[4 * j + 1] = UInt16(words >> 16)
-      qs[4 * j + 2] = UInt16(truncatingIfNeeded: rest)
-      qs[4 * j + 3] = UInt16(rest >> 16)
+      qs[4 * j + 2] = UInt16(truncatingIfNeeded: signsAndScale)
+      qs[4 * j + 3] = UInt16(signsAndScale >> 16)
     }
   }
 }

@@ -27,7 +27,7 @@ enum BlockMXFP4: BlockFormat {
     }
   }
 
-  /// Tries the power of two that puts the largest weight between 4 and 8, the one below and the one above.
+  /// Tries three scales: the power of two that maps the largest weight between 4 and 8, the next smaller and the next larger.
   static func encode(_ x: Floats, weights: Floats, count: Int, into output: UnsafeMutablePointer<UInt8>) {
     forEachOctet(x, weights, count: count) { lanes, x, first, blocks in
       let largest = cv_abs(Lane.extreme(lanes.x, count: 32))

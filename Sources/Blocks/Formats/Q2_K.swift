@@ -30,9 +30,12 @@ struct BlockQ2_K: Block {
 
   init(_ x: Floats, weights: Floats) {
     let shape = AffineShape(
-      length: 16, levels: 3, scaleLevels: 15, reach: Reach(first: -0.4, step: 0.2, count: 6), trials: 8, stress: 0.25,
-      leans: true)
-    let fit = withLanes(x, weights, length: 16, stress: shape.stress) { fitAffineSuperBlock($0, shape) }
+      length: 16, levels: 3, scaleLevels: 15, clipOffsets: ClipOffsets(first: -0.4, step: 0.2, count: 6), trials: 8,
+      magnitudeWeight: 0.25,
+      correctsShrinkage: true)
+    let fit = withLanes(x, weights, length: 16, magnitudeWeight: shape.magnitudeWeight) {
+      fitAffineSuperBlock($0, shape)
+    }
     d = fit.stored.d
     dmin = fit.stored.dmin
     scales = InlineArray(repeating: 0)

@@ -35,9 +35,11 @@ struct BlockQ4_K: Block {
 
   init(_ x: Floats, weights: Floats) {
     let shape = AffineShape(
-      length: 32, levels: 15, scaleLevels: 63, reach: Reach(first: -0.6, step: 0.25, count: 8), trials: 2,
-      stress: 0.7)
-    let fit = withLanes(x, weights, length: 32, stress: shape.stress) { fitAffineSuperBlock($0, shape) }
+      length: 32, levels: 15, scaleLevels: 63, clipOffsets: ClipOffsets(first: -0.6, step: 0.25, count: 8), trials: 2,
+      magnitudeWeight: 0.7)
+    let fit = withLanes(x, weights, length: 32, magnitudeWeight: shape.magnitudeWeight) {
+      fitAffineSuperBlock($0, shape)
+    }
     d = fit.d
     dmin = fit.dmin
     scales = ScalesK4(fit)

@@ -24,7 +24,7 @@ enum BlockQ5_1: BlockFormat {
   }
 
   static func encode(_ x: Floats, weights: Floats, count: Int, into output: UnsafeMutablePointer<UInt8>) {
-    let shape = AffineShape(length: 32, levels: 31, reach: Reach(first: -0.5, step: 0.3, count: 6))
+    let shape = AffineShape(length: 32, levels: 31, clipOffsets: ClipOffsets(first: -0.5, step: 0.3, count: 6))
     encodeAffine(shape, x, weights, count: count) { index, d, m, q in
       let block = output + 24 * index
       block.store(d, at: 0)

@@ -36,7 +36,7 @@ struct BlockQ6_K: Block {
   }
 
   init(_ x: Floats, weights: Floats) {
-    let fit = withLanes(x, weights, length: 16, stress: Levels6.stress) {
+    let fit = withLanes(x, weights, length: 16, magnitudeWeight: Levels6.magnitudeWeight) {
       fitScaledSuperBlock(Levels6.self, $0, scaleLevels: 128)
     }
     ql = InlineArray(repeating: 0)

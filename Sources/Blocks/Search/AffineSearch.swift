@@ -3,11 +3,11 @@ import CVectors
 // x ≈ scale * q - min with q from 0 to `levels`. For fixed q the best (scale, min) is a 2x2 least-squares problem with
 // the sums
 //   w = Σw, x = Σwx, q = Σwq, qq = Σwq², xq = Σwxq
-// and it gains scale * xq - min * x over x ≈ 0, so that candidates compare without a second walk.
+// and it gains scale * xq - min * x over x ≈ 0, so that candidates can be compared without a second pass.
 
 struct AffineFit {
   var scale = cv_splat(0)
-  /// What is subtracted.
+  /// Subtracted from scale * q.
   var min = cv_splat(0)
 }
 
@@ -18,26 +18,27 @@ struct AffineShape {
   let levels: Float
   /// Largest integer of a scale or min; 0 where a sub-block's scale and min are halves of its own.
   var scaleLevels: Float = 0
-  /// How far beyond the first and the last integer the least and the greatest weight are put; all pairs are tried.
-  let reach: Reach
-  /// How many pairs (d, dmin) a super-block tries.
+  /// Candidate clip offsets: how far beyond the first and the last integer the smallest and the largest weight are mapped.
+  /// All pairs are tried.
+  let clipOffsets: ClipOffsets
+  /// Number of pairs (d, dmin) that a super-block tries.
   var trials = 1
-  /// How much more an error in a weight of the super-block's root mean square costs than one in a weight near zero.
-  var stress: Float = 0
-  /// Whether super-blocks lean to no bias (see `Products`).
-  var leans = false
+  /// Extra cost of an error in a weight as large as the super-block's root mean square, relative to one near zero.
+  var magnitudeWeight: Float = 0
+  /// Whether d is enlarged to correct shrinkage (see `Products`).
+  var correctsShrinkage = false
 
-  /// Where d and dmin are scaled integers, min can't be negative.
+  /// min cannot be negative where it is an integer times dmin.
   var minIsPositive: Bool { scaleLevels > 0 }
 }
 
-/// Sums over a sub-block for one candidate, and over its weights alone.
+/// Sums over a sub-block for one candidate.
 private struct AffineSums {
   var q = cv_splat(0)
   var qq = cv_splat(0)
   var xq = cv_splat(0)
 
-  /// `low` and `high` say at which ends integers may lie beyond the levels.
+  /// `low` and `high`: whether integers may exceed the levels at that end and have to be clipped.
   @inline(__always) mutating func add(
     _ x: Lane, _ w: Lane, _ inverse: Lane, _ bias: Lane, _ levels: Lane, low: Bool = true, high: Bool = true
   ) {
@@ -58,7 +59,7 @@ private struct AffineSums {
     var scale = (w * xq - wx * q) * reciprocal
     var min = (q * xq - qq * wx) * reciprocal
     if minIsPositive {
-      // Without a way to add, a min below zero is cut to zero and the scale is fitted alone; so it is for equal integers.
+      // min cannot be negative: it is clipped to zero and the scale is fitted alone. The same holds for equal integers.
       let alone = xq * qq.reciprocal
       scale = cv_where_less(min, zero, alone, scale)
       scale = cv_where_less(zero, reciprocal, scale, alone)
@@ -69,7 +70,7 @@ private struct AffineSums {
   }
 }
 
-/// Two candidates in one walk: their chains of sums overlap.
+/// Sums for two candidates in one pass: their dependency chains overlap.
 @inline(__always) private func sumTwo(
   _ block: Lanes, _ inverse: (Lane, Lane), _ bias: (Lane, Lane), _ levels: Lane, low: Bool, high: Bool
 ) -> (AffineSums, AffineSums) {
@@ -92,7 +93,7 @@ private struct AffineSums {
   return (fit, cv_max(a.gain, b.gain))
 }
 
-/// The scale and min of each lane that gain most.
+/// The scale and min of each lane with the largest gain.
 @inline(__always)
 func fitAffine(_ block: Lanes, _ shape: AffineShape) -> AffineFit {
   let zero = cv_splat(0)
@@ -110,25 +111,25 @@ func fitAffine(_ block: Lanes, _ shape: AffineShape) -> AffineFit {
   if shape.minIsPositive { low = cv_min(low, zero) }
   let range = high - low
   let unit = range.reciprocal
-  // Weights that are all the same are their own minimum. Any other candidate gains more than nothing.
+  // Equal weights are represented by min alone. This is the baseline that other candidates have to beat.
   let mean = wx * w.reciprocal
   let flat = shape.minIsPositive ? cv_min(mean, zero) : mean
   var best = (fit: AffineFit(scale: zero, min: zero - flat), gain: flat * wx)
-  // An end that is put less than half a level beyond the levels rounds to one of them, so that no integer has to be cut
-  // there. Weights that lie much farther from zero than from each other leave rounding errors of a level.
+  // A weight that is mapped less than half a level beyond the last level rounds to it, so that no integer has to be clipped
+  // at that end. Weights much farther from zero than from each other have rounding errors of a whole level.
   let inside: Float = 0.45
   let isFar = cv_largest(cv_abs(low) * unit) > 1024
-  for a in 0..<shape.reach.count {
-    // How far the least weight lies below 0, and the greatest above the last level.
-    let under = shape.reach.first + Float(a) * shape.reach.step
-    for b in stride(from: 0, to: shape.reach.count, by: 2) {
-      let over = shape.reach.first + Float(b) * shape.reach.step
+  for a in 0..<shape.clipOffsets.count {
+    // How far the smallest weight is mapped below 0, and the largest above the last level.
+    let under = shape.clipOffsets.first + Float(a) * shape.clipOffsets.step
+    for b in stride(from: 0, to: shape.clipOffsets.count, by: 2) {
+      let over = shape.clipOffsets.first + Float(b) * shape.clipOffsets.step
       let inverse0 = (levels + cv_splat(under + over)) * unit
-      let inverse1 = (levels + cv_splat(under + over + shape.reach.step)) * unit
+      let inverse1 = (levels + cv_splat(under + over + shape.clipOffsets.step)) * unit
       let bias0 = cv_splat(-under) - low * inverse0
       let bias1 = cv_splat(-under) - low * inverse1
       let cutsLow = under > inside || isFar
-      let cutsHigh = over + shape.reach.step > inside || isFar
+      let cutsHigh = over + shape.clipOffsets.step > inside || isFar
       let (inverse, bias) = ((inverse0, inverse1), (bias0, bias1))
       let sums =
         switch (cutsLow, cutsHigh) {
@@ -141,7 +142,7 @@ func fitAffine(_ block: Lanes, _ shape: AffineShape) -> AffineFit {
       best = better(best, sums.1.solved(w: w, wx: wx, minIsPositive: shape.minIsPositive))
     }
   }
-  // Lloyd's algorithm from there: round with what was solved for, solve again.
+  // Lloyd's algorithm from the best candidate: round with the solved scale and min, then solve again.
   for _ in 0..<2 {
     let inverse = best.fit.scale.reciprocal
     let bias = best.fit.min * inverse
@@ -186,7 +187,7 @@ func roundAffine(
   }
 }
 
-/// Encodes blocks of 32 weights x ≈ d * q + m; `write` gets a block's index, d, m and the integers.
+/// Encodes blocks of 32 weights x ≈ d * q + m. `write` receives a block's index, d, m and the integers.
 @inline(__always)
 func encodeAffine(
   _ shape: AffineShape, _ x: Floats, _ w: Floats, count: Int,
@@ -195,7 +196,7 @@ func encodeAffine(
   forEachOctet(x, w, count: count) { lanes, x, first, blocks in
     var fit = fitAffine(lanes, shape)
     for k in 0..<8 { (fit.scale[k], fit.min[k]) = (Float(half(fit.scale[k])), -Float(half(-fit.min[k]))) }
-    // What rounding d and m leaves may exceed all that there is: such a block becomes zeros.
+    // The error that rounding d and m leaves may exceed that of zeros: such a block becomes zeros.
     let (error, _) = affineErrors(lanes, levels: cv_splat(shape.levels), fit, fit)
     let energy = lanes.energy
     fit.scale = cv_where_less(energy, error, cv_splat(0), fit.scale)

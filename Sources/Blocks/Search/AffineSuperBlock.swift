@@ -3,19 +3,19 @@ import CVectors
 // A super-block of 256 weights in sub-blocks of 16 or 32: x ≈ (d * scale) * q - (dmin * min), where scale and min are
 // small integers of the sub-block and d and dmin halves of the super-block. Q2_K, Q4_K and Q5_K are of this form.
 //
-// 1. Each sub-block finds its own real scale and min.
-// 2. For d and dmin (so that the largest fit, or a little less), each sub-block tries the three scales around its own,
-//    each with the two mins around the real one that keeps the middle of its range where it was: what rounding the
-//    scale spoils, another min can mend.
-//    A sub-block that is better off as zeros becomes zeros: where a neighbour's min is large, or important weights are
-//    tiny, what rounding leaves of a min may exceed all that there is.
-// 3. d and dmin are solved for again with those integers, and step 2 is repeated; the best trial stays.
+// 1. Each sub-block is fitted with a real scale and min.
+// 2. For each candidate pair (d, dmin), each sub-block tries the three integer scales nearest to its real scale. Each is
+//    tried with the two integer mins around the real min that keeps the middle of the range fixed: a different min
+//    compensates for the rounded scale.
+//    A sub-block becomes zeros where that costs less: if a neighbour's min is large, or important weights are tiny, the
+//    error of a rounded min may exceed that of zeros.
+// 3. d and dmin are solved for again with those integers, and step 2 is repeated. The best trial is kept.
 
 struct AffineSuperBlock {
-  /// What weights are rounded with.
+  /// The scales that weights are rounded with.
   var d: Float16 = 0
   var dmin: Float16 = 0
-  /// What the block holds: d and dmin, or more where it leans.
+  /// The scales that the block stores: d and dmin, enlarged where shrinkage is corrected.
   var stored: (d: Float16, dmin: Float16) = (0, 0)
   /// Scales and mins as floats, for the first and the second eight sub-blocks.
   var low = AffineFit()
@@ -39,7 +39,7 @@ struct AffineSuperBlock {
   }
 }
 
-/// What the first d and dmin are multiplied with, a pair for each trial.
+/// Factors of the first d and dmin, a pair for each trial.
 private let ratios: InlineArray<12, SIMD2<Float>> = [
   SIMD2(1, 1), SIMD2(0.93, 0.96), SIMD2(0.96, 0.9), SIMD2(0.9, 1), SIMD2(1, 0.93), SIMD2(0.86, 0.93),
   SIMD2(1.04, 1.04), SIMD2(0.93, 1.04), SIMD2(1.04, 0.93), SIMD2(0.96, 1), SIMD2(0.82, 0.96), SIMD2(0.9, 0.86),
@@ -70,12 +70,12 @@ func fitAffineSuperBlock(_ block: Lanes, _ shape: AffineShape) -> AffineSuperBlo
     guard error < bestError else { break }
     (bestError, best) = (error, trial)
   }
-  if shape.stress > 0 { leaveZeros(block, shape, &best) }
-  best.stored = shape.leans ? leaning(block, shape, best) : (best.d, best.dmin)
+  if shape.magnitudeWeight > 0 { leaveZeros(block, shape, &best) }
+  best.stored = shape.correctsShrinkage ? shrinkageCorrected(block, shape, best) : (best.d, best.dmin)
   return best
 }
 
-/// The nearest half; what is too large becomes the largest.
+/// The nearest half-precision number; larger values become the largest finite one.
 @inline(__always) func half(_ value: Float) -> Float16 {
   let rounded = Float16(value)
   return rounded.isInfinite ? (value < 0 ? -Float16.greatestFiniteMagnitude : .greatestFiniteMagnitude) : rounded
@@ -97,7 +97,7 @@ private func chooseIntegers(
   for g in 0..<block.groups {
     let fit = fits[g]
     let middle = cv_clamp(cv_round(fit.scale * inverse), zero, top)
-    var least = g == 0 ? energies.low : energies.high
+    var lowest = g == 0 ? energies.low : energies.high
     var chosen = AffineFit()
     for move: Float in [0, -1, 1] {
       let scale = cv_clamp(middle + cv_splat(move), zero, top)
@@ -108,29 +108,29 @@ private func chooseIntegers(
       let (under, over) = affineErrors(
         block.group(g), levels: levels, AffineFit(scale: step, min: below * dmin),
         AffineFit(scale: step, min: above * dmin))
-      chosen.scale = cv_where_less(under, least, scale, chosen.scale)
-      chosen.min = cv_where_less(under, least, below, chosen.min)
-      least = cv_min(least, under)
-      chosen.scale = cv_where_less(over, least, scale, chosen.scale)
-      chosen.min = cv_where_less(over, least, above, chosen.min)
-      least = cv_min(least, over)
+      chosen.scale = cv_where_less(under, lowest, scale, chosen.scale)
+      chosen.min = cv_where_less(under, lowest, below, chosen.min)
+      lowest = cv_min(lowest, under)
+      chosen.scale = cv_where_less(over, lowest, scale, chosen.scale)
+      chosen.min = cv_where_less(over, lowest, above, chosen.min)
+      lowest = cv_min(lowest, over)
     }
     trial[g] = chosen
-    total += least
+    total += lowest
   }
   return cv_sum(total)
 }
 
-/// Makes zeros of each sub-block that by the importance alone, without stress, is worse than zeros.
+/// Turns each sub-block into zeros whose error by importance alone, without the weight of magnitudes, exceeds that of zeros.
 @inline(__always)
 private func leaveZeros(_ block: Lanes, _ shape: AffineShape, _ fit: inout AffineSuperBlock) {
   let zero = cv_splat(0)
   let (d, dmin) = (cv_splat(Float(fit.d)), cv_splat(Float(fit.dmin)))
   for g in 0..<block.groups {
-    let asked = block.group(g).asked
+    let byImportance = block.group(g).byImportance
     let found = AffineFit(scale: fit[g].scale * d, min: fit[g].min * dmin)
-    let (error, _) = affineErrors(asked, levels: cv_splat(shape.levels), found, found)
-    let energy = asked.energy
+    let (error, _) = affineErrors(byImportance, levels: cv_splat(shape.levels), found, found)
+    let energy = byImportance.energy
     fit[g].scale = cv_where_less(energy, error, zero, fit[g].scale)
     fit[g].min = cv_where_less(energy, error, zero, fit[g].min)
   }
@@ -146,13 +146,13 @@ private struct StepSums {
 }
 
 @inline(__always)
-private func stepSums(_ block: Lanes, _ shape: AffineShape, _ fit: AffineSuperBlock, asked: Bool) -> StepSums {
+private func stepSums(_ block: Lanes, _ shape: AffineShape, _ fit: AffineSuperBlock, byImportance: Bool) -> StepSums {
   let zero = cv_splat(0)
   let levels = cv_splat(shape.levels)
   let (d, dmin) = (cv_splat(Float(fit.d)), cv_splat(Float(fit.dmin)))
   var (aa, ab, bb, xa, xb) = (zero, zero, zero, zero, zero)
   for g in 0..<block.groups {
-    let part = asked ? block.group(g).asked : block.group(g)
+    let part = byImportance ? block.group(g).byImportance : block.group(g)
     let (scale, min) = (fit[g].scale, fit[g].min)
     let inverse = (scale * d).reciprocal
     let bias = min * dmin * inverse
@@ -176,25 +176,25 @@ private func stepSums(_ block: Lanes, _ shape: AffineShape, _ fit: AffineSuperBl
   return StepSums(aa: cv_sum(aa), ab: cv_sum(ab), bb: cv_sum(bb), xa: cv_sum(xa), xb: cv_sum(xb))
 }
 
-/// The d and dmin that serve the block's integers best: normal equations.
+/// The least-squares d and dmin for the block's integers, from the normal equations.
 @inline(__always)
 private func solveSteps(_ block: Lanes, _ shape: AffineShape, _ fit: AffineSuperBlock) -> (Float16, Float16) {
-  let sums = stepSums(block, shape, fit, asked: false)
+  let sums = stepSums(block, shape, fit, byImportance: false)
   let (a, b, c, y, z) = (sums.aa, sums.ab, sums.bb, sums.xa, sums.xb)
   let determinant = a * c - b * b
   guard determinant > a * c * 1e-6 else { return (a > 0 ? half(max(0, y / a)) : fit.d, fit.dmin) }
   return (half(max(0, (y * c - z * b) / determinant)), half(max(0, (a * z - b * y) / determinant)))
 }
 
-/// d and dmin as far as they lean; or as they are, where there is nothing to go by or where rounding them would leave more
-/// error than zeros.
+/// d and dmin, enlarged to correct shrinkage. Unchanged where sums are unusable, or where the corrected block would have a
+/// larger error than zeros.
 @inline(__always)
-private func leaning(
+private func shrinkageCorrected(
   _ block: Lanes, _ shape: AffineShape, _ fit: AffineSuperBlock
 ) -> (d: Float16, dmin: Float16) {
-  let sums = stepSums(block, shape, fit, asked: true)
-  var energy = block.group(0).asked.energy
-  if block.groups > 1 { energy += block.group(1).asked.energy }
+  let sums = stepSums(block, shape, fit, byImportance: true)
+  var energy = block.group(0).byImportance.energy
+  if block.groups > 1 { energy += block.group(1).byImportance.energy }
   let xx = cv_sum(energy)
   func products(_ d: Float16, _ dmin: Float16) -> Products {
     let (d, dmin) = (Float(d), Float(dmin))
@@ -204,7 +204,7 @@ private func leaning(
   }
   let before = products(fit.d, fit.dmin)
   guard before.areUseful else { return (fit.d, fit.dmin) }
-  let factor = before.leaningScale
+  let factor = before.correctedScale
   let (d, dmin) = (half(Float(fit.d) * factor), half(Float(fit.dmin) * factor))
   return products(d, dmin).beatZeros ? (d, dmin) : (fit.d, fit.dmin)
 }

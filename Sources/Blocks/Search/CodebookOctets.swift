@@ -1,6 +1,6 @@
 import CVectors
 
-// Codewords for the octets of a sub-block.
+// Selection of codewords for the octets of a sub-block.
 
 extension CodebookSearch {
   @inline(__always) private func store(_ choice: CodebookChoice, _ o: Int) {
@@ -9,15 +9,15 @@ extension CodebookSearch {
     codes[o] = choice.code
   }
 
-  /// The best codewords of a sub-block at eight scales 1 / t, among those near what was found.
-  mutating func choose(_ j: Int, count: Int, t: Lane) {
+  /// Selects the best codewords of a sub-block at eight scales 1 / t, among those near the collected keys.
+  mutating func selectCodewords(_ j: Int, count: Int, t: Lane) {
     switch shape.signs {
-    case .sharedShift where shifts[range(j).lowerBound] == 0: chooseSharedShift(j, count: count, t: t)
+    case .sharedShift where shifts[range(j).lowerBound] == 0: selectWithSharedShift(j, count: count, t: t)
     case .ownShift where shifts[range(j).lowerBound] == 0:
       for o in range(j) {
         var choice = choice8(o, shift: Codebook.shiftIQ1, count: count, t: t)
         let other = choice8(o, shift: -Codebook.shiftIQ1, count: count, t: t)
-        choice.take(other, where: other.least, below: choice.least)
+        choice.take(other, where: other.cost, below: choice.cost)
         store(choice, o)
       }
     default:
@@ -29,9 +29,9 @@ extension CodebookSearch {
     }
   }
 
-  /// What the weights of a sub-block round to at two scales 1 / t. Lists of neighbours, which lie scattered, are
-  /// fetched well before they are read.
-  mutating func find(_ j: Int, _ t: SIMD2<Float>) {
+  /// Collects the keys that the weights of a sub-block round to at two scales 1 / t. Lists of neighbours are scattered in
+  /// memory, so they are prefetched here.
+  mutating func collectKeys(_ j: Int, _ t: SIMD2<Float>) {
     let neighbours = shape.neighbours
     let codebook = shape.codebook
     let levels = codebook.levels
@@ -64,19 +64,19 @@ extension CodebookSearch {
     }
   }
 
-  private mutating func chooseSharedShift(_ j: Int, count: Int, t: Lane) {
+  private mutating func selectWithSharedShift(_ j: Int, count: Int, t: Lane) {
     var others = InlineArray<4, CodebookChoice>(
-      repeating: CodebookChoice(least: t, a: t, b: t, code: Integers(repeating: 0)))
+      repeating: CodebookChoice(cost: t, a: t, b: t, code: Integers(repeating: 0)))
     var (ours, theirs) = (cv_splat(0), cv_splat(0))
     for (k, o) in range(j).enumerated() {
       let choice = choice8(o, shift: Codebook.shiftIQ1, count: count, t: t)
-      ours += choice.least
+      ours += choice.cost
       store(choice, o)
       others[k] = choice8(o, shift: -Codebook.shiftIQ1, count: count, t: t)
-      theirs += others[k].least
+      theirs += others[k].cost
     }
     for (k, o) in range(j).enumerated() {
-      var choice = CodebookChoice(least: ours, a: cv_load(a + 8 * o), b: cv_load(b + 8 * o), code: codes[o])
+      var choice = CodebookChoice(cost: ours, a: cv_load(a + 8 * o), b: cv_load(b + 8 * o), code: codes[o])
       choice.take(others[k], where: theirs, below: ours)
       store(choice, o)
     }
@@ -99,15 +99,15 @@ extension CodebookSearch {
     candidates.take(keys[2 * o], count: count)
     candidates.sum4(wy + 8 * o, w + 8 * o)
     let even1 = candidates.best(t, coded: coding)
-    let odd1 = odd ? candidates.best(t, turned: true, coded: coding) : even1
+    let odd1 = odd ? candidates.best(t, flipped: true, coded: coding) : even1
     candidates.take(keys[2 * o + 1], count: count)
     candidates.sum4(wy + 8 * o + 4, w + 8 * o + 4)
     let even2 = candidates.best(t, coded: coding)
     guard odd else { return even1 + even2 }
     var choice = odd1 + even2
-    var other = even1 + candidates.best(t, turned: true, coded: coding)
+    var other = even1 + candidates.best(t, flipped: true, coded: coding)
     other.code |= Integers(repeating: 1 << 24)
-    choice.take(other, where: other.least, below: choice.least)
+    choice.take(other, where: other.cost, below: choice.cost)
     return choice
   }
 
@@ -116,24 +116,24 @@ extension CodebookSearch {
     guard codebook.dims == 4 else {
       let index = codebook.index(of: UInt16(truncatingIfNeeded: code))
       block.codes[o] = UInt16(index) | UInt16(code >> 16) << 11
-      if isOdd(o) { turn(o, 0..<8, codebook.word(index)) }
+      if isOdd(o) { flipSign(o, 0..<8, codebook.word(index)) }
       return
     }
     let first = codebook.index(of: UInt16(code & 0xFFF))
     let second = codebook.index(of: UInt16(code >> 12 & 0xFFF))
     block.codes[2 * o] = UInt16(first)
     block.codes[2 * o + 1] = UInt16(second)
-    if isOdd(o) { turn(o, code >> 24 == 0 ? 0..<4 : 4..<8, codebook.words(first, second)) }
+    if isOdd(o) { flipSign(o, code >> 24 == 0 ? 0..<4 : 4..<8, codebook.words(first, second)) }
   }
 
-  /// Turns the sign that costs least.
-  private mutating func turn(_ o: Int, _ range: Range<Int>, _ values: SIMD8<Float>) {
-    var turned = range.lowerBound
-    var least = Float.infinity
-    for i in range where wy[8 * o + i] * values[i] < least {
-      least = wy[8 * o + i] * values[i]
-      turned = i
+  /// Flips the sign that costs least.
+  private mutating func flipSign(_ o: Int, _ range: Range<Int>, _ values: SIMD8<Float>) {
+    var flipped = range.lowerBound
+    var lowest = Float.infinity
+    for i in range where wy[8 * o + i] * values[i] < lowest {
+      lowest = wy[8 * o + i] * values[i]
+      flipped = i
     }
-    block.signs[o] ^= 1 << UInt8(turned)
+    block.signs[o] ^= 1 << UInt8(flipped)
   }
 }

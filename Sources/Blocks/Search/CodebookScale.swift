@@ -1,7 +1,7 @@
 import CVectors
 
 extension CodebookSearch {
-  /// The halves that lie nearest to real values of d, as they count for the scaled weights.
+  /// The nearest half-precision values of d, and the same in units of the scaled weights.
   private func rounded(_ d: SIMD8<Float>) -> (halves: SIMD8<Float16>, values: SIMD8<Float>) {
     var halves = SIMD8<Float16>()
     var values = SIMD8<Float>()
@@ -12,7 +12,7 @@ extension CodebookSearch {
     return (halves, values)
   }
 
-  /// Chooses d among sixteen values: all sub-blocks take the better of the two scales around their own.
+  /// Chooses d among sixteen values. For each, every sub-block takes the better of the two integer scales around its fit.
   mutating func chooseScale(_ largest: Float) {
     let zero = cv_splat(0)
     var best = Float.infinity
@@ -31,30 +31,30 @@ extension CodebookSearch {
         let next = cv_min(near + cv_splat(1), top)
         let s0 = step * (near + near + cv_splat(1))
         let s1 = step * (next + next + cv_splat(1))
-        // What a codeword costs is 2 s (s b / 2 - a).
+        // The cost of a codeword is 2 s (s b / 2 - a).
         let (half0, half1) = (s0 * cv_splat(0.5), s1 * cv_splat(0.5))
         var cost0 = zero
         var cost1 = zero
         for o in range(j) {
-          var least0 = cv_splat(.infinity)
-          var least1 = least0
+          var lowest0 = cv_splat(.infinity)
+          var lowest1 = lowest0
           for lane in 0..<8 {
             let a = cv_splat(self.a[8 * o + lane])
             let b = cv_splat(self.b[8 * o + lane])
-            least0 = cv_lesser(cv_fma(half0, b, -a), least0)
-            least1 = cv_lesser(cv_fma(half1, b, -a), least1)
+            lowest0 = cv_lesser(cv_fma(half0, b, -a), lowest0)
+            lowest1 = cv_lesser(cv_fma(half1, b, -a), lowest1)
           }
-          cost0 += least0
-          cost1 += least1
+          cost0 += lowest0
+          cost1 += lowest1
         }
         cost0 *= s0
         cost1 *= s1
         total += cv_min(cost0, cost1)
       }
-      let least = cv_smallest(total)
-      if least < best {
-        best = least
-        for lane in 0..<8 where total[lane] == least {
+      let lowest = cv_smallest(total)
+      if lowest < best {
+        best = lowest
+        for lane in 0..<8 where total[lane] == lowest {
           block.d = halves[lane]
           break
         }

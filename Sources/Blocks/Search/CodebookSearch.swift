@@ -1,13 +1,16 @@
 import CVectors
 
-// The search for a super-block. Every sub-block finds the scale that would serve it best: roughly with weights rounded to
-// the levels as if all combinations of levels were codewords, then with codewords near what its weights round to there.
-// Every octet keeps the best codewords of eight scales around that scale, and d is chosen among sixteen values by these.
-// Then, with d given, sub-blocks choose among the integer scales around their own, with codewords near what weights
-// round to there, and the best d for all that follows in closed form.
+// The search for a super-block:
 //
-// The best scale for fixed codewords is Σa / Σb (see CodebookChoice), and they gain (Σa)² / Σb; d leans from there (see
-// Lean).
+// 1. Estimate: a rough scale for every sub-block, as if all combinations of levels were codewords.
+// 2. Coarse search: eight scales around it, with codewords near the combination that the weights round to. This gives the
+//    best real scale of the sub-block, and every octet keeps its best codewords at these eight scales.
+// 3. d is chosen among sixteen values by the errors of these codewords.
+// 4. Refinement: with d fixed, every sub-block chooses among the integer scales around its real scale, with codewords near
+//    the combination that the weights round to. The best d for the result follows in closed form.
+//
+// The best scale for fixed codewords is Σa / Σb (see CodebookChoice), and they gain (Σa)² / Σb. The stored d is larger, to
+// correct shrinkage (see Products).
 
 private let lanes = 8
 private let octets = 32
@@ -29,24 +32,24 @@ struct CodebookSearch {
   let shape: CodebookShape
   /// Weights were multiplied by 2^-exponent.
   let unit: Float
-  /// Weights scaled to at most 2: magnitudes where the type has signs.
+  /// Weights scaled to at most 2; their magnitudes where the type stores signs.
   let y: UnsafeMutablePointer<Float>
   let wy: UnsafeMutablePointer<Float>
-  /// [octet][lane]: sums of the chosen codewords, and the codewords. Of eight values: packed levels, bit 16 for the
-  /// negative shift. Of four: twice twelve bits of levels; bit 24 tells that the sign to be turned is among the last four
-  /// weights.
+  /// [octet][lane]: sums of the selected codewords, and their codes. Codewords of eight values: packed levels, and bit 16
+  /// for the negative shift. Codewords of four: twice twelve bits of levels, and bit 24 if the sign to flip is one of the
+  /// last four weights.
   let a: UnsafeMutablePointer<Float>
   let b: UnsafeMutablePointer<Float>
   let codes: UnsafeMutablePointer<Integers>
   var candidates: CodebookCandidates
-  /// The scale that would serve each sub-block best.
+  /// The best real scale of each sub-block.
   var fits = InlineArray<16, Float>(repeating: 0)
-  /// The shift of each octet; 0 while that is open.
+  /// The shift of each octet; 0 while it is undecided.
   var shifts = InlineArray<32, Float>(repeating: 0)
-  /// For both shifts or halves of each octet, what it rounds to at two scales.
+  /// For both shifts (or halves) of each octet, the keys that it rounds to at two scales.
   var keys = InlineArray<64, (Int32, Int32)>(repeating: (0, 0))
   var block = CodebookSuperBlock()
-  /// Codewords are to be named, not only summed.
+  /// Whether the search must return the codes of codewords too (refinement only).
   var coding = false
 
   static func size(_ shape: CodebookShape) -> Int { 5 * 256 + 8 + CodebookCandidates.size(shape) }
@@ -80,23 +83,23 @@ struct CodebookSearch {
     var largest: Float = 0
     for j in 0..<shape.subBlocks {
       fits[j] = estimate(j)
-      let near: SIMD2<Float> = shape.candidates.seeking > shape.neighbours.width ? SIMD2(0.92, 1.08) : SIMD2(1, 1)
-      if fits[j] > 0 { find(j, near / fits[j]) }
+      let near: SIMD2<Float> = shape.candidates.coarse > shape.neighbours.width ? SIMD2(0.92, 1.08) : SIMD2(1, 1)
+      if fits[j] > 0 { collectKeys(j, near / fits[j]) }
     }
     for j in 0..<shape.subBlocks {
-      fits[j] = seek(j, fits[j])
+      fits[j] = searchCoarse(j, fits[j])
       largest = max(largest, fits[j])
     }
     guard largest > 0 else { return CodebookSuperBlock() }
     chooseScale(largest)
-    settle()
+    refine()
     return block
   }
 
   @inline(__always) func range(_ j: Int) -> Range<Int> { j * shape.octets..<(j + 1) * shape.octets }
 
-  /// Finds the best codewords of a sub-block around a rough scale; returns its best scale.
-  private mutating func seek(_ j: Int, _ rough: Float) -> Float {
+  /// Selects the best codewords of a sub-block around a rough scale, and returns its best scale.
+  private mutating func searchCoarse(_ j: Int, _ rough: Float) -> Float {
     guard rough > 0 else {
       for o in range(j) {
         cv_store(a + o * lanes, cv_splat(0))
@@ -105,7 +108,7 @@ struct CodebookSearch {
       return 0
     }
     let t = SIMD8<Float>(0.6, 0.75, 0.85, 0.95, 1.05, 1.17, 1.33, 1.6) / cv_splat(rough)
-    choose(j, count: shape.candidates.seeking, t: t)
+    selectCodewords(j, count: shape.candidates.coarse, t: t)
     let best = bestScale(j)
     if shape.isShifted {
       for o in range(j) { shifts[o] = codes[o][best.lane] >> 16 == 0 ? Codebook.shiftIQ1 : -Codebook.shiftIQ1 }
@@ -113,8 +116,8 @@ struct CodebookSearch {
     return best.scale
   }
 
-  // Methods that don't change the search are inlined or `mutating` all the same: any other would be called on a copy of
-  // the whole struct, which cost a tenth of the time of IQ1_M.
+  // Methods that do not change the search are inlined, or declared `mutating`: otherwise each call copies the whole struct,
+  // which took a tenth of the time of IQ1_M.
 
   /// The best scale of a sub-block if all combinations of levels were codewords.
   private mutating func estimate(_ j: Int) -> Float {
@@ -131,15 +134,15 @@ struct CodebookSearch {
     }
     let rms = (cv_sum(energy) / cv_sum(weight)).squareRoot()
     guard rms > 0 else { return 0 }
-    // The codeword of nothing but the least level: weights that hardly differ round to another that does not exist.
+    // Weights that hardly differ round to a combination that is not a codeword; the codeword of lowest levels fits them.
     let mean = cv_sum(total) / cv_sum(weight)
     if !shape.isShifted && mean * mean > 0.9 * rms * rms { return mean / shape.codebook.levels[0] }
-    // Heavy tails want a scale that is too large for most weights.
-    let typical = shape.reach / rms
-    let least = 0.72 * min(typical, 1.1 * shape.codebook.levels[7] / cv_largest(extreme))
-    let ratio = (1.4 * typical / least).squareRoot().squareRoot().squareRoot()
+    // With heavy tails the largest weight asks for a scale that is too large for most weights.
+    let typical = shape.typicalRatio / rms
+    let smallest = 0.72 * min(typical, 1.1 * shape.codebook.levels[7] / cv_largest(extreme))
+    let ratio = (1.4 * typical / smallest).squareRoot().squareRoot().squareRoot()
     var t = cv_splat(0)
-    var next = least
+    var next = smallest
     for lane in 0..<lanes {
       t[lane] = next
       next *= ratio
@@ -156,7 +159,7 @@ struct CodebookSearch {
     return bestScale(cv_load(sums), cv_load(squares)).scale
   }
 
-  /// The best scale among the codewords that lie in the same lane.
+  /// The best scale among the lanes: the codewords of one lane belong together.
   @inline(__always) private func bestScale(_ j: Int) -> (scale: Float, lane: Int) {
     var sa = cv_splat(0)
     var sb = cv_splat(0)
@@ -171,14 +174,14 @@ struct CodebookSearch {
     let zero = cv_splat(0)
     let scales = sa / cv_max(sb, cv_splat(.leastNormalMagnitude))
     let gains = cv_where_less(zero, sa, sa * scales, zero)
-    let most = cv_largest(gains)
-    guard most > 0 else { return (0, 0) }
-    let lane = cv_bits_above(gains, most.nextDown).trailingZeroBitCount
+    let largest = cv_largest(gains)
+    guard largest > 0 else { return (0, 0) }
+    let lane = cv_bits_above(gains, largest.nextDown).trailingZeroBitCount
     return (scales[lane], lane)
   }
 
-  /// Chooses the scales and codewords for d, then the best d for these.
-  private mutating func settle() {
+  /// Chooses integer scales and codewords for the given d, then the best d for these.
+  private mutating func refine() {
     let d = Float(block.d) / unit
     guard d > 0 else {
       block = CodebookSuperBlock()
@@ -195,7 +198,7 @@ struct CodebookSearch {
         for o in range(j) { shifts[o] = 0 }
       }
       let t = SIMD2<Float>(1, 1) / ((near + near + SIMD2(1, 1)) * step)
-      find(j, shape.candidates.settling > shape.neighbours.width ? t : SIMD2(repeating: t.x))
+      collectKeys(j, shape.candidates.refined > shape.neighbours.width ? t : SIMD2(repeating: t.x))
     }
     let top = Float(shape.scaleLevels - 1)
     for j in 0..<shape.subBlocks {
@@ -203,7 +206,7 @@ struct CodebookSearch {
       let k = cv_clamp(around, cv_splat(0), cv_splat(top))
       let factors = (k + k + cv_splat(1)) * cv_splat(shape.step)
       let scales = factors * cv_splat(d)
-      choose(j, count: shape.candidates.settling, t: cv_splat(1) / scales)
+      selectCodewords(j, count: shape.candidates.refined, t: cv_splat(1) / scales)
       var cost = cv_splat(0)
       for o in range(j) {
         cost += scales * cv_fma(scales, cv_load(b + o * lanes), cv_load(a + o * lanes) * cv_splat(-2))
@@ -220,10 +223,10 @@ struct CodebookSearch {
     guard sa > 0, sb > 0 else { return }
     var energy = cv_splat(0)
     for o in 0..<octets { energy = cv_fma(cv_load(y + 8 * o), cv_load(wy + 8 * o), energy) }
-    block.d = half(Products(xx: cv_sum(energy), xy: sa, yy: sb).leaningScale * unit)
+    block.d = half(Products(xx: cv_sum(energy), xy: sa, yy: sb).correctedScale * unit)
   }
 
-  /// The two integer scales around a sub-block's own, the nearer one first.
+  /// The two integer scales around a sub-block's real scale, the nearer one first.
   @inline(__always) private func integerScales(_ j: Int, _ step: Float) -> SIMD2<Float> {
     let ideal = (fits[j] / step - 1) / 2
     let below = min(max(ideal.rounded(.down), 0), Float(shape.scaleLevels - 2))

@@ -1,22 +1,22 @@
 import CVectors
 
 // x ≈ scale * q, where q is one of a format's levels. For fixed q the best scale is Σwxq / Σwq², and it gains
-// (Σwxq)² / Σwq² over x ≈ 0, so that candidates compare without a second walk.
+// (Σwxq)² / Σwq² over x ≈ 0, so that candidates can be compared without a second pass.
 
-/// The scale of each lane that gains most.
+/// The scale of each lane with the largest gain.
 ///
-/// Candidates put the extreme at or around either end of the levels; the best of them takes one more step of Lloyd's
-/// algorithm: round with the solved scale, solve again.
+/// Candidates map the extreme to either end of the levels, or near it. The best one gets one more step of Lloyd's algorithm:
+/// round with the solved scale, then solve again.
 @inline(__always)
 func fitScale<L: Levels>(_: L.Type, _ block: Lanes) -> Lane {
   let extreme = Lane.extreme(block.x, count: block.length)
   let unit = extreme.reciprocal
   var best = cv_splat(0)
   var bestGain = cv_splat(0)
-  for k in 0..<L.reach.count {
-    let step = L.reach.first + Float(k) * L.reach.step
+  for k in 0..<L.clipOffsets.count {
+    let step = L.clipOffsets.first + Float(k) * L.clipOffsets.step
     let (low, high) = fitTwo(
-      L.self, block, unit * cv_splat(L.low - step), unit * cv_splat(L.high + step + L.reach.shift))
+      L.self, block, unit * cv_splat(L.low - step), unit * cv_splat(L.high + step + L.clipOffsets.shift))
     best = cv_where_less(bestGain, low.gain, low.scale, best)
     bestGain = cv_max(bestGain, low.gain)
     best = cv_where_less(bestGain, high.gain, high.scale, best)
@@ -49,7 +49,7 @@ struct ScaleFit {
   return solved(xq, qq)
 }
 
-/// Two candidates in one walk: their chains of sums overlap.
+/// Sums for two candidates in one pass: their dependency chains overlap.
 @inline(__always) private func fitTwo<L: Levels>(
   _: L.Type, _ block: Lanes, _ inverse0: Lane, _ inverse1: Lane
 ) -> (ScaleFit, ScaleFit) {
@@ -90,7 +90,7 @@ func stepErrors<L: Levels>(_: L.Type, _ block: Lanes, _ step0: Lane, _ step1: La
   return (error0, error1)
 }
 
-/// Σwxq and Σwq² of each lane for the integers that `step` makes.
+/// Σwxq and Σwq² of each lane, q being the nearest levels at scale `step`.
 @inline(__always)
 func stepSums<L: Levels>(_: L.Type, _ block: Lanes, _ step: Lane) -> (xq: Lane, qq: Lane) {
   let inverse = step.reciprocal
@@ -106,20 +106,20 @@ func stepSums<L: Levels>(_: L.Type, _ block: Lanes, _ step: Lane) -> (xq: Lane, 
   return (xq, qq)
 }
 
-/// Encodes blocks of 32 weights that have a scale of their own; `write` gets a block's index, its scale and, as bytes,
-/// q + offset (q - low unless told).
+/// Encodes blocks of 32 weights with one scale each. `write` receives a block's index, its scale, and q + offset as bytes
+/// (default: q - low).
 @inline(__always)
 func encodeScaled<L: Levels>(
   _: L.Type, offset: Float = -L.low, _ x: Floats, _ w: Floats, count: Int,
   _ write: (Int, Float16, UnsafeMutablePointer<UInt8>) -> Void
 ) {
-  forEachOctet(x, w, count: count, stress: L.stress) { lanes, x, first, blocks in
+  forEachOctet(x, w, count: count, magnitudeWeight: L.magnitudeWeight) { lanes, x, first, blocks in
     var fit = fitScale(L.self, lanes)
-    if L.stress > 0 {
-      // By the errors that are asked for, no block may be worse than zeros.
+    if L.magnitudeWeight > 0 {
+      // Counted by importance alone, no block may be worse than zeros.
       for k in 0..<8 { fit[k] = Float(half(fit[k])) }
-      let (error, _) = stepErrors(L.self, lanes.asked, fit, fit)
-      fit = cv_where_less(lanes.asked.energy, error, cv_splat(0), fit)
+      let (error, _) = stepErrors(L.self, lanes.byImportance, fit, fit)
+      fit = cv_where_less(lanes.byImportance.energy, error, cv_splat(0), fit)
     }
     var q = InlineArray<32, UInt8>(repeating: 0)
     q.withBytes { q in

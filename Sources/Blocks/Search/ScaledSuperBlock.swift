@@ -1,20 +1,19 @@
 import CVectors
 
-// A super-block of 256 weights in sub-blocks of 16 or 32: x ≈ (d * scale) * q with a whole-numbered, signed scale from
-// -n to n - 1 for each sub-block. Q3_K (n = 32), Q6_K (n = 128) and IQ4_XS (n = 32) are of this form.
+// A super-block of 256 weights in sub-blocks of 16 or 32: x ≈ (d * scale) * q with a signed integer scale from -n to n - 1
+// for each sub-block. Q3_K (n = 32), Q6_K (n = 128) and IQ4_XS (n = 32) are of this form.
 //
-// 1. Each sub-block finds its own real scale.
-// 2. Several d are tried; each puts the largest scale at or near -n and rounds the others.
-// 3. For the best d, each sub-block tries the whole numbers next to its own.
-// 4. d is solved for again with the integers that this gives (least squares), and the scales are chosen again; the
-//    better of both stays.
+// 1. Each sub-block is fitted with a real scale.
+// 2. Several d are tried. Each maps the scale of largest magnitude to -n or near it, and rounds the others.
+// 3. For the best d, each sub-block tries the integers next to its rounded scale.
+// 4. d is solved for again by least squares with these integers, and scales are chosen again. The better result is kept.
 
 struct ScaledSuperBlock {
-  /// What weights are rounded with.
+  /// The scale that weights are rounded with.
   var d: Float16 = 0
-  /// What the block holds: d, or more where it leans.
+  /// The scale that the block stores: d, enlarged where shrinkage is corrected.
   var stored: Float16 = 0
-  /// As floats, for the first and the second eight sub-blocks.
+  /// Integer scales as floats, for the first and the second eight sub-blocks.
   var low = cv_splat(0)
   var high = cv_splat(0)
 
@@ -23,11 +22,11 @@ struct ScaledSuperBlock {
     set { if group == 0 { low = newValue } else { high = newValue } }
   }
 
-  /// The whole-numbered scale of sub-block `j`.
+  /// The integer scale of sub-block `j`.
   func scale(_ j: Int) -> Int { Int(j < 8 ? low[j] : high[j - 8]) }
 }
 
-/// What the first d is multiplied with, trial after trial.
+/// Factors of the first d, one per trial.
 private let ratios: InlineArray<8, Float> = [1, 0.985, 1.015, 0.97, 1.03, 0.955, 1.05, 1.07]
 
 @inline(__always)
@@ -66,25 +65,25 @@ func fitScaledSuperBlock<L: Levels>(_: L.Type, _ block: Lanes, scaleLevels n: Fl
       if refined == best.d || refined == 0 { break }
       var trial = ScaledSuperBlock(d: refined)
       for g in 0..<block.groups { trial[g] = nearestScale(fits[g], refined, n) }
-      let error = settleScales(L.self, block, &trial, n)
+      let error = refineScales(L.self, block, &trial, n)
       if error < bestError {
         bestError = error
         best = trial
       }
     } else {
-      bestError = settleScales(L.self, block, &best, n)
+      bestError = refineScales(L.self, block, &best, n)
     }
   }
-  if L.stress > 0 {
-    // The search saw other errors than are asked for: by these, no sub-block may be worse than zeros.
+  if L.magnitudeWeight > 0 {
+    // Counted by importance alone, no sub-block may be worse than zeros.
     let d = cv_splat(Float(best.d))
     for g in 0..<block.groups {
-      let asked = block.group(g).asked
-      let (error, _) = stepErrors(L.self, asked, best[g] * d, best[g] * d)
-      best[g] = cv_where_less(asked.energy, error, cv_splat(0), best[g])
+      let byImportance = block.group(g).byImportance
+      let (error, _) = stepErrors(L.self, byImportance, best[g] * d, best[g] * d)
+      best[g] = cv_where_less(byImportance.energy, error, cv_splat(0), best[g])
     }
   }
-  best.stored = L.leans ? leaning(L.self, block, best) : best.d
+  best.stored = L.correctsShrinkage ? shrinkageCorrected(L.self, block, best) : best.d
   return best
 }
 
@@ -92,53 +91,53 @@ func fitScaledSuperBlock<L: Levels>(_: L.Type, _ block: Lanes, scaleLevels n: Fl
   cv_clamp(cv_round(fit * cv_splat(1 / Float(d))), cv_splat(-n), cv_splat(n - 1))
 }
 
-/// Moves each scale to the integer nearby that costs least; returns the error.
+/// Moves each scale to the nearby integer of lowest error, and returns the total error.
 @inline(__always)
-private func settleScales<L: Levels>(_: L.Type, _ block: Lanes, _ trial: inout ScaledSuperBlock, _ n: Float) -> Float {
+private func refineScales<L: Levels>(_: L.Type, _ block: Lanes, _ trial: inout ScaledSuperBlock, _ n: Float) -> Float {
   var total = cv_splat(0)
   let d = cv_splat(Float(trial.d))
   for g in 0..<block.groups {
     let middle = trial[g]
-    var (least, _) = stepErrors(L.self, block.group(g), middle * d, middle * d)
+    var (lowest, _) = stepErrors(L.self, block.group(g), middle * d, middle * d)
     var scale = middle
     for move in 1...L.moves {
       let below = cv_max(middle - cv_splat(Float(move)), cv_splat(-n))
       let above = cv_min(middle + cv_splat(Float(move)), cv_splat(n - 1))
       let (under, over) = stepErrors(L.self, block.group(g), below * d, above * d)
-      scale = cv_where_less(under, least, below, scale)
-      least = cv_min(least, under)
-      scale = cv_where_less(over, least, above, scale)
-      least = cv_min(least, over)
+      scale = cv_where_less(under, lowest, below, scale)
+      lowest = cv_min(lowest, under)
+      scale = cv_where_less(over, lowest, above, scale)
+      lowest = cv_min(lowest, over)
     }
     trial[g] = scale
-    total += least
+    total += lowest
   }
   return cv_sum(total)
 }
 
-/// d as far as it leans; or as it is, where there is nothing to go by or where rounding it would leave more error than zeros.
+/// d, enlarged to correct shrinkage. Unchanged where sums are unusable, or where the block would have a larger error than zeros.
 @inline(__always)
-private func leaning<L: Levels>(_: L.Type, _ block: Lanes, _ fit: ScaledSuperBlock) -> Float16 {
+private func shrinkageCorrected<L: Levels>(_: L.Type, _ block: Lanes, _ fit: ScaledSuperBlock) -> Float16 {
   var (xx, xy, yy) = (cv_splat(0), cv_splat(0), cv_splat(0))
   let d = cv_splat(Float(fit.d))
   for g in 0..<block.groups {
-    let asked = block.group(g).asked
+    let byImportance = block.group(g).byImportance
     let step = fit[g] * d
-    let (xq, qq) = stepSums(L.self, asked, step)
-    xx += asked.energy
+    let (xq, qq) = stepSums(L.self, byImportance, step)
+    xx += byImportance.energy
     xy = cv_fma(step, xq, xy)
     yy = cv_fma(step * step, qq, yy)
   }
   var products = Products(xx: cv_sum(xx), xy: cv_sum(xy), yy: cv_sum(yy))
   guard products.areUseful else { return fit.d }
-  let stored = half(Float(fit.d) * products.leaningScale)
+  let stored = half(Float(fit.d) * products.correctedScale)
   let factor = Float(stored) / Float(fit.d)
   products.xy *= factor
   products.yy *= factor * factor
   return products.beatZeros ? stored : fit.d
 }
 
-/// The d that serves the block's integers best.
+/// The least-squares d for the block's integers.
 @inline(__always)
 private func solveStep<L: Levels>(_: L.Type, _ block: Lanes, _ fit: ScaledSuperBlock) -> Float16 {
   var xa = cv_splat(0)

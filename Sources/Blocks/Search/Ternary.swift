@@ -2,9 +2,9 @@ import CVectors
 
 // Ternary blocks: x ≈ d * q with q in -1, 0, 1.
 //
-// A weight becomes ±1 where |x| > t. For the chosen weights d = Σw|x| / Σw is best, and it gains (Σw|x|)² / Σw over
-// x ≈ 0. Eight thresholds are tried, in parts of the block's root mean square; from the best of them, Lloyd's algorithm
-// goes on: rounding to the nearest means t = d / 2.
+// A weight becomes ±1 where |x| > t. For those weights d = Σw|x| / Σw is best, and it gains (Σw|x|)² / Σw over x ≈ 0. Eight
+// thresholds are tried, as fractions of the block's root mean square, then eight around half the best d: rounding to the
+// nearest means t = d / 2, so this is a step of Lloyd's algorithm.
 
 /// Magnitudes, weights and products of 256 elements.
 private struct TernaryStorage {
@@ -41,7 +41,7 @@ private struct TernarySearch {
   }
 }
 
-/// The best d; 0, 1, 2 for -1, 0, 1 go to `q`.
+/// Returns the best d, and stores 0, 1, 2 for -1, 0, 1 in `q`.
 func fitTernary(_ x: Floats, _ weights: Floats, into q: UnsafeMutablePointer<UInt8>) -> Float16 {
   var storage = TernaryStorage()
   let best = withUnsafeMutablePointer(to: &storage) { storage in
@@ -49,7 +49,7 @@ func fitTernary(_ x: Floats, _ weights: Floats, into q: UnsafeMutablePointer<UIn
     var energies = cv_splat(0)
     var total = cv_splat(0)
     for i in stride(from: 0, to: 256, by: 8) {
-      // What half-precision scales can't hold is cut, so that squares stay finite.
+      // Clipped to what half-precision scales can represent, so that squares stay finite.
       let a = cv_min(cv_abs(cv_load(x + i)), cv_splat(0x1p30))
       let w = cv_load(weights + i)
       let wa = w * a

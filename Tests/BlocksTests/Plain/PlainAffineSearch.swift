@@ -12,7 +12,7 @@ struct PlainAffineShape {
   var scaleLevels: Float = 0
   let offsets: [Float]
   var trials = 1
-  var stress: Float = 0
+  var magnitudeWeight: Float = 0
 
   static func offsets(_ first: Float, _ step: Float, _ count: Int) -> [Float] {
     (0..<count).map { first + Float($0) * step }
@@ -21,11 +21,11 @@ struct PlainAffineShape {
   static let q4_1 = PlainAffineShape(length: 32, levels: 15, offsets: offsets(-0.5, 0.3, 6))
   static let q5_1 = PlainAffineShape(length: 32, levels: 31, offsets: offsets(-0.5, 0.3, 6))
   static let q2_K = PlainAffineShape(
-    length: 16, levels: 3, scaleLevels: 15, offsets: offsets(-0.4, 0.2, 6), trials: 8, stress: 0.25)
+    length: 16, levels: 3, scaleLevels: 15, offsets: offsets(-0.4, 0.2, 6), trials: 8, magnitudeWeight: 0.25)
   static let q4_K = PlainAffineShape(
-    length: 32, levels: 15, scaleLevels: 63, offsets: offsets(-0.6, 0.25, 8), trials: 2, stress: 0.7)
+    length: 32, levels: 15, scaleLevels: 63, offsets: offsets(-0.6, 0.25, 8), trials: 2, magnitudeWeight: 0.7)
   static let q5_K = PlainAffineShape(
-    length: 32, levels: 31, scaleLevels: 63, offsets: offsets(-0.6, 0.25, 8), trials: 2, stress: 1)
+    length: 32, levels: 31, scaleLevels: 63, offsets: offsets(-0.6, 0.25, 8), trials: 2, magnitudeWeight: 1)
 }
 
 extension PlainBlock {
@@ -122,11 +122,11 @@ struct PlainAffineSuperBlock {
   init(_ shape: PlainAffineShape, _ x: ArraySlice<Float>, _ w: ArraySlice<Float>) {
     self.shape = shape
     let length = shape.length
-    let stressed = plainStressed(x, w, shape.stress, length: length)
+    let weighed = plainWeighedByMagnitude(x, w, shape.magnitudeWeight, length: length)
     blocks = stride(from: 0, to: 256, by: length).map { start in
       PlainBlock(
-        x.dropFirst(start).prefix(length), stressed.dropFirst(start).prefix(length),
-        asked: w.dropFirst(start).prefix(length))
+        x.dropFirst(start).prefix(length), weighed.dropFirst(start).prefix(length),
+        byImportance: w.dropFirst(start).prefix(length))
     }
     fits = blocks.map { $0.affine(shape) }
   }
@@ -182,7 +182,7 @@ struct PlainAffineSuperBlock {
     return sums.map(plainSum)
   }
 
-  func leaning(_ trial: Trial) -> (Float, Float) {
+  func shrinkageCorrected(_ trial: Trial) -> (Float, Float) {
     let plainly = blocks.map(\.plainly)
     let xx = total(plainly.map(\.energy))
     let s = sums(trial, plainly)
@@ -190,7 +190,7 @@ struct PlainAffineSuperBlock {
       PlainProducts(
         xx: xx, xy: d * s[3] + dmin * s[4], yy: d * d * s[0] + 2 * d * dmin * s[1] + dmin * dmin * s[2])
     }
-    guard let factor = products(trial.d, trial.dmin).leaningScale else { return (trial.d, trial.dmin) }
+    guard let factor = products(trial.d, trial.dmin).correctedScale else { return (trial.d, trial.dmin) }
     let (d, dmin) = (plainHalf(trial.d * factor), plainHalf(trial.dmin * factor))
     let after = products(d, dmin)
     return after.yy < 2 * after.xy ? (d, dmin) : (trial.d, trial.dmin)
@@ -204,7 +204,7 @@ struct PlainAffineSuperBlock {
     return (plainHalf(max(0, (y * c - z * b) / determinant)), plainHalf(max(0, (a * z - b * y) / determinant)))
   }
 
-  func decoded(leans: Bool = false) -> [Float] {
+  func decoded(correctsShrinkage: Bool = false) -> [Float] {
     let d = fits.map(\.scale).max()! / shape.scaleLevels
     let dmin = fits.map(\.min).max()! / shape.scaleLevels
     guard d > 0x1p-60 || dmin > 0x1p-60 else { return [Float](repeating: 0, count: 256) }
@@ -229,7 +229,7 @@ struct PlainAffineSuperBlock {
     best.integers = zip(blocks.map(\.plainly), best.integers).map { block, pair in
       block.energy < block.error(fit(pair, best.d, best.dmin), shape.levels) ? PlainAffine() : pair
     }
-    let stored = leans ? leaning(best) : (best.d, best.dmin)
+    let stored = correctsShrinkage ? shrinkageCorrected(best) : (best.d, best.dmin)
     return zip(blocks, best.integers).flatMap { block, pair in
       let decoding = fit(pair, stored.0, stored.1)
       return block.integers(fit(pair, best.d, best.dmin), shape.levels).map { decoding.scale * $0 - decoding.min }

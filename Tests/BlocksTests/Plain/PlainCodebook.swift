@@ -99,11 +99,11 @@ struct PlainCodebook {
   }
 
   /// For every list and codeword Σwxg and Σwg² of eight weights. Codewords of four values are taken in pairs: the best
-  /// pair is that of the best halves but for the sign that is turned, so both are kept, with and without it.
+  /// pair is that of the best halves but for the sign that is flipped, so both are kept, with and without it.
   private struct Sums {
     /// [list or half][codeword]
     var a: [[Float]] = []
-    var turned: [[Float]] = []
+    var flipped: [[Float]] = []
     var b: [[Float]] = []
     var isOdd = false
   }
@@ -116,7 +116,7 @@ struct PlainCodebook {
     sums.isOdd = evenSigns && x.count { $0 < 0 } % 2 == 1
     for start in stride(from: 0, to: 8, by: dims) {
       for list in lists {
-        var (a, turned, b): ([Float], [Float], [Float]) = ([], [], [])
+        var (a, flipped, b): ([Float], [Float], [Float]) = ([], [], [])
         for word in list {
           var (sum, square, smallest): (Float, Float, Float) = (0, 0, .infinity)
           for i in 0..<dims {
@@ -126,11 +126,11 @@ struct PlainCodebook {
             smallest = min(smallest, product)
           }
           a.append(sum)
-          turned.append(sum - 2 * smallest)
+          flipped.append(sum - 2 * smallest)
           b.append(square)
         }
         sums.a.append(a)
-        sums.turned.append(turned)
+        sums.flipped.append(flipped)
         sums.b.append(b)
       }
     }
@@ -156,10 +156,10 @@ struct PlainCodebook {
     return sum(
       group.map { one in
         if lists.count == 2 { return less(best(one.a[0], one.b[0]), best(one.a[1], one.b[1])) }
-        if dims == 8 { return best(one.isOdd ? one.turned[0] : one.a[0], one.b[0]) }
+        if dims == 8 { return best(one.isOdd ? one.flipped[0] : one.a[0], one.b[0]) }
         let even = (0..<2).map { best(one.a[$0], one.b[$0]) }
         guard one.isOdd else { return sum(even) }
-        let odd = (0..<2).map { best(one.turned[$0], one.b[$0]) }
+        let odd = (0..<2).map { best(one.flipped[$0], one.b[$0]) }
         return less(sum([odd[0], even[1]]), sum([even[0], odd[1]]))
       })
   }

@@ -10,8 +10,8 @@ struct PlainLevels {
   var shift: Float = 0
   /// Integer scales tried on either side.
   var moves = 1
-  /// What |x| / rms adds to the cost of an error (see `plainStressed`).
-  var stress: Float = 0
+  /// What |x| / rms adds to the cost of an error (see `plainWeighedByMagnitude`).
+  var magnitudeWeight: Float = 0
   /// All values, or none where they are the whole numbers from low to high.
   var values: [Float] = []
 
@@ -24,11 +24,11 @@ struct PlainLevels {
 
   static let q3 = PlainLevels(low: -4, high: 3, offsets: stride(from: -0.75, through: 1, by: 0.25).map { $0 })
   static let q4 = PlainLevels(
-    low: -8, high: 7, offsets: stride(from: -1.5, through: 0.75, by: 0.25).map { $0 }, stress: 1)
+    low: -8, high: 7, offsets: stride(from: -1.5, through: 0.75, by: 0.25).map { $0 }, magnitudeWeight: 1)
   static let q5 = PlainLevels(
-    low: -16, high: 15, offsets: stride(from: -2, through: 1.5, by: 0.5).map { $0 }, stress: 0.7)
+    low: -16, high: 15, offsets: stride(from: -2, through: 1.5, by: 0.5).map { $0 }, magnitudeWeight: 0.7)
   static let q6 = PlainLevels(
-    low: -32, high: 31, offsets: stride(from: -2, through: 0.5, by: 0.5).map { $0 }, moves: 4, stress: 0.5)
+    low: -32, high: 31, offsets: stride(from: -2, through: 0.5, by: 0.5).map { $0 }, moves: 4, magnitudeWeight: 0.5)
   static let q8 = PlainLevels(
     low: -127, high: 127, offsets: stride(from: -2, through: 0, by: 0.5).map { $0 }, shift: 0.25)
   static let iq4 = PlainLevels(
@@ -49,12 +49,14 @@ func plainSum(_ v: [Float]) -> Float {
 }
 
 /// What an error in each of 256 weights (or fewer, at a row's end) costs the search, given what it costs.
-func plainStressed(_ x: ArraySlice<Float>, _ w: ArraySlice<Float>, _ stress: Float, length: Int) -> ArraySlice<Float> {
-  guard stress > 0 else { return w }
+func plainWeighedByMagnitude(_ x: ArraySlice<Float>, _ w: ArraySlice<Float>, _ magnitudeWeight: Float, length: Int)
+  -> ArraySlice<Float>
+{
+  guard magnitudeWeight > 0 else { return w }
   let cut = x.map { min(max($0, -0x1p30), 0x1p30) }
   var energy = [Float](repeating: 0, count: 8)
   for (i, x) in cut.enumerated() { energy[i / length % 8].addProduct(x, x) }
-  let unit = plainReciprocal((plainSum(energy) / Float(cut.count)).squareRoot()) * stress
+  let unit = plainReciprocal((plainSum(energy) / Float(cut.count)).squareRoot()) * magnitudeWeight
   return zip(w, cut).map { $0 * Float(1).addingProduct(abs($1), unit) }[...]
 }
 
@@ -62,19 +64,19 @@ struct PlainBlock {
   var x: [Float]
   /// What the search goes by.
   var w: [Float]
-  /// What is asked for.
-  var asked: [Float]
+  /// What is byImportance for.
+  var byImportance: [Float]
 
-  init(_ x: ArraySlice<Float>, _ w: ArraySlice<Float>, asked: ArraySlice<Float>? = nil) {
+  init(_ x: ArraySlice<Float>, _ w: ArraySlice<Float>, byImportance: ArraySlice<Float>? = nil) {
     self.x = x.map { min(max($0, -0x1p30), 0x1p30) }
     self.w = Array(w)
-    self.asked = Array(asked ?? w)
+    self.byImportance = Array(byImportance ?? w)
   }
 
-  /// The same with errors as they are asked for.
+  /// The same with errors as they are byImportance for.
   var plainly: PlainBlock {
     var block = self
-    block.w = asked
+    block.w = byImportance
     return block
   }
 
@@ -132,12 +134,12 @@ struct PlainBlock {
 
 /// Up to eight blocks of 32 weights with a scale each.
 func plainScaledBlocks(_ levels: PlainLevels, _ x: ArraySlice<Float>, _ w: ArraySlice<Float>) -> [Float] {
-  let stressed = plainStressed(x, w, levels.stress, length: 32)
+  let weighed = plainWeighedByMagnitude(x, w, levels.magnitudeWeight, length: 32)
   return stride(from: 0, to: x.count, by: 32).flatMap { start in
     let block = PlainBlock(
-      x.dropFirst(start).prefix(32), stressed.dropFirst(start).prefix(32), asked: w.dropFirst(start).prefix(32))
+      x.dropFirst(start).prefix(32), weighed.dropFirst(start).prefix(32), byImportance: w.dropFirst(start).prefix(32))
     var d = plainHalf(block.scale(levels))
-    if levels.stress > 0 && block.plainly.energy < block.plainly.error(levels, d) { d = 0 }
+    if levels.magnitudeWeight > 0 && block.plainly.energy < block.plainly.error(levels, d) { d = 0 }
     return block.integers(levels, d).map { d * $0 }
   }
 }
@@ -147,7 +149,7 @@ struct PlainProducts {
   var (xx, xy, yy): (Float, Float, Float)
 
   /// What y is multiplied with, where there is something to go by.
-  var leaningScale: Float? {
+  var correctedScale: Float? {
     guard xx.isFinite && xy > 0 && yy > 0 else { return nil }
     return xy / yy + 0.75 * min(max(xx / xy - xy / yy, 0), 0.5 * (xy / yy))
   }
@@ -163,11 +165,11 @@ struct PlainScaledSuperBlock {
   init(_ levels: PlainLevels, n: Float, length: Int, _ x: ArraySlice<Float>, _ w: ArraySlice<Float>) {
     self.levels = levels
     self.n = n
-    let stressed = plainStressed(x, w, levels.stress, length: length)
+    let weighed = plainWeighedByMagnitude(x, w, levels.magnitudeWeight, length: length)
     blocks = stride(from: 0, to: 256, by: length).map { start in
       PlainBlock(
-        x.dropFirst(start).prefix(length), stressed.dropFirst(start).prefix(length),
-        asked: w.dropFirst(start).prefix(length))
+        x.dropFirst(start).prefix(length), weighed.dropFirst(start).prefix(length),
+        byImportance: w.dropFirst(start).prefix(length))
     }
     fits = blocks.map { $0.scale(levels) }
   }
@@ -180,7 +182,7 @@ struct PlainScaledSuperBlock {
     fits.map { min(max(($0 * (1 / d)).rounded(.toNearestOrEven), -n), n - 1) }
   }
 
-  func settle(_ d: Float, _ scales: inout [Float]) -> Float {
+  func refine(_ d: Float, _ scales: inout [Float]) -> Float {
     var errors: [Float] = []
     for (j, block) in blocks.enumerated() {
       let middle = scales[j]
@@ -207,7 +209,7 @@ struct PlainScaledSuperBlock {
     return plainSum(aa) > 0 ? plainHalf(plainSum(xa) / plainSum(aa)) : d
   }
 
-  func leaning(_ d: Float, _ scales: [Float]) -> Float {
+  func shrinkageCorrected(_ d: Float, _ scales: [Float]) -> Float {
     var xx = [Float](repeating: 0, count: 8)
     var (xy, yy) = (xx, xx)
     for (j, block) in blocks.map(\.plainly).enumerated() {
@@ -218,13 +220,13 @@ struct PlainScaledSuperBlock {
       yy[j % 8].addProduct(step * step, qq)
     }
     let products = PlainProducts(xx: plainSum(xx), xy: plainSum(xy), yy: plainSum(yy))
-    guard let scale = products.leaningScale else { return d }
+    guard let scale = products.correctedScale else { return d }
     let stored = plainHalf(d * scale)
     let factor = stored / d
     return factor * factor * products.yy < 2 * (factor * products.xy) ? stored : d
   }
 
-  func decoded(leans: Bool = false) -> [Float] {
+  func decoded(correctsShrinkage: Bool = false) -> [Float] {
     let (largest, smallest) = (fits.max()!, fits.min()!)
     let extreme = -smallest > largest ? smallest : largest
     guard abs(extreme) > 0x1p-60 else { return [Float](repeating: 0, count: 256) }
@@ -235,17 +237,17 @@ struct PlainScaledSuperBlock {
       let error = total(zip(blocks, integers).map { $0.error(levels, $1 * trial) })
       if error < best { (best, d, scales) = (error, trial, integers) }
     }
-    best = settle(d, &scales)
+    best = refine(d, &scales)
     let refined = solve(d, scales)
     if refined != d && refined != 0 {
       var integers = nearestScales(refined)
-      let error = settle(refined, &integers)
+      let error = refine(refined, &integers)
       if error < best { (d, scales) = (refined, integers) }
     }
-    if levels.stress > 0 {
+    if levels.magnitudeWeight > 0 {
       scales = zip(blocks, scales).map { $0.plainly.energy < $0.plainly.error(levels, d * $1) ? 0 : $1 }
     }
-    let stored = leans ? leaning(d, scales) : d
+    let stored = correctsShrinkage ? shrinkageCorrected(d, scales) : d
     return zip(blocks, scales).flatMap { block, scale in
       block.integers(levels, d * scale).map { stored * scale * $0 }
     }
