@@ -117,8 +117,10 @@ import Testing
     var digests: [String: String] = [:]
     for name in ["qwen3moe", "mixtral", "deepseek2", "deepseek3", "deepseek3-fp8"] {
       let copy = try ReferenceModel.copy(name)
-      let path = out.path(name + ".gguf")
-      _ = try run(["convert", copy.path, "--type", "BF16", "-o", path])
+      // The folder's name becomes the model's.
+      let (folder, path) = (out.path(name), out.path(name + ".gguf"))
+      try withExtendedLifetime(copy) { try FileManager.default.copyItem(atPath: copy.path, toPath: folder) }
+      _ = try run(["convert", folder, "--type", "BF16", "-o", path])
       digests["convert: \(name) tensors"] = try digestOfTensors(path)
       let output = try run(["perplexity", path, "--text", text, "--ctx", "64", "--chunks", "3", "--json"])
       if name.hasPrefix("deepseek") {
