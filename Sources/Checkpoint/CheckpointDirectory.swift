@@ -6,6 +6,8 @@ import Tensors
 public struct CheckpointDirectory: ModelSource {
   public let name: String
   public let metadata: Metadata
+  /// A line for each thing that the directory's files leave open or contradict each other in, and how it was read.
+  public let notes: [String]
   public let tensors: [TensorInfo]
   private let recipes: [String: TensorRecipe]
 
@@ -36,6 +38,7 @@ public struct CheckpointDirectory: ModelSource {
       directory: directory, config: config, architecture: architecture.ggufName, pre: pre)
     metadata.merge(tokenizer.metadata) { $1 }
     self.metadata = metadata
+    notes = tokenizer.notes
     self.recipes = Dictionary(uniqueKeysWithValues: recipes.map { ($0.info.name, $0) })
   }
 

@@ -59,6 +59,18 @@ import Testing
     for (key, value) in found { #expect(describe(value) == item.keys[key], "\(key)") }
   }
 
+  /// Tokens without a row of the embedding are left out, and that is said.
+  @Test func tokensBeyondTheVocabularyAreNoted() throws {
+    let directory = try TemporaryDirectory()
+    let model = FamilyTests.folder.appending(path: "llama-spm/tokenizer.model")
+    try FileManager.default.copyItem(at: model, to: directory.url.appending(path: "tokenizer.model"))
+    try write(["vocab_size": 902], to: directory.url.appending(path: "config.json"))
+    try write(["<pad>": 901, "far": 902], to: directory.url.appending(path: "added_tokens.json"))
+    let notes = try tokenizerNotes(directory: directory.url.path, architecture: "llama")
+    #expect(notes.count == 1)
+    #expect(notes.first?.contains(#"token "far" is left out: its id 902 is beyond the vocabulary of 902"#) == true)
+  }
+
   private func write(_ content: Any, to url: URL) throws {
     if let text = content as? String {
       try text.write(to: url, atomically: true, encoding: .utf8)

@@ -14,6 +14,8 @@ import Tokenizers
 /// - A tokenizer.model that puts no blank in front of text says so (`add_space_prefix`).
 struct CheckpointTokenizer {
   let metadata: Metadata
+  /// How it was read where its files leave that open, a line each.
+  let notes: [String]
 
   /// - Parameters:
   ///   - architecture: GGUF's name of it; some rules hold for Llama's family only.
@@ -69,6 +71,7 @@ struct CheckpointTokenizer {
     if isLlama, size == 49152 { metadata["tokenizer.ggml.add_bos_token"] = .bool(false) }
     try Self.checkIDs(metadata, rules, config)
     self.metadata = metadata
+    notes = pieces?.notes ?? []
   }
 
   /// tokenizer.model, unless it is of another kind (Llama 3 ships tiktoken's under that name) and tokenizer.json serves.
@@ -126,4 +129,10 @@ struct CheckpointTokenizer {
 package func tokenizerMetadata(directory: String, architecture: String, pre: String? = nil) throws -> Metadata {
   let config = try Config(path: directory + "/config.json")
   return try CheckpointTokenizer(directory: directory, config: config, architecture: architecture, pre: pre).metadata
+}
+
+/// The notes on the tokenizer of a directory that needs no weights.
+package func tokenizerNotes(directory: String, architecture: String) throws -> [String] {
+  let config = try Config(path: directory + "/config.json")
+  return try CheckpointTokenizer(directory: directory, config: config, architecture: architecture, pre: nil).notes
 }

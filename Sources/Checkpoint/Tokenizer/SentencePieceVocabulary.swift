@@ -8,6 +8,7 @@ struct SentencePieceVocabulary {
   let tokenCount: Int
   /// false where the model itself says that no blank goes in front of text.
   let addsBlank: Bool
+  let notes: [String]
 
   /// From tokenizer.model and the files beside it that add tokens. Ids beyond the vocabulary are left out: many
   /// fine-tunes name a padding token that their embedding has no row for.
@@ -16,10 +17,19 @@ struct SentencePieceVocabulary {
     for (id, piece) in model.pieces.enumerated() where id < list.count {
       list.set(id, piece.text, piece.type, score: piece.score)
     }
-    for (content, id) in try files.addedTokens() where id < list.count {
+    var beyond: [Int: String] = [:]
+    for (content, id) in try files.addedTokens() {
+      guard id < list.count else {
+        beyond[id] = content
+        continue
+      }
       list.set(id, content, .userDefined, score: -1000)
     }
-    for added in try files.addedTokensDecoder() where added.id < list.count {
+    for added in try files.addedTokensDecoder() {
+      guard added.id < list.count else {
+        beyond[added.id] = added.content
+        continue
+      }
       let (text, type) = TokenList.added(added.content, isSpecial: added.isSpecial)
       list.set(added.id, text, type, score: -1000)
     }
@@ -27,6 +37,10 @@ struct SentencePieceVocabulary {
     metadata = Self.metadata(list)
     tokenCount = list.count
     addsBlank = model.addsBlank
+    let count = list.count
+    notes = beyond.sorted { $0.key < $1.key }.map { id, content in
+      "\(files.directory): token \(content.debugDescription) is left out: its id \(id) is beyond the vocabulary of \(count)"
+    }
   }
 
   /// From a tokenizer.json. It has no scores but merges in the order of the scores, and a token is made when its turn
@@ -80,6 +94,7 @@ struct SentencePieceVocabulary {
     metadata = Self.metadata(list)
     tokenCount = count
     addsBlank = Self.addsBlank(tokenizer)
+    notes = []
   }
 
   private static func metadata(_ list: TokenList) -> Metadata {

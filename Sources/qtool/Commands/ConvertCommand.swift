@@ -59,7 +59,7 @@ struct ConvertCommand: ParsableCommand {
     let inputs = [model] + (metadata.map { [$0] } ?? [])
     if !dryRun, shardSize == nil { try output.file.check(inputs: inputs) }
     let overrides = try metadata.map(metadataOverrides(path:)) ?? [:]
-    let source = weightOptions.apply(to: try splitter.open(model))
+    let source = weightOptions.apply(to: try splitter.open(model, progress))
     let plan = try plan(of: source, overrides, progress)
     let paths = plan.shards.paths(output.file.output)
     if dryRun {

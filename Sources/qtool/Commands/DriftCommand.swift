@@ -62,7 +62,7 @@ struct DriftCommand: ParsableCommand {
     let place = journal.snapshotEvery > 0 ? keptName ?? stored.saveReference ?? stored.saveLogits : nil
     let goesOn = !journal.restart && place.map(RunJournal.isBegun) ?? false
     try stored.checkOutputs(inputs: [base] + models + text.text, mayExist: goesOn)
-    let candidates = try models.map { try splitter.openAmongOthers($0) }
+    let candidates = try models.map { try splitter.openAmongOthers($0, progress) }
     var (run, texts) = try prepare(candidates, progress)
     guard let place else { return try measure(run, texts, progress) }
     let kept = try KeptRun(output: place, identity: try run.identity(stoppingAt: stopAt), journal)
@@ -98,7 +98,7 @@ struct DriftCommand: ParsableCommand {
           .usage, "\(base): is a model, and there is no text to run it on",
           hint: "name text with --text; a reference has its own")
       }
-      let source = try splitter.openAmongOthers(base)
+      let source = try splitter.openAmongOthers(base, progress)
       for candidate in candidates { try requireSameVocabulary(source, candidate) }
       let texts = try text.texts(chatTemplate: source.metadata.optionalString("tokenizer.chat_template"))
       let windows = try text.windows(texts, try Tokenizer(metadata: source.metadata))
@@ -145,7 +145,7 @@ struct DriftCommand: ParsableCommand {
     }
     var chatTemplate: String?
     if stored.reference != nil {
-      let source = try splitter.openAmongOthers(base)
+      let source = try splitter.openAmongOthers(base, Progress(quiet: true))
       try own.require(path: path, modelFingerprint: try ModelFingerprint(of: source).hex)
       chatTemplate = source.metadata.optionalString("tokenizer.chat_template")
     }

@@ -70,7 +70,7 @@ struct ImatrixCommand: ParsableCommand {
       try ImportanceMatrix(path: path).expanded(chunkSize: text.ctx)
     }
     guard let model else { return try write(merged, to: output) }
-    let source = try splitter.open(model)
+    let source = try splitter.open(model, progress)
     for matrix in merged { try matrix.check(against: source) }
     let calibration = try text.calibration(for: source)
     let windows = try text.windows(calibration, try Tokenizer(metadata: source.metadata))

@@ -103,9 +103,9 @@ struct Inspected {
 
   init(path: String, _ splitter: SplitterOptions) throws {
     if isDirectory(path) {
-      source = try splitter.open(path)
+      source = try splitter.open(path, Progress(quiet: true))
       form = "Hugging Face directory"
-      notes = []
+      notes = (source as? CheckpointDirectory)?.notes ?? []
       return
     }
     let file = try GGUFFile(path: path, headerOnly: true)

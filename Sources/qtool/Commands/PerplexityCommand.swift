@@ -36,7 +36,7 @@ struct PerplexityCommand: ParsableCommand {
 
   func run() throws {
     let progress = options.apply()
-    let source = try splitter.open(model)
+    let source = try splitter.open(model, progress)
     let tokenizer = try Tokenizer(metadata: source.metadata)
     // All files are read before anything runs for hours.
     let given = try tasks.read(tokenizer)

@@ -67,7 +67,8 @@ struct QuantizeCommand: ParsableCommand {
 
   func run() throws {
     guard fitOptions.fit != nil else { return try quantize() }
-    let whole = try splitter.open(model)
+    // What it notes is said when it is opened to be quantized.
+    let whole = try splitter.open(model, Progress(quiet: true))
     let layers = try sourceOptions.layers()
     var fitted = self
     fitted.mix.target = try fitOptions.target(
@@ -84,7 +85,7 @@ struct QuantizeCommand: ParsableCommand {
         inputs: [model] + [weighing.imatrix, mix.recipe, fittingOptions.sensitivity].compactMap { $0 }
           + weighing.calibration)
     }
-    let whole = try splitter.open(model)
+    let whole = try splitter.open(model, progress)
     let layers = try sourceOptions.layers()
     let pruned = layers.isEmpty ? nil : try PrunedModel(whole, without: layers)
     let source = weightOptions.apply(to: pruned ?? whole)

@@ -52,7 +52,7 @@ struct SensitivityCommand: ParsableCommand {
   func run() throws {
     let progress = options.apply()
     try destination.check(inputs: [model] + (imatrix.map { [$0] } ?? []) + calibration)
-    let source = try splitter.open(model)
+    let source = try splitter.open(model, progress)
     // Even with an importance matrix: layers are probed on it.
     let text = try Calibration(calibration, orShippedFor: source, hint: "name one with --calibration")
     let start = ContinuousClock.now

@@ -12,9 +12,12 @@ struct SplitterOptions: ParsableArguments {
       valueName: "name"))
   var pre: String?
 
-  func open(_ path: String) throws -> any ModelSource {
+  /// Opens a model and says, unless `progress` is quiet, how a directory was read where its files leave that open.
+  func open(_ path: String, _ progress: Progress = Progress(quiet: false)) throws -> any ModelSource {
     do {
-      return try openModel(path: path, pre: pre)
+      let source = try openModel(path: path, pre: pre)
+      for note in (source as? CheckpointDirectory)?.notes ?? [] { progress.note("note: \(note)") }
+      return source
     } catch let error as CheckpointError {
       guard let pre, error.subject?.hasPrefix("--pre") == true else { throw error }
       let failure = Failure(.usage, error.description, hint: error.hint)
@@ -23,7 +26,9 @@ struct SplitterOptions: ParsableArguments {
   }
 
   /// One of several models: GGUF files among them name their splitters themselves.
-  func openAmongOthers(_ path: String) throws -> any ModelSource {
-    isDirectory(path) ? try open(path) : try openModel(path: path)
+  func openAmongOthers(
+    _ path: String, _ progress: Progress = Progress(quiet: false)
+  ) throws -> any ModelSource {
+    isDirectory(path) ? try open(path, progress) : try openModel(path: path)
   }
 }
