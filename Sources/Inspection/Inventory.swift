@@ -1,19 +1,19 @@
 import GGUF
 import Tensors
 
-/// What a model is made of: its tensors by class and by type.
+/// The composition of a model: its tensors by class and by type.
 public struct Inventory: Sendable, Equatable {
-  /// Tensors that have the same name but for the layer: `attn_q`, `ffn_down_exps`, `attn_q.bias`.
+  /// Tensors with the same name except for the layer: `attn_q`, `ffn_down_exps`, `attn_q.bias`.
   public struct Class: Sendable, Equatable {
     public let name: String
     public fileprivate(set) var tensors = 0
     public fileprivate(set) var weights = 0
     public fileprivate(set) var bytes = 0
-    /// The first one's.
+    /// The shape of the first tensor.
     public let shape: Shape
-    /// Whether all have that shape.
+    /// Whether all tensors have that shape.
     public fileprivate(set) var isUniform = true
-    /// How many tensors have each type, the most frequent first.
+    /// Number of tensors per type, the most frequent first.
     public fileprivate(set) var types: [TypeCount] = []
   }
 
@@ -24,7 +24,7 @@ public struct Inventory: Sendable, Equatable {
     public fileprivate(set) var bytes = 0
   }
 
-  /// In the order in which the model has them first.
+  /// In the order of first appearance.
   public let classes: [Class]
   /// The largest first.
   public let types: [TypeCount]

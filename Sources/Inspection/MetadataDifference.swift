@@ -1,9 +1,9 @@
 import GGUF
 
-/// A key that two models have with different values, or that one of them lacks.
+/// A key with different values in two models, or missing in one of them.
 public struct MetadataDifference: Sendable, Equatable {
   public let key: String
-  /// nil where the model lacks the key.
+  /// nil if the model lacks the key.
   public let first: MetadataValue?
   public let second: MetadataValue?
 
@@ -11,7 +11,7 @@ public struct MetadataDifference: Sendable, Equatable {
     (self.key, self.first, self.second) = (key, first, second)
   }
 
-  /// All differences, in the first model's order, then those that only the second has.
+  /// All differences, in the first model's order, then the keys of the second alone.
   public static func between(_ first: Metadata, _ second: Metadata) -> [MetadataDifference] {
     let keys = first.keys.elements + second.keys.filter { first[$0] == nil }
     return keys.compactMap { key in

@@ -3,14 +3,14 @@ import GGUF
 import Synchronization
 import Tensors
 
-/// How the tensors of one model differ from those of another: the first is the reference.
+/// Differences between the tensors of two models; the first model is the reference.
 public struct ModelDifference: Sendable {
-  /// Tensors that only one has.
+  /// Tensors that only one model has.
   public let onlyInFirst: [TensorInfo]
   public let onlyInSecond: [TensorInfo]
-  /// Tensors that both have in different shapes.
+  /// Tensors whose shapes differ.
   public let otherShape: [(first: TensorInfo, second: TensorInfo)]
-  /// Tensors that can be compared, in the first model's order.
+  /// Comparable tensors, in the first model's order.
   public let common: [(first: TensorInfo, second: TensorInfo)]
 
   public init(_ first: any ModelSource, _ second: any ModelSource) {
@@ -23,14 +23,14 @@ public struct ModelDifference: Sendable {
     common = pairs.filter { $0.first.shape == $0.second.shape }
   }
 
-  /// Floats that are in memory at once for each thread.
+  /// Floats held in memory per thread.
   private static let block = 1 << 18
 
   /// The relative squared error of a tensor, sum (a - b)^2 / sum a^2, streamed by rows on all threads. 0 for equal
-  /// tensors, NaN where either holds what isn't a number, infinity where the reference is all zero and the other isn't;
-  /// nil for tensors that differ in types that can't be decoded.
+  /// tensors; NaN if either contains a NaN; infinity if the reference is all zero and the other is not; nil for tensors that
+  /// differ in types that cannot be decoded.
   ///
-  /// The result doesn't depend on the number of threads.
+  /// The result does not depend on the number of threads.
   ///
   /// - Parameter check: called after every block; may throw to stop.
   public static func relativeError(
@@ -53,7 +53,7 @@ public struct ModelDifference: Sendable {
       }
       if isEqual.withLock({ $0 }) { return 0 }
     }
-    // What can be encoded can be decoded.
+    // Every encodable type can be decoded.
     guard pair.first.type.canEncode, pair.second.type.canEncode else { return nil }
     let sums = Mutex([Sums](repeating: Sums(), count: (rows + grain - 1) / grain))
     try parallelRanges(rows, grain: grain) { index, range in

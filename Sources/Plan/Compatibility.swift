@@ -2,7 +2,7 @@ import Foundation
 import GGUF
 import Tensors
 
-/// What opens a file, told from its types, its architecture and its number of files, before it is written.
+/// Programs that can open a file, derived from its types, architecture and number of shards before it is written.
 public struct Compatibility: Sendable, Equatable, Encodable {
   public enum Program: String, Sendable, CaseIterable, Encodable {
     case llamaCpp = "llama.cpp"
@@ -18,13 +18,13 @@ public struct Compatibility: Sendable, Equatable, Encodable {
   }
 
   public let verdicts: [Verdict]
-  /// The build of llama.cpp that knows every type and the architecture; nil where one of them is unknown to it.
+  /// The first build of llama.cpp that reads every type and the architecture; nil if none reads all of them.
   public let build: LlamaBuild?
 
   /// - Parameters:
-  ///   - types: of all tensors.
-  ///   - metadata: of the model: its architecture, and which form of it.
-  ///   - files: 1, or how many shards.
+  ///   - types: the types of all tensors.
+  ///   - metadata: the model's metadata, for the architecture and its variant.
+  ///   - files: the number of shards; 1 for a single file.
   public init(types: some Sequence<GGMLType>, metadata: Metadata, files: Int = 1) {
     let types = Set(types)
     let newest = types.compactMap(LlamaBuild.init(type:)).max()

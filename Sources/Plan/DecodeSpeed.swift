@@ -2,14 +2,14 @@ import GGUF
 import Quantize
 import Tensors
 
-/// How many bytes a token reads, and what that makes in tokens per second.
+/// Bytes read per generated token, and the resulting tokens per second.
 ///
 ///     tokens per second = bandwidth x efficiency / bytes
 ///
-/// where bytes are all weights of a dense model but the embedding (one row of it), of a mixture of experts the shared
-/// parts and the experts used, and the cache of all tokens before.
+/// Bytes are the weights (all of a dense model except the embedding, of which one row is read; the shared parts and the
+/// active experts of a mixture of experts) and the cache of all previous tokens.
 public enum DecodeSpeed {
-  /// Bytes of weights that a token reads.
+  /// Bytes of weights read per token.
   public static func bytesPerToken(_ model: any ModelSource, types: [GGMLType], _ dimensions: ModelDimensions) -> Int {
     let isTied = model.tensor(named: "output.weight") == nil
     return zip(model.tensors, types).reduce(0) { sum, pair in
@@ -21,7 +21,7 @@ public enum DecodeSpeed {
     }
   }
 
-  /// Tokens per second; nil where the machine's bandwidth isn't known.
+  /// Tokens per second; nil if the machine's bandwidth is unknown.
   public static func tokensPerSecond(
     readingPerToken bytes: Int, of dimensions: ModelDimensions, on machine: Machine
   ) -> Double? {

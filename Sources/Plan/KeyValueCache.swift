@@ -1,6 +1,6 @@
 import Tensors
 
-/// The type that keys and values are cached in.
+/// The type of cached keys and values.
 public enum CacheType: String, Sendable, CaseIterable, Codable {
   case f16
   case q8_0
@@ -8,21 +8,21 @@ public enum CacheType: String, Sendable, CaseIterable, Codable {
   public var type: GGMLType { self == .f16 ? .f16 : .q8_0 }
 }
 
-/// What a model remembers of the tokens before: bytes by context and type.
+/// The key/value cache: bytes by context length and type.
 ///
 /// A layer keeps `heads_kv x key length` elements of keys and `heads_kv x value length` of values for every token. Latent
 /// attention keeps one compressed row for both; its old form keeps every head expanded.
 public struct KeyValueCache: Sendable, Equatable {
-  /// Elements of the rows that a token adds, a row for each layer's keys and each layer's values.
+  /// Elements of the rows that one token adds: a row of keys and a row of values per layer.
   public let rows: [Int]
-  /// Elements of one head: what blocks of a quantized cache must divide.
+  /// Elements of one head; a multiple of the block length of a quantized cache.
   private let headLengths: [Int]
 
   public init(_ dimensions: ModelDimensions) {
     self.init(dimensions, expanded: dimensions.latent?.isExpanded ?? false)
   }
 
-  /// The cache in the form that `expanded` asks for; it says nothing where attention isn't latent.
+  /// - Parameter expanded: whether latent attention caches all heads expanded; ignored for other kinds of attention.
   public init(_ dimensions: ModelDimensions, expanded: Bool) {
     if let latent = dimensions.latent {
       if expanded {
@@ -40,7 +40,7 @@ public struct KeyValueCache: Sendable, Equatable {
     rows = dimensions.keyHeads.flatMap { heads in lengths.map { $0 * heads } }
   }
 
-  /// Bytes that one token takes; nil where heads are no whole number of the type's blocks.
+  /// Bytes per token; nil if a head's length is not a multiple of the type's block length.
   public func bytesPerToken(_ type: CacheType) -> Int? {
     guard headLengths.allSatisfy({ $0 % type.type.blockLength == 0 }) else { return nil }
     return rows.reduce(0) { $0 + (type.type.rowBytes(columns: $1) ?? 0) }

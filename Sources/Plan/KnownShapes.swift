@@ -1,15 +1,15 @@
-/// The models that a plan knows by name: config.json as it is published, cut to what shapes and cache follow from.
+/// Models that can be planned by name: the published config.json, reduced to the keys that shapes and cache depend on.
 ///
-/// Data: `qtool plan --list` shows it, and a plan of one of these reads it as it would read the file.
+/// This is data. A plan reads it like a config.json file.
 public struct KnownShape: Sendable {
   public let name: String
-  /// What people also call it, or what is made of it: its shape has these names too.
+  /// Other names of the model, and derived models of the same shape.
   public let aliases: [String]
-  /// Bytes of metadata in its published GGUF files; nil where none was measured.
+  /// Bytes of metadata in its published GGUF files; nil if not measured.
   public let metadataBytes: Int?
   public let config: String
 
-  /// The shape of that name; case, dashes, dots, blanks and a final Instruct don't matter.
+  /// Looks up a name. Case, dashes, dots, spaces and a trailing "Instruct" are ignored.
   public init?(named name: String) {
     func plain(_ name: String) -> String {
       let letters = name.lowercased().filter { $0.isLetter || $0.isNumber }

@@ -1,10 +1,10 @@
 import Tensors
 
-/// A build of llama.cpp that certainly knows a type or an architecture.
+/// A build of llama.cpp that is known to read a type or an architecture.
 ///
-/// Numbers count the commits of its history. Pull requests tell when something was merged, but not the number of that
-/// build; given here is the first build after it that public sources show with its date or running it, so that builds
-/// between the two may know it already. Sources by number:
+/// A build number counts commits. Pull requests tell when something was merged, but not the number of that build. Each
+/// number here is the first later build that a public source dates or shows running it, so slightly older builds may
+/// read it too. Sources by number:
 ///
 /// - b1884: the log of 16 January 2024 in llama.cpp #4856 runs IQ2_XS
 /// - b2382, b4371: dated 10 March and 20 December 2024 in the recipe of Julia's llama_cpp_jll
@@ -15,7 +15,7 @@ import Tensors
 public struct LlamaBuild: Sendable, Hashable, Comparable, Encodable {
   public let number: Int
   public let date: String
-  /// The pull request that brought it.
+  /// The pull request that added it.
   public let pullRequest: Int?
 
   public var name: String { number == 0 ? "any with GGUF" : "b\(number)" }
@@ -28,7 +28,7 @@ public struct LlamaBuild: Sendable, Hashable, Comparable, Encodable {
     self.pullRequest = pullRequest
   }
 
-  /// Everything since the format came in August 2023.
+  /// Every build since the format was introduced in August 2023.
   private static let firstGGUF = LlamaBuild(0, "since August 2023")
 
   public init?(type: GGMLType) {
@@ -50,7 +50,7 @@ public struct LlamaBuild: Sendable, Hashable, Comparable, Encodable {
     }
   }
 
-  /// - Parameter gating: `expert_gating_func`, 2 for the sigmoid that came with DeepSeek-V3.
+  /// - Parameter gating: `expert_gating_func`; 2 is the sigmoid of DeepSeek-V3.
   public init?(architecture: String, isOldLatent: Bool = false, gating: Int? = nil) {
     switch architecture {
     case "llama": self = Self.firstGGUF

@@ -1,27 +1,27 @@
-/// A machine as far as a plan needs it: how much a model may fill, and how fast it is read.
+/// A machine's memory limit and bandwidth, as plans need them.
 public struct Machine: Sendable, Equatable {
-  /// Measured speed over what bandwidth alone would give, of a dense model and of one with experts.
+  /// Measured generation speed relative to the bandwidth limit, for dense models and for mixtures of experts.
   public struct Efficiency: Sendable, Equatable {
     public let dense: Double
     public let experts: Double
     public let source: String
   }
 
-  /// As `--machine` takes it: `m3-ultra-256`.
+  /// The identifier, such as `m3-ultra-256`.
   public let name: String
   public let title: String
-  /// Bytes of the memory that weights lie in: a Mac's unified memory, a graphics card's own.
+  /// Bytes of the memory that holds weights: a Mac's unified memory, a graphics card's memory.
   public let memory: Int
-  /// What of it the system lets a model, its cache and everything else on the accelerator hold together.
+  /// Bytes that the system lets the accelerator use in all: model, cache and everything else.
   public let limit: Int
-  /// Where ``limit`` comes from.
+  /// The source of ``limit``.
   public let limitSource: String
-  /// Bytes per second; nil where it isn't known, and then no speed is planned.
+  /// Bytes per second; nil if unknown, and then no speed is planned.
   public let bandwidth: Double?
   public let bandwidthSource: String
-  /// The part of the bandwidth that it reaches when it generates.
+  /// The fraction of the bandwidth that generation reaches.
   public let efficiency: Efficiency
-  /// Bytes within ``limit`` that are left to windows and other programs.
+  /// Bytes within ``limit`` that are reserved for windows and other programs.
   public let reserve: Int
   /// Whether `iogpu.wired_limit_mb` sets the limit.
   public let isMac: Bool
@@ -42,14 +42,14 @@ public struct Machine: Sendable, Equatable {
     self.isMac = isMac
   }
 
-  /// What weights, cache and activations may take together.
+  /// Bytes available to weights, cache and activations together.
   public var usable: Int { max(0, limit - reserve) }
 
-  /// A machine of which only figures are known.
+  /// A machine given by figures alone.
   ///
-  /// Without `reserve`, three quarters of the memory count, less what ``Machines/reserve`` leaves to the system: what
-  /// macOS allowed the GPU for years, and a careful share elsewhere. With it, everything but the reserve does: that is
-  /// for those who know (or have raised) their limit.
+  /// Without `reserve`, three quarters of the memory count, less ``Machines/reserve``: macOS allowed the GPU this share for
+  /// years, and it is conservative elsewhere. With `reserve`, all memory except the reserve counts, for users who know or
+  /// have raised their limit.
   public init(memory: Int, bandwidth: Double?, reserve: Int?, name: String = "custom", title: String = "custom") {
     self.init(
       name: name, title: title, memory: memory, limit: reserve == nil ? memory / 4 * 3 : memory,
@@ -57,8 +57,8 @@ public struct Machine: Sendable, Equatable {
       bandwidthSource: "given", reserve: reserve ?? Machines.reserve)
   }
 
-  /// The same machine with other figures where they are given. A reserve that is given goes before a limit that the
-  /// system would set: everything else counts, as for a machine of which only figures are known.
+  /// The same machine with the given figures replaced. A given reserve overrides the system's limit: all memory except the
+  /// reserve counts, as for a machine given by figures alone.
   public func replacing(memory: Int? = nil, bandwidth: Double? = nil, reserve: Int? = nil) -> Machine {
     let figures =
       memory == nil && reserve == nil

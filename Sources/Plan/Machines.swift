@@ -1,6 +1,6 @@
-/// The machines that are known by name, with where their figures come from. Data: everything else reads it from here.
+/// Machines known by name, with the sources of their figures.
 public enum Machines {
-  /// Left to windows and other programs where nothing else is said.
+  /// Default reserve for windows and other programs.
   public static let reserve = 2_000_000_000
 
   /// Bytes of a gigabyte of memory chips: 256 GB of unified memory are 256 x 2^30.
@@ -52,7 +52,7 @@ public enum Machines {
       reserve: 800_000_000),
   ]
 
-  /// Memory bandwidth by the chip's name as macOS gives it, in GB/s. Where a chip was sold with two, the lower.
+  /// Memory bandwidth in GB/s by the chip's name in macOS; the lower of two where a chip was sold with both.
   static let appleBandwidth: [String: Double] = [
     "Apple M1": 68, "Apple M1 Pro": 200, "Apple M1 Max": 400, "Apple M1 Ultra": 800,
     "Apple M2": 100, "Apple M2 Pro": 200, "Apple M2 Max": 400, "Apple M2 Ultra": 800,
@@ -60,26 +60,26 @@ public enum Machines {
     "Apple M4": 120, "Apple M4 Pro": 273, "Apple M4 Max": 410, "Apple M5": 153,
   ]
 
-  /// Where nothing else was measured. By bytes read per token: Llama-3.3-70B Q4_K_M at 14.41 tokens per second reaches
-  /// 74 % of 819 GB/s, DeepSeek-R1 Q4_K_M at 20.21 reaches 55 % (its experts lie scattered).
+  /// Default where the chip was not measured. By bytes read per token, Llama-3.3-70B Q4_K_M at 14.41 tokens per second
+  /// reaches 74 % of 819 GB/s, and DeepSeek-R1 Q4_K_M at 20.21 reaches 55 % (its experts are scattered in memory).
   public static let efficiency = Machine.Efficiency(
     dense: 0.74, experts: 0.55, source: "Llama-3.3-70B and DeepSeek-R1 Q4_K_M, measured on an M3 Ultra")
 
-  /// Measured on a dense model only; of experts, the M3 Ultra's ratio between the two is taken.
+  /// Measured on a dense model only; the ratio between mixtures and dense models is the M3 Ultra's.
   private static func measured(_ dense: Double, _ source: String) -> Machine.Efficiency {
     Machine.Efficiency(dense: dense, experts: dense * efficiency.experts / efficiency.dense, source: source)
   }
 
-  /// The machine of that name; blanks, dashes, case and a final GB don't matter. `this` is the one that runs qtool.
+  /// Looks up a machine. Spaces, dashes, case and a trailing "GB" are ignored; `this` is the machine that runs the program.
   ///
-  /// - Throws: ``PlanError`` with the names that there are.
+  /// - Throws: ``PlanError`` with the known names.
   public static func named(_ name: String) throws(PlanError) -> Machine {
     if name.lowercased() == "this" { return this }
     func plain(_ name: String) -> String {
       let letters = name.lowercased().filter { $0.isLetter || $0.isNumber }
       return letters.hasSuffix("gb") ? String(letters.dropLast(2)) : letters
     }
-    // h100-80 and rtx-4090-24 say the memory that there is only one of.
+    // h100-80 and rtx-4090-24 name the only memory size that exists.
     let wanted = plain(name)
     guard
       let machine = all.first(where: { plain($0.name) == wanted || plain($0.name) + "\($0.memory / GiB)" == wanted })

@@ -2,7 +2,7 @@ import GGUF
 import Quantize
 import Tensors
 
-/// What fits a machine at a context, and how fast: everything that shapes alone can tell.
+/// Which mixes fit a machine at a context length, and how fast they run; derived from shapes alone.
 public struct MemoryPlan: Sendable {
   public let model: any ModelSource
   public let dimensions: ModelDimensions
@@ -18,7 +18,7 @@ public struct MemoryPlan: Sendable {
   public private(set) var rows: [PlanRow] = []
 
   /// - Parameters:
-  ///   - context: tokens; nil for what the model was trained for, 4,096 where it doesn't say.
+  ///   - context: tokens; nil for the trained context length, or 4,096 if the model does not state it.
   ///   - publishedMetadata: metadata bytes of the model's published files, if known.
   /// - Throws: ``PlanError``.
   public init(
@@ -42,7 +42,7 @@ public struct MemoryPlan: Sendable {
     weights = model.tensors.reduce(0) { $0 + $1.shape.count }
   }
 
-  /// Bytes that a file may have to fit the machine; negative where cache and activations alone are too much.
+  /// Largest file in bytes that fits the machine; negative if cache and activations alone exceed it.
   public var largestFile: Int { machine.usable - cacheBytes - working.total }
 
   /// Adds a row for a mix.
@@ -52,7 +52,7 @@ public struct MemoryPlan: Sendable {
       drift: mix.publishedDrift)
   }
 
-  /// Adds a row for the types that the model has as it is.
+  /// Adds a row for the model's present types.
   public mutating func addUnchanged(named name: String) {
     add(name: name, types: model.tensors.map(\.type), .own, false, drift: nil)
   }
@@ -71,8 +71,8 @@ public struct MemoryPlan: Sendable {
         Compatibility(types: types, metadata: model.metadata), kind, needsImportance, drift))
   }
 
-  /// Adds a row for a file of a size, whatever types fill it. What a token reads of it is taken from the row nearest in
-  /// size, in proportion.
+  /// Adds a row for a file of a given size, whatever its types. The bytes read per token are scaled from the row nearest in
+  /// size.
   public mutating func add(target: Int, named name: String) {
     let nearest = rows.min { abs($0.fileBytes - target) < abs($1.fileBytes - target) }
     let share = nearest.map { Double($0.readBytes) / Double(max(1, $0.tensorBytes)) } ?? 1
@@ -97,19 +97,19 @@ public struct MemoryPlan: Sendable {
       needsImportance: needsImportance, publishedDrift: drift, kind: kind, readBytes: read)
   }
 
-  /// The least drift that a row can be expected to have: as published, or, of what is made to lose less than stock mixes
-  /// of its size, that of the best one that isn't larger. nil where neither is known.
+  /// Expected upper bound of a row's drift: the published figure, or, for a mix that is made to lose less than stock mixes
+  /// of its size, the figure of the best stock mix that is not larger. nil if neither is known.
   public func expectedDrift(of row: PlanRow) -> Double? {
     guard row.kind == .preset || row.kind == .target else { return row.publishedDrift }
     return rows.filter { $0.tensorBytes <= row.tensorBytes }.compactMap(\.publishedDrift).min()
   }
 
-  /// The row that fits and is expected to drift least, and not larger than the source. Among equals one that is made
-  /// for the model, then the source's own type, then the smaller.
+  /// The row of lowest expected drift that fits and is not larger than the source. Among equals, a mix made for the model
+  /// comes first, then the source's types, then the smaller file.
   public var best: Int? {
     let source = model.tensors.reduce(0) { $0 + ($1.shape.bytes(as: $1.type) ?? 0) }
     let own = model.tensors.max { $0.shape.count < $1.shape.count }?.type.name
-    // A hundredth more than the source is the same with other rounding (padding, norms).
+    // Up to 1 % more than the source counts as the same size (padding, norms).
     let most = max(source, source / 100 * 101)
     let candidates = rows.indices.compactMap { index -> (index: Int, drift: Double, rank: Int, bytes: Int)? in
       let row = rows[index]

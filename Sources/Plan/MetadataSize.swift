@@ -2,21 +2,21 @@ import GGUF
 import Quantize
 import Tensors
 
-/// Bytes of a file that are no tensors: keys, tokenizer, the tensors' directory, padding.
+/// Bytes of a file outside tensor data: keys, tokenizer, tensor directory, padding.
 public struct MetadataSize: Sendable, Equatable {
   public enum Kind: String, Sendable, Encodable {
     /// Laid out from the model's own keys.
     case exact
-    /// What published files of this model have.
+    /// Measured on published files of this model.
     case published
-    /// From the size of the vocabulary, where there is no tokenizer to measure.
+    /// Estimated from the vocabulary's size, if there is no tokenizer to measure.
     case estimated
   }
 
   public let bytes: Int
   public let kind: Kind
 
-  /// - Parameter published: the constant of the model's published files, if one is known.
+  /// - Parameter published: metadata bytes of the model's published files, if known.
   public init(of model: any ModelSource, vocabulary: Int, published: Int?) {
     if model.metadata["tokenizer.ggml.tokens"] != nil {
       // No type changes the header's size: a type id has four bytes.

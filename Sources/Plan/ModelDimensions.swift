@@ -1,39 +1,39 @@
 import GGUF
 import Tensors
 
-/// The numbers of a model's metadata that memory and speed follow from.
+/// The hyperparameters that memory and speed depend on.
 public struct ModelDimensions: Sendable, Equatable {
   public let architecture: String
   public let layers: Int
   public let width: Int
   public let heads: Int
-  /// Key/value heads of each layer; 0 where a layer has no attention.
+  /// Key/value heads per layer; 0 for a layer without attention.
   public let keyHeads: [Int]
   public let keyLength: Int
   public let valueLength: Int
-  /// Multi-head latent attention: what a token's compressed keys and values take, and what a head's do when expanded.
+  /// Multi-head latent attention: sizes of a token's compressed row, and of a head's expanded keys and values.
   public let latent: Latent?
   public let feedForward: Int
   public let vocabulary: Int
   public let experts: Int
   public let expertsUsed: Int
   public let expertFeedForward: Int
-  /// Tokens that the model was trained for; nil where the metadata doesn't say.
+  /// Trained context length in tokens; nil if the metadata does not state it.
   public let trainedContext: Int?
-  /// How positions beyond the original training length are scaled: `yarn by 40 over 4096`; nil where they aren't.
+  /// Position scaling beyond the original context, such as `yarn by 40 over 4096`; nil without scaling.
   public let ropeScaling: String?
 
   public struct Latent: Sendable, Equatable {
-    /// Elements of the compressed row with its rotated part: R1 512 + 64.
+    /// Elements of the compressed row, kv_lora_rank + qk_rope_head_dim: 512 + 64 for R1.
     public let compressed: Int
-    /// Elements of one head's key and value: R1 192 and 128.
+    /// Elements of one head's key and value: 192 and 128 for R1.
     public let key: Int
     public let value: Int
-    /// Whether the model's GGUF is the old form, which caches all heads expanded.
+    /// Whether the GGUF has the old form (`attn_kv_b`), which caches all heads expanded.
     public let isExpanded: Bool
   }
 
-  /// - Throws: ``PlanError`` that names the key that is missing and those that were looked for.
+  /// - Throws: ``PlanError`` that names the missing key and the keys that were looked for.
   public init(of model: any ModelSource) throws(PlanError) {
     let metadata = model.metadata
     guard let architecture = metadata.optionalString("general.architecture") else {
@@ -75,7 +75,7 @@ public struct ModelDimensions: Sendable, Equatable {
     } else {
       latent = nil
     }
-    // In either form, so that it can be multiplied by any context; R1's old form has 2.5 million.
+    // Checked for both forms, so that it can be multiplied by any context; R1's old form has 2.5 million.
     let cached = [false, true].map { KeyValueCache(self, expanded: $0).rows.reduce(0, +) }
     guard cached.allSatisfy({ $0 <= 1 << 28 }) else {
       throw keys.failure("attention.head_count_kv", "makes a token's cache \(cached.max() ?? 0) elements")
@@ -98,9 +98,9 @@ public struct ModelDimensions: Sendable, Equatable {
   }
 }
 
-/// Keys with the architecture in front, and errors that name them.
+/// Keys with the architecture as prefix, and errors that name them.
 private struct MetadataKeys {
-  /// Elements of a row or head at most, far beyond any model: products with heads, layers and bytes fit.
+  /// Maximum elements of a row or head, far beyond any model: products with heads, layers and bytes cannot overflow.
   static let mostWide = 1 << 24
 
   let model: any ModelSource
@@ -128,7 +128,7 @@ private struct MetadataKeys {
     return value
   }
 
-  /// A number, or one for each layer.
+  /// One number for all layers, or one per layer.
   func list(_ name: String) throws(PlanError) -> [Int]? {
     guard case .array(let array)? = model.metadata[key(name)] else { return try optional(name).map { [$0] } }
     let values: [Int]? =

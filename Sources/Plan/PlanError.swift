@@ -1,11 +1,11 @@
-/// Why there is no plan: what is wrong, and what would help.
+/// Reasons why there is no plan, with a hint.
 public struct PlanError: Error, Equatable, Sendable, CustomStringConvertible {
   public enum Kind: Sendable {
-    /// The command asks for what there isn't.
+    /// A request for something that does not exist.
     case usage
-    /// The model's description lacks something or contradicts itself.
+    /// The model's description is incomplete or contradicts itself.
     case data
-    /// There is no such model.
+    /// The model does not exist.
     case missing
     /// Nothing fits the machine.
     case unfit

@@ -4,16 +4,16 @@ import GGUF
 import Quantize
 import Tensors
 
-/// What a plan is made of, opened without any weights.
+/// The model of a plan, opened without weights.
 public struct PlanSource: Sendable {
   public let model: any ModelSource
-  /// Bytes of metadata in the model's published files, where they are known.
+  /// Metadata bytes of the model's published files, if known.
   public let publishedMetadata: Int?
-  /// Whether the types of the tensors are those of a file that exists, so that it gets a row of its own.
+  /// Whether the tensors' types are those of an existing file, which then gets its own row.
   public let isFile: Bool
 
-  /// Opens a GGUF (of shards the first; its first bytes are enough), a folder with config.json, a config.json, or a
-  /// shape that is known by name. A path that exists goes before a name.
+  /// Opens a GGUF (the first shard; its first bytes are enough), a folder with config.json, a config.json, or a known shape
+  /// by name. An existing path takes precedence over a name.
   ///
   /// - Throws: ``PlanError``, `CheckpointError`, `GGUFError`, `FileError`.
   public init(_ source: String) throws {
@@ -61,7 +61,7 @@ public struct PlanSource: Sendable {
     self.isFile = isFile
   }
 
-  /// Adds to an unknown architecture's error what was looked for, and the way around it.
+  /// Adds the known architectures and a workaround to the error about an unknown one.
   private static func explaining(_ open: () throws -> any ModelSource) throws -> any ModelSource {
     do {
       return try open()
@@ -75,7 +75,7 @@ public struct PlanSource: Sendable {
     }
   }
 
-  /// Shapes by config.json, and the tokenizer's keys where the folder has a tokenizer that is known.
+  /// Shapes from config.json, and the tokenizer's keys if the folder has a known tokenizer.
   private static func shapes(directory: String) throws -> any ModelSource {
     let shapes = try ModelShapes(path: directory)
     guard FileManager.default.fileExists(atPath: directory + "/tokenizer.json"),

@@ -2,19 +2,19 @@ import GGUF
 import Quantize
 import Tensors
 
-/// A way to quantize a model that has a name: what a plan has a row for.
+/// A named mix, as a plan lists it.
 public struct PlannedMix: Sendable {
   public let name: String
-  /// Whether it makes sense only with an importance matrix.
+  /// Whether it is useful only with an importance matrix.
   public let needsImportance: Bool
-  /// Mean KL divergence as published for one model; nil where nobody did.
+  /// Mean KL divergence as published for one model; nil if none is published.
   public let publishedDrift: Double?
-  /// Whether it is made for the model's shapes so as to lose less than a stock mix of its size.
+  /// Whether it is made for the model's shapes, to lose less than a stock mix of its size.
   let isPreset: Bool
   let types: @Sendable (_ model: any ModelSource) -> [GGMLType]
 
-  /// - Parameter beforeSplitLatents: as llama-quantize made files of the old form of latent attention: it had no rule
-  ///   for `attn_kv_b` then, which got the base type.
+  /// - Parameter beforeSplitLatents: whether to choose types as llama-quantize did for the old form of latent attention,
+  ///   when it had no rule for `attn_kv_b`, which got the base type.
   public init(_ mix: StockMix, hasImportance: Bool, beforeSplitLatents: Bool = false) {
     name = mix.rawValue
     needsImportance = mix.base.needsImportance

@@ -1,14 +1,14 @@
 import Quantize
 
-/// How much stock mixes drift, as published for one model: their order, and a feeling for the steps.
+/// Published drift of stock mixes for one model: their order, and the rough size of the steps.
 ///
 /// Mean KL divergence from F16 of Llama-3-8B on the wiki test set. A larger model loses less at the same mix; the order
-/// of the mixes is the same. Source: the scoreboard in llama.cpp's tools/perplexity/README.md; with importance, of its
-/// rows with a matrix the best.
+/// of the mixes is the same. Source: the scoreboard in llama.cpp's tools/perplexity/README.md; for types with importance,
+/// its best row with a matrix.
 public enum PublishedDrift {
   public static let model = "Llama-3-8B"
 
-  /// nil for mixes that weren't measured; ternary ones are for models that were trained for them.
+  /// nil for mixes that were not measured; ternary mixes are for models trained for them.
   public static func meanKLD(_ mix: StockMix, hasImportance: Bool) -> Double? {
     hasImportance ? withImportance[mix] ?? without[mix] : without[mix]
   }

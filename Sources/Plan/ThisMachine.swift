@@ -7,8 +7,8 @@ import Foundation
 extension Machines {
   /// The machine that qtool runs on, as the operating system describes it.
   ///
-  /// On macOS the GPU's working-set limit (which `iogpu.wired_limit_mb` raises) and the chip's bandwidth; elsewhere
-  /// three quarters of the memory that this process may use, and no bandwidth.
+  /// On macOS: the GPU's working-set limit (raised by `iogpu.wired_limit_mb`) and the chip's bandwidth. Elsewhere: three
+  /// quarters of the memory that this process may use, and no bandwidth.
   public static var this: Machine {
     let memory = memoryOfThisMachine
     #if canImport(Metal)
@@ -30,7 +30,7 @@ extension Machines {
   private static var memoryOfThisMachine: Int {
     let physical = Int(clamping: ProcessInfo.processInfo.physicalMemory)
     #if os(Linux)
-      // A container may be allowed less than the machine has.
+      // A container's limit may be below the machine's memory.
       if let text = try? String(contentsOfFile: "/sys/fs/cgroup/memory.max", encoding: .utf8),
         let most = Int(text.trimmingCharacters(in: .whitespacesAndNewlines)), most > 0
       {

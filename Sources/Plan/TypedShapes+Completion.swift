@@ -3,13 +3,13 @@ import Quantize
 import Tensors
 
 extension TypedShapes {
-  /// All tensors of a model of which only some shards' headers are there.
+  /// Completes the tensors of a model of which only some shards' headers are present.
   ///
-  /// Layers of a kind have the same shapes, and a header says how many tensors there are in all: layers that are missing
-  /// or cut off get the tensors of the fullest layer of their kind (dense or with experts), and the result must have the
-  /// number that the first shard promises.
+  /// Layers of a kind (dense, or with experts) have the same shapes, and a header states the total number of tensors.
+  /// Missing or incomplete layers get the tensors of the most complete layer of their kind; the result must have the
+  /// number of tensors that the first shard states.
   ///
-  /// - Throws: ``PlanError`` where the shards that are there don't show every kind of layer.
+  /// - Throws: ``PlanError`` if the present shards do not contain every kind of layer.
   public init(completing file: GGUFFile, promised: Int) throws(PlanError) {
     let dimensions = try ModelDimensions(of: file)
     let metadata = file.metadata

@@ -4,8 +4,8 @@ import Tensors
 
 extension TypedShapes {
   /// The same model as converters wrote it before April 2025: `attn_kv_b` [rank, heads x (nope + value)] in place of
-  /// `attn_k_b` and `attn_v_b`, every head with keys and values of its own. nil where attention isn't latent or the form
-  /// is old already.
+  /// `attn_k_b` and `attn_v_b`, with separate keys and values per head. nil if attention is not latent or the form is old
+  /// already.
   ///
   /// Many of the popular DeepSeek files are of this form, and their cache is some 70 times larger.
   public init?(oldLatentFormOf model: any ModelSource) {

@@ -1,19 +1,19 @@
-/// What inference takes beside weights and cache.
+/// Memory that inference needs in addition to weights and cache.
 ///
-/// llama.cpp reserves one buffer for the largest step of its graph at 512 tokens a batch. With the state of a token
-/// being `d` floats wide, the steps that can be largest are
+/// llama.cpp reserves one buffer for the largest step of its graph at 512 tokens per batch. With a state of `d` floats per
+/// token, the largest step is one of
 ///
 ///     output      vocabulary + 2 d
 ///     dense       3 ffn + 5 d
 ///     experts     used (3 expert ffn + d) + 5 d
-///     attention   heads (keys + values + queries) + 8 d, and the causal mask, 2 bytes for each cell
+///     attention   heads (keys + values + queries) + 8 d, and the causal mask, 2 bytes per cell
 ///
-/// Against the buffers that llama.cpp reports (flash attention on, as is its default on a GPU) for the widths of Llama
-/// 70B and 405B and DeepSeek-Coder-V2 in both forms, at 4k to 128k tokens, this is 0 to 9 % more.
+/// This is 0 to 9 % more than the buffers that llama.cpp reports (with flash attention, its default on a GPU) for the widths
+/// of Llama 70B and 405B and DeepSeek-Coder-V2 in both forms, at 4k to 128k tokens.
 public struct WorkingMemory: Sendable, Equatable {
   /// Bytes of the graph's buffer.
   public let activations: Int
-  /// Bytes of the program, its device context and command buffers: an allowance.
+  /// Allowance in bytes for the program, its device context and command buffers.
   public let overhead = 512 << 20
 
   public var total: Int { activations + overhead }

@@ -1,6 +1,6 @@
 import Foundation
 
-/// What `qtool drift --json` found, as far as a page shows it.
+/// Findings of a drift report in JSON, as far as a page shows them.
 public struct DriftFindings: Decodable, Sendable {
   struct Estimate: Decodable {
     let value: Double
@@ -49,18 +49,18 @@ public struct DriftFindings: Decodable, Sendable {
   let context: Int
   let models: [Model]
 
-  /// - Throws: `DecodingError` where it is something else.
+  /// - Throws: `DecodingError` if the data is something else.
   public init(json: Data) throws {
     let decoder = JSONDecoder()
     decoder.keyDecodingStrategy = .convertFromSnakeCase
     self = try decoder.decode(DriftFindings.self, from: json)
   }
 
-  /// Whether another run measured on the same text against the same model.
+  /// Whether another run measured the same text against the same model.
   func isComparable(with other: DriftFindings) -> Bool {
     base.name == other.base.name && context == other.context && texts.map(\.name) == other.texts.map(\.name)
   }
 
-  /// The name of what the models were compared with.
+  /// The name of the reference model.
   public var baseName: String { base.name }
 }

@@ -1,6 +1,6 @@
 import Foundation
 
-/// A number with as many digits as matter in a chart.
+/// A number with the digits that matter in a chart.
 func plain(_ value: Double, significant: Int = 3) -> String {
   guard value.isFinite, value != 0 else { return value == 0 ? "0" : "\(value)" }
   let size = abs(value)
@@ -12,10 +12,10 @@ func plain(_ value: Double, significant: Int = 3) -> String {
   return String((cut.first == "." ? cut.dropFirst() : cut).reversed())
 }
 
-/// Thousands in groups: 1,234,567.
+/// A number with grouped thousands: 1,234,567.
 func grouped(_ value: Int) -> String { value.formatted(.number.locale(Locale(identifier: "en_US"))) }
 
-/// `4.23 million`, as people say how large a model is.
+/// The size of a model in words: `4.23 million`.
 func spoken(_ value: Int) -> String {
   for (name, size) in [("trillion", 1e12), ("billion", 1e9), ("million", 1e6)] where Double(value) >= size {
     return "\(plain(Double(value) / size)) \(name)"
@@ -23,9 +23,9 @@ func spoken(_ value: Int) -> String {
   return grouped(value)
 }
 
-/// Decimal units, as targets are given in.
+/// Decimal units of bytes, as for targets.
 enum SizeUnit {
-  /// The unit for a chart whose largest value is `gigabytes`, and how many gigabytes it has.
+  /// The unit for a chart whose largest value is `gigabytes`, and its size in gigabytes.
   static func fitting(_ gigabytes: Double) -> (name: String, gigabytes: Double) {
     gigabytes >= 1 ? ("GB", 1) : gigabytes >= 1e-3 ? ("MB", 1e-3) : ("kB", 1e-6)
   }

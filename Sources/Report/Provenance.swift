@@ -2,7 +2,7 @@ import Foundation
 import GGUF
 
 extension ReportPage {
-  /// What a file says of its making: keys of its metadata that are short and no hyperparameters.
+  /// Short metadata keys that are not hyperparameters: a file's statements about how it was made.
   func provenance(of file: File) -> [[String: Any]] {
     let prefixes = ["general.", "quantize.", "qtool."]
     return file.metadata.compactMap { key, value -> [String: Any]? in
@@ -13,7 +13,7 @@ extension ReportPage {
     }
   }
 
-  /// Commands that run a file elsewhere.
+  /// Commands that run a file in other programs.
   func running(_ file: File) -> [[String: Any]] {
     let isShard = file.name.firstRange(of: /-\d{5}-of-\d{5}/) != nil
     let stem = file.name.replacing(/\.gguf$/, with: "")
@@ -50,7 +50,7 @@ extension MetadataValue {
   }
 }
 
-/// Which of nine shades of equal ratio a value has within `range`.
+/// The index of a value among nine shades of equal ratio within `range`.
 func logarithmicShade(_ value: Double, _ range: ClosedRange<Double>) -> Int {
   guard value > range.lowerBound, range.upperBound > range.lowerBound else { return 0 }
   return min(8, Int(log(value / range.lowerBound) / log(range.upperBound / range.lowerBound) * 9))

@@ -1,7 +1,7 @@
 import Foundation
 
 extension ReportPage {
-  /// A comparison for each text, base and context: figures of different ones can't stand in one chart.
+  /// One comparison per text, base and context: figures of different ones cannot share a chart.
   var comparisons: [[String: Any]] {
     var groups: [[DriftFindings]] = []
     for drift in drifts where !drift.models.isEmpty {
@@ -48,7 +48,7 @@ extension ReportPage {
     return result
   }
 
-  /// A chart of kinds of text for each of the page's files, or for every model where it has none.
+  /// A chart by kind of text for each of the page's files, or for every model if the page has no files.
   var kinds: [[String: Any]] {
     drifts.flatMap(\.models).filter { isSubject($0) && $0.kinds.count > 1 }.map { model in
       let bars = model.kinds.map { kind in

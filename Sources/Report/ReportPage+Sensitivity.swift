@@ -10,7 +10,7 @@ extension ReportPage {
     }
     let all = byClass.flatMap(\.values.values).filter { $0 > 0 }.sorted()
     guard let most = all.last, let layers = byClass.flatMap(\.values.keys).max() else { return nil }
-    // Nine shades of equal ratio, from the tenth percentile on.
+    // Nine shades of equal ratio, starting at the tenth percentile.
     let least = max(all[all.count / 10], most * 1e-4)
     let map = HeatMap(
       rows: byClass.map(\.name), columns: layers + 1, columnTitle: "layer",

@@ -2,15 +2,15 @@ import GGUF
 import Mustache
 import Tensors
 
-/// A page that shows what was made of a model and what that costs: HTML that needs nothing but a browser.
+/// A self-contained HTML page about quantized files and their drift.
 public struct ReportPage: Sendable {
-  /// A GGUF that the page is about.
+  /// A GGUF file that the page describes.
   public struct File: Sendable {
     public let name: String
     public let bytes: Int
     public let tensors: [TensorInfo]
     public let metadata: Metadata
-    /// The mix as rules, in YAML; nil to leave it out.
+    /// The mix as rules in YAML; nil to omit it.
     public let recipe: String?
 
     public init(name: String, bytes: Int, tensors: [TensorInfo], metadata: Metadata, recipe: String?) {
@@ -26,7 +26,7 @@ public struct ReportPage: Sendable {
   public var files: [File]
   public var drifts: [DriftFindings]
   public var sensitivity: SensitivityFindings?
-  /// The program that made the page.
+  /// Name and version of the program that made the page.
   public var generator: String
 
   public init(
@@ -39,13 +39,13 @@ public struct ReportPage: Sendable {
     self.generator = generator
   }
 
-  /// The page; the same inputs give the same bytes.
+  /// The page as HTML. The same inputs give the same bytes.
   public func html() throws -> String {
     let template = try MustacheTemplate(string: pageTemplate)
     return template.render(context)
   }
 
-  /// Charts are drawn twice, for wide and for narrow screens: a drawing that is merely scaled down can't be read.
+  /// Charts are drawn twice, for wide and for narrow screens: a drawing that is only scaled down is unreadable.
   static let widths = (wide: 760.0, narrow: 340.0)
 
   func chart(_ draw: (Double) -> String) -> [String: Any] {
@@ -73,10 +73,10 @@ public struct ReportPage: Sendable {
   }
 }
 
-// MARK: - The top
+// MARK: - Summary
 
 extension ReportPage {
-  /// What the first file is made of.
+  /// The composition of the first file.
   private var subtitle: String? {
     guard let file = files.first else { return nil }
     let layers = TensorGrid(file.tensors).layers
@@ -89,7 +89,7 @@ extension ReportPage {
     return parts.joined(separator: " · ")
   }
 
-  /// The first file's figures, large.
+  /// The headline figures of the first file.
   private var summary: [[String: Any]] {
     guard let file = files.first else {
       return drifts.prefix(1).map { drift in

@@ -1,6 +1,6 @@
 import Foundation
 
-/// What `qtool sensitivity` measured, as far as a page shows it.
+/// Findings of a sensitivity table in JSON, as far as a page shows them.
 public struct SensitivityFindings: Decodable, Sendable {
   struct Entry: Decodable {
     let tensor: String
@@ -10,7 +10,7 @@ public struct SensitivityFindings: Decodable, Sendable {
   let model: String
   let entries: [Entry]
 
-  /// - Throws: `DecodingError` where it is something else.
+  /// - Throws: `DecodingError` if the data is something else.
   public init(json: Data) throws {
     self = try JSONDecoder().decode(SensitivityFindings.self, from: json)
   }

@@ -1,4 +1,5 @@
-/// The page in Mustache. `{{{…}}}` holds drawings and the style sheet, which are made here; everything else is escaped.
+/// The page as a Mustache template. `{{{…}}}` inserts drawings and the style sheet, which are generated here; everything
+/// else is escaped.
 let pageTemplate = """
   <!DOCTYPE html>
   <html lang="en">
@@ -84,7 +85,7 @@ let pageTemplate = """
 
   """
 
-/// Colours are variables, so that charts follow light and dark; paper is always light.
+/// Colours are variables, so that charts follow light and dark mode; print is always light.
 let pageStyle = """
   :root{--paper:#fdfcfa;--ink:#22252b;--dim:#6a6f7a;--rule:#e3e0da;--card:#f4f2ed;--accent:#b4471f;--other:#5d7a99;
   --s0:#f3e4d3;--s1:#efd0ae;--s2:#e9b888;--s3:#de9c68;--s4:#cc7e50;--s5:#b16244;--s6:#8f4a3d;--s7:#6b3636;--s8:#47252c}

@@ -3,15 +3,15 @@ import Tensors
 
 /// Tensors by class and layer.
 struct TensorGrid {
-  /// Matrices that have the same name but for the layer, in the order in which a model has them first.
+  /// Matrices with the same name except for the layer, in the order of first appearance.
   let classes: [String]
   let layers: Int
-  /// By class and layer; nil where a layer has none.
+  /// Tensors by class and layer; nil if a layer has none of a class.
   let tensors: [[TensorInfo?]]
   /// Matrices outside of layers: embedding, output.
   let others: [TensorInfo]
 
-  /// - Parameter all: norms and biases are left out: they are F32 everywhere.
+  /// - Parameter all: all tensors. Norms and biases are omitted: they are F32 everywhere.
   init(_ all: [TensorInfo]) {
     var classes: [String] = []
     var layers = 0
@@ -37,12 +37,12 @@ struct TensorGrid {
   /// Layer and class of `blk.7.attn_q.weight`: 7 and `attn_q`.
   static func place(of name: String) -> (layer: Int, className: String)? {
     let parts = name.split(separator: ".", maxSplits: 2)
-    // A hostile file may number its layers as it likes; a page of a million columns helps nobody.
+    // A hostile file may have any layer number; a page of a million columns is useless.
     guard parts.count == 3, parts[0] == "blk", let layer = Int(parts[1]), (0..<4096).contains(layer) else { return nil }
     return (layer, String(parts[2].hasSuffix(".weight") ? parts[2].dropLast(7) : parts[2]))
   }
 
-  /// The kinds of thing that bytes go to, for people who don't know tensor names.
+  /// Kinds of tensors by their share of bytes, for readers who do not know tensor names.
   static func part(of name: String) -> String {
     let name = place(of: name)?.className ?? name
     if name.hasPrefix("token_embd") { return "token embedding" }
@@ -61,7 +61,7 @@ extension TensorInfo {
   var bitsPerWeight: Double { type.bitsPerWeight }
 }
 
-/// The nine shades of the heat map of bits: finer where files of today live.
+/// The nine shades of the heat map of bits, finer in the range of common files.
 func shade(bitsPerWeight bits: Double) -> Int {
   [1.8, 2.2, 2.7, 3.2, 3.8, 4.6, 5.6, 7].firstIndex { bits < $0 } ?? 8
 }
