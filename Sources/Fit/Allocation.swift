@@ -30,60 +30,47 @@ public struct Allocation: Sendable, Equatable {
 
   /// nil where even the smallest options exceed the budget.
   public init?(_ tensors: [[AllocationOption]], budget: Int) {
-    self.init(tensors, budget: budget, tableLimit: 1 << 29)
+    guard let allocation = AllocationSolver(tensors, upTo: budget).allocation(budget: budget) else { return nil }
+    self = allocation
   }
 
-  /// - Parameter tableLimit: additions that the exact solution may take.
-  package init?(_ tensors: [[AllocationOption]], budget: Int, tableLimit: Int) {
-    precondition(tensors.allSatisfy { !$0.isEmpty }, "a tensor without options")
-    let smallest = tensors.map { options in
-      options.indices.min { (options[$0].bytes, options[$0].cost, $0) < (options[$1].bytes, options[$1].cost, $1) } ?? 0
-    }
-    let least = zip(tensors, smallest).reduce(0) { $0 + $1.0[$1.1].bytes }
-    guard least <= budget else { return nil }
-    choices =
-      Self.exact(tensors, smallest, spare: budget - least, limit: tableLimit)
-      ?? Self.lagrangian(tensors, smallest, budget: budget)
+  init(_ tensors: [[AllocationOption]], choices: [Int]) {
+    self.choices = choices
     bytes = zip(tensors, choices).reduce(0) { $0 + $1.0[$1.1].bytes }
     cost = zip(tensors, choices).reduce(0) { $0 + $1.0[$1.1].cost }
   }
+}
 
-  /// The least cost for every number of spare units, tensor after tensor; nil where that would take too long.
-  private static func exact(
-    _ tensors: [[AllocationOption]], _ smallest: [Int], spare: Int, limit: Int
-  ) -> [Int]? {
-    func gcd(_ a: Int, _ b: Int) -> Int { b == 0 ? a : gcd(b, a % b) }
-    let extras = zip(tensors, smallest).map { options, start in options.map { $0.bytes - options[start].bytes } }
-    let unit = extras.joined().reduce(0, gcd)
-    guard unit > 0 else { return nil }
-    // More than every tensor's largest option is of no use.
-    let useful = extras.reduce(0) { $0 + ($1.max() ?? 0) }
-    let capacity = min(spare, useful) / unit
-    let work = tensors.reduce(0.0) { $0 + Double($1.count) * Double(capacity + 1) }
-    guard work <= Double(limit), tensors.allSatisfy({ $0.count < 256 }) else { return nil }
-    var costs = [Double](repeating: 0, count: capacity + 1)
-    var chosen: [[UInt8]] = []
-    for (options, extra) in zip(tensors, extras) {
-      var next = [Double](repeating: .infinity, count: capacity + 1)
-      var choice = [UInt8](repeating: 0, count: capacity + 1)
-      for (index, option) in options.enumerated() {
-        let units = extra[index] / unit
-        guard units <= capacity else { continue }
-        for place in units...capacity where costs[place - units] + option.cost < next[place] {
-          next[place] = costs[place - units] + option.cost
-          choice[place] = UInt8(index)
-        }
-      }
-      costs = next
-      chosen.append(choice)
+/// Allocations of one set of tensors for any budget up to a largest one: a table that is made once holds them all.
+public struct AllocationSolver: Sendable {
+  private let tensors: [[AllocationOption]]
+  /// The index of each tensor's smallest option.
+  private let smallest: [Int]
+  /// Bytes of the smallest options together.
+  public let leastBytes: Int
+  private let table: AllocationTable?
+
+  public init(_ tensors: [[AllocationOption]], upTo budget: Int) {
+    self.init(tensors, upTo: budget, tableLimit: 1 << 29)
+  }
+
+  /// - Parameter tableLimit: additions that the exact solution may take.
+  package init(_ tensors: [[AllocationOption]], upTo budget: Int, tableLimit: Int) {
+    precondition(tensors.allSatisfy { !$0.isEmpty }, "a tensor without options")
+    self.tensors = tensors
+    smallest = tensors.map { options in
+      options.indices.min { (options[$0].bytes, options[$0].cost, $0) < (options[$1].bytes, options[$1].cost, $1) } ?? 0
     }
-    var place = capacity
-    var choices = [Int](repeating: 0, count: tensors.count)
-    for tensor in tensors.indices.reversed() {
-      choices[tensor] = Int(chosen[tensor][place])
-      place -= extras[tensor][choices[tensor]] / unit
-    }
-    return choices
+    leastBytes = zip(tensors, smallest).reduce(0) { $0 + $1.0[$1.1].bytes }
+    table = AllocationTable(tensors, smallest, spare: budget - leastBytes, limit: tableLimit)
+  }
+
+  /// The allocation for a budget; nil where even the smallest options exceed it.
+  public func allocation(budget: Int) -> Allocation? {
+    guard leastBytes <= budget else { return nil }
+    let choices =
+      table?.choices(spare: budget - leastBytes) ?? Self.lagrangian(tensors, smallest, budget: budget)
+    return Allocation(tensors, choices: choices)
   }
 
   private static func lagrangian(_ tensors: [[AllocationOption]], _ smallest: [Int], budget: Int) -> [Int] {

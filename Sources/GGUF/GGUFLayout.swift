@@ -10,7 +10,8 @@ public struct GGUFLayout: Sendable {
   public let totalBytes: Int
   public let tensors: [TensorInfo]
   public let alignment: Int
-  let unpaddedHeaderBytes: Int
+  /// The header without the padding at its end.
+  public let unpaddedHeaderBytes: Int
 
   /// Where tensor data begins.
   public var dataOffset: Int { header.count }

@@ -62,7 +62,7 @@ public struct MemoryPlan: Sendable {
   ) {
     let alignment = model.metadata.optionalInt("general.alignment") ?? defaultAlignment
     let tensorBytes = zip(model.tensors, types).reduce(0) { sum, pair in
-      sum + (Sizes.bytes(pair.0, as: pair.1, alignment: alignment) ?? 0)
+      sum + (pair.0.bytes(as: pair.1, alignment: alignment) ?? 0)
     }
     let read = DecodeSpeed.bytesPerToken(model, types: types, dimensions)
     rows.append(

@@ -5,19 +5,74 @@ extension Recipe {
   /// The rules that a file's types follow: the shortest of a base type with rules and of a stock mix with rules.
   /// Applied to the model's shapes, it gives exactly these types.
   public init(explaining model: any ModelSource) {
-    let types = model.tensors.map(\.type)
-    var weights: [GGMLType: Int] = [:]
-    for tensor in model.tensors where tensor.isQuantizable { weights[tensor.type, default: 0] += tensor.shape.count }
-    let base = weights.max { ($0.value, $1.key.rawValue) < ($1.value, $0.key.rawValue) }?.key ?? .f16
-    self.init(base: .type(base), rules: Self.rules(for: model, base: base) { _ in true })
-    for nearest in StockMix.nearest(to: model).prefix(3) {
-      let stock = nearest.mix.types(for: model, hasImportance: nearest.hasImportance)
-      let isPlain = nearest.mix.types(for: model, hasImportance: !nearest.hasImportance) == stock
-      let candidate = Recipe(
-        base: .mix(nearest.mix, hasImportance: isPlain ? nil : nearest.hasImportance),
-        rules: Self.rules(for: model, base: nil) { stock[$0] != types[$0] })
-      if candidate.rules.count < rules.count { self = candidate }
+    self = RecipeExplainer(model).recipe(for: model.tensors.map(\.type))
+  }
+}
+
+/// Explains choices of types for one model. The stock mixes' types, which every explanation is compared with, are found
+/// once.
+public struct RecipeExplainer: Sendable {
+  fileprivate struct Stock: Sendable {
+    let mix: StockMix
+    let hasImportance: Bool
+    let types: [GGMLType]
+    /// The mix is the same with an importance matrix as without.
+    let isPlain: Bool
+  }
+
+  private let tensors: [TensorInfo]
+  private let classes: [String]
+  private let layers: [Int]
+  private let quantizable: [Int]
+  private let stocks: [Stock]
+
+  public init(_ model: any ModelSource) {
+    tensors = model.tensors
+    classes = tensors.map(\.layerClass)
+    layers = tensors.map { $0.layer ?? -1 }
+    quantizable = tensors.indices.filter { [tensors] in tensors[$0].isQuantizable }
+    let facts = MixTensors(model)
+    stocks = StockMix.allCases.flatMap { mix in
+      let types = [true, false].map { mix.types(for: model, facts, hasImportance: $0) }
+      return zip([true, false], types).map { hasImportance, own in
+        Stock(mix: mix, hasImportance: hasImportance, types: own, isPlain: types[0] == types[1])
+      }
     }
+  }
+
+  /// The shortest recipe that gives these types, in the model's order.
+  public func recipe(for types: [GGMLType]) -> Recipe {
+    var weights: [GGMLType: Int] = [:]
+    for index in quantizable { weights[types[index], default: 0] += tensors[index].shape.count }
+    let base = weights.max { ($0.value, $1.key.rawValue) < ($1.value, $0.key.rawValue) }?.key ?? .f16
+    var result = Recipe(base: .type(base), rules: rules(for: types, base: base) { _ in true })
+    for (stock, _) in nearest(to: types).prefix(3) {
+      let rules = rules(for: types, base: nil) { stock.types[$0] != types[$0] }
+      guard rules.count < result.rules.count else { continue }
+      result = Recipe(
+        base: .mix(stock.mix, hasImportance: stock.isPlain ? nil : stock.hasImportance), rules: rules)
+    }
+    return result
+  }
+
+  /// All stock mixes, those that differ in the fewest weights first.
+  fileprivate func nearest(to types: [GGMLType]) -> [(stock: Stock, nearness: StockMix.Nearness)] {
+    let all = stocks.map { stock in
+      var (differing, weights) = (0, 0)
+      for index in tensors.indices where stock.types[index] != types[index] {
+        differing += 1
+        weights += tensors[index].shape.count
+      }
+      return (
+        stock: stock,
+        nearness: StockMix.Nearness(
+          mix: stock.mix, hasImportance: stock.hasImportance, differing: differing, weights: weights)
+      )
+    }
+    return all.enumerated().sorted {
+      ($0.element.nearness.weights, $0.element.nearness.differing, $0.offset)
+        < ($1.element.nearness.weights, $1.element.nearness.differing, $1.offset)
+    }.map(\.element)
   }
 
   /// Tensors of some layers (all where nil) whose classes share a type.
@@ -39,20 +94,18 @@ extension Recipe {
     }
   }
 
-  /// Rules for the tensors at some places in the model. Where a class is concerned as a whole, its commonest type needs
-  /// no layers, and no rule at all where it is the base.
-  private static func rules(
-    for model: any ModelSource, base: GGMLType?, where isConcerned: (Int) -> Bool
-  ) -> [TypeRule] {
+  /// Rules for some of the tensors. Where a class is concerned as a whole, its commonest type needs no layers, and no rule
+  /// at all where it is the base.
+  private func rules(for all: [GGMLType], base: GGMLType?, where isConcerned: (Int) -> Bool) -> [TypeRule] {
     var classes: [String: [GGMLType: Set<Int>]] = [:]
     var sizes: [String: Int] = [:]
     var order: [String] = []
-    for (index, tensor) in model.tensors.enumerated() where tensor.isQuantizable {
-      let name = tensor.layerClass
+    for index in quantizable {
+      let name = self.classes[index]
       sizes[name, default: 0] += 1
       guard isConcerned(index) else { continue }
       if classes[name] == nil { order.append(name) }
-      classes[name, default: [:]][tensor.type, default: []].insert(tensor.layer ?? -1)
+      classes[name, default: [:]][all[index], default: []].insert(layers[index])
     }
     var exceptions: [Group] = []
     var commons: [Group] = []
@@ -90,19 +143,7 @@ extension StockMix {
 
   /// All stock mixes, those that differ in the fewest weights first.
   public static func nearest(to model: any ModelSource) -> [Nearness] {
-    let tensors = MixTensors(model)
-    let all = allCases.flatMap { mix in
-      [true, false].map { hasImportance in
-        let types = mix.types(for: model, tensors, hasImportance: hasImportance)
-        let differing = zip(model.tensors, types).filter { $0.0.type != $0.1 }
-        return Nearness(
-          mix: mix, hasImportance: hasImportance, differing: differing.count,
-          weights: differing.reduce(0) { $0 + $1.0.shape.count })
-      }
-    }
-    return all.enumerated().sorted {
-      ($0.element.weights, $0.element.differing, $0.offset) < ($1.element.weights, $1.element.differing, $1.offset)
-    }.map(\.element)
+    RecipeExplainer(model).nearest(to: model.tensors.map(\.type)).map(\.nearness)
   }
 }
 

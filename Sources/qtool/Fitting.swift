@@ -14,72 +14,9 @@ struct Fitting {
   /// Also where it is still to be computed.
   let hasImportance: Bool
   let constraints: TypeConstraints
-  let target: Int
-  /// The plan of a file with these types, its metadata included.
-  let plan: ([GGMLType]) throws -> RewritePlan
+  let target: FitTarget
   let options: RunOptions
   let progress: Progress
-
-  private var menu: [GGMLType] { everything.filter(constraints.allows) }
-
-  /// The menu without constraints.
-  private var everything: [GGMLType] {
-    GGMLType.allCases.filter { $0.canEncode && $0.isQuantized && (hasImportance || !$0.needsImportance) }
-  }
-
-  /// Whether a tensor may have the types that need importance. Where the matrix is still to be computed: it will know
-  /// nothing of the embedding and the output.
-  private func mayNeedImportance(_ tensor: TensorInfo) -> Bool {
-    guard let matrix else { return hasImportance && tensor.role != .tokenEmbedding && tensor.role != .output }
-    return matrix.entries[tensor.name] != nil
-  }
-
-  /// Refuses targets that no file can have.
-  func checkTarget() throws {
-    let header = try plan(source.tensors.map(\.type)).layout.header.count
-    func smallest(_ constraints: TypeConstraints) -> Int {
-      source.tensors.reduce(header) { sum, tensor in
-        let own = Sizes.bytes(tensor, as: tensor.type, alignment: 32) ?? 0
-        guard tensor.isQuantizable else { return sum + own }
-        let types = constraints.menu(for: tensor, from: everything).filter {
-          !$0.needsImportance || mayNeedImportance(tensor)
-        }
-        return sum + (types.compactMap { Sizes.bytes(tensor, as: $0, alignment: 32) }.min() ?? own)
-      }
-    }
-    let least = smallest(constraints)
-    guard least <= target else {
-      let without = smallest(TypeConstraints())
-      guard without < least else {
-        throw QuantizeError.targetTooSmall(target: target, smallest: least, largest: try largestFile())
-      }
-      throw QuantizeError.constraintsTooLarge(target: target, smallest: least, withoutConstraints: without)
-    }
-    let largest = try largestFile()
-    guard target <= largest else {
-      throw QuantizeError.targetTooLarge(target: target, smallest: least, largest: largest)
-    }
-  }
-
-  private func largestFile() throws -> Int {
-    try plan(try constraints.applied(to: source.tensors.map(\.type), of: source)).totalBytes
-  }
-
-  /// The exact allocation for coefficients times factors, as large as the target allows with the metadata that it
-  /// brings along.
-  func allocation(_ table: SensitivityTable, factors: [Double]? = nil) throws -> [GGMLType]? {
-    let choices = table.options(for: source, menu: menu, constraints: constraints, alignment: 32, scale: factors)
-    var budget = target - (try plan(source.tensors.map(\.type)).layout.header.count)
-    // The recipe in the metadata depends on the types: what it takes is given back.
-    for _ in 0..<8 {
-      guard let allocation = Allocation(choices, budget: budget) else { return nil }
-      let types = zip(choices, allocation.choices).map { $0[$1].type }
-      let excess = try plan(types).totalBytes - target
-      if excess <= 0 { return types }
-      budget -= excess
-    }
-    return nil
-  }
 
   /// How a mix was chosen, for the report.
   struct Outcome {
@@ -92,14 +29,16 @@ struct Fitting {
   func run(
     table: SensitivityTable, text: MeasuringText?, search: Bool, budget: Double, seed: UInt64
   ) throws -> Outcome {
-    guard let allocated = try allocation(table) else {
+    func allocator(factors: [Double]? = nil) -> TargetAllocator {
+      TargetAllocator(
+        table.options(target.menus, alignment: target.size.alignment, scale: factors), size: target.size,
+        upTo: target.bytes)
+    }
+    let plain = allocator()
+    guard let allocated = try plain.types(for: target.bytes) else {
       // What can't be known before errors were measured: types that some tensor has no importance for.
-      let choices = table.options(for: source, menu: menu, constraints: constraints, alignment: 32)
-      let least = choices.reduce(try plan(source.tensors.map(\.type)).layout.header.count) { sum, options in
-        sum + (options.map(\.bytes).min() ?? 0)
-      }
       throw QuantizeError.targetTooSmall(
-        target: target, smallest: max(least, target + 1), largest: try largestFile())
+        target: target.bytes, smallest: try target.size.bytes(of: plain.smallest()), largest: try target.largest())
     }
     guard let text else { return Outcome(types: allocated, lines: []) }
     let trials = try MixTrials(source: source, importance: matrix?.lookup, options: options.forward)
@@ -108,12 +47,11 @@ struct Fitting {
     if search {
       var searching = MixSearch(
         trials: trials, windows: text.validation, stepWindows: text.probes,
-        choices: table.options(for: source, menu: menu, constraints: constraints, alignment: 32),
-        groups: table.groups(of: source)
+        choices: plain.options, groups: table.groups(of: source)
       ) { factors in
-        try allocation(table, factors: factors)
+        try allocator(factors: factors).types(for: target.bytes)
       } spare: { types in
-        try target - plan(types).totalBytes
+        try target.bytes - target.size.bytes(of: types)
       }
       searching.budget = budget
       searching.seed = seed
@@ -143,10 +81,10 @@ struct Fitting {
       let fits = zip(source.tensors, own).allSatisfy { tensor, type in
         type == tensor.type || type.canEncode && (hasImportance || !type.needsImportance)
       }
-      let bytes = try plan(own).totalBytes
+      let bytes = try target.size.bytes(of: own)
       // A target is often a stock mix's size as llama-quantize writes it, without our keys: one that is larger by these
       // alone is no file to write, but the one to compare with.
-      let isNear = Double(bytes) <= 1.001 * Double(target)
+      let isNear = Double(bytes) <= 1.001 * Double(target.bytes)
       if fits, isNear, !stock.contains(where: { $0.types == own }) { stock.append((mix, own, bytes)) }
     }
     // A larger stock mix is not always the better one: the three next below the target.
@@ -169,7 +107,7 @@ struct Fitting {
       + "windows (\(Figures.percent(own / other - 1, 1)); 95 % of \(Figures.significant(difference.low, 3)) to "
       + "\(Figures.significant(difference.high, 3)))"
     if own <= other { return Outcome(types: types, lines: lines + ["the fitted mix is kept: " + figures]) }
-    let fitting = nearest.indices.filter { nearest[$0].bytes <= target }
+    let fitting = nearest.indices.filter { nearest[$0].bytes <= target.bytes }
     guard
       let second = fitting.min(by: {
         drifts[$0 - nearest.startIndex + 1].mean < drifts[$1 - nearest.startIndex + 1].mean

@@ -44,6 +44,33 @@ import Testing
     #expect(divergence[1] > 0 && divergence[1] < divergence[0] / 4, "\(drift.output)")
   }
 
+  /// The sizes that a refusal names are those of files.
+  @Test func theSmallestAndTheLargestFile() throws {
+    let out = try TemporaryDirectory()
+    let text = out.path("text.txt")
+    try (0..<300).map { "Sentence number \($0) is written for this test alone, and says little.\n" }.joined()
+      .write(toFile: text, atomically: true, encoding: .utf8)
+    func quantize(_ target: Int, _ more: [String] = []) throws -> Binary.Result {
+      try qtool.run(
+        ["quantize", Repository.demoModel, "--target", "\(target)B", "--calibration", text, "--no-importance"]
+          + ["--no-search", "--force", "-o", out.path("a.gguf"), "--quiet"] + more)
+    }
+    let refused = try quantize(1000)
+    #expect(refused.status == 64 || refused.status == 65, "\(refused.error)")
+    let sizes = try #require(
+      refused.error.firstMatch(of: /smallest file has (\d+), the largest (\d+)/), "\(refused.error)")
+    let (smallest, largest) = (try #require(Int(sizes.1)), try #require(Int(sizes.2)))
+    for target in [smallest, smallest + 1, largest] {
+      let result = try quantize(target)
+      #expect(result.status == 0, "\(target): \(result.error)")
+      #expect(try bytes(out.path("a.gguf")) == (target == largest ? largest : smallest), "\(target)")
+    }
+    for target in [smallest - 1, largest + 1] { #expect(try quantize(target).status == refused.status, "\(target)") }
+    // Padding counts, too.
+    let wide = try quantize(smallest, ["--override-kv", "general.alignment=int:4096"])
+    #expect(wide.status == refused.status, "\(wide.error)")
+  }
+
   @Test(arguments: [("Q4_K_M", 2_683_264), ("Q3_K_M", 2_242_432), ("Q2_K", 1_824_640), ("Q8_0", 4_526_976)])
   func stockMixesHaveLlamaQuantizesSizes(name: String, expected: Int) throws {
     // The sizes of the files that llama-quantize makes of the same model; metadata differs by a few keys.

@@ -48,7 +48,8 @@ import Testing
       let least = tensors.reduce(0) { $0 + $1[0].bytes }
       let budget = least + least * round / 5
       let exact = try #require(Allocation(tensors, budget: budget))
-      let close = try #require(Allocation(tensors, budget: budget, tableLimit: 0))
+      let close = try #require(
+        AllocationSolver(tensors, upTo: budget, tableLimit: 0).allocation(budget: budget))
       #expect(close.bytes <= budget)
       #expect(close.cost >= exact.cost - 1e-9 && close.cost < exact.cost * 1.01, "\(close.cost) and \(exact.cost)")
     }
@@ -58,7 +59,8 @@ import Testing
     var generator = SplitMix(seed: 21)
     let tensors = random(1000, options: 12, &generator)
     let least = tensors.reduce(0) { $0 + $1[0].bytes }
-    let allocation = try #require(Allocation(tensors, budget: least * 4, tableLimit: 0))
+    let allocation = try #require(
+      AllocationSolver(tensors, upTo: least * 4, tableLimit: 0).allocation(budget: least * 4))
     #expect(allocation.bytes <= least * 4)
     #expect(Double(allocation.bytes) > 0.999 * Double(least * 4))
   }

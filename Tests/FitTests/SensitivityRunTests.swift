@@ -146,15 +146,16 @@ import Transformer
   @Test func searchingDoesNotLose() throws {
     let table = try run().run()
     let budget = 2_000_000
+    let menus = TypeMenus(of: model, types: [.q2_K, .q3_K, .q4_K], coverage: .nothing)
     func allocate(_ factors: [Double]?) -> [GGMLType]? {
-      let choices = table.options(for: model, menu: [.q2_K, .q3_K, .q4_K], alignment: 32, scale: factors)
+      let choices = table.options(menus, alignment: 32, scale: factors)
       return Allocation(choices, budget: budget).map { allocation in
         zip(choices, allocation.choices).map { $0[$1].type }
       }
     }
     // A start that is far from the best: the costs upside down.
     let start = try #require(
-      allocate(table.options(for: model, menu: [.q2_K], alignment: 32).map { 1 / (1e-6 + $0[0].cost) }))
+      allocate(table.options(menus, alignment: 32).map { 1 / (1e-6 + $0[0].cost) }))
     func bytes(_ types: [GGMLType]) -> Int {
       zip(model.tensors, types).reduce(0) { $0 + ($1.0.shape.bytes(as: $1.1) ?? 0) }
     }
@@ -162,7 +163,7 @@ import Transformer
     func search(_ seconds: Double?) throws -> MixSearch.Result {
       var search = MixSearch(
         trials: trials, windows: windows, stepWindows: windows,
-        choices: table.options(for: model, menu: [.q2_K, .q3_K, .q4_K], alignment: 32),
+        choices: table.options(menus, alignment: 32),
         groups: table.groups(of: model)
       ) {
         allocate($0)

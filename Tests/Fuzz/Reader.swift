@@ -68,7 +68,8 @@ struct Reader: Sendable {
     "sensitivity": Reader(file: "sensitivity.json") {
       let table = try SensitivityTable(path: "sensitivity.json")
       let model = try shapes.get()
-      _ = table.options(for: model, menu: [.q2_K, .q4_K, .q8_0], alignment: 32)
+      _ = table.options(
+        TypeMenus(of: model, types: [.q2_K, .q4_K, .q8_0], coverage: .nothing), alignment: 32)
       _ = table.groups(of: model)
     },
     "journal": Reader(file: "out.journal") {

@@ -98,18 +98,18 @@ struct QuantizeCommand: ParsableCommand {
       }
     }
     let files = destination.map { MeasuredFiles(output: $0.output, model: source.name, restart: $0.restart) }
-    var writer = PlanMaker(
-      source: source, importance: nil, fingerprint: try ModelFingerprint(of: source).hex,
-      overrides: try sourceOptions.overrides())
+    let fingerprint = try ModelFingerprint(of: source).hex
+    let overrides = try sourceOptions.overrides()
+    func header(_ importance: ImportanceProvenance?) -> OutputHeader {
+      OutputHeader(source: source, importance: importance, fingerprint: fingerprint, overrides: overrides)
+    }
     if mix.target != nil, weighing.imatrix == nil, !weighing.noImportance {
       // Before hours of measuring: what will be known of the importance matrix decides how long the header is.
-      writer.importance = ImportanceProvenance(
-        file: "computed", dataset: try weighing.text(for: source).names.joined(separator: " "), entries: 0, chunks: 0,
-        fingerprint: String(repeating: "0", count: 64))
-      try fitting(source, nil, constraints, writer, progress)?.checkTarget()
+      let expected = ImportanceProvenance(computedFrom: try weighing.text(for: source).names)
+      try fitting(source, nil, constraints, header(expected), progress)?.target.check()
     }
     let matrix = try importanceMatrix(of: source, whole, pruned, files, progress)
-    writer.importance = provenance(matrix)
+    let writer = header(provenance(matrix))
     var lines: [String] = []
     let plan: RewritePlan
     if let fitting = fitting(source, matrix, constraints, writer, progress) {
@@ -165,7 +165,7 @@ struct QuantizeCommand: ParsableCommand {
 
   /// A mix, preset or recipe under the constraints.
   private func named(
-    _ source: any ModelSource, _ matrix: ImportanceMatrix?, _ constraints: TypeConstraints, _ writer: PlanMaker,
+    _ source: any ModelSource, _ matrix: ImportanceMatrix?, _ constraints: TypeConstraints, _ writer: OutputHeader,
     _ progress: Progress
   ) throws -> RewritePlan {
     if mix.copies {
@@ -185,14 +185,16 @@ struct QuantizeCommand: ParsableCommand {
   }
 
   private func fitting(
-    _ source: any ModelSource, _ matrix: ImportanceMatrix?, _ constraints: TypeConstraints, _ writer: PlanMaker,
+    _ source: any ModelSource, _ matrix: ImportanceMatrix?, _ constraints: TypeConstraints, _ writer: OutputHeader,
     _ progress: Progress
   ) -> Fitting? {
     mix.target.map { target in
-      Fitting(
+      let coverage: TypeMenus.Coverage =
+        if let matrix { .tensors(Set(matrix.entries.keys)) } else { weighing.noImportance ? .nothing : .computed }
+      return Fitting(
         source: source, matrix: matrix, hasImportance: !weighing.noImportance, constraints: constraints,
-        target: target.bytes,
-        plan: { try writer.plan($0) }, options: options, progress: progress)
+        target: FitTarget(target.bytes, header: writer, coverage: coverage, constraints: constraints),
+        options: options, progress: progress)
     }
   }
 
@@ -201,7 +203,7 @@ struct QuantizeCommand: ParsableCommand {
     _ fitting: Fitting, _ source: any ModelSource, _ matrix: ImportanceMatrix?, _ files: MeasuredFiles?,
     _ progress: Progress
   ) throws -> Fitting.Outcome {
-    try fitting.checkTarget()
+    try fitting.target.check()
     let start = ContinuousClock.now
     let budget = fittingOptions.budget.seconds
     var given: SensitivityTable?
@@ -245,7 +247,7 @@ struct QuantizeCommand: ParsableCommand {
   private func choiceKey(_ fitting: Fitting, _ table: SensitivityTable, _ text: MeasuringText) throws -> String {
     let constraints = fitting.constraints
     var parts = [
-      QTool.version, "\(fitting.target)",
+      QTool.version, "\(fitting.target.bytes)",
       "\(fittingOptions.budget.seconds) \(fittingOptions.noSearch) \(fittingOptions.seed)", text.validation.digest,
     ]
     parts += (constraints.pins + constraints.floors).map(\.description) + ["\(constraints.pins.count)"]
@@ -258,25 +260,6 @@ struct QuantizeCommand: ParsableCommand {
     digest.update(Array(parts.joined(separator: "\n").utf8).span.bytes)
     digest.update(Array(try encoder.encode(table)).span.bytes)
     return digest.hex()
-  }
-}
-
-/// Plans of files with given types, and the metadata that says how they were made.
-struct PlanMaker {
-  let source: any ModelSource
-  var importance: ImportanceProvenance?
-  let fingerprint: String
-  let overrides: [(key: String, value: MetadataValue)]
-
-  func plan(_ types: [GGMLType], fileType: Int? = nil, name: String? = nil) throws -> RewritePlan {
-    let shapes = TypedShapes(source, types: types)
-    var recipe = Recipe(explaining: shapes)
-    recipe.name = name
-    var metadata = source.outputMetadata(
-      fileType: fileType ?? recipe.fileType(of: shapes.tensors), importance: importance,
-      recipe: RecipeProvenance(recipe: try recipe.yaml(), source: fingerprint))
-    for (key, value) in overrides { metadata[key] = value }
-    return RewritePlan(source: source, types: types, metadata: metadata)
   }
 }
 

@@ -1,0 +1,53 @@
+import GGUF
+import Tensors
+
+/// What a quantized file says of itself besides its tensors: the source's metadata, the importance that it was made with,
+/// the recipe, and keys that were set by hand.
+public struct OutputHeader: Sendable {
+  public let source: any ModelSource
+  public let importance: ImportanceProvenance?
+  /// The source's fingerprint, in hexadecimal.
+  public let fingerprint: String
+  /// Keys that replace all others of their names.
+  public let overrides: [(key: String, value: MetadataValue)]
+
+  public init(
+    source: any ModelSource, importance: ImportanceProvenance?, fingerprint: String,
+    overrides: [(key: String, value: MetadataValue)] = []
+  ) {
+    self.source = source
+    self.importance = importance
+    self.fingerprint = fingerprint
+    self.overrides = overrides
+  }
+
+  /// The rewriting of the source to given types, in its order.
+  ///
+  /// - Parameters:
+  ///   - fileType: `general.file_type`; nil for the mix whose name comes nearest.
+  ///   - name: the recipe's name.
+  public func plan(_ types: [GGMLType], fileType: Int? = nil, name: String? = nil) throws -> RewritePlan {
+    let shapes = TypedShapes(source, types: types)
+    var recipe = Recipe(explaining: shapes)
+    recipe.name = name
+    return RewritePlan(
+      source: source, types: types,
+      metadata: metadata(fileType: fileType ?? recipe.fileType(of: shapes.tensors), recipe: try recipe.yaml()))
+  }
+
+  func metadata(fileType: Int, recipe: String) -> Metadata {
+    var metadata = source.outputMetadata(
+      fileType: fileType, importance: importance, recipe: RecipeProvenance(recipe: recipe, source: fingerprint))
+    for (key, value) in overrides { metadata[key] = value }
+    return metadata
+  }
+}
+
+extension ImportanceProvenance {
+  /// A matrix that is still to be computed from texts. Takes as many bytes of a header as the real one will.
+  public init(computedFrom texts: [String]) {
+    self.init(
+      file: "computed", dataset: texts.joined(separator: " "), entries: 0, chunks: 0,
+      fingerprint: String(repeating: "0", count: 64))
+  }
+}

@@ -1,0 +1,142 @@
+import Checkpoint
+import Fit
+import GGUF
+import Quantize
+import Tensors
+import TestSupport
+import Testing
+
+/// Targets in bytes: every size from the smallest file's to the largest's gives a file.
+@Suite struct TargetTests {
+  /// A DeepSeek V2 mixture of a few hundred thousand weights. Its `attn_k_b` has rows of 64, which only blocks of 32 fit.
+  static let mixture: TypedShapes = {
+    let metadata: Metadata = [
+      "general.architecture": .string("deepseek2"), "deepseek2.block_count": .uint32(3),
+      "deepseek2.attention.head_count": .uint32(4), "deepseek2.expert_count": .uint32(4),
+      "tokenizer.ggml.tokens": .array(.string((0..<512).map { "token \($0)" })),
+    ]
+    var tensors: [TensorInfo] = []
+    func add(_ name: String, _ dimensions: [Int], _ type: GGMLType = .f16) {
+      tensors.append(TensorInfo(name: name, shape: Shape(dimensions)!, type: type))
+    }
+    add("token_embd.weight", [256, 512])
+    for layer in 0..<3 {
+      add("blk.\(layer).attn_norm.weight", [256], .f32)
+      add("blk.\(layer).attn_q.weight", [256, 256])
+      add("blk.\(layer).attn_kv_a_mqa.weight", [256, 160])
+      add("blk.\(layer).attn_k_b.weight", [64, 128, 4])
+      add("blk.\(layer).attn_v_b.weight", [128, 64, 4])
+      add("blk.\(layer).attn_output.weight", [256, 256])
+      add("blk.\(layer).ffn_gate_exps.weight", [256, 64, 4])
+      add("blk.\(layer).ffn_up_exps.weight", [256, 64, 4])
+      add("blk.\(layer).ffn_down_exps.weight", [64, 256, 4])
+      add("blk.\(layer).ffn_gate_inp.weight", [256, 4], .f32)
+    }
+    add("output_norm.weight", [256], .f32)
+    add("output.weight", [256, 512])
+    return TypedShapes(name: "mixture", metadata: metadata, tensors: tensors)
+  }()
+
+  /// Costs as types have them: each bit quarters the error, and tensors differ.
+  private func options(_ menus: TypeMenus, _ size: FileSize) -> [[AllocationOption]] {
+    var random = SplitMix(seed: 5)
+    return menus.tensors.indices.map { index in
+      let worth = Double.random(in: 0.1..<10, using: &random)
+      return menus.types[index].map { type in
+        let bits = type.bitsPerWeight
+        return AllocationOption(
+          type: type, bytes: size.bytes(of: index, as: type)!,
+          cost: type == menus.tensors[index].type ? 0 : worth * power(4, -bits))
+      }
+    }
+  }
+
+  private func power(_ base: Double, _ exponent: Double) -> Double {
+    var (result, remaining) = (1.0, exponent)
+    while remaining <= -1 { (result, remaining) = (result / base, remaining + 1) }
+    return result * (1 + remaining * (1 - 1 / base))
+  }
+
+  private func header(_ source: any ModelSource, _ overrides: [(key: String, value: MetadataValue)] = [])
+    -> OutputHeader
+  {
+    OutputHeader(
+      source: source, importance: ImportanceProvenance(computedFrom: ["text.txt"]),
+      fingerprint: String(repeating: "a", count: 64), overrides: overrides)
+  }
+
+  @Test(arguments: ["demo", "mixture"]) func everySizeGivesAFile(model: String) throws {
+    let source: any ModelSource = model == "demo" ? try openModel(path: Repository.demoModel) : Self.mixture
+    let target = FitTarget(0, header: header(source), coverage: .computed)
+    let (smallest, largest) = (try target.smallest(), try target.largest())
+    let allocator = TargetAllocator(options(target.menus, target.size), size: target.size, upTo: largest)
+    #expect(try allocator.types(for: smallest - 1) == nil)
+    var previous = 0
+    // Every step of 997 bytes passes too; the larger model takes each twenty-first.
+    let step = model == "demo" ? 21 * 997 : 997
+    for bytes in [smallest, smallest + 1] + Array(stride(from: smallest, through: largest, by: step)) + [largest] {
+      let types = try #require(try allocator.types(for: bytes), "\(bytes) of \(smallest) to \(largest)")
+      let size = try target.size.bytes(of: types)
+      #expect(size <= bytes)
+      // Where types are dense, little is left over.
+      if bytes > smallest * 5 / 4, bytes < largest / 2 { #expect(bytes - size < bytes / 100, "\(bytes): \(size)") }
+      previous = size
+    }
+    #expect(previous == largest)
+    for wrong in [smallest - 1, largest + 1] {
+      #expect(throws: QuantizeError.self) {
+        try FitTarget(wrong, header: header(source), coverage: .computed).check()
+      }
+    }
+    for right in [smallest, largest] { try FitTarget(right, header: header(source), coverage: .computed).check() }
+  }
+
+  /// The size by types is that of the file's layout, whatever the types and the alignment.
+  @Test(arguments: [nil, 64, 1024] as [UInt32?]) func sizesAreThoseOfLayouts(alignment: UInt32?) throws {
+    let header = header(Self.mixture, alignment.map { [("general.alignment", .uint32($0))] } ?? [])
+    let size = FileSize(header)
+    let menus = TypeMenus(of: Self.mixture, coverage: .computed)
+    var random = SplitMix(seed: 3)
+    for _ in 0..<50 {
+      let types = menus.types.map { $0.randomElement(using: &random)! }
+      let plan = try header.plan(types)
+      #expect(try size.bytes(of: types) == plan.totalBytes)
+      #expect(try size.headerBytes(of: types) == plan.headerBytes)
+    }
+    let replaced = OutputHeader(
+      source: Self.mixture, importance: nil, fingerprint: "", overrides: [("quantize.recipe", .string("mine"))])
+    let types = menus.types.map { $0[0] }
+    #expect(try FileSize(replaced).bytes(of: types) == replaced.plan(types).totalBytes)
+  }
+
+  /// Where tensors are so small that a rule of the recipe takes more bytes than a larger type, against every combination.
+  @Test func theSmallestFileCountsItsRecipe() throws {
+    var tensors = [TensorInfo(name: "token_embd.weight", shape: Shape([32, 2])!, type: .f16)]
+    for layer in 0..<2 {
+      for name in ["attn_q", "ffn_up"] {
+        tensors.append(
+          TensorInfo(name: "blk.\(layer).\(name).weight", shape: Shape([layer == 0 ? 32 : 96, 4])!, type: .f16))
+      }
+    }
+    let source = TypedShapes(
+      name: "tiny", metadata: ["general.architecture": .string("llama"), "llama.block_count": .uint32(2)],
+      tensors: tensors)
+    let size = FileSize(header(source))
+    // Its own smallest type for each tensor, and others that are a little larger.
+    let menus: [[GGMLType]] = [
+      [.q4_0, .iq4_nl, .q8_0], [.mxfp4, .q4_0, .q5_0], [.q5_0, .q4_1], [.iq4_nl, .q5_0, .q8_0], [.q4_0, .mxfp4],
+    ]
+    var least = Int.max
+    for number in 0..<3 * 3 * 2 * 3 * 2 {
+      var remaining = number
+      let types = menus.map { menu -> GGMLType in
+        defer { remaining /= menu.count }
+        return menu[remaining % menu.count]
+      }
+      least = min(least, try size.bytes(of: types))
+    }
+    #expect(try size.bytes(of: size.smallest(menus)) == least)
+    let byTensors = try size.bytes(of: [.q4_0, .mxfp4, .q4_1, .iq4_nl, .mxfp4])
+    #expect(least < byTensors, "\(least) and \(byTensors)")
+  }
+}
