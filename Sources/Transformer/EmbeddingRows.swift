@@ -40,7 +40,7 @@ struct EmbeddingRows {
       for index in start..<end { place[tokens[index]] = index - tokens.startIndex }
       start = end
     }
-    guard isFinite(rows.floats, rows: tokens.count, columns: width, stride: width) else {
+    guard isFinite(rows.floats, rows: tokens.count, columns: width) else {
       throw ForwardError.nonFinite(tensor: tensor.name)
     }
     self.place = place

@@ -18,15 +18,19 @@ public final class FinalStates {
   private var loaded: (rows: Range<Int>, states: FloatBuffer)?
   private let head: TensorInfo
   private let source: any ModelSource
+  private let engine: any ProductEngine
   private var decoded: (rows: Range<Int>, weights: FloatBuffer)?
 
   /// Bytes of a position's states while they are loaded; 0 where all are in memory anyway.
   public var loadedRowBytes: Int { states.isSpilled ? width * 4 : 0 }
 
   /// States that were normalised before.
-  init(_ states: Activations, decoder: Decoder, source: any ModelSource, scored: Range<Int>) {
+  init(
+    _ states: Activations, decoder: Decoder, source: any ModelSource, engine: any ProductEngine, scored: Range<Int>
+  ) {
     self.states = states
     self.source = source
+    self.engine = engine
     self.scored = scored
     width = decoder.width
     head = decoder.output
@@ -34,8 +38,8 @@ public final class FinalStates {
   }
 
   init(
-    _ hidden: HiddenStates, decoder: Decoder, source: any ModelSource, scored: Range<Int>, limit: Int,
-    observer: (any ForwardObserver)?
+    _ hidden: HiddenStates, decoder: Decoder, source: any ModelSource, engine: any ProductEngine, scored: Range<Int>,
+    limit: Int, observer: (any ForwardObserver)?
   ) throws {
     let activations = hidden.activations
     let layout = activations.layout
@@ -45,6 +49,7 @@ public final class FinalStates {
     width = decoder.width
     head = decoder.output
     self.source = source
+    self.engine = engine
     self.scored = scored
     rowCount = layout.windows * scored.count
     states = Activations(
@@ -53,7 +58,7 @@ public final class FinalStates {
     let weight = FloatBuffer(count: width)
     defer { extendLifetime(weight) }
     try weight.floats.withMutableSpan { try source.readRows(of: decoder.outputNorm, rows: 0..<1, into: &$0) }
-    guard isFinite(weight.floats, rows: 1, columns: width, stride: width) else {
+    guard isFinite(weight.floats, rows: 1, columns: width) else {
       throw ForwardError.nonFinite(tensor: decoder.outputNorm.name)
     }
     for slab in 0..<layout.slabs {
@@ -125,14 +130,14 @@ public final class FinalStates {
     guard !rows.isEmpty, !vocabulary.isEmpty else { return }
     let weights = try headRows(vocabulary)
     defer { extendLifetime(weights) }
-    let matrix = PackedMatrix(panels: weights.floats, rows: vocabulary.count, columns: width)
+    let matrix = WeightMatrix(weights.floats, rows: vocabulary.count, columns: width)
     if states.isSpilled, !(loaded.map { $0.rows.clamped(to: rows) == rows } ?? false) { try load(rows: rows) }
     try output.withUnsafeMutableBufferPointer { buffer in
       guard let base = buffer.baseAddress else { return }
       let out = Floats(base: base, count: buffer.count)
       func multiply(_ x: Floats, _ own: Range<Int>) throws {
         do {
-          try product(
+          try engine.multiply(
             x, tokens: own.count, by: matrix, into: out.from((own.lowerBound - rows.lowerBound) * vocabulary.count),
             yStride: vocabulary.count, tensor: head.name)
         } catch ForwardError.nonFinite(let tensor, _, position: let bad?) {
@@ -156,9 +161,9 @@ public final class FinalStates {
   private func headRows(_ range: Range<Int>) throws -> FloatBuffer {
     if let decoded, decoded.rows == range { return decoded.weights }
     decoded = nil
-    let weights = FloatBuffer(count: PackedMatrix.count(rows: range.count, columns: width))
+    let weights = FloatBuffer(count: WeightLayout.count(rows: range.count, columns: width))
     defer { extendLifetime(weights) }
-    try source.read(head, rows: range, isPacked: true, into: weights.floats)
+    try source.read(head, rows: range, layout: engine.layout, into: weights.floats)
     decoded = (range, weights)
     return weights
   }

@@ -14,6 +14,8 @@ public struct ForwardOptions: Sendable {
   public var scratchDirectory: String
   /// Runs whose final states are in use at the same time, which share the budget: more than 1 where models are compared.
   public var results: Int
+  /// What multiplies matrices; nil for what ``ProductEngines`` chooses.
+  public var engine: (any ProductEngine)?
 
   /// - Parameter memory: default: 60 % of the machine's.
   public init(memory: Int? = nil, scratchDirectory: String = "/tmp", results: Int = 1) {

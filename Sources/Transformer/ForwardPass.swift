@@ -13,14 +13,14 @@ public final class ForwardPass {
   public let source: any ModelSource
   public let decoder: Decoder
   public let options: ForwardOptions
+  let engine: any ProductEngine
 
-  /// - Throws: ``ForwardError`` where the model's architecture is unknown or incomplete.
+  /// - Throws: ``ForwardError`` where the model's architecture is unknown or incomplete, and `UnknownProductEngine`.
   public init(source: any ModelSource, options: ForwardOptions = ForwardOptions()) throws {
     self.source = source
     self.options = options
+    engine = try options.engine ?? ProductEngines.chosen()
     decoder = try Decoder(source)
-    // Tiles of a product are what runs in parallel here.
-    setMatrixThreads(1)
   }
 
   /// Bytes of the budget that are left for logits, and for final states that have to be loaded: not those of the program,
@@ -31,7 +31,7 @@ public final class ForwardPass {
   public func logitBytes(beside kept: Int, least: Int) throws(ForwardError) -> Int {
     let usable = ForwardPlan.usableBytes(decoder, options)
     let taken =
-      kept + options.results * ForwardPlan.headBytes(decoder) + ForwardPlan.logitWorkBytes(decoder)
+      kept + options.results * ForwardPlan.headBytes(decoder) + ForwardPlan.logitWorkBytes(decoder, engine)
     let free = usable / 4 * 3 - taken
     guard free >= least else {
       throw .budgetTooSmall(bytes: options.memory, least: options.memory + (least - free + 2) / 3 * 4)
@@ -47,7 +47,7 @@ public final class ForwardPass {
   ) throws -> ForwardPlan {
     guard windows > 0, length > 0 else { throw ForwardError.noWindows }
     return try ForwardPlan(
-      decoder, windows: windows, length: length, memory: options.memory,
+      decoder, windows: windows, length: length, memory: options.memory, engine: engine,
       purpose: ForwardPlan.Purpose(scored: scored, observer: observer, results: options.results))
   }
 
@@ -167,8 +167,8 @@ public final class ForwardPass {
     observer: (any ForwardObserver)? = nil
   ) throws -> FinalStates {
     try FinalStates(
-      states, decoder: decoder, source: source ?? self.source, scored: scored, limit: states.plan.finalLimit,
-      observer: observer)
+      states, decoder: decoder, source: source ?? self.source, engine: engine, scored: scored,
+      limit: states.plan.finalLimit, observer: observer)
   }
 
   private func makeContext(
@@ -176,7 +176,7 @@ public final class ForwardPass {
   ) throws -> LayerContext {
     let layout = states.activations.layout
     return LayerContext(
-      decoder, source: source, observer: observer, storage: states.activations.storage,
+      decoder, source: source, engine: engine, observer: observer, storage: states.activations.storage,
       rotation: RotationTable(
         decoder.rope, factors: try ropeFactors(source), positions: layout.firstPosition + layout.length),
       plan: states.plan)

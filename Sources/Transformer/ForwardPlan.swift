@@ -59,8 +59,8 @@ public struct ForwardPlan: Sendable, Equatable {
   }
 
   /// What threads work with while they turn final states into logits, and read the states from the scratch file.
-  static func logitWorkBytes(_ decoder: Decoder) -> Int {
-    decodingBytes(decoder.output) + Threads.count * (productBytes + ScratchFile.workBytes)
+  static func logitWorkBytes(_ decoder: Decoder, _ engine: any ProductEngine) -> Int {
+    decodingBytes(decoder.output) + Threads.count * (engine.threadBytes + ScratchFile.workBytes)
   }
 
   /// The rows of the output head that are decoded at a time.
@@ -68,7 +68,7 @@ public struct ForwardPlan: Sendable, Equatable {
 
   /// - Throws: ``ForwardError/budgetTooSmall(bytes:least:)``
   init(
-    _ decoder: Decoder, windows: Int, length: Int, memory: Int, purpose: Purpose = Purpose()
+    _ decoder: Decoder, windows: Int, length: Int, memory: Int, engine: any ProductEngine, purpose: Purpose = Purpose()
   ) throws(ForwardError) {
     let parts = decoder.layers.flatMap { [$0.attention, $0.feedForward] }
     let matrices = parts.flatMap(\.matrices)
@@ -79,7 +79,7 @@ public struct ForwardPlan: Sendable, Equatable {
     let sums = purpose.isObserved ? Self.sums(parts) : 0
     let decoding = matrices.map(Self.decodingBytes).max() ?? 0
     let fixed =
-      sums + decoding + Threads.count * (productBytes + ScratchFile.workBytes)
+      sums + decoding + Threads.count * (engine.threadBytes + ScratchFile.workBytes)
       + (parts.map { $0.scratchBytes(length: length, isObserved: purpose.isObserved) }.max() ?? 0)
     // In work for one slab: states, their normalised form, the widest part of a layer in two copies, and one of these
     // compressed on its way to the scratch file.
@@ -112,7 +112,7 @@ public struct ForwardPlan: Sendable, Equatable {
     // Logits of all runs in one tile, and what of the states has to be loaded.
     let tile = min(largestLogitTile, windows * purpose.scored * purpose.results * 4 * headTile)
     let loaded = finals > finalLimit ? finals * purpose.results : 0
-    let scoring = Self.headBytes(decoder) * purpose.results + Self.logitWorkBytes(decoder) + tile + loaded
+    let scoring = Self.headBytes(decoder) * purpose.results + Self.logitWorkBytes(decoder, engine) + tile + loaded
     residentBytes = program + held + (needsHead ? max(layers, min(scoring, usable - held)) : layers)
     bytesToRead =
       (matrices + (needsHead ? [decoder.output] : [])).reduce(0) { $0 + ($1.shape.bytes(as: $1.type) ?? 0) }
@@ -152,6 +152,6 @@ extension TensorInfo {
 
   /// Rows that a thread reads and decodes at once: whole panels, and enough bytes for one read.
   var rowsPerDecoding: Int {
-    max(1, (1 << 20) / storedRowBytes / PackedMatrix.panel) * PackedMatrix.panel
+    max(1, (1 << 20) / storedRowBytes / WeightLayout.panelRows) * WeightLayout.panelRows
   }
 }

@@ -81,7 +81,7 @@ extension ForwardPass {
         account: MemoryAccount(limit: plan.finalLimit),
         scratch: plan.needsScratch ? try ScratchFile(directory: options.scratchDirectory) : nil))
     guard try states.read(tensor, of: file) == sha256 else { return nil }
-    return FinalStates(states, decoder: decoder, source: source, scored: scored)
+    return FinalStates(states, decoder: decoder, source: source, engine: engine, scored: scored)
   }
 
   /// Tells models apart: names, shapes and types of all tensors.

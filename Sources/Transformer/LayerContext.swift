@@ -4,6 +4,7 @@ import Tensors
 /// What the parts of a layer need while they run.
 final class LayerContext {
   let source: any ModelSource
+  let engine: any ProductEngine
   let stream: WeightStream
   let observer: (any ForwardObserver)?
   let storage: ActivationStorage
@@ -18,17 +19,19 @@ final class LayerContext {
   var meter: WorkMeter?
 
   init(
-    _ decoder: Decoder, source: any ModelSource, observer: (any ForwardObserver)?, storage: ActivationStorage,
+    _ decoder: Decoder, source: any ModelSource, engine: any ProductEngine, observer: (any ForwardObserver)?,
+    storage: ActivationStorage,
     rotation: RotationTable, plan: ForwardPlan
   ) {
     self.source = source
+    self.engine = engine
     self.observer = observer
     self.storage = storage
     self.rotation = rotation
     epsilon = decoder.epsilon
     blockLimit = plan.blockLimit
     gatherLimit = plan.gatherLimit
-    stream = WeightStream(source: source)
+    stream = WeightStream(source: source, engine: engine)
   }
 
   /// A small tensor (norm or bias) as a whole.
@@ -36,7 +39,7 @@ final class LayerContext {
     let buffer = FloatBuffer(count: tensor.shape.count)
     defer { extendLifetime(buffer) }
     try buffer.floats.withMutableSpan { try source.readRows(of: tensor, rows: 0..<tensor.shape.rows, into: &$0) }
-    guard isFinite(buffer.floats, rows: 1, columns: buffer.count, stride: buffer.count) else {
+    guard isFinite(buffer.floats, rows: 1, columns: buffer.count) else {
       throw ForwardError.nonFinite(tensor: tensor.name)
     }
     return buffer
@@ -44,10 +47,10 @@ final class LayerContext {
 
   /// The product of a part, counted as work that is done.
   func product(
-    _ x: Floats, tokens: Int, by w: PackedMatrix, into y: Floats, yStride: Int, accumulate: Bool = false,
+    _ x: Floats, tokens: Int, by w: WeightMatrix, into y: Floats, yStride: Int, accumulate: Bool = false,
     tensor: String
   ) throws {
-    try Transformer.product(
+    try engine.multiply(
       x, tokens: tokens, by: w, into: y, yStride: yStride, accumulate: accumulate, tensor: tensor)
     try meter?.add(2 * Double(tokens) * Double(w.rows) * Double(w.columns))
   }

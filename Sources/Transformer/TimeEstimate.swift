@@ -14,13 +14,13 @@ extension ForwardPass {
     defer { extendLifetime(buffer) }
     buffer.floats.base.update(repeating: 1, count: buffer.count)
     let x = buffer.floats.slice(0, tokens * columns)
-    let w = PackedMatrix(panels: buffer.floats.slice(x.count, rows * columns), rows: rows, columns: columns)
+    let w = WeightMatrix(buffer.floats.slice(x.count, rows * columns), rows: rows, columns: columns)
     let y = buffer.floats.from(x.count + rows * columns)
     let clock = ContinuousClock()
     let start = clock.now
     var count = 0.0
     repeat {
-      try product(x, tokens: tokens, by: w, into: y, yStride: rows, tensor: "estimate")
+      try engine.multiply(x, tokens: tokens, by: w, into: y, yStride: rows, tensor: "estimate")
       count += 1
     } while clock.now - start < .milliseconds(100)
     return count * 2 * Double(tokens * columns * rows) / max(1e-9, (clock.now - start).inSeconds)
@@ -33,11 +33,11 @@ extension ForwardPass {
     let bytes = min(plan.bytesToRead / 100, 64 << 20, plan.blockLimit * 4)
     let rows = min(largest.shape.rows, bytes / max(largest.storedRowBytes, largest.shape.columns * 4))
     guard rows > 0 else { return 0 }
-    let buffer = FloatBuffer(count: PackedMatrix.count(rows: rows, columns: largest.shape.columns))
+    let buffer = FloatBuffer(count: WeightLayout.count(rows: rows, columns: largest.shape.columns))
     defer { extendLifetime(buffer) }
     let clock = ContinuousClock()
     let start = clock.now
-    try source.read(largest, rows: 0..<rows, isPacked: true, into: buffer.floats)
+    try source.read(largest, rows: 0..<rows, layout: engine.layout, into: buffer.floats)
     return (clock.now - start).inSeconds / Double(rows * largest.storedRowBytes)
   }
 }

@@ -58,6 +58,10 @@ extension Failure {
       self.init(error.kind == .missing ? .missing : .data, error.description, hint: error.hint)
     case let error as TokenizerError: self.init(.data, error.description, hint: error.hint)
     case let error as ForwardError: self.init(forward: error)
+    case let error as UnknownProductEngine:
+      self.init(
+        .usage, "\(ProductEngines.variable) names an unknown engine, \(error.name)",
+        hint: "set it to \(ProductEngines.all.map(\.name).joined(separator: " or ")), or leave it unset")
     case let error as ScoringError: self.init(scoring: error)
     case let error as ReferenceError: self.init(reference: error)
     case let error as TaskError: self.init(.data, error.description, hint: error.hint)

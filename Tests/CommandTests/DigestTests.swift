@@ -13,8 +13,8 @@ import Testing
 ///
 /// and its commit says why the lines that differ do. Digests depend neither on threads, folders nor qtool's version. They
 /// are the same on every x86-64 machine whose C library rounds `exp`, `log`, `sin` and `cos` alike: vector code is
-/// compiled for one instruction set. Only attention over latents calls OpenBLAS, whose kernels differ by processor:
-/// perplexities of DeepSeek models are compared in four digits.
+/// compiled for one instruction set. Products are this package's own (`QTOOL_PRODUCT=packed`) on every platform. Perplexities
+/// of DeepSeek models are compared in four digits.
 @Suite struct DigestTests {
   private static let file = Repository.root.appending(path: "Tests/CommandTests/Fixtures/digests.json")
 
@@ -141,7 +141,7 @@ import Testing
     // What a machine has of memory decides into which tiles sums are cut.
     let isMeasured = ["imatrix", "sensitivity", "quantize", "drift", "perplexity"].contains(arguments[0])
     let options = arguments[0] == "plan" ? [] : isMeasured ? ["--quiet", "--memory", "1GiB"] : ["--quiet"]
-    let result = try qtool.run(arguments + options)
+    let result = try qtool.run(arguments + options, environment: ["QTOOL_PRODUCT": "packed"])
     try #require(result.status == 0, "\(arguments): \(result.error)")
     return result.output
   }

@@ -1,5 +1,6 @@
 import Foundation
 import GGUF
+import Tensors
 import TestSupport
 import Testing
 import Transformer
@@ -47,36 +48,56 @@ extension GGUFFile {
   /// Single precision against single precision in another order of additions.
   static let tolerance = 1e-4
 
-  @Test(arguments: Golden.names)
-  func agreesWithTransformers(name: String) throws {
+  static let engines = ProductEngines.all.map(\.name)
+
+  private func pass(_ golden: Golden, _ engine: String) throws -> ForwardPass {
+    var options = ForwardOptions()
+    options.engine = try ProductEngines.named(engine)
+    return try ForwardPass(source: golden.model, options: options)
+  }
+
+  @Test(arguments: Golden.names, engines)
+  func agreesWithTransformers(name: String, engine: String) throws {
     let golden = try Golden(name)
-    let pass = try ForwardPass(source: golden.model)
+    let pass = try pass(golden, engine)
     let length = golden.windows[0].count
     let final = try pass.run(windows: golden.windows, scored: 0..<length)
     let difference = relativeDifference(try allLogits(final), golden.logits.map(Double.init))
     #expect(difference < Self.tolerance)
   }
 
-  @Test(arguments: Golden.names.filter { $0 != "deepseek2-v2" })
-  func agreesWithLlamaCpp(name: String) throws {
+  @Test(arguments: Golden.names.filter { $0 != "deepseek2-v2" }, engines)
+  func agreesWithLlamaCpp(name: String, engine: String) throws {
     let golden = try Golden(name)
     let url = try #require(
       Bundle.module.url(forResource: name + ".llama", withExtension: "gguf", subdirectory: "Fixtures"))
     let file = try GGUFFile(path: url.path)
     let expected = try file.elements(of: try #require(file.tensor(named: "logits")), as: Float.self)
-    let final = try ForwardPass(source: golden.model).run(windows: golden.windows, scored: 0..<golden.windows[0].count)
+    let final = try pass(golden, engine).run(windows: golden.windows, scored: 0..<golden.windows[0].count)
     #expect(relativeDifference(try allLogits(final), expected.map(Double.init)) < Self.tolerance)
   }
 
-  @Test(arguments: Golden.names)
-  func scoredPositionsAlone(name: String) throws {
+  @Test(arguments: Golden.names, engines)
+  func scoredPositionsAlone(name: String, engine: String) throws {
     let golden = try Golden(name)
-    let final = try ForwardPass(source: golden.model).run(windows: golden.windows, scored: 11..<23)
+    let final = try pass(golden, engine).run(windows: golden.windows, scored: 11..<23)
     let length = golden.windows[0].count
     let vocabulary = final.vocabularyCount
     let expected = golden.windows.indices.flatMap { window in
       golden.logits[(window * length + 11) * vocabulary..<(window * length + 23) * vocabulary].map(Double.init)
     }
     #expect(relativeDifference(try allLogits(final), expected) < Self.tolerance)
+  }
+
+  /// Logits of the two engines differ in the order of additions alone.
+  static let engineTolerance = 1e-5
+
+  @Test(arguments: Golden.names)
+  func enginesAgree(name: String) throws {
+    let golden = try Golden(name)
+    let logits = try Self.engines.map { engine in
+      try allLogits(pass(golden, engine).run(windows: golden.windows, scored: 0..<golden.windows[0].count))
+    }
+    #expect(relativeDifference(logits[1], logits[0].map(Double.init)) < Self.engineTolerance)
   }
 }

@@ -92,7 +92,7 @@ struct GroupedAttention: LayerPart {
   /// Calls `body` for every slab and every block of rows of q, k and v, with the normalised hidden states.
   private func project(
     _ hidden: Activations, _ context: LayerContext,
-    _ body: (_ linear: Linear, _ slab: Int, _ x: Floats, _ rows: Range<Int>, _ weights: PackedMatrix) throws -> Void
+    _ body: (_ linear: Linear, _ slab: Int, _ x: Floats, _ rows: Range<Int>, _ weights: WeightMatrix) throws -> Void
   ) throws {
     let weight = try context.vector(norm)
     let x = context.scratch(hidden.layout.slabTokens * hidden.columns)
@@ -121,7 +121,7 @@ struct GroupedAttention: LayerPart {
 
   /// Queries are needed at the kept positions only.
   private func projectQueries(
-    _ x: Floats, _ weights: PackedMatrix, into y: Floats, _ stride: Int, _ layout: WindowLayout,
+    _ x: Floats, _ weights: WeightMatrix, into y: Floats, _ stride: Int, _ layout: WindowLayout,
     _ queryLayout: WindowLayout, _ slab: Int, _ context: LayerContext
   ) throws {
     if layout == queryLayout {

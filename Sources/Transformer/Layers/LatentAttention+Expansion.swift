@@ -22,6 +22,7 @@ extension LatentAttention {
       windows: 1, queries: length, firstPosition: 0, keys: length, heads: 1, keyHeads: 1, keyLength: wide,
       valueLength: latent, queryStride: wide, keyStride: wide, valueStride: wide, outStride: latent, scale: scale)
     let shared = AttentionHead(c, c, shape)
+    let engine = context.engine
     try parallelRanges(heads, grain: headBlock) { _, range in
       let own = FloatBuffer(count: length * wide)
       let scratch = FloatBuffer(count: length * latent)
@@ -29,7 +30,7 @@ extension LatentAttention {
       defer { extendLifetime((own, scratch)) }
       for head in range {
         let query = q.from(head * headLength)
-        multiplyRows(
+        engine.multiplyOnThread(
           query, stride: headLength * heads, by: k.from(head * latent * nope), into: own.floats, stride: wide,
           tokens: length, inputs: nope, outputs: latent)
         copyRows(
@@ -37,7 +38,7 @@ extension LatentAttention {
           rows: length, columns: turning)
         let result = isObserved ? results.floats.slice(head * length * latent, length * latent) : scratch.floats
         shared.attend(own.floats, into: result, work)
-        multiplyRows(
+        engine.multiplyOnThread(
           result, stride: latent, by: v.from(head * valueLength * latent), into: out.from(head * valueLength),
           stride: heads * valueLength, tokens: length, inputs: latent, outputs: valueLength)
       }
@@ -80,6 +81,7 @@ extension LatentAttention {
       windows: 1, queries: length, firstPosition: 0, keys: length, heads: 1, keyHeads: 1, keyLength: headLength,
       valueLength: valueLength, queryStride: heads * headLength, keyStride: headLength, valueStride: valueLength,
       outStride: heads * valueLength, scale: scale)
+    let engine = context.engine
     try parallelRanges(heads, grain: headBlock) { _, range in
       let keys = FloatBuffer(count: length * headLength)
       let values = FloatBuffer(count: length * valueLength)
@@ -87,13 +89,13 @@ extension LatentAttention {
       defer { extendLifetime((keys, values)) }
       for head in range {
         let weights = both.from(head * perHead * latent)
-        multiplyRows(
+        engine.multiplyOnThread(
           c, stride: wide, by: weights, into: keys.floats, stride: headLength, tokens: length, inputs: latent,
           outputs: nope)
         copyRows(
           from: c.from(latent), stride: wide, to: keys.floats.from(nope), stride: headLength, rows: length,
           columns: turning)
-        multiplyRows(
+        engine.multiplyOnThread(
           c, stride: wide, by: weights.from(nope * latent), into: values.floats, stride: valueLength,
           tokens: length, inputs: latent, outputs: valueLength)
         AttentionHead(keys.floats, values.floats, shape)
@@ -102,22 +104,6 @@ extension LatentAttention {
     }
     if let bad = nonFiniteRow(out, rows: length, columns: heads * valueLength, stride: heads * valueLength) {
       throw ForwardError.nonFinite(tensor: tensor.name, position: bad)
-    }
-  }
-}
-
-/// One product inside a task.
-private func multiplyRows(
-  _ x: Floats, stride xStride: Int, by w: Floats, into y: Floats, stride yStride: Int, tokens: Int, inputs: Int,
-  outputs: Int
-) {
-  x.withSpan { x in
-    w.withSpan { w in
-      y.withMutableSpan {
-        multiplySlices(
-          x, xStride: xStride, by: w, wStride: inputs, into: &$0, yStride: yStride, tokens: tokens, inputs: inputs,
-          outputs: outputs)
-      }
     }
   }
 }

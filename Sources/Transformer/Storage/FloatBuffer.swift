@@ -1,16 +1,18 @@
+import Tensors
+
 /// Floats that parallel kernels share, each task writing elements of its own. Uninitialised when made.
 ///
 /// This is the one owner of unsafe storage in the forward pass; kernels take its ``Floats``.
 final class FloatBuffer: @unchecked Sendable {
   let floats: Floats
   private let account: MemoryAccount?
-  /// Smaller ones come and go too often for fresh pages.
-  private static let leastMapped = 1 << 20
 
   var count: Int { floats.count }
 
   init(count: Int, account: MemoryAccount? = nil) {
-    floats = Floats(base: account?.allocate(count) ?? MemoryAccount.map(count, least: Self.leastMapped), count: count)
+    floats = Floats(
+      base: account?.allocate(count) ?? FloatMemory.allocate(count, mappedFrom: FloatMemory.scratchMappedMinimum),
+      count: count)
     self.account = account
   }
 
@@ -18,7 +20,7 @@ final class FloatBuffer: @unchecked Sendable {
     if let account {
       account.give(back: floats.base, count)
     } else {
-      MemoryAccount.unmap(floats.base, count, least: Self.leastMapped)
+      FloatMemory.free(floats.base, count, mappedFrom: FloatMemory.scratchMappedMinimum)
     }
   }
 

@@ -1,10 +1,5 @@
 import Synchronization
-
-#if canImport(Darwin)
-  import Darwin
-#else
-  import Glibc
-#endif
+import Tensors
 
 /// The memory of activations: counts what is in use against the share of the budget that it may take, and keeps what
 /// was given back for the next matrix of the same size, since layers ask for the same sizes again and again and fresh
@@ -49,7 +44,7 @@ final class MemoryAccount: Sendable {
       Self.release(&state, downTo: min(Self.mostSpare, max(0, limit - state.used)))
       return nil
     }
-    return spare?.base ?? Self.map(count)
+    return spare?.base ?? FloatMemory.allocate(count)
   }
 
   func give(back base: UnsafeMutablePointer<Float>, _ count: Int) {
@@ -70,58 +65,7 @@ final class MemoryAccount: Sendable {
         continue
       }
       state.kept -= count * 4
-      unmap(spare.base, count)
+      FloatMemory.free(spare.base, count)
     }
   }
-
-  /// Large pieces come from the system and go back to it: an allocator would keep what lies between others in use, which
-  /// made up half of a small budget. The largest lie in pages of 2 MiB where the system has them: a product goes through
-  /// rows that lie pages apart.
-  ///
-  /// - Parameter least: floats that are taken from the system at least.
-  static func map(_ count: Int, least: Int = leastMapped) -> UnsafeMutablePointer<Float> {
-    guard count >= least else { return fresh(count) }
-    let bytes = count * 4
-    let page = bytes >= 2 * hugePage ? hugePage : 0
-    let raw = mmap(nil, bytes + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
-    guard var raw, raw != MAP_FAILED else { preconditionFailure("the system has no memory for \(count) floats") }
-    if page > 0 {
-      // What lies before the first whole page goes back, and what follows the last.
-      let before = (page - Int(bitPattern: raw) % page) % page
-      if before > 0 { munmap(raw, before) }
-      raw += before
-      let end = (bytes + smallPage - 1) / smallPage * smallPage
-      if page > before + end - bytes { munmap(raw + end, page - before - (end - bytes)) }
-      #if canImport(Glibc)
-        madvise(raw, bytes, MADV_HUGEPAGE)
-      #endif
-    }
-    return raw.bindMemory(to: Float.self, capacity: count)
-  }
-
-  static func unmap(_ base: UnsafeMutablePointer<Float>, _ count: Int, least: Int = leastMapped) {
-    if count >= least { munmap(base, count * 4) } else { free(base) }
-  }
-
-  private static let leastMapped = 1 << 15
-  private static let hugePage = 2 << 20
-  private static let smallPage = max(4096, sysconf(Int32(_SC_PAGESIZE)))
-
-  /// Aligned by hand: glibc's posix_memalign does not find the place of an earlier piece of the same size again once
-  /// anything small lies beside it, and a long run grew to three times a small budget.
-  private static func fresh(_ count: Int) -> UnsafeMutablePointer<Float> {
-    let raw = UnsafeMutableRawPointer.allocate(
-      byteCount: max(count, 1) * 4 + line + MemoryLayout<UnsafeMutableRawPointer>.size, alignment: 16)
-    let base = (raw + MemoryLayout<UnsafeMutableRawPointer>.size).alignedUp(toMultipleOf: line)
-    (base - MemoryLayout<UnsafeMutableRawPointer>.size).storeBytes(of: raw, as: UnsafeMutableRawPointer.self)
-    return base.bindMemory(to: Float.self, capacity: max(count, 1))
-  }
-
-  private static func free(_ base: UnsafeMutablePointer<Float>) {
-    (UnsafeMutableRawPointer(base) - MemoryLayout<UnsafeMutableRawPointer>.size)
-      .load(as: UnsafeMutableRawPointer.self).deallocate()
-  }
-
-  /// Of the caches.
-  private static let line = 64
 }

