@@ -27,7 +27,6 @@ struct EmbeddingRows {
   init(_ tokens: ArraySlice<Int32>, source: any ModelSource, tensor: TensorInfo) throws {
     width = tensor.shape.columns
     let rows = FloatBuffer(count: tokens.count * width)
-    defer { extendLifetime(rows) }
     var place: [Int32: Int] = [:]
     var start = tokens.startIndex
     while start < tokens.endIndex {
@@ -49,7 +48,6 @@ struct EmbeddingRows {
 
   /// Writes the rows of those tokens that are among these, and leaves the others' places as they are.
   func write(_ tokens: [Int32], into out: Floats) {
-    defer { extendLifetime(rows) }
     for (index, token) in tokens.enumerated() {
       guard let row = place[token] else { continue }
       copyRows(

@@ -56,14 +56,12 @@ public final class FinalStates {
       layout.keeping(scored), columns: width,
       storage: ActivationStorage(account: MemoryAccount(limit: limit), scratch: activations.storage.scratch))
     let weight = FloatBuffer(count: width)
-    defer { extendLifetime(weight) }
     try weight.floats.withMutableSpan { try source.readRows(of: decoder.outputNorm, rows: 0..<1, into: &$0) }
     guard isFinite(weight.floats, rows: 1, columns: width) else {
       throw ForwardError.nonFinite(tensor: decoder.outputNorm.name)
     }
     for slab in 0..<layout.slabs {
       let h = try activations.read(slab)
-      defer { extendLifetime(h) }
       if !scored.isEmpty {
         try states.update(slab) { out in
           for window in 0..<layout.windows(inSlab: slab).count {
@@ -85,7 +83,6 @@ public final class FinalStates {
     _ observer: any ForwardObserver, _ h: FloatBuffer, rows: Int, _ weight: FloatBuffer, _ epsilon: Float
   ) throws {
     let all = FloatBuffer(count: rows * width)
-    defer { extendLifetime((all, weight)) }
     try normalize(h.floats, rows: rows, columns: width, weight: weight.floats, epsilon: epsilon, into: all.floats)
     try all.floats.withSpan {
       try observer.observe([head.name], inputs: $0, columns: width, matrix: .whole)
@@ -98,26 +95,21 @@ public final class FinalStates {
     guard states.isSpilled, !rows.isEmpty, loaded?.rows != rows else { return }
     loaded = nil
     let buffer = FloatBuffer(count: rows.count * width, account: states.storage.account)
-    defer { extendLifetime(buffer) }
-    try forEachSlab(of: rows) { slab, own, first in
-      let part = try states.read(slab)
-      defer { extendLifetime(part) }
+    for part in slabParts(of: rows) {
       copyRows(
-        from: part.floats.from(first * width), stride: width,
-        to: buffer.floats.from((own.lowerBound - rows.lowerBound) * width), stride: width, rows: own.count,
+        from: try states.read(part.slab).floats.from(part.first * width), stride: width,
+        to: buffer.floats.from((part.rows.lowerBound - rows.lowerBound) * width), stride: width, rows: part.rows.count,
         columns: width)
     }
     loaded = (rows, buffer)
   }
 
-  /// The part of `rows` in each slab, and where in the slab it begins.
-  private func forEachSlab(of rows: Range<Int>, _ body: (_ slab: Int, _ rows: Range<Int>, _ first: Int) throws -> Void)
-    rethrows
-  {
+  /// The part of `rows` in each slab, and the row of the slab with which it begins.
+  private func slabParts(of rows: Range<Int>) -> [(slab: Int, rows: Range<Int>, first: Int)] {
     let slabRows = states.layout.windowsPerSlab * states.layout.length
-    for slab in rows.lowerBound / slabRows...(rows.upperBound - 1) / slabRows {
-      let own = rows.clamped(to: slab * slabRows..<(slab + 1) * slabRows)
-      try body(slab, own, own.lowerBound - slab * slabRows)
+    return (rows.lowerBound / slabRows...(rows.upperBound - 1) / slabRows).map { slab in
+      let part = rows.clamped(to: slab * slabRows..<(slab + 1) * slabRows)
+      return (slab, part, part.lowerBound - slab * slabRows)
     }
   }
 
@@ -129,32 +121,25 @@ public final class FinalStates {
     precondition(output.count == rows.count * vocabulary.count, "\(output.count) for \(rows) by \(vocabulary)")
     guard !rows.isEmpty, !vocabulary.isEmpty else { return }
     let weights = try headRows(vocabulary)
-    defer { extendLifetime(weights) }
     let matrix = WeightMatrix(weights.floats, rows: vocabulary.count, columns: width)
     if states.isSpilled, !(loaded.map { $0.rows.clamped(to: rows) == rows } ?? false) { try load(rows: rows) }
-    try output.withUnsafeMutableBufferPointer { buffer in
-      guard let base = buffer.baseAddress else { return }
-      let out = Floats(base: base, count: buffer.count)
-      func multiply(_ x: Floats, _ own: Range<Int>) throws {
-        do {
-          try engine.multiply(
-            x, tokens: own.count, by: matrix, into: out.from((own.lowerBound - rows.lowerBound) * vocabulary.count),
-            yStride: vocabulary.count, tensor: head.name)
-        } catch ForwardError.nonFinite(let tensor, _, position: let bad?) {
-          let row = own.lowerBound + bad
-          throw ForwardError.nonFinite(
-            tensor: tensor, window: row / scored.count, position: scored.lowerBound + row % scored.count)
-        }
+    func multiply(_ x: Floats, _ part: Range<Int>, into output: inout MutableSpan<Float>) throws {
+      var logits = output._mutatingExtracting(
+        (part.lowerBound - rows.lowerBound) * vocabulary.count..<(part.upperBound - rows.lowerBound) * vocabulary.count)
+      do {
+        try engine.multiply(x, tokens: part.count, by: matrix, into: &logits, tensor: head.name)
+      } catch ForwardError.nonFinite(let tensor, _, position: let bad?) {
+        let row = part.lowerBound + bad
+        throw ForwardError.nonFinite(
+          tensor: tensor, window: row / scored.count, position: scored.lowerBound + row % scored.count)
       }
-      if let loaded {
-        defer { extendLifetime(loaded.states) }
-        return try multiply(loaded.states.floats.from((rows.lowerBound - loaded.rows.lowerBound) * width), rows)
-      }
-      try forEachSlab(of: rows) { slab, own, first in
-        let x = try states.read(slab)
-        defer { extendLifetime(x) }
-        try multiply(x.floats.from(first * width), own)
-      }
+    }
+    if let loaded {
+      return try multiply(
+        loaded.states.floats.from((rows.lowerBound - loaded.rows.lowerBound) * width), rows, into: &output)
+    }
+    for part in slabParts(of: rows) {
+      try multiply(states.read(part.slab).floats.from(part.first * width), part.rows, into: &output)
     }
   }
 
@@ -162,7 +147,6 @@ public final class FinalStates {
     if let decoded, decoded.rows == range { return decoded.weights }
     decoded = nil
     let weights = FloatBuffer(count: WeightLayout.count(rows: range.count, columns: width))
-    defer { extendLifetime(weights) }
     try source.read(head, rows: range, layout: engine.layout, into: weights.floats)
     decoded = (range, weights)
     return weights

@@ -120,7 +120,6 @@ extension Activations {
     var row = 0
     for slab in 0..<layout.slabs {
       let rows = try read(slab)
-      defer { extendLifetime(rows) }
       try rows.floats.withSpan {
         digest.update($0.bytes)
         try writer.write($0.bytes, tensor: 0, row: row)

@@ -37,7 +37,6 @@ final class LayerContext {
   /// A small tensor (norm or bias) as a whole.
   func vector(_ tensor: TensorInfo) throws -> FloatBuffer {
     let buffer = FloatBuffer(count: tensor.shape.count)
-    defer { extendLifetime(buffer) }
     try buffer.floats.withMutableSpan { try source.readRows(of: tensor, rows: 0..<tensor.shape.rows, into: &$0) }
     guard isFinite(buffer.floats, rows: 1, columns: buffer.count) else {
       throw ForwardError.nonFinite(tensor: tensor.name)
@@ -73,15 +72,12 @@ final class LayerContext {
     _ linear: Linear, to hidden: inout Activations, inputs: (_ slab: Int) throws -> FloatBuffer
   ) throws {
     let bias = try linear.bias.map(vector)
-    defer { extendLifetime(bias) }
     let layout = hidden.layout
     for request in linear.reads(blockLimit) {
       let block = try stream.take(request)
-      defer { extendLifetime(block) }
       let rows = linear.outputs(of: request.pieces[0].rows)
       for slab in 0..<layout.slabs {
         let x = try inputs(slab)
-        defer { extendLifetime(x) }
         let tokens = layout.tokens(inSlab: slab)
         if rows.lowerBound == 0 {
           try observe(

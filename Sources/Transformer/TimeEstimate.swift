@@ -11,8 +11,7 @@ extension ForwardPass {
   private func operationsPerSecond() throws -> Double {
     let (tokens, columns, rows) = (384, 1024, 1024)
     let buffer = FloatBuffer(count: columns * (tokens + rows) + tokens * rows)
-    defer { extendLifetime(buffer) }
-    buffer.floats.base.update(repeating: 1, count: buffer.count)
+    buffer.floats.fill(with: 1)
     let x = buffer.floats.slice(0, tokens * columns)
     let w = WeightMatrix(buffer.floats.slice(x.count, rows * columns), rows: rows, columns: columns)
     let y = buffer.floats.from(x.count + rows * columns)
@@ -34,7 +33,6 @@ extension ForwardPass {
     let rows = min(largest.shape.rows, bytes / max(largest.storedRowBytes, largest.shape.columns * 4))
     guard rows > 0 else { return 0 }
     let buffer = FloatBuffer(count: WeightLayout.count(rows: rows, columns: largest.shape.columns))
-    defer { extendLifetime(buffer) }
     let clock = ContinuousClock()
     let start = clock.now
     try source.read(largest, rows: 0..<rows, layout: engine.layout, into: buffer.floats)

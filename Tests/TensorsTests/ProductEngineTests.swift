@@ -18,7 +18,7 @@ import Testing
         ProductShape(tokens: 1, columns: 1, rows: 1), ProductShape(tokens: 7, columns: 36, rows: 21),
         ProductShape(tokens: 12, columns: 8, rows: 40, xStride: 11, yStride: 47),
         ProductShape(tokens: 6, columns: 2050, rows: 33), ProductShape(tokens: 600, columns: 40, rows: 530),
-        ProductShape(tokens: 3, columns: 0, rows: 5), ProductShape(tokens: 500, columns: 1100, rows: 17),
+        ProductShape(tokens: 3, columns: 1, rows: 5), ProductShape(tokens: 500, columns: 1100, rows: 17),
       ].flatMap { shape in [false, true].map { Case(engine: engine, shape: shape, accumulate: $0) } }
     }
   }

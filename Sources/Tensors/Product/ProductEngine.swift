@@ -52,7 +52,7 @@ public struct ProductShape: Sendable, Equatable {
   /// Stops where the matrices are shorter than the shape says.
   func check(x: Int, w: Int, weights: Int, y: Int) {
     precondition(
-      columns >= 0 && xStride >= columns && yStride >= rows && x >= (tokens - 1) * xStride + columns
+      columns > 0 && xStride >= columns && yStride >= rows && x >= (tokens - 1) * xStride + columns
         && y >= (tokens - 1) * yStride + rows && w >= weights,
       "x \(x)/\(xStride), w \(w) of \(weights), y \(y)/\(yStride) for [\(tokens), \(columns)] to \(rows)")
   }

@@ -91,13 +91,15 @@ final class AttentionHead: Sendable {
     self.shape = shape
     let count = rounded(shape.keys)
     keys = FloatBuffer(count: count * shape.keyLength)
-    for key in stride(from: 0, to: shape.keys, by: panelWidth) {
-      cv_pack16(
-        k.base + key * shape.keyStride, shape.keyStride, min(panelWidth, shape.keys - key), shape.keyLength,
-        keys.floats.base + key * shape.keyLength)
+    withPointers(k, keys.floats) { k, keys in
+      for key in stride(from: 0, to: shape.keys, by: panelWidth) {
+        cv_pack16(
+          k.base + key * shape.keyStride, shape.keyStride, min(panelWidth, shape.keys - key), shape.keyLength,
+          keys.base + key * shape.keyLength)
+      }
     }
     values = FloatBuffer(count: count * rounded(shape.valueLength))
-    values.floats.base.update(repeating: 0, count: values.count)
+    values.floats.fill(with: 0)
     for column in stride(from: 0, to: shape.valueLength, by: panelWidth) {
       copyRows(
         from: v.from(column), stride: shape.valueStride, to: values.floats.from(column * count), stride: panelWidth,
@@ -107,13 +109,31 @@ final class AttentionHead: Sendable {
 
   /// out = softmax(scale q kᵀ, over keys up to the query's position) v.
   func attend(_ q: Floats, into out: Floats, _ work: AttentionWork) {
-    for start in stride(from: 0, to: shape.queries, by: queryBlock) {
-      let block = start..<min(shape.queries, start + queryBlock)
-      score(q, block, work)
-      weigh(block, work)
-      sum(block, into: out, work)
+    withPointers(q, out, keys.floats, values.floats) { q, out, keys, values in
+      withPointers(work.scores.floats, work.queries.floats, work.weights.floats, work.edge.floats) {
+        scores, queries, weights, edge in
+        let tiles = AttentionTiles(
+          shape: shape, keys: keys, values: values, scores: scores, queries: queries, weights: weights, edge: edge)
+        for start in stride(from: 0, to: shape.queries, by: queryBlock) {
+          let block = start..<min(shape.queries, start + queryBlock)
+          tiles.score(q, block)
+          tiles.weigh(block)
+          tiles.sum(block, into: out)
+        }
+      }
     }
   }
+}
+
+/// The three steps of attention over a block of queries, on the memory of a head and of a task.
+private struct AttentionTiles {
+  let shape: AttentionShape
+  let keys: FloatPointer
+  let values: FloatPointer
+  let scores: FloatPointer
+  let queries: FloatPointer
+  let weights: FloatPointer
+  let edge: FloatPointer
 
   /// Keys that the last query of a group of six sees.
   private func visible(_ block: Range<Int>, _ group: Int) -> Int {
@@ -122,14 +142,14 @@ final class AttentionHead: Sendable {
 
   private func groups(_ block: Range<Int>) -> Int { (block.count + tileQueries - 1) / tileQueries }
 
-  private func score(_ q: Floats, _ block: Range<Int>, _ work: AttentionWork) {
+  func score(_ q: FloatPointer, _ block: Range<Int>) {
     let stride = rounded(shape.keys)
     let groups = groups(block)
     for group in 0..<groups {
       let first = block.lowerBound + group * tileQueries
       pack(
         q.from(first * shape.queryStride), stride: shape.queryStride, rows: min(tileQueries, block.upperBound - first),
-        columns: shape.keyLength, into: work.queries.floats.base + group * tileQueries * shape.keyLength)
+        columns: shape.keyLength, into: queries.base + group * tileQueries * shape.keyLength)
     }
     // Later queries see more: those before `least` are done.
     var least = 0
@@ -137,19 +157,18 @@ final class AttentionHead: Sendable {
       while visible(block, least) <= key { least += 1 }
       for group in least..<groups {
         cv_tile16(
-          shape.keyLength, work.queries.floats.base + group * tileQueries * shape.keyLength,
-          keys.floats.base + key * shape.keyLength, work.scores.floats.base + group * tileQueries * stride + key,
-          stride,
-          0, nil)
+          shape.keyLength, queries.base + group * tileQueries * shape.keyLength,
+          keys.base + key * shape.keyLength, scores.base + group * tileQueries * stride + key,
+          stride, 0, nil)
       }
     }
   }
 
-  private func weigh(_ block: Range<Int>, _ work: AttentionWork) {
+  func weigh(_ block: Range<Int>) {
     let stride = rounded(shape.keys)
     for group in 0..<groups(block) {
       let rows = min(tileQueries, block.count - group * tileQueries)
-      let scores = work.scores.floats.from(group * tileQueries * stride)
+      let scores = scores.from(group * tileQueries * stride)
       let count = rounded(visible(block, group))
       for row in 0..<rows {
         softmax(
@@ -159,21 +178,21 @@ final class AttentionHead: Sendable {
       }
       pack(
         scores, stride: stride, rows: rows, columns: count,
-        into: work.weights.floats.base + group * tileQueries * stride)
+        into: weights.base + group * tileQueries * stride)
     }
   }
 
-  private func sum(_ block: Range<Int>, into out: Floats, _ work: AttentionWork) {
+  func sum(_ block: Range<Int>, into out: FloatPointer) {
     let count = rounded(shape.keys)
     let groups = groups(block)
     for start in Swift.stride(from: 0, to: visible(block, groups - 1), by: valueDepth) {
       for column in Swift.stride(from: 0, to: shape.valueLength, by: panelWidth) {
-        let panel = values.floats.base + column * count + start * panelWidth
+        let panel = values.base + column * count + start * panelWidth
         for group in 0..<groups {
           let seen = rounded(visible(block, group))
           guard seen > start else { continue }
           let first = block.lowerBound + group * tileQueries
-          let weights = work.weights.floats.base + group * tileQueries * count + start * tileQueries
+          let weights = weights.base + group * tileQueries * count + start * tileQueries
           let target = out.from(first * shape.outStride + column)
           let rows = min(tileQueries, block.upperBound - first)
           let columns = min(panelWidth, shape.valueLength - column)
@@ -182,7 +201,6 @@ final class AttentionHead: Sendable {
             cv_tile16(depth, weights, panel, target.base, shape.outStride, start > 0 ? 1 : 0, nil)
             continue
           }
-          let edge = work.edge.floats
           if start > 0 {
             copyRows(from: target, stride: shape.outStride, to: edge, stride: panelWidth, rows: rows, columns: columns)
           }
@@ -195,7 +213,7 @@ final class AttentionHead: Sendable {
 }
 
 /// Six rows at most, as columns: out[columns][6].
-private func pack(_ x: Floats, stride: Int, rows: Int, columns: Int, into out: UnsafeMutablePointer<Float>) {
+private func pack(_ x: FloatPointer, stride: Int, rows: Int, columns: Int, into out: UnsafeMutablePointer<Float>) {
   if rows == tileQueries {
     cv_pack6_whole(x.base, stride, columns, out)
   } else {

@@ -23,12 +23,21 @@ extension ProductEngine {
     _ x: Floats, tokens: Int, xStride: Int? = nil, by w: WeightMatrix, into y: Floats, yStride: Int,
     accumulate: Bool = false, tensor: String
   ) throws {
+    try y.withMutableSpan {
+      try multiply(
+        x, tokens: tokens, xStride: xStride, by: w, into: &$0, yStride: yStride, accumulate: accumulate, tensor: tensor)
+    }
+  }
+
+  /// The same into a span; rows of y lie `yStride` elements apart (default: `w.rows`).
+  func multiply(
+    _ x: Floats, tokens: Int, xStride: Int? = nil, by w: WeightMatrix, into y: inout MutableSpan<Float>,
+    yStride: Int? = nil, accumulate: Bool = false, tensor: String
+  ) throws {
     let shape = ProductShape(tokens: tokens, columns: w.columns, rows: w.rows, xStride: xStride, yStride: yStride)
     do {
       try x.withSpan { x in
-        try w.floats.withSpan { w in
-          try y.withMutableSpan { try multiply(x, by: w, into: &$0, shape: shape, accumulate: accumulate) }
-        }
+        try w.floats.withSpan { w in try multiply(x, by: w, into: &y, shape: shape, accumulate: accumulate) }
       }
     } catch let product as NonFiniteProduct {
       throw ForwardError.nonFinite(tensor: tensor, position: product.row)
@@ -51,7 +60,10 @@ extension ProductEngine {
 
 /// The first row with an element that is infinite or NaN.
 func nonFiniteRow(_ values: Floats, rows: Int, columns: Int, stride: Int) -> Int? {
-  firstNonFiniteRow(values.base, rows: rows, columns: columns, stride: stride)
+  withPointers(values) {
+    precondition(rows == 0 || $0.count >= (rows - 1) * stride + columns, "\($0.count) for \(rows) x \(stride)")
+    return firstNonFiniteRow($0.base, rows: rows, columns: columns, stride: stride)
+  }
 }
 
 /// Whether all elements are finite.

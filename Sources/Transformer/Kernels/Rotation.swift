@@ -22,11 +22,13 @@ struct RotationTable: Sendable {
     sines = FloatBuffer(count: positions * pairs)
     let frequencies = rope.frequencies(factors: factors)
     let magnitude = rope.magnitude
-    for position in 0..<positions {
-      for pair in 0..<pairs {
-        let angle = Double(position) * frequencies[pair]
-        cosines.floats.base[position * pairs + pair] = Float(cos(angle) * magnitude)
-        sines.floats.base[position * pairs + pair] = Float(sin(angle) * magnitude)
+    withPointers(cosines.floats, sines.floats) { cosines, sines in
+      for position in 0..<positions {
+        for pair in 0..<pairs {
+          let angle = Double(position) * frequencies[pair]
+          cosines.base[position * pairs + pair] = Float(cos(angle) * magnitude)
+          sines.base[position * pairs + pair] = Float(sin(angle) * magnitude)
+        }
       }
     }
   }
@@ -37,27 +39,29 @@ struct RotationTable: Sendable {
   func apply(
     _ x: Floats, windows: Int, length: Int, firstPosition: Int, stride: Int, heads: Int, headStride: Int
   ) throws {
-    try parallelRanges(windows * length, grain: 64) { _, range in
-      for token in range {
-        let position = firstPosition + token % length
-        let c = cosines.floats.base + position * pairs
-        let s = sines.floats.base + position * pairs
-        for head in 0..<heads {
-          let v = x.base + token * stride + head * headStride
-          switch style {
-          case .adjacent:
-            for i in 0..<pairs {
-              let a = v[2 * i]
-              let b = v[2 * i + 1]
-              v[2 * i] = a * c[i] - b * s[i]
-              v[2 * i + 1] = a * s[i] + b * c[i]
-            }
-          case .halves:
-            for i in 0..<pairs {
-              let a = v[i]
-              let b = v[i + pairs]
-              v[i] = a * c[i] - b * s[i]
-              v[i + pairs] = a * s[i] + b * c[i]
+    try withPointers(x, cosines.floats, sines.floats) { x, cosines, sines in
+      try parallelRanges(windows * length, grain: 64) { _, range in
+        for token in range {
+          let position = firstPosition + token % length
+          let c = cosines.base + position * pairs
+          let s = sines.base + position * pairs
+          for head in 0..<heads {
+            let v = x.base + token * stride + head * headStride
+            switch style {
+            case .adjacent:
+              for i in 0..<pairs {
+                let a = v[2 * i]
+                let b = v[2 * i + 1]
+                v[2 * i] = a * c[i] - b * s[i]
+                v[2 * i + 1] = a * s[i] + b * c[i]
+              }
+            case .halves:
+              for i in 0..<pairs {
+                let a = v[i]
+                let b = v[i + pairs]
+                v[i] = a * c[i] - b * s[i]
+                v[i + pairs] = a * s[i] + b * c[i]
+              }
             }
           }
         }

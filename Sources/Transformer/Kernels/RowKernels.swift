@@ -15,9 +15,13 @@ func normalize(
 ) throws {
   let xStride = xStride ?? columns
   let yStride = yStride ?? columns
-  try parallelRanges(rows, grain: grain) { _, range in
-    for row in range {
-      normalizeRow(x.base + row * xStride, columns, weight.base, epsilon, y.base + row * yStride)
+  try withPointers(x, weight, y) { x, weight, y in
+    check(x, rows, columns, xStride)
+    check(y, rows, columns, yStride)
+    try parallelRanges(rows, grain: grain) { _, range in
+      for row in range {
+        normalizeRow(x.base + row * xStride, columns, weight.base, epsilon, y.base + row * yStride)
+      }
     }
   }
 }
@@ -44,18 +48,22 @@ func normalizeRow(
 
 /// gate = silu(gate) * up with silu(x) = x / (1 + e^-x). Rows of `gate` lie `gateStride` elements apart.
 func gatedUnit(_ gate: Floats, gateStride: Int, up: Floats, rows: Int, columns: Int) throws {
-  try parallelRanges(rows, grain: grain) { _, range in
-    for row in range {
-      let g = gate.base + row * gateStride
-      let u = up.base + row * columns
-      let whole = columns & ~7
-      for i in stride(from: 0, to: whole, by: 8) {
-        let x = cv_load(g + i)
-        cv_store(g + i, x / (1 + cv_exp(-x)) * cv_load(u + i))
-      }
-      for i in whole..<columns {
-        let x = g[i]
-        g[i] = x / (1 + exponential(-x)) * u[i]
+  try withPointers(gate, up) { gate, up in
+    check(gate, rows, columns, gateStride)
+    check(up, rows, columns, columns)
+    try parallelRanges(rows, grain: grain) { _, range in
+      for row in range {
+        let g = gate.base + row * gateStride
+        let u = up.base + row * columns
+        let whole = columns & ~7
+        for i in stride(from: 0, to: whole, by: 8) {
+          let x = cv_load(g + i)
+          cv_store(g + i, x / (1 + cv_exp(-x)) * cv_load(u + i))
+        }
+        for i in whole..<columns {
+          let x = g[i]
+          g[i] = x / (1 + exponential(-x)) * u[i]
+        }
       }
     }
   }
@@ -63,17 +71,54 @@ func gatedUnit(_ gate: Floats, gateStride: Int, up: Floats, rows: Int, columns: 
 
 /// Adds a bias [columns] to every row.
 func add(_ bias: Floats, to y: Floats, rows: Int, columns: Int, stride: Int) throws {
-  try parallelRanges(rows, grain: grain) { _, range in
-    for row in range {
-      let out = y.base + row * stride
-      for i in 0..<columns { out[i] += bias.base[i] }
+  try withPointers(bias, y) { bias, y in
+    check(bias, 1, columns, columns)
+    check(y, rows, columns, stride)
+    try parallelRanges(rows, grain: grain) { _, range in
+      for row in range {
+        let out = y.base + row * stride
+        for i in 0..<columns { out[i] += bias.base[i] }
+      }
     }
   }
 }
 
 /// Copies rows between matrices of different widths.
 func copyRows(from x: Floats, stride xStride: Int, to y: Floats, stride yStride: Int, rows: Int, columns: Int) {
+  withPointers(x, y) { copyRows(from: $0, stride: xStride, to: $1, stride: yStride, rows: rows, columns: columns) }
+}
+
+func copyRows(
+  from x: FloatPointer, stride xStride: Int, to y: FloatPointer, stride yStride: Int, rows: Int, columns: Int
+) {
+  check(x, rows, columns, xStride)
+  check(y, rows, columns, yStride)
   for row in 0..<rows { (y.base + row * yStride).update(from: x.base + row * xStride, count: columns) }
+}
+
+/// Adds row i of x, times its weight, to row `target(i)` of y. No two rows go to the same one; rows of weight 0 are left
+/// out.
+func addRows(
+  from x: Floats, to y: Floats, columns: Int, count: Int, target: @Sendable (Int) -> Int,
+  weight: @Sendable (Int) -> Float
+) throws {
+  try withPointers(x, y) { x, y in
+    check(x, count, columns, columns)
+    try parallelRanges(count, grain: grain) { _, range in
+      for row in range {
+        let weight = weight(row)
+        guard weight != 0 else { continue }
+        let source = x.base + row * columns
+        let sum = y.slice(target(row) * columns, columns).base
+        for column in 0..<columns { sum[column] += weight * source[column] }
+      }
+    }
+  }
+}
+
+/// Stops where rows reach beyond a view.
+private func check(_ x: FloatPointer, _ rows: Int, _ columns: Int, _ stride: Int) {
+  precondition(rows == 0 || x.count >= (rows - 1) * stride + columns, "\(x.count) for \(rows) x \(columns) / \(stride)")
 }
 
 /// e^x of one number, by the same polynomial as everywhere.

@@ -15,7 +15,6 @@ struct DenseFeedForward: LayerPart {
     let x = context.scratch(hidden.layout.slabTokens * hidden.columns)
     let inner = try unit.expand(hidden.layout, context) { slab in
       let h = try hidden.read(slab)
-      defer { extendLifetime((h, weight)) }
       try normalize(
         h.floats, rows: hidden.layout.tokens(inSlab: slab), columns: hidden.columns, weight: weight.floats,
         epsilon: context.epsilon, into: x.floats)
@@ -48,16 +47,13 @@ struct GatedUnit: Sendable {
     var inner = Activations(layout, columns: gate.outputs, storage: context.storage)
     let gateBias = try gate.bias.map(context.vector)
     let upBias = try up.bias.map(context.vector)
-    defer { extendLifetime((gateBias, upBias)) }
     for request in expansions(context.blockLimit) {
       let block = try context.stream.take(request)
       let rows = gate.outputs(of: request.pieces[0].rows)
       let lifted = context.scratch(layout.slabTokens * rows.count)
-      defer { extendLifetime((block, lifted)) }
       for slab in 0..<layout.slabs {
         let tokens = layout.tokens(inSlab: slab)
         let x = try inputs(slab)
-        defer { extendLifetime(x) }
         if rows.lowerBound == 0 {
           try context.observe(
             [gate.weight, up.weight], x.floats.slice(0, tokens * gate.inputs), columns: gate.inputs,

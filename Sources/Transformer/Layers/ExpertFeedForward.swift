@@ -56,10 +56,8 @@ struct ExpertFeedForward: LayerPart {
     let layout = hidden.layout
     var inputs = Activations(layout, columns: hidden.columns, storage: context.storage)
     let weight = try context.vector(norm)
-    defer { extendLifetime(weight) }
     for slab in 0..<layout.slabs {
       let h = try hidden.read(slab)
-      defer { extendLifetime(h) }
       try inputs.update(slab) {
         try normalize(
           h.floats, rows: layout.tokens(inSlab: slab), columns: hidden.columns, weight: weight.floats,
@@ -100,17 +98,14 @@ struct ExpertFeedForward: LayerPart {
 
   /// The uses of every expert, in the order of tokens.
   private func route(_ inputs: Activations, _ context: LayerContext) throws -> [[Use]] {
-    let bias = try router.bias.map(context.vector)
-    defer { extendLifetime(bias) }
+    let bias = try router.bias.map { try context.vector($0).floats.withSpan { span in span.indices.map { span[$0] } } }
     let layout = inputs.layout
     var logits = Activations(layout, columns: router.experts, storage: context.storage)
     for request in routerReads(context.blockLimit) {
       let block = try context.stream.take(request)
-      defer { extendLifetime(block) }
       let rows = request.pieces[0].rows
       for slab in 0..<layout.slabs {
         let x = try inputs.read(slab)
-        defer { extendLifetime(x) }
         if rows.lowerBound == 0 { try context.observe([router.weight], x.floats, columns: inputs.columns) }
         try logits.fill(slab, columns: rows) { y, stride in
           try context.product(
@@ -123,13 +118,11 @@ struct ExpertFeedForward: LayerPart {
     var first = 0
     for slab in 0..<layout.slabs {
       let rows = try logits.read(slab)
-      defer { extendLifetime(rows) }
       let tokens = layout.tokens(inSlab: slab)
       let choices = Mutex([[Router.Choice]](repeating: [], count: tokens))
       try parallelRanges(tokens, grain: 256) { _, range in
         let chosen = range.map { token in
-          let logits = rows.floats.slice(token * router.experts, router.experts)
-          return router.choose(UnsafeBufferPointer(start: logits.base, count: logits.count), bias: bias?.floats.base)
+          rows.floats.slice(token * router.experts, router.experts).withSpan { router.choose($0, bias: bias) }
         }
         choices.withLock { $0.replaceSubrange(range, with: chosen) }
       }
@@ -153,7 +146,6 @@ struct ExpertFeedForward: LayerPart {
     for (index, expert) in experts.enumerated() {
       try Self.visit(uses[expert], gathered[index].layout, inputs.layout) { chunk, offset, slab, start, part in
         let x = try inputs.read(slab)
-        defer { extendLifetime(x) }
         try gathered[index].update(chunk) { out in
           for (row, use) in part.enumerated() {
             copyRows(
@@ -172,7 +164,7 @@ struct ExpertFeedForward: LayerPart {
       do {
         let inner = try unit.expand(own.layout, context) { try own.read($0) }
         for chunk in 0..<own.layout.slabs {
-          try output.update(chunk) { $0.base.update(repeating: 0, count: $0.count) }
+          try output.update(chunk) { $0.fill(with: 0) }
         }
         try context.addProduct(unit.down, to: &output) { try inner.read($0) }
       } catch ForwardError.nonFinite(let tensor, window: nil, position: let place?) {
@@ -186,17 +178,10 @@ struct ExpertFeedForward: LayerPart {
     for (index, expert) in experts.enumerated() {
       try Self.visit(uses[expert], outputs[index].layout, hidden.layout) { chunk, offset, slab, start, part in
         let out = try outputs[index].read(chunk)
-        defer { extendLifetime(out) }
         try hidden.update(slab) { h in
-          try parallelRanges(part.count, grain: 64) { _, range in
-            for row in range {
-              let use = part[part.startIndex + row]
-              guard use.weight != 0 else { continue }
-              let source = out.floats.base + (offset + row) * width
-              let target = h.base + (use.token - start) * width
-              for column in 0..<width { target[column] += use.weight * source[column] }
-            }
-          }
+          try addRows(
+            from: out.floats.from(offset * width), to: h, columns: width, count: part.count,
+            target: { part[part.startIndex + $0].token - start }, weight: { part[part.startIndex + $0].weight })
         }
       }
     }

@@ -71,7 +71,6 @@ struct GroupedAttention: LayerPart {
         }
       }
       let rows = (try queries.read(slab), try keys.read(slab), try values.read(slab))
-      defer { extendLifetime(rows) }
       try mixed.update(slab) {
         try Transformer.attend(
           rows.0.floats, rows.1.floats, rows.2.floats, into: $0,
@@ -96,14 +95,11 @@ struct GroupedAttention: LayerPart {
   ) throws {
     let weight = try context.vector(norm)
     let x = context.scratch(hidden.layout.slabTokens * hidden.columns)
-    defer { extendLifetime((weight, x)) }
     for (index, request) in projections(context.blockLimit).enumerated() {
       let block = try context.stream.take(request)
-      defer { extendLifetime(block) }
       for slab in 0..<hidden.layout.slabs {
         let tokens = hidden.layout.tokens(inSlab: slab)
         let h = try hidden.read(slab)
-        defer { extendLifetime(h) }
         try normalize(
           h.floats, rows: tokens, columns: hidden.columns, weight: weight.floats, epsilon: context.epsilon,
           into: x.floats)
@@ -173,7 +169,6 @@ private struct HeadPreparation {
   private func prepare(
     _ x: Floats, _ windows: Int, _ layout: WindowLayout, heads: Int, bias: FloatBuffer?, norm: FloatBuffer?
   ) throws {
-    defer { extendLifetime((bias, norm)) }
     let width = heads * part.keyLength
     let tokens = windows * layout.length
     if let bias { try add(bias.floats, to: x, rows: tokens, columns: width, stride: width) }

@@ -16,7 +16,6 @@ extension LatentAttention {
     let isObserved = context.observer != nil
     // What attention returns for every head, which is what attn_v_b multiplies.
     let results = context.scratch(isObserved ? heads * length * latent : 1)
-    defer { extendLifetime(results) }
     let wide = latent + turning
     let shape = AttentionShape(
       windows: 1, queries: length, firstPosition: 0, keys: length, heads: 1, keyHeads: 1, keyLength: wide,
@@ -27,7 +26,6 @@ extension LatentAttention {
       let own = FloatBuffer(count: length * wide)
       let scratch = FloatBuffer(count: length * latent)
       let work = AttentionWork(shape)
-      defer { extendLifetime((own, scratch)) }
       for head in range {
         let query = q.from(head * headLength)
         engine.multiplyOnThread(
@@ -48,7 +46,6 @@ extension LatentAttention {
     }
     guard isObserved else { return }
     let part = context.scratch(length * nope)
-    defer { extendLifetime(part) }
     for head in 0..<heads {
       copyRows(
         from: q.from(head * headLength), stride: headLength * heads, to: part.floats, stride: nope, rows: length,
@@ -73,7 +70,6 @@ extension LatentAttention {
     let wide = latent + turning
     if context.observer != nil {
       let part = context.scratch(length * latent)
-      defer { extendLifetime(part) }
       copyRows(from: c, stride: wide, to: part.floats, stride: latent, rows: length, columns: latent)
       try context.observe([tensor], part.floats, columns: latent)
     }
@@ -86,7 +82,6 @@ extension LatentAttention {
       let keys = FloatBuffer(count: length * headLength)
       let values = FloatBuffer(count: length * valueLength)
       let work = AttentionWork(shape)
-      defer { extendLifetime((keys, values)) }
       for head in range {
         let weights = both.from(head * perHead * latent)
         engine.multiplyOnThread(

@@ -83,11 +83,9 @@ struct LatentAttention: LayerPart {
     var (queries, latents) = try project(hidden, context)
     var mixed = Activations(hidden.layout, columns: heads * valueLength, storage: context.storage)
     let block = try context.stream.take(expansionRead)
-    defer { extendLifetime(block) }
     for slab in 0..<hidden.layout.slabs {
       let q = try queries.read(slab)
       let c = try latents.read(slab)
-      defer { extendLifetime((q, c)) }
       let windows = hidden.layout.windows(inSlab: slab).count
       let length = hidden.layout.length
       try mixed.update(slab) { out in
@@ -129,14 +127,11 @@ struct LatentAttention: LayerPart {
     let weight = try context.vector(norm)
     let latentWeight = try context.vector(latentNorm)
     let x = context.scratch(layout.slabTokens * hidden.columns)
-    defer { extendLifetime((weight, latentWeight, x)) }
     for (index, request) in projections(context.blockLimit).enumerated() {
       let block = try context.stream.take(request)
-      defer { extendLifetime(block) }
       for slab in 0..<layout.slabs {
         let tokens = layout.tokens(inSlab: slab)
         let h = try hidden.read(slab)
-        defer { extendLifetime(h) }
         try normalize(
           h.floats, rows: tokens, columns: hidden.columns, weight: weight.floats, epsilon: context.epsilon,
           into: x.floats)
@@ -183,7 +178,6 @@ struct LatentAttention: LayerPart {
     let layout = narrow.layout
     if let queryNorm {
       let weight = try context.vector(queryNorm)
-      defer { extendLifetime(weight) }
       for slab in 0..<layout.slabs {
         try narrow.update(slab) {
           try normalize(
@@ -195,11 +189,9 @@ struct LatentAttention: LayerPart {
     var queries = Activations(layout, columns: query.outputs, storage: context.storage)
     for request in query.reads(context.blockLimit) {
       let block = try context.stream.take(request)
-      defer { extendLifetime(block) }
       let rows = request.pieces[0].rows
       for slab in 0..<layout.slabs {
         let x = try narrow.read(slab)
-        defer { extendLifetime(x) }
         if rows.lowerBound == 0 { try context.observe([query.weight], x.floats, columns: query.inputs) }
         try queries.fill(slab, columns: rows) { y, stride in
           try context.product(

@@ -28,7 +28,7 @@ struct Router: Sendable {
   }
 
   /// The experts of one token, by falling score; ties go to the lower number.
-  func choose(_ logits: UnsafeBufferPointer<Float>, bias: UnsafePointer<Float>?) -> [Choice] {
+  func choose(_ logits: Span<Float>, bias: [Float]?) -> [Choice] {
     let probabilities = probabilities(logits)
     var scores = probabilities
     if let bias { for expert in scores.indices { scores[expert] += bias[expert] } }
@@ -42,8 +42,8 @@ struct Router: Sendable {
     return chosen.map { Choice(expert: $0, weight: probabilities[$0] * factor) }
   }
 
-  private func probabilities(_ logits: UnsafeBufferPointer<Float>) -> [Float] {
-    var result = Array(logits)
+  private func probabilities(_ logits: Span<Float>) -> [Float] {
+    var result = logits.indices.map { logits[$0] }
     switch gate {
     case .sigmoid:
       for index in result.indices { result[index] = 1 / (1 + exponential(-result[index])) }

@@ -30,7 +30,6 @@ struct Activations: Sendable {
     case .resident(let buffer): return buffer
     case .spilled(let parts):
       let buffer = makeBuffer(slab, columns)
-      defer { extendLifetime(buffer) }
       try load(parts, into: buffer.floats, rows: layout.tokens(inSlab: slab))
       return buffer
     case .empty: preconditionFailure("slab \(slab) was never written")
@@ -49,7 +48,6 @@ struct Activations: Sendable {
       buffer = makeBuffer(slab, columns)
       try load(parts, into: buffer.floats, rows: layout.tokens(inSlab: slab))
     }
-    defer { extendLifetime(buffer) }
     try layout.locating(inSlab: slab) { try body(buffer.floats) }
     if isSpilled, let scratch = storage.scratch {
       slabs[slab] = .spilled([(0..<columns, try scratch.write(buffer.floats))])
@@ -63,7 +61,6 @@ struct Activations: Sendable {
   mutating func fill(_ slab: Int, columns range: Range<Int>, _ body: (Floats, _ stride: Int) throws -> Void) throws {
     if isSpilled, let scratch = storage.scratch {
       let buffer = makeBuffer(slab, range.count)
-      defer { extendLifetime(buffer) }
       try layout.locating(inSlab: slab) { try body(buffer.floats, range.count) }
       var parts: [(columns: Range<Int>, chunk: ScratchFile.Chunk)] = []
       if case .spilled(let own) = slabs[slab] { parts = own }
@@ -73,7 +70,6 @@ struct Activations: Sendable {
     }
     if case .empty = slabs[slab] { slabs[slab] = .resident(makeBuffer(slab, columns)) }
     guard case .resident(let buffer) = slabs[slab] else { preconditionFailure("slab \(slab) is spilled") }
-    defer { extendLifetime(buffer) }
     try layout.locating(inSlab: slab) { try body(buffer.floats.from(range.lowerBound), columns) }
   }
 
@@ -92,7 +88,6 @@ struct Activations: Sendable {
         try part.chunk.read(into: floats)
       } else {
         let slice = FloatBuffer(count: rows * part.columns.count, account: storage.account)
-        defer { extendLifetime(slice) }
         try part.chunk.read(into: slice.floats)
         copyRows(
           from: slice.floats, stride: part.columns.count, to: floats.from(part.columns.lowerBound), stride: columns,
@@ -115,7 +110,6 @@ extension Activations {
     var result = Activations(kept, columns: columns, storage: storage)
     for slab in 0..<layout.slabs {
       let rows = try read(slab)
-      defer { extendLifetime(rows) }
       try result.update(slab) { out in
         for window in 0..<layout.windows(inSlab: slab).count {
           let first = window * layout.length + positions.lowerBound - layout.firstPosition

@@ -93,10 +93,12 @@ final class ScratchFile: Sendable {
   private static func compress(_ floats: Floats) -> [UInt8] {
     let count = floats.count
     let planes = [UInt8](unsafeUninitializedCapacity: count * 4) { buffer, filled in
-      let bytes = UnsafeRawPointer(floats.base).assumingMemoryBound(to: UInt8.self)
-      for plane in 0..<4 {
-        let out = buffer.baseAddress! + plane * count
-        for i in 0..<count { out[i] = bytes[i * 4 + plane] }
+      withPointers(floats) { floats in
+        let bytes = UnsafeRawPointer(floats.base).assumingMemoryBound(to: UInt8.self)
+        for plane in 0..<4 {
+          let out = buffer.baseAddress! + plane * count
+          for i in 0..<count { out[i] = bytes[i * 4 + plane] }
+        }
       }
       filled = count * 4
     }
@@ -116,10 +118,12 @@ final class ScratchFile: Sendable {
       filled = size == count * 4 ? size : 0
     }
     guard planes.count == count * 4 else { throw FileError(.read, path: path, offset: offset, code: EIO) }
-    let out = UnsafeMutableRawPointer(floats.base).assumingMemoryBound(to: UInt8.self)
-    planes.withUnsafeBufferPointer { planes in
-      for plane in 0..<4 {
-        for i in 0..<count { out[i * 4 + plane] = planes[plane * count + i] }
+    withPointers(floats) { floats in
+      let out = UnsafeMutableRawPointer(floats.base).assumingMemoryBound(to: UInt8.self)
+      planes.withUnsafeBufferPointer { planes in
+        for plane in 0..<4 {
+          for i in 0..<count { out[i * 4 + plane] = planes[plane * count + i] }
+        }
       }
     }
   }

@@ -32,7 +32,7 @@ final class WeightStream: Sendable {
   }
 
   /// A block in memory; its buffer goes back to the stream with it.
-  final class Block {
+  final class Block: Sendable {
     let request: WeightRequest
     private let buffer: FloatBuffer
     private let stream: WeightStream
@@ -45,13 +45,13 @@ final class WeightStream: Sendable {
 
     deinit { stream.giveBack(buffer) }
 
-    /// The rows of a piece as they come. They are valid as long as the block is.
+    /// The rows of a piece as they come. The view holds the block: its buffer is not read into before both are gone.
     func weights(_ index: Int) -> Floats {
       let start = request.pieces[..<index].reduce(0) { $0 + request.size($1) }
-      return buffer.floats.slice(start, request.size(request.pieces[index]))
+      return buffer.floats.slice(start, request.size(request.pieces[index])).owned(by: self)
     }
 
-    /// The rows of a piece in the engine's layout. They are valid as long as the block is.
+    /// The rows of a piece in the engine's layout.
     func matrix(_ index: Int) -> WeightMatrix {
       precondition(request.isPacked)
       let piece = request.pieces[index]
@@ -127,7 +127,6 @@ final class WeightStream: Sendable {
       return
     }
     let buffer = spare ?? FloatBuffer(count: pending.request.count)
-    defer { extendLifetime(buffer) }
     do {
       var offset = 0
       for piece in pending.request.pieces {
@@ -159,7 +158,6 @@ extension ModelSource {
         return
       }
       let plain = FloatBuffer(count: range.count * columns)
-      defer { extendLifetime(plain) }
       try plain.floats.withMutableSpan { try readRows(of: tensor, rows: wanted, into: &$0) }
       let panels = floats.slice(
         range.lowerBound * columns, WeightLayout.count(rows: range.count, columns: columns))
