@@ -13,14 +13,17 @@ let swiftSettings: [SwiftSetting] = [
   .unsafeFlags(vectorFlags.flatMap { ["-Xcc", $0] })
 ]
 
+// macOS has Accelerate and CryptoKit.
 #if os(Linux)
   let blas: [Target.Dependency] = ["COpenBLAS"]
+  let crypto: [Target.Dependency] = ["COpenSSL"]
 #else
   let blas: [Target.Dependency] = []
+  let crypto: [Target.Dependency] = []
 #endif
 
 let libraries = [
-  "Tensors", "Blocks", "GGUF", "Checkpoint", "Tokenizers", "Transformer", "Imatrix", "Perplexity", "Quantize",
+  "Files", "Tensors", "Blocks", "GGUF", "Checkpoint", "Tokenizers", "Transformer", "Imatrix", "Perplexity", "Quantize",
   "Fit", "Inspection", "Plan", "Report",
 ]
 
@@ -35,7 +38,6 @@ func tests(of module: String, named name: String? = nil, _ dependencies: [Target
 }
 
 let collections: Target.Dependency = .product(name: "OrderedCollections", package: "swift-collections")
-let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
 let yams: Target.Dependency = .product(name: "Yams", package: "Yams")
 
 let package = Package(
@@ -46,7 +48,6 @@ let package = Package(
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
-    .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
     .package(url: "https://github.com/hummingbird-project/swift-mustache", from: "2.1.1"),
     .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
   ],
@@ -58,19 +59,21 @@ let package = Package(
       cSettings: [.define("QTOOL_BUILD", to: "\"\(Context.environment["QTOOL_BUILD"] ?? "development")\"")]),
     .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"]), .brew(["zstd"])]),
     .systemLibrary(name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
+    .systemLibrary(name: "COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
 
-    library("Tensors", ["CVectors", "CZstd"] + blas),
+    library("Files", ["CZstd"] + crypto),
+    library("Tensors", ["CVectors"] + blas),
     library("Blocks", ["CVectors", "Tensors"]),
-    library("GGUF", ["Blocks", "Tensors", collections, crypto]),
+    library("GGUF", ["Blocks", "Tensors", "Files", collections]),
     library("Tokenizers", ["GGUF"]),
-    library("Checkpoint", ["CVectors", "GGUF", "Blocks", "Tensors", "Tokenizers", collections, yams]),
-    library("Transformer", ["GGUF", "Tensors", "CVectors", "CZstd"]),
-    library("Imatrix", ["Transformer", "GGUF", "Tensors"]),
-    library("Perplexity", ["Transformer", "GGUF", "Tensors", "CVectors", crypto]),
-    library("Quantize", ["GGUF", "Blocks", "Tensors", collections, .product(name: "Yams", package: "Yams")]),
-    library("Fit", ["Quantize", "Perplexity", "Transformer", "Blocks", "GGUF", "Tensors"]),
+    library("Checkpoint", ["CVectors", "GGUF", "Blocks", "Tensors", "Files", "Tokenizers", collections, yams]),
+    library("Transformer", ["GGUF", "Tensors", "Files", "CVectors", "CZstd"]),
+    library("Imatrix", ["Transformer", "GGUF", "Tensors", "Files"]),
+    library("Perplexity", ["Transformer", "GGUF", "Tensors", "Files", "CVectors"]),
+    library("Quantize", ["GGUF", "Blocks", "Tensors", "Files", collections, .product(name: "Yams", package: "Yams")]),
+    library("Fit", ["Quantize", "Perplexity", "Transformer", "Blocks", "GGUF", "Tensors", "Files"]),
     library("Inspection", ["Blocks", "GGUF", "Tensors"]),
-    library("Plan", ["Checkpoint", "Quantize", "GGUF", "Tensors"]),
+    library("Plan", ["Checkpoint", "Quantize", "GGUF", "Tensors", "Files"]),
     library("Report", ["GGUF", "Tensors", .product(name: "Mustache", package: "swift-mustache")]),
     .executableTarget(
       name: "qtool",
@@ -90,24 +93,25 @@ let package = Package(
       swiftSettings: swiftSettings),
 
     .target(
-      name: "TestSupport", dependencies: ["Blocks", "GGUF", "Tensors"], path: "Tests/TestSupport",
+      name: "TestSupport", dependencies: ["Blocks", "GGUF", "Tensors", "Files"], path: "Tests/TestSupport",
       swiftSettings: swiftSettings),
+    tests(of: "Files"),
     tests(of: "Tensors"),
     tests(of: "Blocks", ["Tensors"]),
-    tests(of: "GGUF", ["Tensors", "Blocks"]),
+    tests(of: "GGUF", ["Files", "Tensors", "Blocks"]),
     tests(of: "Tokenizers", ["GGUF", "Checkpoint", "Tensors"]),
-    tests(of: "Checkpoint", ["GGUF", "Tensors"]),
+    tests(of: "Checkpoint", ["Files", "GGUF", "Tensors"]),
     tests(of: "Transformer", ["Checkpoint", "Tokenizers", "GGUF", "Tensors"]),
-    tests(of: "Imatrix", ["CZstd", "Transformer", "Checkpoint", "Tokenizers", "GGUF", "Tensors"]),
-    tests(of: "Perplexity", [crypto, "Transformer", "Checkpoint", "Tokenizers", "GGUF", "Tensors"]),
+    tests(of: "Imatrix", ["Files", "CZstd", "Transformer", "Checkpoint", "Tokenizers", "GGUF", "Tensors"]),
+    tests(of: "Perplexity", ["Files", "Transformer", "Checkpoint", "Tokenizers", "GGUF", "Tensors"]),
     tests(of: "Report", ["GGUF", "Tensors"]),
-    tests(of: "Quantize", ["Checkpoint", "GGUF", "Blocks", "Tensors"]),
+    tests(of: "Quantize", ["Files", "Checkpoint", "GGUF", "Blocks", "Tensors"]),
     tests(
       of: "Fit",
       ["Quantize", "Checkpoint", "Perplexity", "Tokenizers", "Transformer", "Blocks", "GGUF", "Tensors"]),
     tests(of: "Inspection", ["GGUF", "Tensors"]),
     tests(of: "Plan", ["Checkpoint", "Quantize", "GGUF", "Tensors"]),
-    tests(of: "qtool", named: "Command", ["Blocks", "GGUF", "Tensors", crypto]),
+    tests(of: "qtool", named: "Command", ["Blocks", "GGUF", "Tensors", "Files"]),
   ]
 )
 
@@ -115,6 +119,6 @@ let package = Package(
 if Context.environment["QTOOL_FUZZ"] != nil {
   package.targets.append(
     .executableTarget(
-      name: "qtool-fuzz", dependencies: libraries.map { .byName(name: $0) } + [crypto], path: "Tests/Fuzz",
+      name: "qtool-fuzz", dependencies: libraries.map { .byName(name: $0) }, path: "Tests/Fuzz",
       swiftSettings: swiftSettings))
 }

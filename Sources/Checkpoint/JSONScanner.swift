@@ -1,4 +1,4 @@
-import Tensors
+import Files
 
 /// Reads JSON from left to right, strictly, so that files of hundreds of thousands of tokens need no tree.
 ///

@@ -1,5 +1,5 @@
+import Files
 import Foundation
-import Tensors
 
 /// One safetensors file: u64 length of the header, a JSON header, the tensors' bytes without holes.
 ///
@@ -23,7 +23,7 @@ package struct Safetensors: Sendable {
       throw CheckpointError(path: path, "has \(file.size) bytes, too few for a safetensors header")
     }
     let beginning = try file.bytes(in: 0..<8)
-    let length = beginning.reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
+    let length = UInt64(littleEndian: beginning)
     guard length <= UInt64(min(file.size - 8, Self.longestHeader)) else {
       // What a clone without Git LFS holds in the place of large files begins so.
       let isPointer = beginning == Array("version ".utf8)

@@ -1,5 +1,5 @@
 import Blocks
-import Tensors
+import Files
 
 /// A tensor as a safetensors file holds it.
 struct StoredTensor: Sendable {

@@ -1,4 +1,5 @@
 import Blocks
+import Files
 import Tensors
 
 /// A GGUF file, or the shards of one, as a model.

@@ -1,3 +1,4 @@
+import Files
 import Tensors
 
 /// One model in one file, or in several: the same tensors, bit for bit.

@@ -1,3 +1,4 @@
+import Files
 import Tensors
 
 /// Writes a GGUF whose header is complete from the first byte on: tensor data follows in any order, by rows.

@@ -1,4 +1,4 @@
-import Tensors
+import Files
 
 /// Reads a header's values in order from a window of bytes that is refilled as it goes, so that a tokenizer of many
 /// megabytes needs no second copy and a truncated file is noticed where it ends.
@@ -39,10 +39,7 @@ struct HeaderReader {
   }
 
   mutating func integer<T: FixedWidthInteger>(_: T.Type, of subject: String?) throws -> T {
-    let slice = try bytes(MemoryLayout<T>.size, of: subject)
-    var value: T = 0
-    for (index, byte) in slice.enumerated() { value |= T(truncatingIfNeeded: byte) << (8 * index) }
-    return value
+    T(littleEndian: try bytes(MemoryLayout<T>.size, of: subject))
   }
 
   /// A count that the rest of the file can hold if each element takes `width` bytes at least.

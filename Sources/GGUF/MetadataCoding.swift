@@ -1,4 +1,4 @@
-import Tensors
+import Files
 
 // The binary form of metadata values: a type id (u32), then the value; strings are a u64 length and UTF-8; arrays are
 // an element type id, a u64 count and the elements. Source: the GGUF specification, version 3.
@@ -98,7 +98,7 @@ struct HeaderWriter {
   private(set) var bytes: [UInt8] = []
 
   mutating func append<T: FixedWidthInteger>(_ value: T) {
-    withUnsafeBytes(of: value.littleEndian) { bytes.append(contentsOf: $0) }
+    bytes.append(littleEndian: value)
   }
 
   mutating func append(_ string: String) {

@@ -1,4 +1,4 @@
-import Crypto
+import Files
 import Tensors
 
 /// Tells models apart without reading them whole: SHA-256 in hexadecimal.
@@ -13,7 +13,7 @@ public struct ModelFingerprint: Hashable, Sendable, Codable, CustomStringConvert
 
   /// Reads three rows of each tensor.
   public init(of model: any ModelSource) throws {
-    var hash = SHA256()
+    var hash = DataDigest()
     let architecture = model.metadata.optionalString("general.architecture") ?? ""
     hash.update(key: "general.architecture", .string(architecture))
     for key in model.metadata.keys.sorted() where key.hasPrefix(architecture + ".") {
@@ -29,10 +29,10 @@ public struct ModelFingerprint: Hashable, Sendable, Codable, CustomStringConvert
         var span = bytes.mutableSpan
         var raw = span.mutableBytes
         try model.readBytes(of: tensor, rows: row..<row + 1, into: &raw)
-        hash.update(data: bytes)
+        hash.update(bytes.span.bytes)
       }
     }
-    hex = hash.finalize().hexadecimal
+    hex = hash.hex()
   }
 
   public var description: String { hex }
@@ -41,26 +41,19 @@ public struct ModelFingerprint: Hashable, Sendable, Codable, CustomStringConvert
 extension ModelFingerprint {
   /// What turns text into ids: the tokens, and how they merge. SHA-256 in hexadecimal.
   public static func tokenizerDigest(of metadata: Metadata) -> String {
-    var hash = SHA256()
+    var hash = DataDigest()
     for key in ["tokenizer.ggml.tokens", "tokenizer.ggml.merges"] {
       if let value = metadata[key] { hash.update(key: key, value) }
     }
-    return hash.finalize().hexadecimal
+    return hash.hex()
   }
 }
 
-extension SHA256 {
+extension DataDigest {
   fileprivate mutating func update(key: String, _ value: MetadataValue) {
     var writer = HeaderWriter()
     writer.append(key)
     writer.append(value)
-    update(data: writer.bytes)
-  }
-}
-
-extension SHA256.Digest {
-  var hexadecimal: String {
-    let digits = Array("0123456789abcdef".utf8)
-    return String(decoding: flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
+    update(writer.bytes.span.bytes)
   }
 }

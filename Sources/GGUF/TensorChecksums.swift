@@ -1,5 +1,4 @@
-import Crypto
-import Tensors
+import Files
 
 /// SHA-256 of the data of every tensor of a model, as a file beside it: `<model>.gguf.sha256`.
 ///
@@ -47,31 +46,6 @@ public struct TensorChecksums: Sendable, Equatable {
     let output = try OutputFile(path: path, overwrite: overwrite)
     try output.write(Array(order.map { "\(sums[$0]!)  \($0)\n" }.joined().utf8))
     try output.commit()
-  }
-}
-
-/// A running SHA-256.
-public struct DataDigest {
-  private var hash = SHA256()
-
-  public init() {}
-
-  public mutating func update(_ bytes: RawSpan) {
-    bytes.withUnsafeBytes { hash.update(bufferPointer: $0) }
-  }
-
-  /// 64 hexadecimal digits.
-  public func hex() -> String { hash.finalize().hexadecimal }
-
-  /// That of a whole file.
-  public static func ofFile(_ path: String) throws -> String {
-    let file = try PositionedFile(path: path)
-    var digest = DataDigest()
-    for start in stride(from: 0, to: file.size, by: 16 << 20) {
-      let bytes = try file.bytes(in: start..<min(file.size, start + (16 << 20)))
-      digest.update(bytes.span.bytes)
-    }
-    return digest.hex()
   }
 }
 

@@ -1,4 +1,5 @@
 import Blocks
+import Files
 import Tensors
 
 /// Reads every tensor of a GGUF once and checks what a header can't tell: that all scales are finite, and that the data

@@ -1,5 +1,5 @@
+import Files
 import Foundation
-import Tensors
 
 /// Text that importance is measured on: files and directories of .txt, .md and .jsonl, each also compressed as .zst.
 ///

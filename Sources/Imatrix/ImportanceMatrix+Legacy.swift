@@ -1,3 +1,4 @@
+import Files
 import Tensors
 
 /// The older form, little-endian: i32 entries; per entry i32 length, name, i32 calls, i32 values, f32 values = sum /
@@ -68,48 +69,42 @@ extension ImportanceMatrix {
 }
 
 private struct LegacyReader {
-  let bytes: [UInt8]
+  private var reader: ByteReader
   let file: String
-  private var offset = 0
 
   init(bytes: [UInt8], file: String) {
-    self.bytes = bytes
+    reader = ByteReader(bytes)
     self.file = file
   }
 
-  var isAtEnd: Bool { offset == bytes.count }
+  var isAtEnd: Bool { reader.remaining == 0 }
 
-  func failure(_ reason: String) -> ImatrixError { .malformed(file: file, reason: reason, offset: offset) }
+  func failure(_ reason: String) -> ImatrixError { .malformed(file: file, reason: reason, offset: reader.offset) }
 
   mutating func integer(_ what: String) throws -> Int {
-    guard bytes.count - offset >= 4 else { throw failure("the file ends in \(what)") }
-    defer { offset += 4 }
-    return Int(Int32(bitPattern: word(offset)))
+    guard let value = reader.integer(Int32.self) else { throw failure("the file ends in \(what)") }
+    return Int(value)
   }
 
   mutating func string(_ what: String) throws -> String {
     let count = try integer(what)
-    guard count >= 0, count <= bytes.count - offset else { throw failure("\(what) is \(count) bytes long") }
-    defer { offset += count }
-    return String(decoding: bytes[offset..<offset + count], as: UTF8.self)
+    guard let bytes = reader.take(count) else { throw failure("\(what) is \(count) bytes long") }
+    return String(decoding: bytes, as: UTF8.self)
   }
 
   mutating func floats(_ what: String) throws -> [Float] {
     let count = try integer(what)
-    guard count > 0, count <= (bytes.count - offset) / 4 else { throw failure("\(what) are \(count)") }
-    defer { offset += count * 4 }
-    return (0..<count).map { Float(bitPattern: word(offset + $0 * 4)) }
-  }
-
-  private func word(_ place: Int) -> UInt32 {
-    (0..<4).reduce(0) { $0 | UInt32(bytes[place + $1]) << (8 * UInt32($1)) }
+    guard count > 0, let values = reader.integers(UInt32.self, count: count) else {
+      throw failure("\(what) are \(count)")
+    }
+    return values.map { Float(bitPattern: $0) }
   }
 }
 
 private struct LegacyWriter {
   private(set) var bytes: [UInt8] = []
 
-  mutating func append(_ value: Int) { word(UInt32(bitPattern: Int32(clamping: value))) }
+  mutating func append(_ value: Int) { bytes.append(littleEndian: Int32(clamping: value)) }
 
   mutating func append(_ string: String) {
     append(string.utf8.count)
@@ -118,10 +113,6 @@ private struct LegacyWriter {
 
   mutating func append(_ values: [Float]) {
     append(values.count)
-    for value in values { word(value.bitPattern) }
-  }
-
-  private mutating func word(_ value: UInt32) {
-    for shift in stride(from: 0, to: 32, by: 8) { bytes.append(UInt8(truncatingIfNeeded: value >> UInt32(shift))) }
+    for value in values { bytes.append(littleEndian: value.bitPattern) }
   }
 }

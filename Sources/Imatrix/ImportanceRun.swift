@@ -1,4 +1,4 @@
-import Tensors
+import Files
 import Transformer
 
 /// Computes an importance matrix, with snapshots that a run which was interrupted goes on from.

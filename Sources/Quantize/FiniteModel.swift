@@ -1,4 +1,5 @@
 import Blocks
+import Files
 import GGUF
 import Synchronization
 import Tensors

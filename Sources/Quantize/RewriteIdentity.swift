@@ -1,4 +1,4 @@
-import Tensors
+import Files
 
 extension RunIdentity {
   /// What the rewriting of a model is made of.

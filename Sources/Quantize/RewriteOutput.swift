@@ -1,7 +1,7 @@
 import Dispatch
+import Files
 import GGUF
 import Synchronization
-import Tensors
 
 /// What takes encoded rows to the disk, on a thread of its own, while the next ones are read and encoded.
 ///

@@ -1,4 +1,5 @@
 import Blocks
+import Files
 import GGUF
 import Synchronization
 import Tensors
@@ -107,12 +108,16 @@ public struct Rewriter: Sendable {
         journal?.remove()
         return report
       } catch {
-        if journal != nil, leavesWorkWorthKeeping(error) { writer.keepTemporary() } else { writer.discardTemporary() }
+        if journal != nil, RunJournal.isWorthKeeping(after: error) {
+          writer.keepTemporary()
+        } else {
+          writer.discardTemporary()
+        }
         throw error
       }
     } catch {
       let lacksRoom = (error as? FileError)?.operation == .reserve
-      if !leavesWorkWorthKeeping(error) || lacksRoom && journal?.entries.isEmpty == true { journal?.remove() }
+      if !RunJournal.isWorthKeeping(after: error) || lacksRoom && journal?.entries.isEmpty == true { journal?.remove() }
       throw error
     }
   }

@@ -1,5 +1,5 @@
+import Files
 import GGUF
-import Tensors
 
 /// What a forward pass of hours leaves from time to time, so that a run which was killed goes on from there: hidden
 /// states behind its last layer, and in the end its final states. They lie in files beside the output; the run's journal
@@ -38,7 +38,7 @@ public final class PassSnapshots {
   ) throws {
     let digest = try pass.write(states, of: windows, to: file(states.layer))
     try journal.record(key(states.layer), sha256: digest)
-    removeFiles(beginning: path + "-", but: kept.union([file(states.layer)]))
+    PrefixedFiles(path + "-").remove(except: kept.union([file(states.layer)]))
     last = .now
   }
 
@@ -83,7 +83,7 @@ public final class PassSnapshots {
         }
       })
     try journal.record(finalKey, sha256: try pass.write(result, to: finalFile))
-    removeFiles(beginning: path + "-", but: [finalFile])
+    PrefixedFiles(path + "-").remove(except: [finalFile])
     return result
   }
 }

@@ -1,7 +1,7 @@
+import Files
 import Foundation
 import GGUF
 import Perplexity
-import Tensors
 import Transformer
 
 /// What of a comparison outlives its process: snapshots of the pass in work, the final states of every model that is
@@ -52,6 +52,6 @@ extension DriftRun {
     try output.write(Array(try JSONEncoder().encode(drifts)))
     try output.commit()
     try kept.journal.record(key(batch), sha256: try DataDigest.ofFile(file(batch, kept)))
-    removeFiles(beginning: "\(kept.path)-\(batch)-", but: [file(batch, kept)])
+    PrefixedFiles("\(kept.path)-\(batch)-").remove(except: [file(batch, kept)])
   }
 }

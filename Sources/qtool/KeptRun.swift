@@ -1,5 +1,5 @@
 import ArgumentParser
-import Tensors
+import Files
 
 /// What a command keeps beside its output while it works: a journal, `OUTPUT.journal`, and the snapshots that it names,
 /// `OUTPUT.snapshot-…`. The same command goes on from them.
@@ -19,7 +19,7 @@ struct KeptRun {
 
   /// The result is stored, or nothing is worth keeping.
   func finish() {
-    removeFiles(beginning: path + "-")
+    PrefixedFiles(path + "-").remove()
     journal.remove()
   }
 
@@ -31,7 +31,7 @@ struct KeptRun {
       return result
     } catch {
       let isInterrupted = error is Interruption
-      guard isInterrupted || leavesWorkWorthKeeping(error), !files(beginning: path + "-").isEmpty else {
+      guard isInterrupted || RunJournal.isWorthKeeping(after: error), !PrefixedFiles(path + "-").paths.isEmpty else {
         finish()
         throw (error as? Paused)?.reason ?? error
       }

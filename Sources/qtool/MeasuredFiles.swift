@@ -1,3 +1,4 @@
+import Files
 import Fit
 import Foundation
 import GGUF

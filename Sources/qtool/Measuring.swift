@@ -1,4 +1,5 @@
 import Checkpoint
+import Files
 import Fit
 import Foundation
 import GGUF
@@ -102,7 +103,7 @@ struct KeptTables {
     let number = kept.journal.entries.keys.count { $0.hasPrefix(Self.key) }
     try table.write(to: file(number), overwrite: true)
     try kept.journal.record("\(Self.key)\(number)", sha256: try DataDigest.ofFile(file(number)))
-    removeFiles(beginning: prefix, but: [file(number)])
+    PrefixedFiles(prefix).remove(except: [file(number)])
   }
 }
 

@@ -1,7 +1,7 @@
+import Files
 import Foundation
 import Imatrix
 import Perplexity
-import Tensors
 import Tokenizers
 
 /// A text file's contents.

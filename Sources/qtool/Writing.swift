@@ -1,7 +1,7 @@
+import Files
 import GGUF
 import Imatrix
 import Quantize
-import Tensors
 
 /// Rewrites a model while telling how far it is. An interrupted run goes on when it is started again.
 func write(

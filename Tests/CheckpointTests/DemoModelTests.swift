@@ -1,4 +1,5 @@
 import Checkpoint
+import Files
 import GGUF
 import Tensors
 import TestSupport

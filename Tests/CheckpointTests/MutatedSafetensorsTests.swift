@@ -1,6 +1,6 @@
 import Checkpoint
+import Files
 import Foundation
-import Tensors
 import TestSupport
 import Testing
 

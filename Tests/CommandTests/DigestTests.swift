@@ -1,4 +1,5 @@
 import Blocks
+import Files
 import Foundation
 import GGUF
 import Tensors

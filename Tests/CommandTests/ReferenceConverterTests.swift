@@ -1,4 +1,4 @@
-import Crypto
+import Files
 import Foundation
 import GGUF
 import Tensors
@@ -68,7 +68,7 @@ import Testing
       #expect(Set(header.tensors.map(\.name)) == Set(wanted.keys), "\(type)")
       for (tensor, offset) in zip(header.tensors, header.offsets) {
         let bytes = try file.bytes(in: offset..<offset + (tensor.shape.bytes(as: tensor.type) ?? 0))
-        let digest = hexadecimal(SHA256.hash(data: bytes)).prefix(32)
+        let digest = sha256(bytes).prefix(32)
         let entry = try #require(wanted[tensor.name])
         #expect((entry[0] as? [Int]) == tensor.shape.dimensions, "\(type) \(tensor.name)")
         #expect((entry[1] as? String) == tensor.type.name, "\(type) \(tensor.name)")
@@ -78,8 +78,10 @@ import Testing
     }
   }
 
-  private func hexadecimal(_ digest: some Sequence<UInt8>) -> String {
-    digest.map { String(format: "%02x", $0) }.joined()
+  private func sha256(_ bytes: [UInt8]) -> String {
+    var digest = DataDigest()
+    digest.update(bytes.span.bytes)
+    return digest.hex()
   }
 
   /// A value as make.py writes it down: the type, and the value or, of an array, its digest.
@@ -95,5 +97,5 @@ import Testing
     }
   }
 
-  private func digest(_ text: String) -> String { hexadecimal(SHA256.hash(data: Data(text.utf8))) }
+  private func digest(_ text: String) -> String { sha256(Array(text.utf8)) }
 }

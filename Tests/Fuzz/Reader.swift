@@ -1,5 +1,5 @@
 import Checkpoint
-import Crypto
+import Files
 import Fit
 import Foundation
 import GGUF
@@ -183,5 +183,5 @@ private func withGoodDigest(_ bytes: [UInt8]) -> [UInt8] {
   guard let length = integer(8), length < bytes.count, let end = integer(16 + length), end - 32 > 16 + length,
     end <= bytes.count
   else { return bytes }
-  return bytes.prefix(end - 32) + Array(SHA256.hash(data: bytes.prefix(end - 32))) + bytes.suffix(from: end)
+  return bytes.prefix(end - 32) + DataDigest.bytes(of: Array(bytes.prefix(end - 32))) + bytes.suffix(from: end)
 }

@@ -1,7 +1,6 @@
-import Crypto
+import Files
 import Foundation
 import Perplexity
-import Tensors
 import TestSupport
 import Testing
 
@@ -61,5 +60,5 @@ private func repairDigest(_ bytes: inout [UInt8]) {
   guard let length = integer(8), let end = integer(16 + length), end - 32 > 16 + length, end <= bytes.count else {
     return
   }
-  bytes.replaceSubrange(end - 32..<end, with: Array(SHA256.hash(data: bytes.prefix(end - 32))))
+  bytes.replaceSubrange(end - 32..<end, with: DataDigest.bytes(of: Array(bytes.prefix(end - 32))))
 }

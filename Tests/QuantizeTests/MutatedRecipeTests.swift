@@ -1,6 +1,6 @@
+import Files
 import Foundation
 import Quantize
-import Tensors
 import TestSupport
 import Testing
 

@@ -1,6 +1,6 @@
+import Files
 import GGUF
 import Synchronization
-import Tensors
 
 #if canImport(Darwin)
   import Darwin

@@ -1,5 +1,5 @@
+import Files
 import GGUF
-import Tensors
 import Tokenizers
 
 /// The tokenizer of a Hugging Face directory as a GGUF's keys, in the order and with the values of llama.cpp's converter.

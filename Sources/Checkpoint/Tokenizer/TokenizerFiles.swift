@@ -1,5 +1,5 @@
+import Files
 import Foundation
-import Tensors
 
 /// The small files around a tokenizer.
 struct TokenizerFiles {

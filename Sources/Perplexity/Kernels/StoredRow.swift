@@ -1,3 +1,5 @@
+import Files
+
 #if canImport(Darwin)
   import Darwin
 #else
@@ -19,8 +21,8 @@ func encodedRow(_ x: UnsafeMutablePointer<Float>, _ count: Int) -> [UInt8] {
   let logSum = Float(log(exponentials(x, count, peak: peak, into: x)))
   var bytes: [UInt8] = []
   bytes.reserveCapacity(8 + 2 * stored.count)
-  bytes.append(scale.bitPattern)
-  bytes.append((least - peak - logSum).bitPattern)
-  for value in stored { bytes.append(value) }
+  bytes.append(littleEndian: scale.bitPattern)
+  bytes.append(littleEndian: (least - peak - logSum).bitPattern)
+  for value in stored { bytes.append(littleEndian: value) }
   return bytes
 }

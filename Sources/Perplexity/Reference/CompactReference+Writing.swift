@@ -1,6 +1,5 @@
-import Crypto
+import Files
 import Foundation
-import Tensors
 
 extension CompactReference {
   /// The error of a mean divergence that the tails' samples may add, in nats.
@@ -41,10 +40,10 @@ extension CompactReference {
     encoder.outputFormatting = .sortedKeys
     let json = Array(try encoder.encode(header))
     var start = magic
-    start.append(UInt64(json.count))
+    start.append(littleEndian: UInt64(json.count))
     start += json
     let output = try OutputFile(path: path, overwrite: overwrite)
-    var offsets = [start.count + (header.frames + 2) * 8 + SHA256.byteCount]
+    var offsets = [start.count + (header.frames + 2) * 8 + DataDigest.byteCount]
     try output.write([UInt8](repeating: 0, count: offsets[0]))
     func append(_ bytes: [UInt8]) throws {
       let frame = Zstd.compress(bytes)
@@ -52,7 +51,7 @@ extension CompactReference {
       offsets.append(offsets[offsets.count - 1] + frame.count)
     }
     var tokens: [UInt8] = []
-    for token in windows.windows.joined() { tokens.append(token) }
+    for token in windows.windows.joined() { tokens.append(littleEndian: token) }
     try append(tokens)
 
     var pending: [ReferenceRow] = []
@@ -72,16 +71,10 @@ extension CompactReference {
       })
     if !pending.isEmpty { try append(ReferenceFrame.encode(pending)) }
     var front = start
-    for offset in offsets { front.append(UInt64(offset)) }
-    front += Array(SHA256.hash(data: front))
+    for offset in offsets { front.append(littleEndian: UInt64(offset)) }
+    front += DataDigest.bytes(of: front)
     try output.write(front.span.bytes, at: 0)
     try output.commit()
-  }
-}
-
-extension Array where Element == UInt8 {
-  mutating func append<T: FixedWidthInteger>(_ value: T) {
-    Swift.withUnsafeBytes(of: value.littleEndian) { append(contentsOf: $0) }
   }
 }
 

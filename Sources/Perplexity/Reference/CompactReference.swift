@@ -1,6 +1,5 @@
-import Crypto
+import Files
 import Foundation
-import Tensors
 
 /// A reference's predictions in a file: for each scored position the likeliest tokens and a sample of the others.
 ///
@@ -54,7 +53,6 @@ public final class CompactReference: Sendable {
   }
 
   static let magic: [UInt8] = Array("QREF".utf8) + [1, 0, 0, 0]
-  private static let digestBytes = 32
 
   /// Opens a reference and reads its tokens.
   ///
@@ -68,7 +66,7 @@ public final class CompactReference: Sendable {
     guard start.count == 16, start.prefix(8).elementsEqual(Self.magic) else {
       throw failure(0, "is no compact reference: it does not begin with QREF and version 1")
     }
-    let length = start.integer(at: 8)
+    let length = UInt64(littleEndian: start[8..<16])
     guard length <= UInt64(file.size - 16) else { throw failure(8, "a header of \(length) bytes") }
     let json = try file.bytes(in: 16..<16 + Int(length))
     guard let header = try? JSONDecoder().decode(Header.self, from: Data(json)), header.isSane else {
@@ -76,12 +74,13 @@ public final class CompactReference: Sendable {
     }
     let tableStart = 16 + json.count
     let tableBytes = (header.frames + 2) * 8
-    guard header.frames < file.size, tableBytes + Self.digestBytes <= file.size - tableStart else {
+    guard header.frames < file.size, tableBytes + DataDigest.byteCount <= file.size - tableStart else {
       throw failure(tableStart, "the table of \(header.frames) frames does not fit")
     }
-    let table = try file.bytes(in: tableStart..<tableStart + tableBytes + Self.digestBytes)
-    let offsets = (0..<header.frames + 2).map { Int(clamping: table.integer(at: $0 * 8)) }
-    guard Array(SHA256.hash(data: start + json + table.prefix(tableBytes))) == Array(table.suffix(Self.digestBytes))
+    let table = try file.bytes(in: tableStart..<tableStart + tableBytes + DataDigest.byteCount)
+    let offsets = (0..<header.frames + 2).map { Int(clamping: UInt64(littleEndian: table[$0 * 8..<$0 * 8 + 8])) }
+    guard
+      DataDigest.bytes(of: start + json + table.prefix(tableBytes)).elementsEqual(table.suffix(DataDigest.byteCount))
     else { throw failure(tableStart, "the header or the table is damaged: its checksum differs") }
     guard offsets.first == tableStart + table.count, offsets.last == file.size,
       zip(offsets, offsets.dropFirst()).allSatisfy({ $0 <= $1 })
@@ -94,7 +93,8 @@ public final class CompactReference: Sendable {
     guard tokenBytes <= max(1 << 20, compressed * 1000),
       let raw = Zstd.decompress(try file.bytes(in: offsets[0]..<offsets[1]), bound: tokenBytes), raw.count == tokenBytes
     else { throw failure(offsets[0], "the tokens are damaged") }
-    let tokens = (0..<header.windows * context).map { raw.token(at: $0 * 4) }
+    var reader = ByteReader(raw)
+    let tokens = reader.integers(Int32.self, count: header.windows * context) ?? []
     guard tokens.allSatisfy({ $0 >= 0 && $0 < header.provenance.vocabulary }) else {
       throw failure(offsets[0], "a token is outside the vocabulary")
     }
@@ -149,15 +149,5 @@ public final class CompactReference: Sendable {
   func rowsPerGroup(memory: Int) -> Int {
     let perFrame = header.rowsPerFrame * (header.mostTokens + header.samples) * 8
     return max(1, memory / perFrame) * header.rowsPerFrame
-  }
-}
-
-extension Array where Element == UInt8 {
-  func integer(at place: Int) -> UInt64 {
-    (0..<8).reduce(0) { $0 | UInt64(self[place + $1]) << (8 * $1) }
-  }
-
-  func token(at place: Int) -> Int32 {
-    Int32(bitPattern: (0..<4).reduce(0) { $0 | UInt32(self[place + $1]) << (8 * $1) })
   }
 }

@@ -1,3 +1,4 @@
+import Files
 import Tensors
 
 /// The reference that llama-perplexity's `--kl-divergence-base` writes: 16 bits for every token at every position.
@@ -35,9 +36,10 @@ public final class LogitsFile: LogitSource, Sendable {
     guard start.count == Self.headerBytes, start.prefix(8).elementsEqual(Self.magic) else {
       throw failure(0, "is no file of logits: it does not begin with _logits_")
     }
-    let context = Int(start.token(at: 8))
-    let vocabulary = Int(start.token(at: 12))
-    let count = Int(start.token(at: 16))
+    let (context, vocabulary, count) = (
+      Int(Int32(littleEndian: start[8..<12])), Int(Int32(littleEndian: start[12..<16])),
+      Int(Int32(littleEndian: start[16..<20]))
+    )
     // Each is below 2^31, so the products below stay under 2^63.
     guard context >= 4, vocabulary >= 1, count >= 1, context <= 1 << 24 else {
       throw failure(8, "context \(context), vocabulary \(vocabulary), windows \(count)")
@@ -53,8 +55,8 @@ public final class LogitsFile: LogitSource, Sendable {
     guard !overflow, file.size - dataOffset == dataBytes else {
       throw failure(file.size, "the positions should end at byte \(overflow ? Int.max : dataOffset + dataBytes)")
     }
-    let raw = try file.bytes(in: Self.headerBytes..<dataOffset)
-    let tokens = (0..<context * count).map { raw.token(at: $0 * 4) }
+    var reader = ByteReader(try file.bytes(in: Self.headerBytes..<dataOffset))
+    let tokens = reader.integers(Int32.self, count: context * count) ?? []
     guard tokens.allSatisfy({ $0 >= 0 && $0 < vocabulary }) else {
       throw failure(Self.headerBytes, "a token is outside the vocabulary of \(vocabulary)")
     }
@@ -74,8 +76,8 @@ public final class LogitsFile: LogitSource, Sendable {
 
   private func scale(_ row: Int) throws -> (scale: Float, lowest: Float) {
     let head = try file.bytes(in: rowOffset(row)..<rowOffset(row) + 8)
-    let scale = Float(bitPattern: UInt32(bitPattern: head.token(at: 0)))
-    let lowest = Float(bitPattern: UInt32(bitPattern: head.token(at: 4)))
+    let scale = Float(bitPattern: UInt32(littleEndian: head[0..<4]))
+    let lowest = Float(bitPattern: UInt32(littleEndian: head[4..<8]))
     guard scale.isFinite, lowest.isFinite, scale >= 0 else {
       throw ReferenceError.malformed(path: path, offset: rowOffset(row), reason: "a scale is not finite")
     }
@@ -105,7 +107,7 @@ public final class LogitsFile: LogitSource, Sendable {
       let (scale, lowest) = try scale(row)
       let place = rowOffset(row) + 8 + 2 * Int(windows.targets[row])
       let stored = try file.bytes(in: place..<place + 2)
-      return -Double(scale * Float(UInt16(stored[0]) | UInt16(stored[1]) << 8) + lowest)
+      return -Double(scale * Float(UInt16(littleEndian: stored)) + lowest)
     }
   }
 }
@@ -130,8 +132,8 @@ extension LogitsFile {
     let output = try OutputFile(path: path, overwrite: overwrite)
     try output.reserve(byteCount(windows: windows, vocabulary: vocabulary))
     var head = magic
-    for count in [windows.context, vocabulary, windows.windows.count] { head.append(Int32(count)) }
-    for token in windows.windows.joined() { head.append(token) }
+    for count in [windows.context, vocabulary, windows.windows.count] { head.append(littleEndian: Int32(count)) }
+    for token in windows.windows.joined() { head.append(littleEndian: token) }
     try output.write(head)
     try forEachRow(
       of: source, named: name, windows: windows, memory: memory, progress: progress,

@@ -1,4 +1,4 @@
-import Crypto
+import Files
 import GGUF
 
 /// What a reference was made of. Two measurements compare where all of it agrees.
@@ -33,12 +33,14 @@ public struct Provenance: Sendable, Equatable, Codable {
 
   /// SHA-256 in hexadecimal. Each text's length goes in front of it, so that texts can't be cut elsewhere.
   public static func digest(of texts: [[UInt8]]) -> String {
-    var hash = SHA256()
+    var hash = DataDigest()
     for text in texts {
-      withUnsafeBytes(of: UInt64(text.count).littleEndian) { hash.update(bufferPointer: $0) }
-      hash.update(data: text)
+      var length: [UInt8] = []
+      length.append(littleEndian: UInt64(text.count))
+      hash.update(length.span.bytes)
+      hash.update(text.span.bytes)
     }
-    return hexadecimal(hash.finalize())
+    return hash.hex()
   }
 
   /// Refuses what differs, naming the first field that does. Fields that the caller doesn't know are nil.
@@ -55,9 +57,4 @@ public struct Provenance: Sendable, Equatable, Codable {
     try check("text digest", self.textDigest, textDigest)
     try check("model fingerprint", self.modelFingerprint, modelFingerprint)
   }
-}
-
-func hexadecimal(_ bytes: some Sequence<UInt8>) -> String {
-  let digits = Array("0123456789abcdef".utf8)
-  return String(decoding: bytes.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
 }

@@ -1,3 +1,5 @@
+import Files
+
 /// Some consecutive positions of a compact reference, as bytes: what is compressed together.
 ///
 ///     u16 tokens[n], u16 samples[n], f32 tail mass[n], f32 ln p of the target[n]
@@ -12,13 +14,10 @@ enum ReferenceFrame {
 
   static func encode(_ rows: [ReferenceRow]) -> [UInt8] {
     var bytes: [UInt8] = []
-    func append<T: FixedWidthInteger>(_ value: T) {
-      withUnsafeBytes(of: value.littleEndian) { bytes.append(contentsOf: $0) }
-    }
-    for row in rows { append(UInt16(row.tokens.count)) }
-    for row in rows { append(UInt16(row.sampleTokens.count)) }
-    for row in rows { append(row.tailMass.bitPattern) }
-    for row in rows { append(row.target.bitPattern) }
+    for row in rows { bytes.append(littleEndian: UInt16(row.tokens.count)) }
+    for row in rows { bytes.append(littleEndian: UInt16(row.sampleTokens.count)) }
+    for row in rows { bytes.append(littleEndian: row.tailMass.bitPattern) }
+    for row in rows { bytes.append(littleEndian: row.target.bitPattern) }
     for tokens in rows.map(\.tokens) + rows.map(\.sampleTokens) {
       var last: Int32 = 0
       for token in tokens {
@@ -45,10 +44,8 @@ enum ReferenceFrame {
     guard bytes.count >= count * fixedBytes else { return .failure(Malformed("a frame of \(bytes.count) bytes")) }
     var place = 0
     func read<T: FixedWidthInteger>(_: T.Type) -> T {
-      var value: T = 0
-      for index in 0..<MemoryLayout<T>.size { value |= T(truncatingIfNeeded: bytes[place + index]) << (8 * index) }
-      place += MemoryLayout<T>.size
-      return value
+      defer { place += MemoryLayout<T>.size }
+      return T(littleEndian: bytes[place..<place + MemoryLayout<T>.size])
     }
     let tokenCounts = (0..<count).map { _ in Int(read(UInt16.self)) }
     let sampleCounts = (0..<count).map { _ in Int(read(UInt16.self)) }

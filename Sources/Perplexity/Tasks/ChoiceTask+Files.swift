@@ -1,3 +1,4 @@
+import Files
 import Foundation
 
 // The formats of llama-perplexity's task files, and which tasks it picks where not all are wanted.
@@ -123,43 +124,41 @@ extension ChoiceTask {
 
 /// Reads a binary file of tasks; lengths are checked against what is left.
 private struct TaskReader {
-  private let bytes: [UInt8]
+  private var reader: ByteReader
   private let path: String
-  private var offset = 0
   var task: Int?
 
   init(_ bytes: [UInt8], path: String) {
-    self.bytes = bytes
+    reader = ByteReader(bytes)
     self.path = path
   }
 
   private func failure(_ reason: String) -> TaskError {
-    TaskError(path: path, task: task, "at byte \(offset): \(reason)", hint: "the file is truncated or damaged")
+    TaskError(path: path, task: task, "at byte \(reader.offset): \(reason)", hint: "the file is truncated or damaged")
   }
 
   mutating func seek(_ place: Int) throws(TaskError) {
-    guard place <= bytes.count else { throw failure("a task at byte \(place), beyond the end") }
-    offset = place
+    guard reader.seek(to: place) else { throw failure("a task at byte \(place), beyond the end") }
   }
 
   mutating func integer() throws(TaskError) -> UInt32 {
-    guard bytes.count - offset >= 4 else { throw failure("the file ends") }
-    defer { offset += 4 }
-    return UInt32(bitPattern: bytes.token(at: offset))
+    guard let value = reader.integer(UInt32.self) else { throw failure("the file ends") }
+    return value
   }
 
   mutating func count(leastBytes: Int) throws(TaskError) -> Int {
     let count = Int(try integer())
-    guard count <= (bytes.count - offset) / leastBytes else { throw failure("counts \(count), more than is left") }
+    guard count <= reader.remaining / leastBytes else { throw failure("counts \(count), more than is left") }
     return count
   }
 
   mutating func text() throws(TaskError) -> String {
     let length = try count(leastBytes: 1)
-    guard let text = String(validating: bytes[offset..<offset + length], as: UTF8.self) else {
+    let start = reader
+    guard let bytes = reader.take(length), let text = String(validating: bytes, as: UTF8.self) else {
+      reader = start
       throw failure("no valid UTF-8")
     }
-    offset += length
     return text
   }
 

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Checkpoint
+import Files
 import Foundation
 import GGUF
 import Perplexity

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Files
 import Foundation
 import GGUF
 import Imatrix
@@ -77,7 +78,7 @@ struct OutputOptions: ParsableArguments {
   /// The same for one of several files that the output becomes.
   func check(inputs: [String], _ output: String) throws {
     // What lies beside the output while it is written is replaced too, and goes with it.
-    let beside = [output + ".part", RunJournal.path(for: output)] + Tensors.files(beginning: output + ".snapshot-")
+    let beside = [output + ".part", RunJournal.path(for: output)] + PrefixedFiles(output + ".snapshot-").paths
     for path in [output] + beside {
       guard let identity = FileIdentity(path: path) else { continue }
       if inputs.flatMap(Self.files).contains(where: { FileIdentity(path: $0) == identity }) {

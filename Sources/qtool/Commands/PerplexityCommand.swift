@@ -1,8 +1,8 @@
 import ArgumentParser
 import Checkpoint
+import Files
 import GGUF
 import Perplexity
-import Tensors
 import Tokenizers
 
 struct PerplexityCommand: ParsableCommand {

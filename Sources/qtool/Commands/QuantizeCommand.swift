@@ -1,6 +1,7 @@
 import ArgumentParser
 import Blocks
 import Checkpoint
+import Files
 import Fit
 import Foundation
 import GGUF

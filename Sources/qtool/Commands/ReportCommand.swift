@@ -1,9 +1,9 @@
 import ArgumentParser
+import Files
 import Foundation
 import GGUF
 import Quantize
 import Report
-import Tensors
 
 struct ReportCommand: ParsableCommand {
   static let configuration = CommandConfiguration(

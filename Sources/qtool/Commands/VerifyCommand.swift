@@ -1,7 +1,7 @@
 import ArgumentParser
+import Files
 import Foundation
 import GGUF
-import Tensors
 
 struct VerifyCommand: ParsableCommand {
   static let configuration = CommandConfiguration(

@@ -55,13 +55,3 @@ public struct Paused: Error {
 
   public init(reason: any Error) { self.reason = reason }
 }
-
-/// Whether what was done before an error is as good as ever: after a stop that was asked for, and after faults of disks.
-/// Faults of the data are none to go on from.
-public func leavesWorkWorthKeeping(_ error: any Error) -> Bool {
-  switch error {
-  case is Paused, is OtherRun: true
-  case let error as FileError: !(error.operation == .read && error.code == 0) && error.operation != .create
-  default: false
-  }
-}

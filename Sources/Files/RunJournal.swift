@@ -84,21 +84,16 @@ public final class RunJournal {
     }
   }
 
+  /// Whether what was done before an error is as good as ever: after a stop that was asked for, and after faults of disks.
+  /// A fault of the data leaves nothing to continue from.
+  public static func isWorthKeeping(after error: any Error) -> Bool {
+    switch error {
+    case is Paused, is OtherRun: true
+    case let error as FileError: !(error.operation == .read && error.code == 0) && error.operation != .create
+    default: false
+    }
+  }
+
   /// Removes the file: the output is whole, or nothing of it is worth keeping.
   public func remove() { try? FileManager.default.removeItem(atPath: path) }
-}
-
-/// The files of a folder whose names begin like `prefix` (a path).
-public func files(beginning prefix: String) -> [String] {
-  let slash = prefix.lastIndex(of: "/")
-  let folder = slash.map { $0 == prefix.startIndex ? "/" : String(prefix[..<$0]) } ?? "."
-  let stem = slash.map { String(prefix[prefix.index(after: $0)...]) } ?? prefix
-  return ((try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []).filter { $0.hasPrefix(stem) }.map {
-    prefix.dropLast(stem.count) + $0
-  }
-}
-
-/// Removes the files of a folder whose names begin like `prefix` (a path), but for `kept`.
-public func removeFiles(beginning prefix: String, but kept: Set<String> = []) {
-  for path in files(beginning: prefix) where !kept.contains(path) { unlink(path) }
 }
