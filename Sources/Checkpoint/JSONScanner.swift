@@ -2,18 +2,19 @@ import Files
 
 /// Reads JSON from left to right, strictly, so that files of hundreds of thousands of tokens need no tree.
 ///
-/// Takes what Python's `json` writes: `NaN` and `Infinity` are numbers.
+/// Takes what Python's `json` writes: `NaN` and `Infinity` are numbers. A byte order mark in front is skipped.
 struct JSONScanner {
   let path: String
   private let bytes: [UInt8]
-  private(set) var offset = 0
+  private(set) var offset: Int
   private var depth = 0
   /// Deeper than any file of a model; nesting costs stack.
   private static let deepest = 128
 
-  init(path: String, bytes: [UInt8]) {
+  init(path: String, bytes: [UInt8]) throws {
     self.path = path
     self.bytes = bytes
+    offset = try TextFile.content(of: bytes, path: path).startIndex
   }
 
   /// Reads a file of at most `limit` bytes.
@@ -22,7 +23,7 @@ struct JSONScanner {
     guard file.size <= limit else {
       throw CheckpointError(path: path, "has \(file.size) bytes, too many for this file")
     }
-    self.init(path: path, bytes: try file.bytes(in: 0..<file.size))
+    try self.init(path: path, bytes: try file.bytes(in: 0..<file.size))
   }
 
   func failure(_ reason: String, at place: Int? = nil) -> CheckpointError {

@@ -31,7 +31,7 @@ enum JSONValue: Sendable, Hashable {
   }
 
   /// - Parameter path: for messages.
-  init(bytes: [UInt8], path: String) throws { try self.init(JSONScanner(path: path, bytes: bytes)) }
+  init(bytes: [UInt8], path: String) throws { try self.init(try JSONScanner(path: path, bytes: bytes)) }
 
   private init(_ scanner: JSONScanner) throws {
     var scanner = scanner

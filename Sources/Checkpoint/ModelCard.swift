@@ -1,5 +1,6 @@
 import Foundation
 import GGUF
+import Tensors
 import Yams
 
 /// The YAML in front of a model's README.md, as far as a GGUF has keys for it.
@@ -7,13 +8,21 @@ struct ModelCard {
   private let root: Node.Mapping
 
   /// Nil where there is no card. One that is no valid YAML counts as none: nothing but descriptions depends on it.
-  init?(directory: String) {
-    guard let text = try? String(contentsOfFile: directory + "/README.md", encoding: .utf8) else { return nil }
-    let lines = text.split(separator: "\n", omittingEmptySubsequences: false).map {
-      $0.hasSuffix("\r") ? $0.dropLast() : $0
-    }
-    guard lines.first == "---" else { return nil }
-    let yaml = lines.dropFirst().prefix { $0 != "---" }.joined(separator: "\n").replacing("\t", with: "  ")
+  ///
+  /// - Throws: `TextError` where the file is UTF-16 or UTF-32, or the YAML is not UTF-8. What is behind it may be anything.
+  init?(directory: String) throws {
+    let path = directory + "/README.md"
+    guard FileManager.default.fileExists(atPath: path) else { return nil }
+    let file = try PositionedFile(path: path)
+    let bytes = try file.bytes(in: 0..<file.size)
+    let content = try TextFile.content(of: bytes, path: path)
+    let ends = Set("\r\n".utf8)
+    // A CR LF ends one line, and an empty one.
+    let lines = content.split(omittingEmptySubsequences: false) { ends.contains($0) }
+    guard let first = lines.first, first.elementsEqual("---".utf8) else { return nil }
+    let end = lines.dropFirst().first { $0.elementsEqual("---".utf8) }?.startIndex ?? content.endIndex
+    let text = try TextFile(bytes: Array(bytes[..<end]), path: path).text
+    let yaml = String(text.dropFirst(4)).replacing("\t", with: "  ")
     guard let node = try? Yams.compose(yaml: yaml), let mapping = node.mapping else { return nil }
     root = mapping
   }

@@ -1,5 +1,6 @@
 import Foundation
 import GGUF
+import Tensors
 
 /// All keys of a model but the tokenizer's.
 ///
@@ -15,9 +16,9 @@ func modelMetadata(
     "general.architecture": .string(architecture),
     "general.type": .string("model"),
   ]
-  if let directory { metadata.merge(samplingDefaults(directory)) { $1 } }
+  if let directory { metadata.merge(try samplingDefaults(directory)) { $1 } }
   var about = Authorship(parameters: parameters)
-  if let card = directory.flatMap(ModelCard.init(directory:)) { about.add(card) }
+  if let card = try directory.flatMap(ModelCard.init(directory:)) { about.add(card) }
   // Names of models have one slash at most; more of them are a path on someone's machine.
   if let id = config["_name_or_path"]?.string, !id.isEmpty,
     id.split(separator: "/", omittingEmptySubsequences: false).count <= 2
@@ -127,8 +128,15 @@ private let samplingKeys: [(key: String, sources: [String], isInteger: Bool)] = 
 ]
 
 /// How generation_config.json recommends to sample. A file that is no valid JSON recommends nothing.
-private func samplingDefaults(_ directory: String) -> Metadata {
-  guard let config = try? JSONValue.read(directory + "/generation_config.json", limit: 1 << 20) else { return [:] }
+private func samplingDefaults(_ directory: String) throws(TextError) -> Metadata {
+  let config: JSONValue
+  do {
+    config = try JSONValue.read(directory + "/generation_config.json", limit: 1 << 20)
+  } catch let error as TextError {
+    throw error
+  } catch {
+    return [:]
+  }
   var metadata = Metadata()
   if let sequence = config["sequence"]?.string { metadata["general.sampling.sequence"] = .string(sequence) }
   for (key, sources, isInteger) in samplingKeys {

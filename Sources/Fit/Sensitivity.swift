@@ -78,7 +78,7 @@ extension SensitivityTable {
   public init(path: String) throws {
     let file = try PositionedFile(path: path)
     let name = String(path.split(separator: "/").last ?? "")
-    let data = Data(try file.bytes(in: 0..<file.size))
+    let data = Data(try TextFile.content(of: try file.bytes(in: 0..<file.size), path: path))
     struct Version: Decodable { let format: Int }
     guard let version = try? JSONDecoder().decode(Version.self, from: data) else {
       throw SensitivityError.malformed(file: name, reason: "is no file of sensitivities")

@@ -20,23 +20,24 @@ public struct TensorChecksums: Sendable, Equatable {
     if sums.updateValue(hex, forKey: tensor) == nil { order.append(tensor) }
   }
 
-  /// Reads a file of sums.
+  /// Reads a file of sums, which `sha256sum` or a Windows editor may have written too: an asterisk may be in the place of
+  /// the second blank.
   ///
-  /// - Throws: ``GGUFError`` naming the line that is none, `FileError`.
+  /// - Throws: ``GGUFError`` naming the line that is none, `TextError`, `FileError`.
   public init(path: String) throws {
     self.init()
     let file = try PositionedFile(path: path)
     let bytes = try file.bytes(in: 0..<file.size)
-    var offset = 0
-    for (index, line) in bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false).enumerated() {
-      defer { offset += line.count + 1 }
+    let text = TextFile.foldingLineEnds(try TextFile.content(of: bytes, path: path))
+    for (index, line) in text.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false).enumerated() {
       if line.isEmpty { continue }
       let hex = line.prefix(64)
-      guard line.count > 66, hex.allSatisfy(\.isHexDigit), line.dropFirst(64).prefix(2).allSatisfy({ $0 == 32 }),
+      let separator = line.dropFirst(64).prefix(2)
+      guard line.count > 66, hex.allSatisfy(\.isHexDigit),
+        separator.elementsEqual("  ".utf8) || separator.elementsEqual(" *".utf8),
         let name = String(validating: line.dropFirst(66), as: UTF8.self), sums[name] == nil
       else {
-        throw GGUFError(
-          path: path, subject: "line \(index + 1)", offset: offset, "is no checksum of a tensor of its own")
+        throw GGUFError(path: path, subject: "line \(index + 1)", "is no checksum of a tensor of its own")
       }
       add(String(decoding: hex, as: UTF8.self).lowercased(), for: name)
     }

@@ -13,11 +13,20 @@ public struct CalibrationText: Sendable {
     public let documents: [String]
     /// Whether some of the documents are conversations.
     public let holdsConversations: Bool
+    /// Sequences of bytes that are not UTF-8; each is read as U+FFFD.
+    public let invalidSequences: Int
+    /// Whether lines ended in CR LF or CR; they are read as LF.
+    public let hadCarriageReturns: Bool
 
-    init(name: String, documents: [String], holdsConversations: Bool = false) {
+    init(
+      name: String, documents: [String], holdsConversations: Bool = false, invalidSequences: Int = 0,
+      hadCarriageReturns: Bool = false
+    ) {
       self.name = name
       self.documents = documents
       self.holdsConversations = holdsConversations
+      self.invalidSequences = invalidSequences
+      self.hadCarriageReturns = hadCarriageReturns
     }
   }
 
@@ -28,8 +37,10 @@ public struct CalibrationText: Sendable {
 
   /// Reads all files. In a directory (not below it) every file of a known kind counts, but for a README.
   ///
+  /// Line ends become LF. Bytes of plain text that are not UTF-8 become U+FFFD; those of JSON lines are refused.
+  ///
   /// - Parameter chat: how a conversation becomes text.
-  /// - Throws: ``CalibrationError`` or `FileError`
+  /// - Throws: ``CalibrationError``, `TextError` or `FileError`
   public init(paths: [String], chat: ChatFormat = .plain) throws {
     var sources: [Source] = []
     for path in paths {
@@ -70,13 +81,16 @@ public struct CalibrationText: Sendable {
       guard let plain = Zstd.decompress(frames: bytes) else { throw CalibrationError.damaged(path) }
       bytes = plain
     }
-    // As llama.cpp reads it: bytes that are no UTF-8 become U+FFFD.
     guard kind(name) == .lines else {
-      return Source(name: name, documents: [String(decoding: bytes, as: UTF8.self)])
+      let file = try TextFile(bytes: bytes, path: path, invalidBytes: .replaced)
+      return Source(
+        name: name, documents: [file.text], invalidSequences: file.invalidSequences,
+        hadCarriageReturns: file.hadCarriageReturns)
     }
     var documents: [String] = []
     var holdsConversations = false
-    for (index, line) in bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false).enumerated() {
+    let lines = try TextFile(bytes: bytes, path: path).text.utf8
+    for (index, line) in lines.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false).enumerated() {
       guard line.contains(where: { $0 > UInt8(ascii: " ") }) else { continue }
       guard let object = try? JSONSerialization.jsonObject(with: Data(line)) as? [String: Any],
         let document = document(object, chat)

@@ -37,9 +37,8 @@ public enum TextKind {
     func line(from start: Int) -> (text: String, next: Int)? {
       guard start < bytes.count else { return nil }
       let end = bytes[start...].firstIndex(of: UInt8(ascii: "\n")) ?? bytes.count
-      var line = String(decoding: bytes[start..<end], as: UTF8.self)
-      if line.hasSuffix("\r") { line.removeLast() }
-      return (line, min(bytes.count, end + 1))
+      let line = bytes[start..<end].last == UInt8(ascii: "\r") ? bytes[start..<end - 1] : bytes[start..<end]
+      return (String(decoding: line, as: UTF8.self), min(bytes.count, end + 1))
     }
     guard let first = line(from: 0), first.text == "---" else { return (nil, text) }
     var kind: String?

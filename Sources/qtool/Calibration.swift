@@ -53,4 +53,7 @@ struct Calibration {
   }
 
   var names: [String] { text.names }
+
+  /// What was read otherwise than it is stored.
+  var notes: [String] { text.sources.flatMap(\.notes) }
 }

@@ -53,6 +53,7 @@ extension Failure {
     case let paused as Paused: self.init(paused: paused)
     case let other as OtherRun: self.init(.data, other.description, hint: other.hint)
     case let error as FileError: self.init(file: error)
+    case let error as TextError: self.init(.data, error.description, hint: error.hint)
     case let error as GGUFError: self.init(.data, error.description, hint: error.hint)
     case let error as MetadataError: self.init(.data, error.description)
     case let error as CheckpointError:

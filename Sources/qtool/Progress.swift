@@ -28,6 +28,7 @@ final class Progress: Sendable {
   }
 
   private let state: Mutex<State?>
+  private let said = Mutex<Set<String>>([])
   private let quiet: Bool
 
   init(quiet: Bool) {
@@ -91,6 +92,11 @@ final class Progress: Sendable {
   /// A line of its own: a warning, a plan.
   func note(_ text: String) {
     if !quiet { Terminal.write(text) }
+  }
+
+  /// Lines of their own, each said once however often it is told.
+  func noteOnce(_ texts: [String]) {
+    for text in texts where said.withLock({ $0.insert(text).inserted }) { note(text) }
   }
 
   private func paint(at now: ContinuousClock.Instant) {

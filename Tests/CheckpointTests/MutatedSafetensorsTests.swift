@@ -58,7 +58,7 @@ import Testing
       try MutatedFiles.json.survive(
         Array(TokenizerBadInputTests.json.utf8), named: "tokenizer.json",
         others: ["config.json": Array(#"{"vocab_size":5}"#.utf8)],
-        isTyped: { $0 is CheckpointError || $0 is FileError },
+        isTyped: { $0 is CheckpointError || $0 is TextError || $0 is FileError },
         read: { _, directory in _ = try tokenizerMetadata(directory: directory, architecture: "llama") })
     }
     #expect(String(decoding: (result?.standardErrorContent ?? []).suffix(500), as: UTF8.self) == "")
@@ -79,7 +79,7 @@ import Testing
       bytes += [0x12, 2, 0x18, 2]
       try MutatedFiles.binary.survive(
         bytes, named: "tokenizer.model", others: ["config.json": Array(#"{"vocab_size":6}"#.utf8)],
-        isTyped: { $0 is CheckpointError || $0 is FileError },
+        isTyped: { $0 is CheckpointError || $0 is TextError || $0 is FileError },
         read: { _, directory in _ = try tokenizerMetadata(directory: directory, architecture: "llama") })
     }
     #expect(String(decoding: (result?.standardErrorContent ?? []).suffix(500), as: UTF8.self) == "")

@@ -59,8 +59,7 @@ struct Reader: Sendable {
       _ = try Drift.measure(base: ("a", file), candidates: [("zeros", zeros)], windows: file.windows, memory: 1 << 20)
     },
     "recipe": Reader(file: "mix.yaml") {
-      let file = try PositionedFile(path: "mix.yaml")
-      let text = String(decoding: try file.bytes(in: 0..<file.size), as: UTF8.self)
+      let text = try TextFile(path: "mix.yaml").text
       let (recipe, model) = (try Recipe(yaml: text, file: "mix.yaml"), try shapes.get())
       try recipe.check(against: model)
       _ = recipe.types(for: model, hasImportance: true)
@@ -118,6 +117,7 @@ struct Reader: Sendable {
 func refusable(_ step: () throws -> Void) throws {
   do {
     try step()
+  } catch is TextError {
   } catch is GGUFError {
   } catch is MetadataError {
   } catch is FileError {

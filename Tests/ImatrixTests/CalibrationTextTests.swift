@@ -1,6 +1,7 @@
 import CZstd
 import Foundation
 import Imatrix
+import Tensors
 import Testing
 
 @Suite struct CalibrationTextTests {
@@ -42,6 +43,26 @@ import Testing
     #expect(text.sources[2].documents == ["one", "<|im_start|>user\nhi<|im_end|>\n"])
     #expect(text.sources[3].documents[0].utf8.count == 500_000)
     #expect(text.sources.map(\.holdsConversations) == [false, false, true, false])
+  }
+
+  @Test func textsOfOtherSystems() throws {
+    let folder = try Folder()
+    try folder.write("a.txt", [0xEF, 0xBB, 0xBF] + Array("one\r\ntwo\rthree".utf8))
+    try folder.write("b.txt", Array("caf".utf8) + [0xE9, 0x20, 0xFF])
+    try folder.write("c.jsonl", "\u{FEFF}{\"text\":\"a\\r\\nb\"}\r\n{\"text\":\"c\"}\r")
+    try folder.write("d.txt.zst", compressed("\u{FEFF}x\r\ny"))
+    let text = try CalibrationText(paths: [folder.path])
+    // What a JSON string escapes is what it means.
+    #expect(
+      text.sources.map(\.documents) == [["one\ntwo\nthree"], ["caf\u{FFFD} \u{FFFD}"], ["a\r\nb", "c"], ["x\ny"]])
+    #expect(text.sources.map(\.hadCarriageReturns) == [true, false, false, true])
+    #expect(text.sources.map(\.invalidSequences) == [0, 2, 0, 0])
+
+    let utf16 = try folder.write("e.txt", [0xFF, 0xFE, 0x61, 0, 0x0A, 0])
+    #expect(throws: TextError.self) { try CalibrationText(paths: [utf16]) }
+    let windows = try folder.write("f.jsonl", Array("{\"text\":\"".utf8) + [0xE9] + Array("\"}".utf8))
+    let error = #expect(throws: TextError.self) { try CalibrationText(paths: [windows]) }
+    #expect(error?.offset == 9)
   }
 
   @Test func badInputIsNamed() throws {

@@ -50,6 +50,18 @@ struct CountingModel {
     #expect(score.tasks == 3 && score.chance == 0.5)
   }
 
+  /// CR LF is one character of a Swift string, and not "\n".
+  @Test(arguments: ["\r\n", "\r"]) func lineEndsOfOtherSystems(_ end: String) throws {
+    let hella = "Letters: a\n2\nzz\nqrq\nabcd\nba\nMore: k\n0\nlm\nklkl\nlkj\nmmm\n"
+    let grande = "0,The _ bcdefgh.,a,x,1\n1,\"So, _ klmnopq.\",x,j,2\n"
+    #expect(
+      try ChoiceTask.hellaSwag(hella.replacing("\n", with: end), path: "h", tokenize: model.tokenize)
+        == ChoiceTask.hellaSwag(hella, path: "h", tokenize: model.tokenize))
+    #expect(
+      try ChoiceTask.winoGrande(grande.replacing("\n", with: end), path: "w", tokenize: model.tokenize)
+        == ChoiceTask.winoGrande(grande, path: "w", tokenize: model.tokenize))
+  }
+
   @Test func multipleChoice() throws {
     var file = TaskFile()
     file.task("What comes: a", answers: ["bb", "abc", "zz"], right: [1])

@@ -17,10 +17,9 @@ import Testing
           - attn_(q|k|v)=IQ4_XS
         """
       try MutatedFiles.yaml.survive(
-        Array(golden.utf8), named: "mix.yaml", isTyped: { $0 is RecipeError || $0 is FileError },
+        Array(golden.utf8), named: "mix.yaml", isTyped: { $0 is RecipeError || $0 is TextError || $0 is FileError },
         read: { path, _ in
-          let file = try PositionedFile(path: path)
-          _ = try Recipe(yaml: String(decoding: try file.bytes(in: 0..<file.size), as: UTF8.self), file: path)
+          _ = try Recipe(yaml: try TextFile(path: path).text, file: path)
         })
     }
     #expect(String(decoding: (result?.standardErrorContent ?? []).suffix(500), as: UTF8.self) == "")

@@ -1,4 +1,5 @@
 import GGUF
+import Tensors
 import Tokenizers
 
 /// The keys of a byte-level tokenizer.json: tokens, types, merges, and the name of its splitter.
@@ -119,7 +120,7 @@ struct BytePairVocabulary {
 
   /// merges.txt: a pair a line, under a line that begins with a number sign.
   private static func mergesFile(_ path: String) throws -> [String] {
-    try readTextFile(path, limit: 64 << 20).split(whereSeparator: \.isNewline).enumerated().compactMap { index, line in
+    try TextFile(path: path, limit: 64 << 20).text.split(separator: "\n").enumerated().compactMap { index, line in
       let parts = line.split(whereSeparator: \.isWhitespace)
       return index == 0 && line.hasPrefix("#") || parts.count != 2 ? nil : parts.joined(separator: " ")
     }

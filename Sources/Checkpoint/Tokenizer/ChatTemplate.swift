@@ -1,5 +1,6 @@
 import Foundation
 import GGUF
+import Tensors
 
 /// A model's chat templates: one, or several by name.
 struct ChatTemplate {
@@ -11,11 +12,11 @@ struct ChatTemplate {
     var value = files.config?["chat_template"]
     if value == nil {
       if let path = files.path("chat_template.jinja") {
-        var entries = [("default", try readTextFile(path, limit: 16 << 20))]
+        var entries = [("default", try TextFile(path: path, limit: 16 << 20).text)]
         let folder = files.directory + "/additional_chat_templates"
         let names = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
         for name in names.sorted() where name.hasSuffix(".jinja") {
-          entries.append((String(name.dropLast(6)), try readTextFile(folder + "/" + name, limit: 16 << 20)))
+          entries.append((String(name.dropLast(6)), try TextFile(path: folder + "/" + name, limit: 16 << 20).text))
         }
         templates = entries
         return

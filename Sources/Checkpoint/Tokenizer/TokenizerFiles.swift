@@ -58,15 +58,3 @@ struct TokenizerFiles {
     }.sorted { $0.id < $1.id }
   }
 }
-
-/// A text file of at most `limit` bytes.
-func readTextFile(_ path: String, limit: Int) throws -> String {
-  let file = try PositionedFile(path: path)
-  guard file.size <= limit else {
-    throw CheckpointError(path: path, "has \(file.size) bytes, too many for this file")
-  }
-  guard let text = String(validating: try file.bytes(in: 0..<file.size), as: UTF8.self) else {
-    throw CheckpointError(path: path, "is no UTF-8")
-  }
-  return text
-}

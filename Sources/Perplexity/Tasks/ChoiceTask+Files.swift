@@ -101,10 +101,11 @@ extension ChoiceTask {
     return tasks
   }
 
+  /// A Swift string has CR LF as one character, which is not "\n".
   private static func lines(of text: String) -> [Substring] {
-    var lines = text.split(separator: "\n", omittingEmptySubsequences: false)
+    var lines = text.split(omittingEmptySubsequences: false) { $0 == "\n" || $0 == "\r\n" || $0 == "\r" }
     if lines.last?.isEmpty == true { lines.removeLast() }
-    return lines.map { $0.hasSuffix("\r") ? $0.dropLast() : $0 }
+    return lines
   }
 
   /// The first four commas outside quotes separate fields; quotes around a field are no part of it.

@@ -39,7 +39,9 @@ struct ConstraintOptions: ParsableArguments {
     }
     var written = try pin.map { try TypeRule($0) }
     if let tensorTypeFile {
-      written += try readText(tensorTypeFile).split(whereSeparator: \.isWhitespace).map { try TypeRule(String($0)) }
+      written += try TextFile(path: tensorTypeFile).text.split(whereSeparator: \.isWhitespace).map {
+        try TypeRule(String($0))
+      }
     }
     constraints.pins += written
     constraints.floors = try floor.map { try TypeRule($0) }

@@ -102,6 +102,7 @@ struct DriftCommand: ParsableCommand {
       let source = try splitter.openAmongOthers(base, progress)
       for candidate in candidates { try requireSameVocabulary(source, candidate) }
       let texts = try text.texts(chatTemplate: source.metadata.optionalString("tokenizer.chat_template"))
+      progress.noteOnce(texts.flatMap(\.notes))
       let windows = try text.windows(texts, try Tokenizer(metadata: source.metadata))
       return (makeRun(.model(source), candidates, windows, Array(windows.windows.indices), progress), texts)
     case .compact:

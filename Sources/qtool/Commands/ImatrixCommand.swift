@@ -73,6 +73,7 @@ struct ImatrixCommand: ParsableCommand {
     let source = try splitter.open(model, progress)
     for matrix in merged { try matrix.check(against: source) }
     let calibration = try text.calibration(for: source)
+    progress.noteOnce(calibration.notes)
     let windows = try text.windows(calibration, try Tokenizer(metadata: source.metadata))
     try computeImportance(
       of: source, calibration, windows, processOutput: processOutput, allExperts: allExperts, options, progress,

@@ -40,11 +40,12 @@ struct PerplexityCommand: ParsableCommand {
     let tokenizer = try Tokenizer(metadata: source.metadata)
     // All files are read before anything runs for hours.
     let given = try tasks.read(tokenizer)
-    let windows =
-      text.text.isEmpty
-      ? nil
-      : try text.windows(
-        try text.texts(chatTemplate: source.metadata.optionalString("tokenizer.chat_template")), tokenizer)
+    var windows: ScoringWindows?
+    if !text.text.isEmpty {
+      let texts = try text.texts(chatTemplate: source.metadata.optionalString("tokenizer.chat_template"))
+      progress.noteOnce(texts.flatMap(\.notes))
+      windows = try text.windows(texts, tokenizer)
+    }
     var result = PerplexityReport(source)
     if let windows {
       let scored = try ScoredModels([source], over: windows, options, progress)
@@ -104,12 +105,12 @@ struct TaskOptions: ParsableArguments {
     var result: [(name: String, file: String, tasks: [ChoiceTask])] = []
     if let hellaswag {
       let tasks = try ChoiceTask.hellaSwag(
-        try readText(hellaswag), path: hellaswag, limit: tasks, tokenize: tokenize)
+        try TextFile(path: hellaswag).text, path: hellaswag, limit: tasks, tokenize: tokenize)
       result.append(("HellaSwag", base(hellaswag), tasks))
     }
     if let winogrande {
       let tasks = try ChoiceTask.winoGrande(
-        try readText(winogrande), path: winogrande, limit: tasks, tokenize: tokenize)
+        try TextFile(path: winogrande).text, path: winogrande, limit: tasks, tokenize: tokenize)
       result.append(("WinoGrande", base(winogrande), tasks))
     }
     if let multipleChoice {

@@ -150,6 +150,7 @@ struct QuantizeCommand: ParsableCommand {
       // A named mix is made as llama-quantize makes it: without importance unless it was asked for.
       if mix.target == nil, weighing.calibration.isEmpty, !mix.needsImportance { return nil }
       let text = try weighing.text(for: source)
+      progress.noteOnce(text.notes)
       let windows = try text.windows(try Tokenizer(metadata: source.metadata), context: 512)
       matrix = try importance(of: source, text, windows, options, progress, files)
     }
@@ -215,7 +216,9 @@ struct QuantizeCommand: ParsableCommand {
         progress.note("warning: the sensitivities were measured with another importance matrix")
       }
     }
-    let text = try MeasuringText(try weighing.text(for: source), source, options, budget: budget)
+    let calibration = try weighing.text(for: source)
+    progress.noteOnce(calibration.notes)
+    let text = try MeasuringText(calibration, source, options, budget: budget)
     let table: SensitivityTable
     if let given {
       table = given

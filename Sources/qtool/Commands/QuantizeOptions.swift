@@ -37,7 +37,7 @@ struct MixOptions: ParsableArguments {
   /// The mix, preset or recipe that is named.
   func chosenRecipe(for source: any ModelSource) throws -> Recipe {
     if let recipe {
-      return try Recipe(yaml: try readText(recipe), file: String(recipe.split(separator: "/").last ?? ""))
+      return try Recipe(yaml: try TextFile(path: recipe).text, file: String(recipe.split(separator: "/").last ?? ""))
     }
     if let preset {
       guard let known = Preset(name: preset) else {

@@ -60,7 +60,7 @@ struct ReportCommand: ParsableCommand {
 
   private static func contents(_ path: String) throws -> Data {
     let file = try PositionedFile(path: path)
-    return Data(try file.bytes(in: 0..<file.size))
+    return Data(try TextFile.content(of: try file.bytes(in: 0..<file.size), path: path))
   }
 
   private static func isGGUF(_ path: String) throws -> Bool {

@@ -56,6 +56,7 @@ struct SensitivityCommand: ParsableCommand {
     let source = try splitter.open(model, progress)
     // Even with an importance matrix: layers are probed on it.
     let text = try Calibration(calibration, orShippedFor: source, hint: "name one with --calibration")
+    progress.noteOnce(text.notes)
     let start = ContinuousClock.now
     let given = try imatrix.map { try ImportanceMatrix(path: $0) }
     try given?.check(against: source)

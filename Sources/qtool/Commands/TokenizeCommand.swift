@@ -1,5 +1,6 @@
 import ArgumentParser
 import Checkpoint
+import Tensors
 import Tokenizers
 
 struct TokenizeCommand: ParsableCommand {
@@ -8,7 +9,8 @@ struct TokenizeCommand: ParsableCommand {
     abstract: "Print the token ids of a text.",
     usage: "qtool tokenize <model> --text <file> [<options>]",
     discussion: """
-      Ids are those of the model's own tokenizer, one line in all.
+      Ids are those of the model's own tokenizer, one line in all. Every byte of the text counts: a byte order mark and \
+      carriage returns are tokens here, and no part of the text that other commands score.
 
         qtool tokenize Qwen2.5-7B --text notes.txt
         qtool tokenize model.gguf --text chat.txt --parse-special
@@ -23,7 +25,12 @@ struct TokenizeCommand: ParsableCommand {
 
   func run() throws {
     let tokenizer = try Tokenizer(metadata: try splitter.open(model).metadata)
-    let ids = tokenizer.encode(try readText(text), addSpecial: !noSpecial, parseSpecial: parseSpecial)
+    let file = try TextFile(path: text, form: .exact, invalidBytes: .replaced)
+    if file.invalidSequences > 0 {
+      Terminal.write(
+        "warning: \(text): \(file.invalidSequences) sequences of bytes are not UTF-8 and are read as U+FFFD")
+    }
+    let ids = tokenizer.encode(file.text, addSpecial: !noSpecial, parseSpecial: parseSpecial)
     print(ids.map(String.init).joined(separator: " "))
   }
 }

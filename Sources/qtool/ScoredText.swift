@@ -4,14 +4,6 @@ import Imatrix
 import Perplexity
 import Tokenizers
 
-/// A text file's contents.
-func readText(_ path: String) throws -> String {
-  let file = try PositionedFile(path: path)
-  let bytes = try file.bytes(in: 0..<file.size)
-  // Calibration and evaluation text is read as llama.cpp reads it: bytes that are no UTF-8 become U+FFFD.
-  return String(decoding: bytes, as: UTF8.self)
-}
-
 /// Text to score, with its kind.
 struct ScoredText {
   let name: String
@@ -20,6 +12,8 @@ struct ScoredText {
   let documents: [String]
   /// Chat templates write control tokens.
   let parsesSpecial: Bool
+  /// What was read otherwise than it is stored.
+  let notes: [String]
 
   var bytes: [UInt8] { documents.flatMap { Array($0.utf8) } }
 
@@ -27,6 +21,18 @@ struct ScoredText {
     if documents.count == 1, !parsesSpecial { return tokenizer.encode(documents[0]) }
     return (tokenizer.addsBOS ? [tokenizer.bos].compactMap { $0 } : [])
       + documents.flatMap { tokenizer.encode($0, addSpecial: false, parseSpecial: parsesSpecial) }
+  }
+}
+
+extension CalibrationText.Source {
+  /// What was read otherwise than it is stored.
+  var notes: [String] {
+    var notes: [String] = []
+    if invalidSequences > 0 {
+      notes.append("warning: \(name): \(invalidSequences) sequences of bytes are not UTF-8 and are read as U+FFFD")
+    }
+    if hadCarriageReturns { notes.append("note: \(name): line ends CR LF and CR are read as LF") }
+    return notes
   }
 }
 
@@ -45,12 +51,13 @@ extension TextOptions {
       let isConversation = source.name.lowercased().contains(".jsonl")
       if source.documents.count == 1, !isConversation {
         let (kind, body) = TextKind.classify(name: source.name, text: source.documents[0])
-        return ScoredText(name: name, kind: kind, documents: [body], parsesSpecial: false)
+        return ScoredText(name: name, kind: kind, documents: [body], parsesSpecial: false, notes: source.notes)
       }
       // Lines of plain text say nothing of their kind by their extension.
       let hint = source.holdsConversations ? source.name : source.name.replacing(/\.jsonl/.ignoresCase(), with: "")
       let (kind, _) = TextKind.classify(name: hint, text: source.documents.first ?? "")
-      return ScoredText(name: name, kind: kind, documents: source.documents, parsesSpecial: isConversation)
+      return ScoredText(
+        name: name, kind: kind, documents: source.documents, parsesSpecial: isConversation, notes: source.notes)
     }
   }
 

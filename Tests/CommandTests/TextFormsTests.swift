@@ -1,0 +1,114 @@
+import Foundation
+import TestSupport
+import Testing
+
+/// Text that went through another system means to every command what it meant before.
+@Suite struct TextFormsTests {
+  let qtool = Binary(beside: .module)
+  let out: TemporaryDirectory
+  init() throws { out = try TemporaryDirectory() }
+
+  private func write(_ name: String, _ text: String) throws -> String {
+    try Data(text.utf8).write(to: out.url.appending(path: name))
+    return out.path(name)
+  }
+
+  private func writeUTF16(_ name: String, _ text: String) throws -> String {
+    let bytes = ("\u{FEFF}" + text).utf16.flatMap { [UInt8($0 & 255), UInt8($0 >> 8)] }
+    try Data(bytes).write(to: out.url.appending(path: name))
+    return out.path(name)
+  }
+
+  private func expectRefusal(_ arguments: [String], _ name: String, location: SourceLocation = #_sourceLocation) throws
+  {
+    let result = try qtool.run(arguments)
+    #expect(result.status == 65 && result.output.isEmpty, "\(result.error)", sourceLocation: location)
+    #expect(result.error.contains("\(name): is UTF-16LE, and UTF-8 is wanted"), sourceLocation: location)
+    #expect(result.error.contains("hint: convert it: iconv -f UTF-16LE -t UTF-8"), sourceLocation: location)
+  }
+
+  @Test func recipesAndPins() throws {
+    let recipe = "base: Q4_K\nrules:\n  - output=Q6_K\n  - ffn_down=Q3_K\n"
+    let pins = "attn_q=Q8_0\nattn_v=Q5_K\n"
+    func quantize(_ recipe: String, _ pins: String) -> [String] {
+      [
+        "quantize", Repository.demoModel, "--recipe", recipe, "--tensor-type-file", pins, "--no-importance",
+        "--dry-run",
+        "--quiet",
+      ]
+    }
+    let plain = try qtool.run(quantize(try write("a.yaml", recipe), try write("a.txt", pins)))
+    #expect(plain.status == 0 && plain.output.contains("Q6_K") && plain.output.contains("Q5_K"), "\(plain.error)")
+    for (mark, end) in [("\u{FEFF}", "\n"), ("", "\r\n"), ("\u{FEFF}", "\r\n"), ("", "\r")] {
+      let other = try qtool.run(
+        quantize(
+          try write("b.yaml", mark + recipe.replacing("\n", with: end)),
+          try write("b.txt", mark + pins.replacing("\n", with: end))))
+      #expect(other.status == 0 && other.output == plain.output, "\(other.error)")
+    }
+    try expectRefusal(quantize(try writeUTF16("c.yaml", recipe), out.path("a.txt")), "c.yaml")
+    try expectRefusal(quantize(out.path("a.yaml"), try writeUTF16("c.txt", pins)), "c.txt")
+  }
+
+  /// Line ends become LF, and that is said; bytes that are not UTF-8 are counted.
+  @Test func textsToScore() throws {
+    let text = try String(contentsOfFile: Repository.root.path + "/Examples/held-out.txt", encoding: .utf8).prefix(3000)
+    func score(_ path: String) throws -> Binary.Result {
+      try qtool.run(["perplexity", Repository.demoModel, "--text", path, "--ctx", "128", "--csv"])
+    }
+    let plain = try score(try write("a-text.txt", String(text)))
+    #expect(plain.status == 0, "\(plain.error)")
+    let crlf = try score(try write("b-text.txt", "\u{FEFF}" + text.replacing("\n", with: "\r\n")))
+    #expect(crlf.error.contains("note: b-text.txt: line ends CR LF and CR are read as LF"))
+    #expect(crlf.output.replacing("b-text", with: "a-text") == plain.output)
+    #expect(!plain.error.contains("line ends"))
+    try Data(text.utf8 + [0xE9, 0x0A]).write(to: out.url.appending(path: "c.txt"))
+    let windows = try score(out.path("c.txt"))
+    #expect(windows.status == 0)
+    #expect(windows.error.contains("warning: c.txt: 1 sequences of bytes are not UTF-8 and are read as U+FFFD"))
+    try expectRefusal(
+      ["perplexity", Repository.demoModel, "--text", try writeUTF16("d.txt", String(text)), "--quiet"], "d.txt")
+  }
+
+  /// Every byte is a token's.
+  @Test func tokenizeIsExact() throws {
+    func ids(_ text: String) throws -> [String.SubSequence] {
+      let result = try qtool.run(["tokenize", Repository.demoModel, "--text", try write("t.txt", text), "--no-special"])
+      #expect(result.status == 0 && result.error.isEmpty, "\(result.error)")
+      return result.output.split(separator: " ")
+    }
+    let plain = try ids("a\nb")
+    #expect(try ids("a\r\nb") != plain)
+    #expect(try ids("\u{FEFF}a\nb").count > plain.count)
+    try expectRefusal(["tokenize", Repository.demoModel, "--text", try writeUTF16("u.txt", "a\nb")], "u.txt")
+  }
+
+  @Test func tasks() throws {
+    let task = "A person enters a room and\n0\nsits.\nflies.\nmelts.\nsings.\n"
+    func score(_ path: String) -> [String] {
+      ["perplexity", Repository.demoModel, "--hellaswag", path, "--json", "-q"]
+    }
+    let plain = try qtool.run(score(try write("h.txt", task)))
+    #expect(plain.status == 0, "\(plain.error)")
+    #expect(
+      try qtool.run(score(try write("h.txt", "\u{FEFF}" + task.replacing("\n", with: "\r\n")))).output == plain.output)
+    try expectRefusal(score(try writeUTF16("g.txt", task)), "g.txt")
+    try Data(Array("caf".utf8) + [0xE9] + Array(task.utf8)).write(to: out.url.appending(path: "w.txt"))
+    let windows = try qtool.run(score(out.path("w.txt")))
+    #expect(windows.status == 65 && windows.error.contains("w.txt: at byte 3: is not UTF-8"))
+  }
+
+  /// What a shell of Windows makes of `qtool drift --json > drift.json`.
+  @Test func findings() throws {
+    let json = "{\"model\": \"m\", \"entries\": [{\"tensor\": \"blk.0.attn_q.weight\", \"coefficient\": 1.5}]}"
+    let marked = try qtool.run(["report", try write("s.json", "\u{FEFF}" + json + "\r\n"), "-o", out.path("a.html")])
+    #expect(marked.status == 0, "\(marked.error)")
+    try expectRefusal(["report", try writeUTF16("t.json", json), "-o", out.path("b.html")], "t.json")
+    try expectRefusal(
+      [
+        "quantize", Repository.demoModel, "--target", "3MB", "--sensitivity", out.path("t.json"), "--no-importance",
+        "-o", out.path("o.gguf"), "--quiet",
+      ], "t.json")
+    #expect(!out.contents.contains("o.gguf") && !out.contents.contains("b.html"))
+  }
+}
