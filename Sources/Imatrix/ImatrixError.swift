@@ -4,8 +4,10 @@ public enum ImatrixError: Error, Sendable, Equatable {
   case malformed(file: String, reason: String, offset: Int? = nil)
   /// NaN, infinity or a negative sum of squares.
   case notANumber(file: String, tensor: String)
-  /// The first difference from the model it is meant for.
-  case otherModel(tensor: String, reason: String)
+  /// The first tensor whose width is not that of the model it is meant for.
+  case otherModel(file: String, tensor: String, reason: String)
+  /// No entry names a tensor of the model that it is meant for.
+  case nothingFits(file: String, entries: Int, first: String, model: String)
   /// Files that can't be merged: the first tensor whose sizes differ.
   case unmergeable(tensor: String, reason: String)
 }
@@ -16,7 +18,11 @@ extension ImatrixError: CustomStringConvertible {
     case .malformed(let file, let reason, let offset):
       "\(file): \(offset.map { "at byte \($0): " } ?? "")\(reason)"
     case .notANumber(let file, let tensor): "\(file): '\(tensor)' holds NaN, infinity or a negative sum"
-    case .otherModel(let tensor, let reason): "the importance matrix is another model's: '\(tensor)' \(reason)"
+    case .otherModel(let file, let tensor, let reason):
+      "\(file): the importance matrix is another model's: '\(tensor)' \(reason)"
+    case .nothingFits(let file, let entries, let first, let model):
+      "\(file): the importance matrix is another model's: none of its \(entries) entries ('\(first)', ...) has a tensor "
+        + "in \(model)"
     case .unmergeable(let tensor, let reason): "importance matrices of different models: '\(tensor)' \(reason)"
     }
   }
@@ -24,7 +30,7 @@ extension ImatrixError: CustomStringConvertible {
   public var hint: String? {
     switch self {
     case .malformed, .notANumber: "make it again with `qtool imatrix`"
-    case .otherModel: "make one for this model with `qtool imatrix`"
+    case .otherModel, .nothingFits: "make one for this model with `qtool imatrix`"
     case .unmergeable: "merge only files that were made from one model"
     }
   }

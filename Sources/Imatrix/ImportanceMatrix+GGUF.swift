@@ -3,7 +3,8 @@ import GGUF
 import Tensors
 
 /// The GGUF form: `general.type` = "imatrix"; per tensor `<name>.in_sum2` F32 [columns, counts], raw sums, and
-/// `<name>.counts` F32 [1, counts]. A stack with one count lies in one long row.
+/// `<name>.counts` F32 [1, counts]. A stack with one count lies in one long row. Other tensors may lie beside them, such as
+/// `<name>.in_sum`, sums of the activations themselves; they are not read.
 extension ImportanceMatrix {
   /// Reads either form, told apart by the file's first bytes.
   ///
@@ -22,15 +23,14 @@ extension ImportanceMatrix {
       throw fail(kind.map { "is a GGUF of type '\($0)', not 'imatrix'" } ?? "is a GGUF without importance")
     }
     var entries: [String: Entry] = [:]
+    func isImportance(_ tensor: TensorInfo) -> Bool {
+      tensor.name.hasSuffix(".in_sum2") || tensor.name.hasSuffix(".counts")
+    }
     // All of them before the first is read: sums are read with their counts.
-    for tensor in file.tensors where tensor.type != .f32 {
+    for tensor in file.tensors where isImportance(tensor) && tensor.type != .f32 {
       throw fail("tensor '\(tensor.name)' is \(tensor.type), not F32")
     }
-    for tensor in file.tensors {
-      guard tensor.name.hasSuffix(".in_sum2") else {
-        guard tensor.name.hasSuffix(".counts") else { throw fail("tensor '\(tensor.name)' is no importance") }
-        continue
-      }
+    for tensor in file.tensors where tensor.name.hasSuffix(".in_sum2") {
       let name = String(tensor.name.dropLast(".in_sum2".count))
       guard let counts = file.tensor(named: name + ".counts") else { throw fail("'\(name)' has sums but no counts") }
       guard counts.shape.count > 0, tensor.shape.count > 0, tensor.shape.count % counts.shape.count == 0 else {
@@ -43,11 +43,12 @@ extension ImportanceMatrix {
       guard entry.counts.allSatisfy({ $0 < 1e15 }) else { throw fail("'\(name)' counts more tokens than any text has") }
       entries[name] = entry
     }
-    guard !entries.isEmpty else { throw fail("holds no tensor") }
+    guard !entries.isEmpty else { throw fail("holds no sums of squares (.in_sum2)") }
     self.init(
       entries: entries, datasets: file.metadata.optionalStrings("imatrix.datasets") ?? [],
       chunkCount: file.metadata.optionalInt("imatrix.chunk_count") ?? 0,
       chunkSize: file.metadata.optionalInt("imatrix.chunk_size") ?? 0)
+    unread = file.tensors.filter { !isImportance($0) }.map(\.name)
   }
 
   /// Writes the GGUF form, sorted by name. Values do not depend on when or where it is written.

@@ -2,7 +2,8 @@ import Files
 import Tensors
 
 /// The older form, little-endian: i32 entries; per entry i32 length, name, i32 calls, i32 values, f32 values = sum /
-/// tokens x calls; then, in newer files, i32 chunks, i32 length, data set.
+/// tokens x calls; then, in newer files, i32 chunks, i32 length, data set. With no calls the values are taken as they are,
+/// as llama-quantize does; nearly always they are zeros, which say nothing.
 extension ImportanceMatrix {
   init(legacy file: PositionedFile) throws {
     var reader = LegacyReader(bytes: try file.bytes(in: 0..<file.size), file: Self.baseName(file.path))
@@ -13,11 +14,13 @@ extension ImportanceMatrix {
       let name = try reader.string("the name of entry \(index)")
       let calls = try reader.integer("the calls of '\(name)'")
       let values = try reader.floats("the values of '\(name)'")
-      guard calls > 0 else { throw reader.failure("'\(name)' was never called") }
+      guard calls >= 0 else { throw reader.failure("'\(name)' was called \(calls) times") }
       guard values.allSatisfy({ $0.isFinite && $0 >= 0 }) else {
         throw ImatrixError.notANumber(file: reader.file, tensor: name)
       }
-      guard entries.updateValue(Entry(sums: values, counts: [Float(calls)]), forKey: name) == nil else {
+      let isEmpty = calls == 0 && !values.contains { $0 > 0 }
+      let entry = Entry(sums: values, counts: [isEmpty ? 0 : Float(max(calls, 1))])
+      guard entries.updateValue(entry, forKey: name) == nil else {
         throw reader.failure("'\(name)' stands twice")
       }
     }
@@ -30,10 +33,10 @@ extension ImportanceMatrix {
     self.init(entries: entries, datasets: datasets.filter { !$0.isEmpty }, chunkCount: chunks, chunkSize: 0)
   }
 
-  /// Writes the older form. What it can't say is lost: tokens per expert. Starved experts get their layer's mean.
+  /// Writes the older form. What it can't say is lost: tokens per expert, and tensors that no token reached. Starved experts get their layer's mean.
   public func write(legacy path: String, overwrite: Bool = false) throws {
     var writer = LegacyWriter()
-    let written = names.filter { entries[$0]!.counts.contains { $0 > 0 } }
+    let written = names.filter { entries[$0]!.saysSomething }
     writer.append(written.count)
     let chunk = max(1, chunkSize)
     for name in written {

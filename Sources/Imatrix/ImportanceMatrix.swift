@@ -17,6 +17,16 @@ public struct ImportanceMatrix: Sendable, Equatable {
       self.sums = sums
       self.counts = counts
     }
+
+    /// False where no token went through the tensor, or all that did were zero.
+    var saysSomething: Bool { counts.contains { $0 > 0 } && sums.contains { $0 > 0 } }
+
+    /// Whether it is as wide as a tensor's matrices together, or for a stack other than of experts as one of them.
+    func fits(_ tensor: TensorInfo) -> Bool {
+      let (columns, matrices) = (tensor.shape.columns, tensor.shape.matrices)
+      if counts.count == 1, sums.count == columns, !tensor.name.contains("_exps.") { return true }
+      return sums.count == columns * matrices && (counts.count == 1 || counts.count == matrices)
+    }
   }
 
   /// By tensor name, with `.weight`.
@@ -26,6 +36,8 @@ public struct ImportanceMatrix: Sendable, Equatable {
   /// Windows of text, and their length in tokens (0 where an old file does not say).
   public var chunkCount: Int
   public var chunkSize: Int
+  /// Tensors of the file that are not importance.
+  public internal(set) var unread: [String] = []
 
   public init(entries: [String: Entry], datasets: [String], chunkCount: Int, chunkSize: Int) {
     self.entries = entries
@@ -49,24 +61,35 @@ public struct ImportanceMatrix: Sendable, Equatable {
     return digest.hex()
   }
 
-  /// The last component of a path: local directories do not belong in a file that is published.
+  /// The last component of a path, of Windows too: local directories do not belong in a file that is published.
   static func baseName(_ path: String) -> String {
-    path.split(separator: "/", omittingEmptySubsequences: true).last.map(String.init) ?? path
+    path.split { $0 == "/" || $0 == "\\" }.last.map(String.init) ?? path
   }
 }
 
 extension ImportanceMatrix {
   /// Mean squared activations of a tensor, [matrices, columns], or nil where nothing is known of it.
   ///
+  /// Matrices of a stack that were summed together (llama.cpp of 2024 did so with the heads of latent attention) share
+  /// their mean.
+  ///
   /// An expert that saw fewer tokens than ``starvedShare`` of an even share is drawn towards the mean of its layer's
   /// experts, in proportion to what it lacks: one that saw nothing gets the mean.
   public func importance(for tensor: TensorInfo) -> [Float]? {
-    guard let entry = entries[tensor.name] else { return nil }
-    let columns = tensor.shape.columns
-    guard entry.sums.count == columns * tensor.shape.matrices else { return nil }
+    guard let entry = entries[tensor.name], entry.fits(tensor), entry.saysSomething else { return nil }
+    let means = means(of: entry)
+    let copies = tensor.shape.columns * tensor.shape.matrices / means.count
+    return copies == 1 ? means : (0..<copies).flatMap { _ in means }
+  }
+
+  /// Whether ``importance(for:)`` has an answer, without working it out.
+  public func hasImportance(for tensor: TensorInfo) -> Bool {
+    entries[tensor.name].map { $0.fits(tensor) && $0.saysSomething } ?? false
+  }
+
+  private func means(of entry: Entry) -> [Float] {
     let width = entry.sums.count / entry.counts.count
     let total = entry.counts.reduce(0) { $0 + Double($1) }
-    guard total > 0 else { return nil }
     let least = total / Double(entry.counts.count) * Self.starvedShare
     var mean: [Double] = []
     if entry.counts.contains(where: { Double($0) < least }) {
@@ -89,30 +112,6 @@ extension ImportanceMatrix {
   /// Experts that saw a smaller part of an even share than this count as starved.
   public static let starvedShare = 0.05
 
-  /// Refuses a model that this was not made from.
-  ///
-  /// - Throws: ``ImatrixError/otherModel(tensor:reason:)`` with the first difference, in the order of names.
-  public func check(against model: any ModelSource) throws(ImatrixError) {
-    for name in names {
-      guard let tensor = model.tensor(named: name) else {
-        // A tied head has its importance under its own name, and its weights in the embedding.
-        if name == "output.weight" && model.tensor(named: "token_embd.weight") != nil { continue }
-        throw .otherModel(tensor: name, reason: "is not in the model")
-      }
-      let expected = tensor.shape.columns * tensor.shape.matrices
-      let found = entries[name]!.sums.count
-      guard expected == found else {
-        throw .otherModel(tensor: name, reason: "has \(found) columns, the model's has \(expected)")
-      }
-    }
-    let blocks = Set(names.compactMap(Self.block))
-    for tensor in model.tensors {
-      if let block = Self.block(tensor.name), !blocks.contains(block) {
-        throw .otherModel(tensor: tensor.name, reason: "is in a layer that has no importance")
-      }
-    }
-  }
-
   static func block(_ name: String) -> Int? {
     let parts = name.split(separator: ".")
     return parts.count > 2 && parts[0] == "blk" ? Int(parts[1]) : nil
@@ -120,11 +119,13 @@ extension ImportanceMatrix {
 }
 
 extension ImportanceMatrix {
-  /// The sums of several matrices of one model, as if their texts had been one.
+  /// The sums of several matrices of one model, as if their texts had been one. A tensor that only some of them have
+  /// gets the sums of those (``names(missingFromSome:)``).
   ///
   /// - Throws: ``ImatrixError/unmergeable(tensor:reason:)``
   public init(merging matrices: [ImportanceMatrix]) throws(ImatrixError) {
     precondition(!matrices.isEmpty)
+    let matrices = matrices.map(\.withTensorNames)
     self = matrices[0]
     for other in matrices.dropFirst() {
       for name in other.names {
@@ -150,5 +151,12 @@ extension ImportanceMatrix {
       chunkCount += other.chunkCount
       if chunkSize == 0 { chunkSize = other.chunkSize }
     }
+  }
+
+  /// Tensors that some of the matrices to merge have entries for, and others do not.
+  public static func names(missingFromSome matrices: [ImportanceMatrix]) -> [String] {
+    var counts: [String: Int] = [:]
+    for name in matrices.lazy.flatMap(\.withTensorNames.entries.keys) { counts[name, default: 0] += 1 }
+    return counts.filter { $0.value < matrices.count }.keys.sorted { $0.utf8.lexicographicallyPrecedes($1.utf8) }
   }
 }

@@ -1,3 +1,4 @@
+import Blocks
 import GGUF
 import Tensors
 
@@ -13,6 +14,8 @@ public struct TypeConstraints: Sendable, Equatable {
   public var only: Set<GGMLType>?
   /// The output head keeps its type.
   public var leavesOutput = false
+  /// Tensors that an importance matrix lacks, by name: none of them gets a type that needs importance, pinned or not.
+  public var withoutImportance: Set<String> = []
 
   public init() {}
 
@@ -29,7 +32,15 @@ public struct TypeConstraints: Sendable, Equatable {
   /// The type that a tensor is pinned to; its own where it is to be left.
   public func pinned(_ tensor: TensorInfo) -> GGMLType? {
     if leavesOutput && tensor.role == .output { return tensor.type }
-    return pins.first { $0.pattern.matches(tensor.name) }?.type.fitting(columns: tensor.shape.columns)
+    return pins.first { $0.pattern.matches(tensor.name) }.map {
+      let type = $0.type.fitting(columns: tensor.shape.columns)
+      return canHave(type, tensor) ? type : replacement(for: type, tensor) ?? type
+    }
+  }
+
+  /// False where a tensor would have to be encoded in a type that needs importance, and has none.
+  private func canHave(_ type: GGMLType, _ tensor: TensorInfo) -> Bool {
+    !type.needsImportance || type == tensor.type || !withoutImportance.contains(tensor.name)
   }
 
   /// The types of a menu that a tensor may become; empty where constraints and shape leave none.
@@ -37,40 +48,61 @@ public struct TypeConstraints: Sendable, Equatable {
     if let pinned = pinned(tensor) { return [pinned] }
     let floor = floors.first { $0.pattern.matches(tensor.name) }?.type.bitsPerWeight ?? 0
     return menu.filter {
-      allows($0) && $0.bitsPerWeight >= floor && tensor.shape.columns % $0.blockLength == 0
+      allows($0) && $0.bitsPerWeight >= floor && tensor.shape.columns % $0.blockLength == 0 && canHave($0, tensor)
     }
   }
 
   /// Types as they become under the constraints: pinned, raised to a floor, or replaced by the next larger type that is
   /// allowed; by the largest allowed where none is larger.
   ///
-  /// - Throws: ``QuantizeError/unsupported(_:)`` where nothing that is allowed fits a tensor.
+  /// - Throws: ``QuantizeError/unsupported(_:)`` where nothing that is allowed fits a tensor,
+  ///   ``QuantizeError/needsImportance(tensor:type:)`` where all that is allowed needs importance.
   public func applied(to types: [GGMLType], of model: any ModelSource) throws(QuantizeError) -> [GGMLType] {
     var result = types
     for (index, tensor) in model.tensors.enumerated() where tensor.isQuantizable {
-      if let pinned = pinned(tensor) {
-        result[index] = pinned
-        continue
-      }
-      var type = types[index]
-      if let floor = floors.first(where: { $0.pattern.matches(tensor.name) })?.type,
-        type.bitsPerWeight < floor.bitsPerWeight
-      {
-        type = floor.fitting(columns: tensor.shape.columns)
-      }
-      guard !allows(type) else {
-        result[index] = type
-        continue
-      }
-      let fitting = GGMLType.allCases.filter {
-        allows($0) && $0.canHoldWeights && tensor.shape.columns % $0.blockLength == 0
-      }.sorted { ($0.bitsPerWeight, $0.rawValue) < ($1.bitsPerWeight, $1.rawValue) }
-      guard let replacement = fitting.first(where: { $0.bitsPerWeight >= type.bitsPerWeight }) ?? fitting.last else {
-        throw .unsupported("tensor \(tensor.name): no type that is allowed fits rows of \(tensor.shape.columns)")
-      }
-      result[index] = replacement
+      result[index] = try applied(to: types[index], tensor)
     }
     return result
+  }
+
+  private func applied(to type: GGMLType, _ tensor: TensorInfo) throws(QuantizeError) -> GGMLType {
+    if let pinned = pinned(tensor) { return pinned }
+    var type = type
+    if let floor = floors.first(where: { $0.pattern.matches(tensor.name) })?.type,
+      type.bitsPerWeight < floor.bitsPerWeight
+    {
+      type = floor.fitting(columns: tensor.shape.columns)
+    }
+    if allows(type), canHave(type, tensor) { return type }
+    if let replacement = replacement(for: type, tensor) { return replacement }
+    guard canHave(type, tensor) else { throw .needsImportance(tensor: tensor.name, type: type) }
+    throw .unsupported("tensor \(tensor.name): no type that is allowed fits rows of \(tensor.shape.columns)")
+  }
+
+  /// The next larger type that a tensor may have, or the largest where none is larger; nil where it may have none.
+  ///
+  /// Where importance is missing, Q2_K before any other: llama-quantize wants importance for IQ2_S and IQ3_XXS, too.
+  private func replacement(for type: GGMLType, _ tensor: TensorInfo) -> GGMLType? {
+    let fitting = GGMLType.allCases.filter {
+      allows($0) && $0.canHoldWeights && tensor.shape.columns % $0.blockLength == 0 && canHave($0, tensor)
+        && (only != nil || type.isForTrainedLevels || !$0.isForTrainedLevels)
+    }.sorted { ($0.bitsPerWeight, $0.rawValue) < ($1.bitsPerWeight, $1.rawValue) }
+    if !canHave(type, tensor), fitting.contains(.q2_K) { return .q2_K }
+    return fitting.first { $0.bitsPerWeight >= type.bitsPerWeight } ?? fitting.last
+  }
+
+  /// The tensors whose type is another than it would be if they had importance, with both types. `types` are those
+  /// before or after ``applied(to:of:)``.
+  public func replacements(
+    in types: [GGMLType], of model: any ModelSource
+  ) throws(QuantizeError) -> [(tensor: String, wanted: GGMLType, given: GGMLType)] {
+    var unhindered = self
+    unhindered.withoutImportance = []
+    let wanted = try unhindered.applied(to: types, of: model)
+    let given = try applied(to: types, of: model)
+    return model.tensors.indices.filter { wanted[$0] != given[$0] }.map {
+      (model.tensors[$0].name, wanted[$0], given[$0])
+    }
   }
 }
 
@@ -80,6 +112,14 @@ extension GGMLType {
     switch self {
     case .i8, .i16, .i32, .i64, .f64: false
     default: true
+    }
+  }
+
+  /// True for the types whose few levels are those that a model was trained with: as a stand-in they ruin any other.
+  var isForTrainedLevels: Bool {
+    switch self {
+    case .tq1_0, .tq2_0, .mxfp4: true
+    default: false
     }
   }
 }

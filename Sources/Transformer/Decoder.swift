@@ -21,6 +21,9 @@ public struct Decoder: Sendable {
   let layers: [DecoderLayer]
 
   public var layerCount: Int { layers.count }
+
+  /// Every matrix that a forward pass multiplies by in its layers: an observer sees the inputs of these and no others.
+  public var layerMatrices: [TensorInfo] { layers.flatMap { $0.attention.matrices + $0.feedForward.matrices } }
 }
 
 /// Attention, then a feed-forward part; each adds to the hidden states.

@@ -29,7 +29,9 @@ func write(
     }
   }
   if !report.withoutImportance.isEmpty {
-    progress.note("note: no importance for \(report.withoutImportance.joined(separator: ", "))")
+    let names = report.withoutImportance
+    progress.note(
+      "note: no importance for \(names.count) of the tensors that were quantized: \(firstNames(of: names))")
   }
   return report
 }

@@ -1,4 +1,6 @@
 import Foundation
+import GGUF
+import Tensors
 import TestSupport
 import Testing
 
@@ -167,24 +169,30 @@ import Testing
 
   @Test func importanceOfAnotherModel() throws {
     let out = try TemporaryDirectory()
-    let model = try DemoCopy()
     let made = try qtool.run([
-      "imatrix", model.path, "--calibration", Repository.calibration, "--chunks", "1", "-o", out.path("one.gguf"),
-      "--quiet",
+      "imatrix", Repository.demoModel, "--calibration", Repository.calibration, "--chunks", "1", "-o",
+      out.path("own.gguf"), "--quiet",
     ])
     #expect(made.status == 0, "\(made.error)")
-    try model.replace("\"num_hidden_layers\": 4", by: "\"num_hidden_layers\": 3", in: "config.json")
-    // The fourth layer's tensors go by names that every checkpoint may carry beside its weights.
-    try model.rewriteHeader { header in
-      header.replacing(/"model\.layers\.3\.([a-z_.]+)"/) { "\"model.layers.3.\($0.1).rotary_emb.inv_freq\"" }
+    try rewriteGGUF(out.path("own.gguf"), to: out.path("narrow.gguf")) { tensor in
+      guard tensor.name == "blk.3.ffn_down.weight.in_sum2" else { return [tensor] }
+      return [TensorInfo(name: tensor.name, shape: Shape([255, 1])!, type: .f32)]
     }
-    let result = try qtool.run([
-      "quantize", model.path, "--type", "Q4_K_M", "--imatrix", out.path("one.gguf"), "-o", out.path("out.gguf"),
-      "--quiet",
-    ])
-    #expect(result.status == 65)
-    #expect(result.error.contains("blk.3"))
-    #expect(out.contents == ["one.gguf"])
+    try rewriteGGUF(out.path("own.gguf"), to: out.path("foreign.gguf")) { [$0.named("model." + $0.name)] }
+    for (name, words) in [
+      ("narrow.gguf", "'blk.3.ffn_down.weight' has 255 columns, the model's has 768"),
+      ("foreign.gguf", "another model's: none of its 28 entries ('model.blk.0.attn_k.weight', ...)"),
+    ] {
+      for arguments in [
+        ["quantize", Repository.demoModel, "--type", "Q4_K_M", "--imatrix", out.path(name)],
+        ["sensitivity", Repository.demoModel, "--imatrix", out.path(name)],
+        ["imatrix", Repository.demoModel, "--merge", out.path(name)],
+      ] {
+        let result = try qtool.run(arguments + ["-o", out.path("out.gguf"), "--quiet"])
+        #expect(result.status == 65 && result.error.contains(name) && result.error.contains(words), "\(result.error)")
+        #expect(out.contents == ["foreign.gguf", "narrow.gguf", "own.gguf"])
+      }
+    }
   }
 
   /// Runs `quantize` on the demo model without importance.

@@ -109,6 +109,7 @@ struct Reader: Sendable {
     let matrix = try ImportanceMatrix(path: "a.imatrix")
     _ = matrix.coverage
     for tensor in try shapes.get().tensors { _ = matrix.importance(for: tensor) }
+    try refusable { _ = try matrix.fitted(to: try shapes.get(), file: "a.imatrix") }
     try matrix.write(legacy: "b.imatrix", overwrite: true)
   }
 }

@@ -57,6 +57,17 @@ private func temporaryPath(_ name: String) -> String {
     let merged = try ImportanceMatrix(merging: [Self.matrix, Self.matrix])
     #expect(merged.entries["blk.0.attn_q.weight"] == .init(sums: [16, 8, 0], counts: [8]))
     #expect(merged.chunkCount == 14)
+    var part = Self.matrix
+    part.entries["blk.0.ffn_up_exps.weight"] = nil
+    part.entries["blk.0.attn_k.weight (reshaped)"] = .init(sums: [1, 2, 3], counts: [5])
+    let joined = try ImportanceMatrix(merging: [Self.matrix, part])
+    #expect(joined.names == ["blk.0.attn_k.weight", "blk.0.attn_q.weight", "blk.0.ffn_up_exps.weight"])
+    #expect(joined.entries["blk.0.attn_k.weight"] == .init(sums: [1, 2, 3], counts: [5]))
+    #expect(joined.entries["blk.0.ffn_up_exps.weight"] == Self.matrix.entries["blk.0.ffn_up_exps.weight"])
+    #expect(
+      ImportanceMatrix.names(missingFromSome: [Self.matrix, part]) == [
+        "blk.0.attn_k.weight", "blk.0.ffn_up_exps.weight",
+      ])
     var other = Self.matrix
     other.entries["blk.0.attn_q.weight"] = .init(sums: [1], counts: [1])
     #expect(throws: ImatrixError.unmergeable(tensor: "blk.0.attn_q.weight", reason: "has 3 and 1 columns")) {
@@ -72,26 +83,48 @@ private func temporaryPath(_ name: String) -> String {
     #expect(abs(q.active - 2.0 / 3) < 1e-12 && abs(q.outliers - 1.0 / 3) < 1e-12 && q.similarity == nil)
   }
 
-  @Test func anotherModelsMatrixIsRefusedWithTheFirstDifference() throws {
-    func model(_ tensors: [(name: String, shape: [Int], values: [Float])]) -> MemoryModel {
-      MemoryModel(metadata: [:], tensors: tensors)
+  /// A .dat counts calls. Without calls there are values to take as they are, or zeros that say nothing.
+  @Test func tensorsThatWereNeverCalled() throws {
+    let path = temporaryPath("a.dat")
+    defer { try? FileManager.default.removeItem(atPath: path) }
+    var bytes: [UInt8] = [3, 0, 0, 0]
+    for (name, calls, values) in [("A", 0, [0, 0]), ("B", 0, [1, 2]), ("C", 4, [4, 8])] as [(String, UInt8, [Float])] {
+      bytes += [1, 0, 0, 0] + Array(name.utf8) + [calls, 0, 0, 0, 2, 0, 0, 0]
+      for value in values { withUnsafeBytes(of: value.bitPattern.littleEndian) { bytes += Array($0) } }
     }
-    var matrix = Self.matrix
-    matrix.entries["blk.0.ffn_up_exps.weight"] = nil
-    try matrix.check(against: model([("blk.0.attn_q.weight", [3, 1], [1, 2, 3])]))
-    #expect(throws: ImatrixError.otherModel(tensor: "blk.0.attn_q.weight", reason: "has 3 columns, the model's has 2"))
-    {
-      try matrix.check(against: model([("blk.0.attn_q.weight", [2, 1], [1, 2])]))
+    try Data(bytes).write(to: URL(fileURLWithPath: path))
+    let matrix = try ImportanceMatrix(path: path)
+    func importance(_ name: String) -> [Float]? {
+      matrix.importance(for: TensorInfo(name: name, shape: Shape([2, 3])!, type: .f16))
     }
-    #expect(throws: ImatrixError.otherModel(tensor: "blk.0.attn_q.weight", reason: "is not in the model")) {
-      try matrix.check(against: model([("blk.0.attn_k.weight", [2, 1], [1, 2])]))
-    }
-    #expect(
-      throws: ImatrixError.otherModel(tensor: "blk.1.attn_q.weight", reason: "is in a layer that has no importance")
-    ) {
-      try matrix.check(
-        against: model([("blk.0.attn_q.weight", [3, 1], [1, 2, 3]), ("blk.1.attn_q.weight", [3, 1], [1, 2, 3])]))
-    }
+    #expect(importance("A") == nil && importance("B") == [1, 2] && importance("C") == [1, 2])
+    // Written again, what says nothing is gone.
+    try matrix.write(legacy: path, overwrite: true)
+    #expect(try ImportanceMatrix(path: path).names == ["B", "C"])
+  }
+
+  @Test func tensorsThatAreNotImportanceAreLeftAlone() throws {
+    let path = temporaryPath("a.gguf")
+    defer { try? FileManager.default.removeItem(atPath: path) }
+    let contents: [(name: String, type: GGMLType, bytes: [UInt8])] = [
+      ("q.in_sum2", .f32, [0, 0, 128, 63]), ("q.counts", .f32, [0, 0, 128, 63]), ("q.in_sum", .f32, [0, 0, 128, 191]),
+      ("q.kurtosis", .f16, [0, 60]),
+    ]
+    let tensors = contents.map { TensorInfo(name: $0.name, shape: Shape([1, 1])!, type: $0.type) }
+    let writer = try GGUFWriter(
+      path: path, layout: GGUFLayout(metadata: ["general.type": .string("imatrix")], tensors: tensors),
+      overwrite: false)
+    for (index, content) in contents.enumerated() { try writer.write(content.bytes.span.bytes, tensor: index, row: 0) }
+    try writer.commit()
+    let matrix = try ImportanceMatrix(path: path)
+    #expect(matrix.entries == ["q": .init(sums: [1], counts: [1])])
+    #expect(matrix.unread == ["q.in_sum", "q.kurtosis"])
+  }
+
+  @Test(arguments: ["/home/me/text.txt", "C:\\Users\\me\\text.txt", "..\\me/text.txt", "text.txt"])
+  func foldersAreNobodysBusiness(path: String) {
+    let matrix = ImportanceMatrix(entries: [:], datasets: [path], chunkCount: 0, chunkSize: 0)
+    #expect(matrix.datasets == ["text.txt"])
   }
 
   @Test(arguments: [

@@ -29,6 +29,10 @@ import Testing
           let matrix = try ImportanceMatrix(path: path)
           for tensor in tensors { _ = matrix.importance(for: tensor) }
           _ = matrix.coverage
+          let values = [Float](repeating: 0, count: 30)
+          let model = MemoryModel(
+            metadata: [:], tensors: tensors.map { ($0.name, $0.shape.dimensions, Array(values[..<$0.shape.count])) })
+          _ = try matrix.fitted(to: model, file: name)
         })
     }
     // What the process said before it died, if it did.

@@ -166,4 +166,60 @@ import Testing
     constraints.leavesOutput = true
     #expect(try types(constraints)["output.weight"] == .f16)
   }
+
+  /// Tensors without importance get the nearest type that does without, pinned or not, within the constraints.
+  @Test func typesThatNeedImportanceAreReplacedWhereThereIsNone() throws {
+    let without = "blk.3.ffn_down.weight"
+    var constraints = TypeConstraints()
+    constraints.withoutImportance = [without]
+    for base in [GGMLType.iq1_s, .iq1_m, .iq2_xxs, .iq2_xs] {
+      let types = try types(constraints, base)
+      #expect(types[without] == .q2_K && types["blk.4.ffn_down.weight"] == base)
+    }
+    #expect(try types(constraints, .iq2_s)[without] == .iq2_s)
+    constraints.pins = [try TypeRule("ffn_down=IQ2_XXS")]
+    #expect(try types(constraints)[without] == .q2_K)
+    #expect(try types(constraints)["blk.4.ffn_down.weight"] == .iq2_xxs)
+    constraints.pins = []
+    constraints.excluded = [.q2_K]
+    #expect(try types(constraints, .iq2_xxs)[without] == .iq2_s)
+    constraints.floors = [try TypeRule("ffn_down=Q3_K")]
+    #expect(try types(constraints, .iq2_xxs)[without] == .q3_K)
+    constraints = TypeConstraints()
+    constraints.withoutImportance = [without]
+    constraints.only = [.iq1_s, .iq2_xxs]
+    #expect(throws: QuantizeError.needsImportance(tensor: without, type: .iq2_xxs)) {
+      try types(constraints, .iq2_xxs)
+    }
+    let shapes = try #require(StockFixture.all["llama-8b"]).model
+    let tensor = try #require(shapes.tensor(named: without))
+    let menu: [GGMLType] = [.iq2_xxs, .iq1_s, .q2_K]
+    constraints.only = nil
+    #expect(constraints.menu(for: tensor, from: menu) == [.q2_K])
+    let replaced = try constraints.replacements(
+      in: shapes.tensors.map { $0.isQuantizable ? .iq2_xs : $0.type }, of: shapes)
+    #expect(replaced.map(\.tensor) == [without] && replaced[0].wanted == .iq2_xs && replaced[0].given == .q2_K)
+  }
+
+  /// A tensor that has the type already is copied.
+  @Test func aTypeThatStaysNeedsNothing() throws {
+    let shape = Shape([256, 4])!
+    let model = TypedShapes(
+      name: "m", metadata: [:], tensors: [TensorInfo(name: "blk.0.ffn_up.weight", shape: shape, type: .iq2_xxs)])
+    var constraints = TypeConstraints()
+    constraints.withoutImportance = ["blk.0.ffn_up.weight"]
+    #expect(try constraints.applied(to: [.iq2_xxs], of: model) == [.iq2_xxs])
+    #expect(try constraints.applied(to: [.iq2_xs], of: model) == [.q2_K])
+  }
+
+  /// Ternary types have as many bits as IQ2_XXS, and ruin a model that was not trained for them.
+  @Test func noTypeBecomesOneForTrainedLevels() throws {
+    var constraints = TypeConstraints()
+    constraints.excluded = [.iq2_xxs, .iq1_m, .iq4_xs]
+    #expect(try types(constraints, .iq2_xxs)["blk.3.ffn_down.weight"] == .iq2_xs)
+    #expect(try types(constraints, .iq1_m)["blk.3.ffn_down.weight"] == .iq2_xs)
+    #expect(try types(constraints, .iq4_xs)["blk.3.ffn_down.weight"] == .q4_0)
+    constraints.only = [.tq2_0, .q8_0]
+    #expect(try types(constraints, .iq2_xxs)["blk.3.ffn_down.weight"] == .tq2_0)
+  }
 }

@@ -66,12 +66,22 @@ struct ImatrixCommand: ParsableCommand {
     let progress = options.apply()
     try OutputOptions(output: output, force: force).check(
       inputs: merge + text.calibration + (model.map { [$0] } ?? []))
-    let merged = try merge.map { path in
-      try ImportanceMatrix(path: path).expanded(chunkSize: text.ctx)
+    guard let model else {
+      let matrices = try merge.map { path in
+        let matrix = try ImportanceMatrix(path: path)
+        matrix.noteUnread(named: path, progress)
+        return matrix.expanded(chunkSize: text.ctx)
+      }
+      let partial = ImportanceMatrix.names(missingFromSome: matrices)
+      if !partial.isEmpty {
+        progress.note("note: \(partial.count) tensors are in some of the files only: \(firstNames(of: partial))")
+      }
+      return try write(matrices, to: output)
     }
-    guard let model else { return try write(merged, to: output) }
     let source = try splitter.open(model, progress)
-    for matrix in merged { try matrix.check(against: source) }
+    let merged = try merge.map { path in
+      try ImportanceMatrix(path: path, for: source, progress).expanded(chunkSize: text.ctx)
+    }
     let calibration = try text.calibration(for: source)
     progress.noteOnce(calibration.notes)
     let windows = try text.windows(calibration, try Tokenizer(metadata: source.metadata))

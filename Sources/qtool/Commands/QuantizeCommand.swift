@@ -90,13 +90,14 @@ struct QuantizeCommand: ParsableCommand {
     let layers = try sourceOptions.layers()
     let pruned = layers.isEmpty ? nil : try PrunedModel(whole, without: layers)
     let source = weightOptions.apply(to: pruned ?? whole)
-    let constraints = try constraintOptions.constraints(for: source, progress)
-    if !mix.copies {
-      for tensor in source.tensors where tensor.isQuantizable && tensor.type.isQuantized {
-        guard allowRequantize else { throw QuantizeError.needsRequantize(tensor: tensor.name, type: tensor.type) }
-        progress.note("warning: \(source.name) is quantized already; what was lost stays lost")
-        break
-      }
+    var constraints = try constraintOptions.constraints(for: source, progress)
+    let own = source.tensors.map(\.type)
+    let copied = mix.copies ? try constraints.applied(to: own, of: source) : nil
+    for (index, tensor) in source.tensors.enumerated()
+    where tensor.isQuantizable && tensor.type.isQuantized && copied?[index] != tensor.type {
+      guard allowRequantize else { throw QuantizeError.needsRequantize(tensor: tensor.name, type: tensor.type) }
+      progress.note("warning: \(source.name) is quantized already; what was lost stays lost")
+      break
     }
     let files = destination.map { MeasuredFiles(output: $0.output, model: source.name, restart: $0.restart) }
     let fingerprint = try ModelFingerprint(of: source).hex
@@ -107,16 +108,19 @@ struct QuantizeCommand: ParsableCommand {
     if mix.target != nil, weighing.imatrix == nil, !weighing.noImportance {
       // Before hours of measuring: what will be known of the importance matrix decides how long the header is.
       let expected = ImportanceProvenance(computedFrom: try weighing.text(for: source).names)
+      try constraints.follow(nil, of: source)
       try fitting(source, nil, constraints, header(expected), progress)?.target.check()
     }
-    let matrix = try importanceMatrix(of: source, whole, pruned, files, progress)
+    let matrix = try importanceMatrix(of: source, whole, pruned, copiesAll: copied == own, files, progress)
     let writer = header(provenance(matrix))
+    if let matrix { try constraints.follow(matrix, of: source) } else { try constraints.checkNoImportance(source) }
     var lines: [String] = []
     let plan: RewritePlan
     if let fitting = fitting(source, matrix, constraints, writer, progress) {
       let outcome = try fitted(fitting, source, matrix, files, progress)
       lines = outcome.lines
       plan = try writer.plan(outcome.types)
+      try constraints.noteReplacements(in: outcome.types, of: source, progress)
     } else {
       plan = try named(source, matrix, constraints, writer, progress)
     }
@@ -137,14 +141,19 @@ struct QuantizeCommand: ParsableCommand {
   /// Importance from a file, from calibration text, or none where it is neither given nor needed. A file knows the layers
   /// of a pruned model by what they are called in the `whole` one.
   private func importanceMatrix(
-    of source: any ModelSource, _ whole: any ModelSource, _ pruned: PrunedModel?, _ files: MeasuredFiles?,
-    _ progress: Progress
+    of source: any ModelSource, _ whole: any ModelSource, _ pruned: PrunedModel?, copiesAll: Bool,
+    _ files: MeasuredFiles?, _ progress: Progress
   ) throws -> ImportanceMatrix? {
-    if weighing.noImportance || mix.copies { return nil }
+    if weighing.noImportance { return nil }
+    if copiesAll {
+      if weighing.imatrix != nil || !weighing.calibration.isEmpty {
+        progress.note("note: every tensor is copied as it is: importance is not used")
+      }
+      return nil
+    }
     var matrix: ImportanceMatrix
     if let imatrix = weighing.imatrix {
-      matrix = try ImportanceMatrix(path: imatrix)
-      try matrix.check(against: whole)
+      matrix = try ImportanceMatrix(path: imatrix, for: whole, without: try sourceOptions.layers(), progress)
       if let pruned { matrix = matrix.following(pruned) }
     } else {
       // A named mix is made as llama-quantize makes it: without importance unless it was asked for.
@@ -153,6 +162,7 @@ struct QuantizeCommand: ParsableCommand {
       progress.noteOnce(text.notes)
       let windows = try text.windows(try Tokenizer(metadata: source.metadata), context: 512)
       matrix = try importance(of: source, text, windows, options, progress, files)
+      matrix.noteMissing(from: source, named: "the calibration text", progress)
     }
     return matrix.selecting(included: weighing.includeWeights, excluded: weighing.excludeWeights)
   }
@@ -170,20 +180,20 @@ struct QuantizeCommand: ParsableCommand {
     _ source: any ModelSource, _ matrix: ImportanceMatrix?, _ constraints: TypeConstraints, _ writer: OutputHeader,
     _ progress: Progress
   ) throws -> RewritePlan {
-    if mix.copies {
-      return try writer.plan(
-        source.tensors.map { constraints.pinned($0) ?? $0.type },
-        fileType: source.metadata.optionalInt("general.file_type") ?? 0)
-    }
-    let recipe = try mix.chosenRecipe(for: source)
-    if mix.recipe != nil { try constraintOptions.check(recipe.rules, source, progress) }
-    let types = try constraints.applied(
-      to: recipe.types(for: source, hasImportance: matrix != nil), of: source)
+    let recipe = mix.copies ? nil : try mix.chosenRecipe(for: source)
+    if let recipe, mix.recipe != nil { try constraintOptions.check(recipe.rules, source, progress) }
+    let wanted = recipe?.types(for: source, hasImportance: matrix != nil) ?? source.tensors.map(\.type)
+    let types = try constraints.applied(to: wanted, of: source)
     for (tensor, type) in zip(source.tensors, types) where type != tensor.type {
       guard type.canEncode else { throw QuantizeError.notEncodable(tensor: tensor.name, type: type) }
+      guard matrix != nil || !type.needsImportance else {
+        throw QuantizeError.needsImportance(tensor: tensor.name, type: type)
+      }
     }
-    let tensors = TypedShapes(source, types: types).tensors
-    return try writer.plan(types, fileType: recipe.fileType(of: tensors), name: recipe.name)
+    try constraints.noteReplacements(in: wanted, of: source, progress)
+    let fileType = recipe?.fileType(of: TypedShapes(source, types: types).tensors)
+    return try writer.plan(
+      types, fileType: fileType ?? source.metadata.optionalInt("general.file_type") ?? 0, name: recipe?.name)
   }
 
   private func fitting(

@@ -58,8 +58,7 @@ struct SensitivityCommand: ParsableCommand {
     let text = try Calibration(calibration, orShippedFor: source, hint: "name one with --calibration")
     progress.noteOnce(text.notes)
     let start = ContinuousClock.now
-    let given = try imatrix.map { try ImportanceMatrix(path: $0) }
-    try given?.check(against: source)
+    let given = try imatrix.map { try ImportanceMatrix(path: $0, for: source, progress) }
     let measuring = try MeasuringText(text, source, options, budget: budget.seconds)
     var windows: ScoringWindows?
     if given == nil, !noImportance {
