@@ -95,7 +95,7 @@ let package = Package(
     .target(
       name: "TestSupport", dependencies: ["Blocks", "GGUF", "Tensors", "Files"], path: "Tests/TestSupport",
       swiftSettings: swiftSettings),
-    tests(of: "Files"),
+    tests(of: "Files", ["Tensors"]),
     tests(of: "Tensors"),
     tests(of: "Blocks", ["Tensors"]),
     tests(of: "GGUF", ["Files", "Tensors", "Blocks"]),

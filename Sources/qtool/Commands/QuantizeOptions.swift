@@ -1,4 +1,5 @@
 import ArgumentParser
+import Files
 import GGUF
 import Quantize
 import Tensors

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Checkpoint
+import Files
 import Tensors
 import Tokenizers
 
