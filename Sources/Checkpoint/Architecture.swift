@@ -7,6 +7,11 @@ protocol Architecture: Sendable {
   static var names: [String] { get }
   /// GGUF's `general.architecture`.
   static var ggufName: String { get }
+  /// The keys of config.json that it knows, beside those that all share.
+  static var keys: KeyTable { get }
+
+  /// The window that attention of all layers has and that of a GGUF has not; nil where there is none.
+  static func window(_ config: Config) -> Int?
 
   init(config: Config) throws
 
@@ -19,6 +24,7 @@ protocol Architecture: Sendable {
 }
 
 extension Architecture {
+  static func window(_ config: Config) -> Int? { nil }
   func leavesOut(_ name: String) -> Bool { false }
 }
 

@@ -9,10 +9,14 @@ public struct CheckpointDirectory: ModelSource {
   /// A line for each thing that the directory's files leave open or contradict each other in, and how it was read.
   public let notes: [String]
   public let tensors: [TensorInfo]
+  public let configReview: ConfigReview
   private let recipes: [String: TensorRecipe]
 
-  /// - Parameter pre: the name of the tokenizer's splitter, where its structure is unknown.
-  public init(path: String, pre: String? = nil) throws {
+  /// - Parameters:
+  ///   - pre: the name of the tokenizer's splitter, where its structure is unknown.
+  ///   - ignoring: keys of config.json that would be refused, and are to count as missing.
+  /// - Throws: ``RefusedConfig``, ``UnneededIgnoring``, ``CheckpointError``, and what reading files throws.
+  public init(path: String, pre: String? = nil, ignoring: [String] = []) throws {
     let directory = path.count > 1 && path.hasSuffix("/") ? String(path.dropLast()) : path
     let configPath = directory + "/config.json"
     guard FileManager.default.fileExists(atPath: configPath) else {
@@ -20,8 +24,10 @@ public struct CheckpointDirectory: ModelSource {
         .missing, path: directory, "holds no config.json",
         hint: "MODEL is a directory as published on Hugging Face, or a GGUF file")
     }
-    let config = try Config(path: configPath)
-    let architecture = try Architectures.named(try config.architecture, path: configPath)
+    let whole = try Config(path: configPath)
+    let architecture = try Architectures.named(try whole.architecture, path: configPath)
+    let (config, review) = try whole.reviewed(architecture, ignoring: ignoring)
+    configReview = review
     let model = try architecture.init(config: config)
     var stored = try SafetensorsSet(directory: directory)
     try stored.attachScales(try QuantizationConfig(config))
@@ -55,11 +61,22 @@ public struct CheckpointDirectory: ModelSource {
     ]
     for name in stored.names where !used.contains(name) && !model.leavesOut(name) {
       if superfluous.contains(where: { name.hasSuffix($0) }) { continue }
+      if isIgnoredBias(name, config.ignored) { continue }
       if name == "lm_head.weight", config["tie_word_embeddings"]?.bool == true { continue }
       throw CheckpointError(
         path: stored[name]?.file.path ?? stored.path, subject: "tensor \(name)",
         "has no place in \(try config.architecture)", hint: "weights and config.json are of different models")
     }
+  }
+
+  /// True for the biases that an ignored key announces.
+  private static func isIgnoredBias(_ name: String, _ ignored: Set<String>) -> Bool {
+    guard name.hasSuffix(".bias") else { return false }
+    let attention = [
+      "attention_bias", "qkv_bias", "o_bias", "attn_bias", "attention_out_bias", "attention_output_bias",
+    ]
+    return name.contains(".self_attn.") && !ignored.isDisjoint(with: attention)
+      || name.contains(".mlp.") && ignored.contains("mlp_bias")
   }
 
   public func tensor(named name: String) -> TensorInfo? { recipes[name]?.info }
@@ -84,14 +101,17 @@ public struct CheckpointDirectory: ModelSource {
 
 /// Opens a model: a Hugging Face directory, a GGUF file, or the first shard of one.
 ///
-/// - Parameter pre: the name of a directory's splitter, where its structure is unknown; a GGUF names its own.
-public func openModel(path: String, pre: String? = nil) throws -> any ModelSource {
+/// - Parameters:
+///   - pre: the name of a directory's splitter, where its structure is unknown; a GGUF names its own.
+///   - ignoring: keys of a directory's config.json that would be refused.
+public func openModel(path: String, pre: String? = nil, ignoring: [String] = []) throws -> any ModelSource {
   var isDirectory: ObjCBool = false
   if FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory), isDirectory.boolValue {
-    return try CheckpointDirectory(path: path, pre: pre)
+    return try CheckpointDirectory(path: path, pre: pre, ignoring: ignoring)
   }
   guard pre == nil else {
     throw CheckpointError(path: path, subject: "--pre", "does not apply: a GGUF names its splitter itself")
   }
+  if let key = ignoring.first { throw UnneededIgnoring(path: path, key: key) }
   return try GGUFFile(path: path)
 }

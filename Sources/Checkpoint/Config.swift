@@ -3,7 +3,9 @@ import Tensors
 /// config.json: the hyperparameters, by the names of the `transformers` package.
 struct Config: Sendable {
   let path: String
-  private let root: JSONValue
+  private var root: JSONValue
+  /// Keys that were taken out; of those with tensors, these are left out too.
+  private(set) var ignored: Set<String> = []
 
   init(path: String) throws {
     try self.init(try JSONValue.read(path, limit: 16 << 20), path: path)
@@ -23,6 +25,31 @@ struct Config: Sendable {
   subscript(key: String) -> JSONValue? {
     let value = root[key]
     return value == .null ? nil : value
+  }
+
+  var keys: [String] { root.object.map { Array($0.keys) } ?? [] }
+
+  /// True where the key is there, be its value null.
+  func has(_ key: String) -> Bool { root[key] != nil }
+
+  /// With null for a key, or for one inside an object (`rope_scaling.type`).
+  func without(_ name: String) -> Config {
+    var result = self
+    result.ignored.insert(name)
+    result.root = Self.without(name, root)
+    return result
+  }
+
+  private static func without(_ name: String, _ value: JSONValue) -> JSONValue {
+    guard var fields = value.object else { return value }
+    if let dot = name.firstIndex(of: "."), let inner = fields[String(name[..<dot])] {
+      fields[String(name[..<dot])] = without(String(name[name.index(after: dot)...]), inner)
+    } else {
+      fields[name] = .null
+      // Two names of one key, of which files may have both.
+      if name == "rope_type", fields["type"] != nil { fields["type"] = .null }
+    }
+    return .object(fields)
   }
 
   private func missing(_ key: String, _ kind: String) -> CheckpointError {
@@ -55,8 +82,6 @@ struct Config: Sendable {
       return name
     }
   }
-
-  var rope: RopeConfig { get throws { try RopeConfig(self) } }
 
   /// The type that matrices are published in; FP8 counts as BF16, the narrowest float of a GGUF that holds it.
   var publishedType: GGMLType {

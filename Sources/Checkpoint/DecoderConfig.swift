@@ -11,15 +11,21 @@ struct DecoderConfig: Sendable {
   let keyHeads: Int
   let headSize: Int
   let vocabulary: Int
+  let rope: RopeConfig
 
-  /// - Parameter headSize: where it follows from other keys than `head_dim`.
-  init(_ config: Config, headSize: Int? = nil) throws {
+  /// - Parameters:
+  ///   - headSize: where it follows from other keys than `head_dim`.
+  ///   - keyHeads: where `num_key_value_heads` is missing; all heads have their own where it is null or this is nil.
+  ///   - theta: where `rope_theta` is missing.
+  init(_ config: Config, headSize: Int? = nil, keyHeads absent: Int? = nil, theta: Double = 10_000) throws {
     self.config = config
+    rope = try RopeConfig(config, theta: theta)
     layers = try config.int("num_hidden_layers", most: 10_000)
     width = try config.int("hidden_size")
     feedForward = try config.int("intermediate_size")
     heads = try config.int("num_attention_heads", most: 1 << 20)
-    keyHeads = try config.int("num_key_value_heads", default: heads)
+    keyHeads = try config.int(
+      "num_key_value_heads", default: config.has("num_key_value_heads") ? heads : absent ?? heads)
     vocabulary = try config.int("vocab_size")
     guard heads % keyHeads == 0, headSize != nil || config["head_dim"] != nil || width % heads == 0 else {
       throw CheckpointError(
@@ -33,18 +39,24 @@ struct DecoderConfig: Sendable {
   var keyWidth: Int { keyHeads * headSize }
   var hasTiedEmbeddings: Bool { config["tie_word_embeddings"]?.bool == true }
 
-  /// The keys of every decoder. `keyHeads` is for architectures that GGUF counts otherwise.
-  func keys(_ name: String, keyHeads: Int? = nil, epsilon: Double? = nil) throws -> Metadata {
+  /// The biases that a key announces; without it, those that are stored, unless it is ignored.
+  func bias(_ key: String) -> TensorCollector.Bias {
+    config[key]?.bool == true ? .expected : config.ignored.contains(key) ? .none : .stored
+  }
+
+  /// The keys of every decoder.
+  ///
+  /// - Parameter isLatent: heads share one key, the latent.
+  func keys(_ name: String, isLatent: Bool = false, epsilon: Double? = nil) throws -> Metadata {
     var metadata: Metadata = [
       "\(name).block_count": .uint32(UInt32(layers)),
       "\(name).context_length": .uint32(UInt32(try config.int("max_position_embeddings"))),
       "\(name).embedding_length": .uint32(UInt32(width)),
       "\(name).feed_forward_length": .uint32(UInt32(feedForward)),
       "\(name).attention.head_count": .uint32(UInt32(heads)),
-      "\(name).attention.head_count_kv": .uint32(UInt32(keyHeads ?? self.keyHeads)),
+      "\(name).attention.head_count_kv": .uint32(isLatent ? 1 : UInt32(keyHeads)),
     ]
-    let rope = try config.rope
-    metadata.merge(try rope.scalingKeys(name, config)) { $1 }
+    metadata.merge(isLatent ? rope.latentScalingKeys(name) : rope.scalingKeys(name)) { $1 }
     metadata["\(name).rope.freq_base"] = .float32(Float(rope.theta))
     let ownEpsilon = epsilon == nil || config["rms_norm_eps"] != nil
     metadata["\(name).attention.layer_norm_rms_epsilon"] = .float32(
@@ -79,7 +91,8 @@ struct DecoderConfig: Sendable {
   ///   - interleaved: GGUF's `llama` rotates neighbours where `transformers` rotates halves.
   ///   - norms: heads of queries and keys are normalised.
   func attention(
-    layer: Int, interleaved: Bool, inputBias: Bool, outputBias: Bool, norms: Bool = false, _ all: inout TensorCollector
+    layer: Int, interleaved: Bool, inputBias: TensorCollector.Bias, outputBias: TensorCollector.Bias = .none,
+    norms: Bool = false, _ all: inout TensorCollector
   ) throws {
     let (to, from) = ("blk.\(layer).", "model.layers.\(layer).")
     try all.vector(to + "attn_norm.weight", from: from + "input_layernorm.weight", count: width)
@@ -101,7 +114,8 @@ struct DecoderConfig: Sendable {
 
   /// Gate, up and down of one layer without experts.
   func feedForward(
-    layer: Int, from source: String = "mlp.", to suffix: String = "", width inner: Int? = nil, bias: Bool = false,
+    layer: Int, from source: String = "mlp.", to suffix: String = "", width inner: Int? = nil,
+    bias: TensorCollector.Bias = .none,
     _ all: inout TensorCollector
   ) throws {
     let inner = inner ?? feedForward

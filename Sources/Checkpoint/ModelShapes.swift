@@ -11,25 +11,33 @@ public struct ModelShapes: ModelSource {
   /// Without the tokenizer's keys.
   public let metadata: Metadata
   public let tensors: [TensorInfo]
+  public let configReview: ConfigReview
   private let places: [String: Int]
 
-  /// - Parameter path: a config.json, or the directory that holds one.
-  public init(path: String) throws {
+  /// - Parameters:
+  ///   - path: a config.json, or the directory that holds one.
+  ///   - ignoring: keys that would be refused, and are to count as missing.
+  /// - Throws: ``RefusedConfig``, ``UnneededIgnoring``, ``CheckpointError``
+  public init(path: String, ignoring: [String] = []) throws {
     var isDirectory: ObjCBool = false
     let isThere = FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory)
     let config = try Config(path: isThere && isDirectory.boolValue ? path + "/config.json" : path)
     let file = URL(filePath: config.path).standardizedFileURL
-    try self.init(config, name: file.deletingLastPathComponent().lastPathComponent)
+    try self.init(config, name: file.deletingLastPathComponent().lastPathComponent, ignoring)
   }
 
-  /// - Parameter configuration: what a config.json holds.
-  public init(configuration: String, name: String) throws {
-    try self.init(try Config(text: configuration, path: name), name: name)
+  /// - Parameters:
+  ///   - configuration: what a config.json holds.
+  ///   - ignoring: keys that would be refused, and are to count as missing.
+  public init(configuration: String, name: String, ignoring: [String] = []) throws {
+    try self.init(try Config(text: configuration, path: name), name: name, ignoring)
   }
 
-  private init(_ config: Config, name: String) throws {
+  private init(_ whole: Config, name: String, _ ignoring: [String]) throws {
     self.name = name
-    let architecture = try Architectures.named(try config.architecture, path: config.path)
+    let architecture = try Architectures.named(try whole.architecture, path: whole.path)
+    let (config, review) = try whole.reviewed(architecture, ignoring: ignoring)
+    configReview = review
     let model = try architecture.init(config: config)
     var collector = TensorCollector(path: config.path)
     try model.collectTensors(&collector)

@@ -5,69 +5,115 @@ import GGUF
 struct RopeConfig: Sendable {
   let theta: Double
   let type: String
+  /// The factor that contexts grow by; 1 without scaling.
+  let factor: Double
+  private let originalContext: Double
   private let parameters: JSONValue
-  private let path: String
 
-  init(_ config: Config) throws {
-    path = config.path
-    parameters = config["rope_parameters"] ?? config["rope_scaling"] ?? .null
-    guard parameters == .null || parameters.object != nil else {
-      throw CheckpointError(path: path, subject: "key rope_scaling", "is no object")
+  /// - Parameter theta: of an architecture whose config.json says none.
+  init(_ config: Config, theta: Double) throws {
+    for key in ["rope_scaling", "rope_parameters"] where config[key] != nil && config[key]?.object == nil {
+      throw CheckpointError(path: config.path, subject: "key \(key)", "is no object")
     }
-    theta = parameters["rope_theta"]?.double ?? config["rope_theta"]?.double ?? 10000
-    type = (parameters["rope_type"]?.string ?? parameters["type"]?.string ?? "default").lowercased()
-    guard ["default", "linear", "yarn", "llama3", "mrope"].contains(type) else {
+    let (name, parameters) = Self.parameters(of: config)
+    self.parameters = parameters
+    self.theta = parameters["rope_theta"]?.double ?? config["rope_theta"]?.double ?? theta
+    let type = Self.type(of: parameters)
+    self.type = type
+    let context = try config.int("max_position_embeddings")
+    // Beside the parameters it has precedence over that inside, as in `transformers`.
+    let key = "original_max_position_embeddings"
+    originalContext = config[key]?.double ?? parameters[key]?.double ?? Double(context)
+    func positive(_ key: String) throws -> Double {
+      guard let value = parameters[key]?.double, value > 0, value.isFinite else {
+        throw CheckpointError(
+          path: config.path, subject: "key \(name).\(key)",
+          parameters[key]?.double == nil ? "is missing, and type \(type) needs it" : "is not a positive number")
+      }
+      return value
+    }
+    factor = ["linear", "yarn", "llama3"].contains(type) ? try positive("factor") : 1
+    if type == "llama3" { for key in ["low_freq_factor", "high_freq_factor"] { _ = try positive(key) } }
+    guard UInt32(exactly: originalContext) ?? 0 > 0 else {
+      throw CheckpointError(path: config.path, subject: "key \(key)", "is not a positive integer")
+    }
+    guard magnitude.isFinite, magnitude > 0 else {
       throw CheckpointError(
-        path: path, subject: "key rope_scaling", "is of the unknown type \(type)",
-        hint: "known: default, linear, yarn, llama3")
+        path: config.path, subject: "key \(name)", "multiplies queries and keys by \(magnitude), which is not positive")
     }
   }
 
-  func double(_ key: String) -> Double? { parameters[key]?.double }
+  /// The object that holds the parameters, with its name; null where there is none. Where kinds of layers have
+  /// parameters of their own, those of full attention.
+  static func parameters(of config: Config) -> (name: String, parameters: JSONValue) {
+    let (name, outer) = outerParameters(of: config)
+    let kind = "full_attention"
+    guard let inner = outer[kind], inner.object != nil else { return (name, outer) }
+    return ("\(name).\(kind)", inner)
+  }
 
-  private func needed(_ key: String) throws -> Double {
-    guard let value = double(key), value > 0, value.isFinite else {
-      throw CheckpointError(
-        path: path, subject: "key rope_scaling.\(key)",
-        double(key) == nil ? "is missing, and type \(type) needs it" : "is not a positive number")
+  /// The older form has precedence, as in `transformers`, unless it is empty.
+  static func outerParameters(of config: Config) -> (name: String, parameters: JSONValue) {
+    for name in ["rope_scaling", "rope_parameters"] {
+      if let object = config[name], object.object?.isEmpty == false { return (name, object) }
     }
-    return value
+    return ("rope_parameters", .null)
+  }
+
+  /// Parameters of the other form that do not say the same.
+  static func contradiction(in config: Config) -> (name: String, parameters: JSONValue)? {
+    let (name, chosen) = outerParameters(of: config)
+    guard name == "rope_scaling", let other = config["rope_parameters"], let fields = other.object, !fields.isEmpty,
+      let mine = chosen.object
+    else { return nil }
+    func theta(_ value: JSONValue) -> Double? { value["rope_theta"]?.double ?? config["rope_theta"]?.double }
+    let ignored: Set<String> = ["type", "rope_type", "rope_theta"]
+    let isEqual =
+      type(of: chosen) == type(of: other) && theta(chosen) == theta(other)
+      && Set(mine.keys).union(fields.keys).subtracting(ignored).allSatisfy {
+        (mine[$0] ?? .null).equals(fields[$0] ?? .null)
+      }
+    return isEqual ? nil : ("rope_parameters", other)
+  }
+
+  static func type(of parameters: JSONValue) -> String {
+    (parameters["rope_type"]?.string ?? parameters["type"]?.string ?? "default").lowercased()
   }
 
   /// The keys of linear scaling and of YaRN ("YaRN: Efficient Context Window Extension of Large Language Models").
-  func scalingKeys(_ name: String, _ config: Config) throws -> Metadata {
+  func scalingKeys(_ name: String) -> Metadata {
     guard type == "linear" || type == "yarn" else { return [:] }
     var metadata: Metadata = [
       "\(name).rope.scaling.type": .string(type),
-      "\(name).rope.scaling.factor": .float32(Float(try needed("factor"))),
+      "\(name).rope.scaling.factor": .float32(Float(factor)),
     ]
     guard type == "yarn" else { return metadata }
-    let context = try double("original_max_position_embeddings") ?? Double(config.int("max_position_embeddings"))
-    guard let original = UInt32(exactly: context) else {
-      throw CheckpointError(
-        path: path, subject: "key rope_scaling.original_max_position_embeddings", "is not a positive integer")
-    }
-    metadata["\(name).rope.scaling.original_context_length"] = .uint32(original)
-    for (key, sources) in [
-      ("yarn_ext_factor", ["extrapolation_factor"]), ("yarn_attn_factor", ["attention_factor", "attn_factor"]),
-      ("yarn_beta_fast", ["beta_fast"]), ("yarn_beta_slow", ["beta_slow"]),
+    metadata["\(name).rope.scaling.original_context_length"] = .uint32(UInt32(originalContext))
+    for (key, source) in [
+      ("yarn_ext_factor", "extrapolation_factor"), ("yarn_beta_fast", "beta_fast"), ("yarn_beta_slow", "beta_slow"),
     ] {
-      if let value = sources.lazy.compactMap({ double($0) }).first {
-        metadata["\(name).rope.scaling.\(key)"] = .float32(Float(value))
-      }
+      // 0 means the default.
+      guard let value = parameters[source]?.double, value != 0 else { continue }
+      metadata["\(name).rope.scaling.\(key)"] = .float32(Float(value))
     }
+    setMagnitude(magnitude / growth(1), name, &metadata)
     return metadata
+  }
+
+  /// How a YaRN's magnitude is said: as a multiple of the one that readers derive from the factor.
+  private func setMagnitude(_ multiple: Double, _ name: String, _ metadata: inout Metadata) {
+    let key = "\(name).rope.scaling.attn_factor"
+    metadata[key] = abs(multiple - 1) < 1e-6 ? nil : .float32(Float(multiple))
   }
 
   /// Llama 3's scaling, as one factor per rotated pair: wavelengths beyond the original context are stretched by
   /// `factor`, short ones left, and those between blended. Source: "The Llama 3 Herd of Models" and its reference code.
   /// In single precision, as that code computes. Nil for other types.
   func llama3Factors(headSize: Int) -> [Float]? {
-    guard type == "llama3" else { return nil }
-    let factor = Float(double("factor") ?? 8)
-    let low = Float(double("low_freq_factor") ?? 1)
-    let high = Float(double("high_freq_factor") ?? 4)
-    let context = Float(double("original_max_position_embeddings") ?? 8192)
+    guard type == "llama3", let low = parameters["low_freq_factor"]?.double.map({ Float($0) }),
+      let high = parameters["high_freq_factor"]?.double.map({ Float($0) })
+    else { return nil }
+    let (factor, context) = (Float(factor), Float(originalContext))
     return stride(from: 0, to: headSize, by: 2).map { index in
       let frequency = 1 / pow(Float(theta), Float(index) / Float(headSize))
       let wavelength = Float(2 * Double.pi) / frequency
@@ -76,5 +122,42 @@ struct RopeConfig: Sendable {
       let smooth = (context / wavelength - low) / (high - low)
       return 1 / ((1 - smooth) / factor + smooth)
     }
+  }
+}
+
+extension RopeConfig {
+  /// What the magnitude of queries and keys grows by with the logarithm of the factor, as in YaRN's paper.
+  private func growth(_ scale: Double) -> Double { factor > 1 ? 1 + 0.1 * scale * log(factor) : 1 }
+
+  private func nonzero(_ key: String) -> Double? { parameters[key]?.double.flatMap { $0 == 0 ? nil : $0 } }
+
+  /// What cosines and sines are multiplied by.
+  private var magnitude: Double {
+    guard type == "yarn" else { return 1 }
+    if let given = parameters["attention_factor"]?.double { return given }
+    guard let scale = nonzero("mscale"), let all = nonzero("mscale_all_dim") else { return growth(1) }
+    return growth(scale) / growth(all)
+  }
+
+  /// The same keys for latent attention, whose scores are multiplied by the square of a growth of their own.
+  ///
+  /// Readers of deepseek2 multiply cosines and sines by `attn_factor` (with a `yarn_log_multiplier` of 0, also by the
+  /// growth), and scores by the square of that and of `1 + yarn_log_multiplier * log(factor)`; with linear scaling, also
+  /// of the growth.
+  func latentScalingKeys(_ name: String) -> Metadata {
+    var metadata = scalingKeys(name)
+    guard type == "linear" || type == "yarn" else { return metadata }
+    let key = "\(name).rope.scaling.yarn_log_multiplier"
+    let all = nonzero("mscale_all_dim")
+    let scores = all.map(growth) ?? 1
+    let counted = type == "yarn" ? magnitude : growth(1)
+    if type == "yarn", counted == 1, let all {
+      metadata[key] = .float32(Float(0.1 * all))
+      setMagnitude(1, name, &metadata)
+    } else if factor > 1, abs(scores / counted - 1) > 1e-6 {
+      metadata[key] = .float32(Float((scores / counted - 1) / log(factor)))
+      setMagnitude(magnitude, name, &metadata)
+    }
+    return metadata
   }
 }

@@ -81,12 +81,21 @@ struct TensorCollector {
       heads.map { .interleaved(source, shape: [count], heads: $0) } ?? .whole(source, shape: [count]), exact: true)
   }
 
+  /// Whether a matrix has a bias.
+  enum Bias {
+    /// GGUF has no place for one.
+    case none
+    /// Where one is stored.
+    case stored
+    case expected
+  }
+
   /// A matrix with a bias, if the model has one.
   mutating func linear(
-    _ name: String, from source: String, outputs: Int, inputs: Int, bias: Bool, heads: Int? = nil
+    _ name: String, from source: String, outputs: Int, inputs: Int, bias: Bias, heads: Int? = nil
   ) throws {
     try matrix(name + ".weight", from: source + ".weight", outputs: outputs, inputs: inputs, heads: heads)
-    guard has(source + ".bias", expected: bias) else { return }
+    guard bias != .none, has(source + ".bias", expected: bias == .expected) else { return }
     try vector(name + ".bias", from: source + ".bias", count: outputs, heads: heads)
   }
 

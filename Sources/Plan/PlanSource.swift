@@ -12,12 +12,15 @@ public struct PlanSource: Sendable {
   public let publishedMetadata: Int?
   /// Whether the tensors' types are those of an existing file, which then gets its own row.
   public let isFile: Bool
+  /// Of what has a config.json.
+  public let configReview: ConfigReview?
 
   /// Opens a GGUF (the first shard; its first bytes are enough), a folder with config.json, a config.json, or a known shape
   /// by name. An existing path takes precedence over a name.
   ///
-  /// - Throws: ``PlanError``, `CheckpointError`, `GGUFError`, `FileError`.
-  public init(_ source: String) throws {
+  /// - Parameter ignoring: keys of config.json that would be refused.
+  /// - Throws: ``PlanError``, `RefusedConfig`, `UnneededIgnoring`, `CheckpointError`, `GGUFError`, `FileError`.
+  public init(_ source: String, ignoring: [String] = []) throws {
     var isDirectory: ObjCBool = false
     guard FileManager.default.fileExists(atPath: source, isDirectory: &isDirectory) else {
       guard let shape = KnownShape(named: source) else {
@@ -25,7 +28,7 @@ public struct PlanSource: Sendable {
           .missing, "\(source): no such file or directory, and no shape is known by that name",
           hint: "qtool plan --list shows the names")
       }
-      let shapes = try ModelShapes(configuration: shape.config, name: shape.name)
+      let shapes = try ModelShapes(configuration: shape.config, name: shape.name, ignoring: ignoring)
       self.init(shapes, metadata: shape.metadataBytes)
       return
     }
@@ -36,10 +39,13 @@ public struct PlanSource: Sendable {
           .missing, "\(directory): holds no config.json",
           hint: "name a config.json, a folder with one, or a GGUF file (of shards the first)")
       }
-      self.init(try Self.explaining { try Self.shapes(directory: directory) })
+      let shapes = try Self.explaining { try ModelShapes(path: directory, ignoring: ignoring) }
+      self.init(Self.withTokenizer(shapes, directory: directory), review: shapes.configReview)
     } else if source.lowercased().hasSuffix(".json") {
-      self.init(try Self.explaining { try ModelShapes(path: source) })
+      let shapes = try Self.explaining { try ModelShapes(path: source, ignoring: ignoring) }
+      self.init(shapes, review: shapes.configReview)
     } else {
+      if let key = ignoring.first { throw UnneededIgnoring(path: source, key: key) }
       let file = try GGUFFile(path: source, headerOnly: true)
       guard file.missingShards == 0, !file.tensors.isEmpty else {
         let promised = try GGUFHeader(file: PositionedFile(path: source), headerOnly: true)
@@ -56,14 +62,17 @@ public struct PlanSource: Sendable {
     }
   }
 
-  private init(_ model: any ModelSource, metadata: Int? = nil, isFile: Bool = false) {
+  private init(
+    _ model: any ModelSource, metadata: Int? = nil, isFile: Bool = false, review: ConfigReview? = nil
+  ) {
     self.model = model
+    configReview = review
     publishedMetadata = metadata
     self.isFile = isFile
   }
 
   /// Adds the known architectures and a workaround to the error about an unknown one.
-  private static func explaining(_ open: () throws -> any ModelSource) throws -> any ModelSource {
+  private static func explaining(_ open: () throws -> ModelShapes) throws -> ModelShapes {
     do {
       return try open()
     } catch let error as CheckpointError where error.subject == "key architectures" {
@@ -77,8 +86,7 @@ public struct PlanSource: Sendable {
   }
 
   /// Shapes from config.json, and the tokenizer's keys if the folder has a known tokenizer.
-  private static func shapes(directory: String) throws -> any ModelSource {
-    let shapes = try ModelShapes(path: directory)
+  private static func withTokenizer(_ shapes: ModelShapes, directory: String) -> any ModelSource {
     guard FileManager.default.fileExists(atPath: directory + "/tokenizer.json"),
       let architecture = shapes.metadata.optionalString("general.architecture"),
       let tokenizer = try? tokenizerMetadata(directory: directory, architecture: architecture)

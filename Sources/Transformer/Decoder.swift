@@ -9,6 +9,9 @@ public struct Decoder: Sendable {
   public let vocabularyCount: Int
   /// The context that the model was trained for, in tokens.
   public let contextLength: Int
+  /// The positions that attention sees back where they are fewer than a long text has; texts up to this length can be
+  /// run.
+  public let slidingWindow: Int?
   /// What RMSNorm adds to the mean square.
   let epsilon: Float
   let rope: Rope

@@ -7,6 +7,10 @@ public enum ForwardError: Error, Sendable, Equatable {
   /// A metadata key is missing or holds a value of another kind or range.
   case missingKey(String)
   case invalidKey(String, reason: String)
+  /// A key says of the model what the forward pass does not compute.
+  case unsupportedValue(key: String, value: String, reason: String)
+  /// Attention sees fewer positions back than a window of text has.
+  case beyondSlidingWindow(key: String, positions: Int, length: Int)
   case missingTensor(String)
   case wrongShape(tensor: String, found: String, expected: String)
   /// Windows have to be of one length, and not empty.
@@ -28,6 +32,10 @@ extension ForwardError: CustomStringConvertible {
       "architecture '\(name)' is not supported; known: \(known.joined(separator: ", "))"
     case .missingKey(let key): "metadata key '\(key)' is missing"
     case .invalidKey(let key, let reason): "metadata key '\(key)' \(reason)"
+    case .unsupportedValue(let key, let value, let reason): "metadata key '\(key)' is \(value), \(reason)"
+    case .beyondSlidingWindow(let key, let positions, let length):
+      "metadata key '\(key)' is \(positions): attention sees so many positions back, and windows of the text have "
+        + "\(length)"
     case .missingTensor(let name): "tensor '\(name)' is missing"
     case .wrongShape(let tensor, let found, let expected): "tensor '\(tensor)' is \(found), expected \(expected)"
     case .unequalWindows(let index, let count, let expected):

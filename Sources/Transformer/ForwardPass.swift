@@ -46,6 +46,10 @@ public final class ForwardPass {
     windows: Int, length: Int, scored: Int = 0, observer: (any ForwardObserver)? = nil
   ) throws -> ForwardPlan {
     guard windows > 0, length > 0 else { throw ForwardError.noWindows }
+    if let positions = decoder.slidingWindow, length > positions {
+      throw ForwardError.beyondSlidingWindow(
+        key: "\(decoder.architecture).attention.sliding_window", positions: positions, length: length)
+    }
     return try ForwardPlan(
       decoder, windows: windows, length: length, memory: options.memory, engine: engine,
       purpose: ForwardPlan.Purpose(scored: scored, observer: observer, results: options.results))

@@ -58,6 +58,8 @@ extension Failure {
     case let error as MetadataError: self.init(.data, error.description)
     case let error as CheckpointError:
       self.init(error.kind == .missing ? .missing : .data, error.description, hint: error.hint)
+    case let error as RefusedConfig: self.init(refused: error)
+    case let error as UnneededIgnoring: self.init(unneeded: error)
     case let error as TokenizerError: self.init(.data, error.description, hint: error.hint)
     case let error as ForwardError: self.init(forward: error)
     case let error as UnknownProductEngine:
@@ -106,6 +108,31 @@ extension Failure {
   private init(forward error: ForwardError) {
     let code: Code = if case .budgetTooSmall = error { .usage } else { .data }
     self.init(code, error.description, hint: error.hint)
+    switch error {
+    case .unsupportedValue: hint = "the file can still be split, merged, and quantized with --no-importance"
+    case .beyondSlidingWindow(_, let positions, _):
+      hint =
+        "pass --ctx \(positions) or less; of a Hugging Face directory, --ignore-config sliding_window lifts the limit"
+    default: break
+    }
+  }
+
+  private init(refused error: RefusedConfig) {
+    let options = error.keys.map { "--ignore-config \($0.name)" }.joined(separator: " ")
+    self.init(
+      .data, error.description, hint: "qtool goes on as if without \(error.keys.count == 1 ? "it" : "them"): \(options)"
+    )
+    if error.keys.contains(where: \.shapesTensors) {
+      hint = "llama.cpp can't load such a model; to go on all the same: \(options)"
+    }
+  }
+
+  private init(unneeded error: UnneededIgnoring) {
+    self.init(
+      .usage, "--ignore-config \(error.key): \(error.path) has no such key that stops a run",
+      hint: error.refused.isEmpty
+        ? "leave the option out" : "those that do: \(error.refused.joined(separator: ", "))")
+    self = suggesting(error.key, among: error.refused)
   }
 
   private init(quantize error: QuantizeError) {

@@ -43,7 +43,10 @@ struct PlanReport {
         "\(plan.model.name) has the old form of latent attention, whose cache is "
           + "\(now / other) times larger; convert the checkpoint again for the current form")
     }
-    let window = plan.model.metadata.optionalInt("\(plan.dimensions.architecture).attention.sliding_window") ?? 0
+    // A llama's window is a limit of its texts, and the cache keeps everything.
+    let architecture = plan.dimensions.architecture
+    let window =
+      architecture == "llama" ? 0 : plan.model.metadata.optionalInt("\(architecture).attention.sliding_window") ?? 0
     if window > 0 {
       warnings.append(
         "layers of \(plan.model.name) that see \(Figures.grouped(window)) tokens back keep less: the cache is an upper bound"

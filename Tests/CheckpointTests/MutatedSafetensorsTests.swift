@@ -46,7 +46,7 @@ import Testing
       try ModelShapes(
         configuration: """
           {"architectures": ["MixtralForCausalLM"], "hidden_size": \(width), "intermediate_size": \(width),
-          "num_attention_heads": 4, "vocab_size": 100, "max_position_embeddings": 512, "rms_norm_eps": 1e-6,
+          "num_attention_heads": 4, "num_key_value_heads": 4, "vocab_size": 100, "max_position_embeddings": 512, "rms_norm_eps": 1e-6,
           "num_experts_per_tok": 2, \(counts)}
           """, name: "a")
     }

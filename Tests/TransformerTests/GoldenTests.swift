@@ -77,6 +77,31 @@ extension GGUFFile {
     #expect(relativeDifference(try allLogits(final), expected.map(Double.init)) < Self.tolerance)
   }
 
+  /// The magnitudes of YaRN's rotation and of latent attention's scores, by the keys that a GGUF may have for them.
+  @Test(
+    arguments: [
+      ("qwen2-yarn-factor", "qwen2-yarn", ["attn_factor": .float32(1.25)]),
+      (
+        "deepseek2-v3-spread", "deepseek2-v3",
+        ["attn_factor": .float32(1.25), "yarn_log_multiplier": .float32(-0.05)]
+      ),
+      ("deepseek2-v3-plain", "deepseek2-v3", ["yarn_log_multiplier": nil]),
+      ("deepseek2-v3-linear", "deepseek2-v3", ["type": .string("linear"), "yarn_log_multiplier": .float32(0.05)]),
+    ] as [(String, String, [String: MetadataValue?])])
+  func rotationsAgreeWithLlamaCpp(variant: String, name: String, changes: [String: MetadataValue?]) throws {
+    let golden = try Golden(name)
+    let url = try #require(
+      Bundle.module.url(forResource: variant + ".llama", withExtension: "gguf", subdirectory: "Fixtures"))
+    let file = try GGUFFile(path: url.path)
+    let expected = try file.elements(of: try #require(file.tensor(named: "logits")), as: Float.self)
+    let architecture = try golden.model.metadata.string("general.architecture")
+    let model = OtherKeys(golden.model, changes: changes) { "\(architecture).rope.scaling.\($0)" }
+    let final = try ForwardPass(source: model).run(windows: golden.windows, scored: 0..<golden.windows[0].count)
+    #expect(relativeDifference(try allLogits(final), expected.map(Double.init)) < Self.tolerance)
+    // The model's own keys give something else.
+    #expect(relativeDifference(golden.logits, expected.map(Double.init)) > 100 * Self.tolerance)
+  }
+
   @Test(arguments: Golden.names, engines)
   func scoredPositionsAlone(name: String, engine: String) throws {
     let golden = try Golden(name)
@@ -99,5 +124,30 @@ extension GGUFFile {
       try allLogits(pass(golden, engine).run(windows: golden.windows, scored: 0..<golden.windows[0].count))
     }
     #expect(relativeDifference(logits[1], logits[0].map(Double.init)) < Self.engineTolerance)
+  }
+}
+
+/// A model with other metadata; nil takes a key out.
+private struct OtherKeys: ModelSource {
+  let model: any ModelSource
+  let metadata: Metadata
+  var name: String { model.name }
+  var tensors: [TensorInfo] { model.tensors }
+
+  init(_ model: any ModelSource, changes: [String: MetadataValue?], key: (String) -> String) {
+    self.model = model
+    var metadata = model.metadata
+    for (name, value) in changes { metadata[key(name)] = value }
+    self.metadata = metadata
+  }
+
+  func tensor(named name: String) -> TensorInfo? { model.tensor(named: name) }
+
+  func readBytes(of tensor: TensorInfo, rows: Range<Int>, into output: inout MutableRawSpan) throws {
+    try model.readBytes(of: tensor, rows: rows, into: &output)
+  }
+
+  func readRows(of tensor: TensorInfo, rows: Range<Int>, into output: inout MutableSpan<Float>) throws {
+    try model.readRows(of: tensor, rows: rows, into: &output)
   }
 }

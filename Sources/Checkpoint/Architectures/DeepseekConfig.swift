@@ -14,14 +14,29 @@ struct DeepseekConfig: Sendable {
   private let expertsUsed: Int?
   private let expertWidth: Int
   private let sharedExperts: Int
+  private let defaults: Defaults
 
-  init(_ config: Config) throws {
+  /// What missing keys mean, by which the configuration classes of V2 and V3 differ.
+  struct Defaults: Sendable {
+    var queryRank = 1536
+    let denseLayers: Int
+    let sharedExperts: Int
+    let groups: Int?
+    let groupsUsed: Int?
+    let scale: Double
+    let normalizes: Bool
+  }
+
+  init(_ config: Config, _ defaults: Defaults) throws {
     self.config = config
+    self.defaults = defaults
     nope = try config.int("qk_nope_head_dim")
     rope = try config.int("qk_rope_head_dim")
     valueSize = try config.int("v_head_dim")
     decoder = try DecoderConfig(config, headSize: nope + rope)
-    queryRank = config["q_lora_rank"] == nil ? nil : try config.int("q_lora_rank")
+    queryRank =
+      config["q_lora_rank"] == nil
+      ? (config.has("q_lora_rank") ? nil : defaults.queryRank) : try config.int("q_lora_rank")
     latent = try config.int("kv_lora_rank")
     if config["n_routed_experts"] == nil {
       (experts, expertsUsed, denseLayers) = (nil, nil, decoder.layers)
@@ -29,35 +44,38 @@ struct DeepseekConfig: Sendable {
       let count = try config.int("n_routed_experts", most: 1 << 16)
       experts = count
       expertsUsed = try config.int("num_experts_per_tok", most: count)
-      denseLayers = try config.count("first_k_dense_replace", default: 0)
+      denseLayers = try config.count(
+        "first_k_dense_replace", default: config.has("first_k_dense_replace") ? 0 : defaults.denseLayers)
     }
     expertWidth = try config.int("moe_intermediate_size", default: decoder.feedForward)
-    sharedExperts = try config.count("n_shared_experts", default: 0)
-    guard try config.int("moe_layer_freq", default: 1) == 1 else {
-      throw CheckpointError(path: config.path, subject: "key moe_layer_freq", "is not 1")
-    }
+    sharedExperts = try config.count(
+      "n_shared_experts", default: config.has("n_shared_experts") ? 0 : defaults.sharedExperts)
   }
 
-  /// - Parameter defaultScoring: how the router scores where config.json does not say.
-  func keys(defaultScoring: String?) throws -> Metadata {
+  /// Experts of groups are chosen from the best groups only where the router's method says so.
+  private func groups() throws -> (all: Int?, used: Int?) {
+    func count(_ key: String, _ absent: Int?) throws -> Int? {
+      config[key] == nil ? (config.has(key) || experts == nil ? nil : absent) : try config.int(key)
+    }
+    let (all, used) = (try count("n_group", defaults.groups), try count("topk_group", defaults.groupsUsed))
+    let isGreedy = (config["topk_method"]?.string ?? (defaults.groups == nil ? "greedy" : "")) == "greedy"
+    return isGreedy && all ?? 1 > 1 ? (nil, nil) : (all, used)
+  }
+
+  /// - Parameter scoring: how the router scores where config.json does not say.
+  func keys(scoring absent: String?) throws -> Metadata {
     let name = "deepseek2"
-    // All heads share one key and value: the latent.
-    var metadata = try decoder.keys(name, keyHeads: 1, epsilon: 1e-6)
+    var metadata = try decoder.keys(name, isLatent: true, epsilon: 1e-6)
     func set(_ key: String, _ value: Int?) {
       if let value { metadata["\(name).\(key)"] = .uint32(UInt32(value)) }
     }
     set("expert_count", experts)
     set("expert_used_count", expertsUsed)
-    for (key, source) in [("expert_group_count", "n_group"), ("expert_group_used_count", "topk_group")] {
-      set(key, config[source] == nil ? nil : try config.int(source))
-    }
-    if let scoring = config["scoring_func"]?.string ?? (experts == nil ? nil : defaultScoring) {
-      let functions = ["softmax": 1, "sigmoid": 2]
-      guard let function = functions[scoring] else {
-        throw CheckpointError(
-          path: config.path, subject: "key scoring_func", "is \(scoring)", hint: "known: softmax, sigmoid")
-      }
-      set("expert_gating_func", function)
+    let groups = try groups()
+    set("expert_group_count", groups.all)
+    set("expert_group_used_count", groups.used)
+    if let scoring = config["scoring_func"]?.string ?? (experts == nil ? nil : absent) {
+      set("expert_gating_func", scoring == "sigmoid" ? 2 : 1)
     }
     set("attention.key_length", latent + rope)
     set("attention.value_length", latent)
@@ -69,15 +87,13 @@ struct DeepseekConfig: Sendable {
     set("attention.value_length_mla", valueSize)
     set("expert_feed_forward_length", expertWidth)
     set("expert_shared_count", sharedExperts)
-    if let scale = config["routed_scaling_factor"]?.double {
+    let scale = try config["routed_scaling_factor"].map { _ in try config.double("routed_scaling_factor") }
+    if let scale = scale ?? (config.has("routed_scaling_factor") || experts == nil ? nil : defaults.scale) {
       metadata["\(name).expert_weights_scale"] = .float32(Float(scale))
     }
-    if config["norm_topk_prob"]?.bool == true { metadata["\(name).expert_weights_norm"] = .bool(true) }
+    let normalizes = config.has("norm_topk_prob") || experts == nil ? false : defaults.normalizes
+    if config["norm_topk_prob"]?.bool ?? normalizes { metadata["\(name).expert_weights_norm"] = .bool(true) }
     set("rope.dimension_count", rope)
-    if let scale = try config.rope.double("mscale_all_dim") {
-      // llama.cpp's deepseek2 expects a tenth of the value.
-      metadata["\(name).rope.scaling.yarn_log_multiplier"] = .float32(Float(0.1 * scale))
-    }
     return metadata
   }
 
@@ -102,10 +118,9 @@ struct DeepseekConfig: Sendable {
     let (to, from) = ("blk.\(layer).", "model.layers.\(layer).")
     let (heads, width) = (decoder.heads, decoder.width)
     try all.vector(to + "attn_norm.weight", from: from + "input_layernorm.weight", count: width)
-    let bias = config["attention_bias"]?.bool == true
     if let queryRank {
       try all.linear(
-        to + "attn_q_a", from: from + "self_attn.q_a_proj", outputs: queryRank, inputs: width, bias: bias)
+        to + "attn_q_a", from: from + "self_attn.q_a_proj", outputs: queryRank, inputs: width, bias: .none)
       try all.vector(to + "attn_q_a_norm.weight", from: from + "self_attn.q_a_layernorm.weight", count: queryRank)
       try all.matrix(
         to + "attn_q_b.weight", from: from + "self_attn.q_b_proj.weight", outputs: heads * (nope + rope),
@@ -116,7 +131,7 @@ struct DeepseekConfig: Sendable {
     }
     try all.linear(
       to + "attn_kv_a_mqa", from: from + "self_attn.kv_a_proj_with_mqa", outputs: latent + rope, inputs: width,
-      bias: bias)
+      bias: .none)
     try all.vector(to + "attn_kv_a_norm.weight", from: from + "self_attn.kv_a_layernorm.weight", count: latent)
     let source = from + "self_attn.kv_b_proj.weight"
     let each = nope + valueSize
@@ -127,7 +142,7 @@ struct DeepseekConfig: Sendable {
       to + "attn_v_b.weight", [latent, valueSize, heads],
       .slices(source, shape: [heads * each, latent], first: nope, count: valueSize, every: each))
     try all.linear(
-      to + "attn_output", from: from + "self_attn.o_proj", outputs: width, inputs: heads * valueSize, bias: bias)
+      to + "attn_output", from: from + "self_attn.o_proj", outputs: width, inputs: heads * valueSize, bias: .none)
   }
 
   private func sparse(_ layer: Int, experts: Int, corrected: Bool, _ all: inout TensorCollector) throws {

@@ -8,12 +8,20 @@ import GGUF
 struct DeepseekV2Checkpoint: Architecture {
   static let names = ["DeepseekV2ForCausalLM"]
   static let ggufName = "deepseek2"
+  // Of weights that add up to 1 there are three readings: unheard of, scaled, and not scaled.
+  static let keys = DeepseekConfig.keys.adding(
+    KeyTable(rules: [
+      .only("scoring_func", are: .string("softmax")), .only("norm_topk_prob", are: .bool(false)),
+      .only("topk_method", are: .string("greedy"), .string("group_limited_greedy")),
+    ]))
 
+  private static let defaults = DeepseekConfig.Defaults(
+    denseLayers: 0, sharedExperts: 2, groups: nil, groupsUsed: nil, scale: 1, normalizes: false)
   private let deepseek: DeepseekConfig
 
-  init(config: Config) throws { deepseek = try DeepseekConfig(config) }
+  init(config: Config) throws { deepseek = try DeepseekConfig(config, Self.defaults) }
 
-  func hyperparameters() throws -> Metadata { try deepseek.keys(defaultScoring: nil) }
+  func hyperparameters() throws -> Metadata { try deepseek.keys(scoring: nil) }
   func collectTensors(_ all: inout TensorCollector) throws { try deepseek.collectTensors(&all) }
   func leavesOut(_ name: String) -> Bool { deepseek.isPrediction(name) }
 }

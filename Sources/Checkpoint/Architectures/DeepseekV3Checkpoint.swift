@@ -5,12 +5,18 @@ import GGUF
 struct DeepseekV3Checkpoint: Architecture {
   static let names = ["DeepseekV3ForCausalLM"]
   static let ggufName = "deepseek2"
+  static let keys = DeepseekConfig.keys.adding(
+    KeyTable(
+      honoured: ["norm_topk_prob"],
+      rules: [.only("scoring_func", are: .string("sigmoid")), .only("topk_method", are: .string("noaux_tc"))]))
 
+  private static let defaults = DeepseekConfig.Defaults(
+    denseLayers: 3, sharedExperts: 1, groups: 8, groupsUsed: 4, scale: 2.5, normalizes: true)
   private let deepseek: DeepseekConfig
 
-  init(config: Config) throws { deepseek = try DeepseekConfig(config) }
+  init(config: Config) throws { deepseek = try DeepseekConfig(config, Self.defaults) }
 
-  func hyperparameters() throws -> Metadata { try deepseek.keys(defaultScoring: "sigmoid") }
+  func hyperparameters() throws -> Metadata { try deepseek.keys(scoring: "sigmoid") }
   func collectTensors(_ all: inout TensorCollector) throws { try deepseek.collectTensors(&all, corrected: true) }
   func leavesOut(_ name: String) -> Bool { deepseek.isPrediction(name) }
 }

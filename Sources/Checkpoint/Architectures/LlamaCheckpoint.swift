@@ -4,10 +4,20 @@ import GGUF
 struct LlamaCheckpoint: Architecture {
   static let names = ["LlamaForCausalLM"]
   static let ggufName = "llama"
+  static let keys = KeyTable.dense.adding(
+    KeyTable(
+      honoured: ["attention_bias", "mlp_bias"],
+      rules: [
+        .noSlidingWindow, .rope(RopeForms(hasFactors: true)),
+        .none("qkv_bias", "qk_norm", "use_qk_norm", "qk_layernorm"),
+      ]))
 
   private let decoder: DecoderConfig
 
-  init(config: Config) throws { decoder = try DecoderConfig(config) }
+  init(config: Config) throws { try self.init(config: config, keyHeads: nil) }
+
+  /// - Parameter keyHeads: where config.json does not say.
+  init(config: Config, keyHeads: Int?) throws { decoder = try DecoderConfig(config, keyHeads: keyHeads) }
 
   func hyperparameters() throws -> Metadata {
     var metadata = try decoder.keys("llama")
@@ -18,16 +28,15 @@ struct LlamaCheckpoint: Architecture {
   }
 
   func collectTensors(_ all: inout TensorCollector) throws {
-    let attentionBias = decoder.config["attention_bias"]?.bool == true
-    let feedForwardBias = decoder.config["mlp_bias"]?.bool == true
+    let bias = (attention: decoder.bias("attention_bias"), feedForward: decoder.bias("mlp_bias"))
     try decoder.embeddings(&all)
-    if let factors = try decoder.config.rope.llama3Factors(headSize: decoder.headSize) {
+    if let factors = decoder.rope.llama3Factors(headSize: decoder.headSize) {
       try all.computed("rope_freqs.weight", factors)
     }
     for layer in 0..<decoder.layers {
       try decoder.attention(
-        layer: layer, interleaved: true, inputBias: attentionBias, outputBias: attentionBias, &all)
-      try decoder.feedForward(layer: layer, bias: feedForwardBias, &all)
+        layer: layer, interleaved: true, inputBias: bias.attention, outputBias: bias.attention, &all)
+      try decoder.feedForward(layer: layer, bias: bias.feedForward, &all)
     }
     try decoder.head(&all)
   }

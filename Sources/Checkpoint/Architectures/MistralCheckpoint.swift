@@ -1,15 +1,27 @@
 import GGUF
 
-/// MistralForCausalLM: Mistral 7B, Nemo, Small, and Large 2 with its derivatives. To GGUF they are `llama`; the sliding
-/// window of the first 7B is left out, as every llama.cpp file does.
+/// MistralForCausalLM: Mistral 7B, Nemo, Small, and Large 2 with its derivatives. To GGUF they are `llama`, which has no
+/// sliding window: that of the first 7B is written down as the length up to which texts are exact.
 struct MistralCheckpoint: Architecture {
   static let names = ["MistralForCausalLM"]
   static let ggufName = "llama"
+  static let keys = LlamaCheckpoint.keys.adding(KeyTable(rules: [.limitingWindow]))
+
+  static func window(_ config: Config) -> Int? { config.limitingWindow(absent: 4096) }
 
   private let llama: LlamaCheckpoint
+  private let window: Int?
 
-  init(config: Config) throws { llama = try LlamaCheckpoint(config: config) }
+  init(config: Config) throws {
+    llama = try LlamaCheckpoint(config: config, keyHeads: 8)
+    window = Self.window(config)
+  }
 
-  func hyperparameters() throws -> Metadata { try llama.hyperparameters() }
+  func hyperparameters() throws -> Metadata {
+    var metadata = try llama.hyperparameters()
+    if let window { metadata["llama.attention.sliding_window"] = .uint32(UInt32(window)) }
+    return metadata
+  }
+
   func collectTensors(_ all: inout TensorCollector) throws { try llama.collectTensors(&all) }
 }

@@ -4,11 +4,18 @@ import GGUF
 struct Qwen3Checkpoint: Architecture {
   static let names = ["Qwen3ForCausalLM"]
   static let ggufName = "qwen3"
+  // Readers of qwen3 have no bias for the output of attention.
+  static let keys = KeyTable.dense.adding(
+    KeyTable(rules: [
+      .slidingWindow(isUniform: false), .rope(RopeForms(hasKinds: true)),
+      .only("qk_norm", "use_qk_norm", "qk_layernorm", are: .bool(true)),
+      .none("attention_bias", "mlp_bias", "qkv_bias"),
+    ]))
 
   private let decoder: DecoderConfig
 
   init(config: Config) throws {
-    decoder = try DecoderConfig(config, headSize: try config.int("head_dim", default: 128))
+    decoder = try DecoderConfig(config, headSize: try config.int("head_dim", default: 128), keyHeads: 32)
   }
 
   func hyperparameters() throws -> Metadata {
@@ -18,11 +25,11 @@ struct Qwen3Checkpoint: Architecture {
   }
 
   func collectTensors(_ all: inout TensorCollector) throws {
-    let bias = decoder.config["attention_bias"]?.bool == true
+    let bias = decoder.bias("attention_bias")
     try decoder.embeddings(&all)
     for layer in 0..<decoder.layers {
       try decoder.attention(
-        layer: layer, interleaved: false, inputBias: bias, outputBias: bias, norms: true, &all)
+        layer: layer, interleaved: false, inputBias: bias, norms: true, &all)
       try decoder.feedForward(layer: layer, &all)
     }
     try decoder.head(&all)

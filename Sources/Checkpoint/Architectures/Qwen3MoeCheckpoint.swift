@@ -4,6 +4,17 @@ import GGUF
 struct Qwen3MoeCheckpoint: Architecture {
   static let names = ["Qwen3MoeForCausalLM"]
   static let ggufName = "qwen3moe"
+  // Readers of qwen3moe have no bias for the output of attention, and experts in every layer.
+  static let keys = KeyTable.plainExperts.adding(
+    KeyTable(
+      honoured: ["moe_intermediate_size"],
+      rules: [
+        .only("norm_topk_prob", are: .bool(true), absent: .bool(false)),
+        .only("decoder_sparse_step", are: .int(1), shapesTensors: true), .none("mlp_only_layers", shapesTensors: true),
+        .slidingWindow(isUniform: true), .rope(),
+        .only("qk_norm", "use_qk_norm", "qk_layernorm", are: .bool(true)),
+        .none("attention_bias", "mlp_bias", "qkv_bias"),
+      ]))
 
   private let decoder: DecoderConfig
   private let experts: Int
@@ -13,7 +24,7 @@ struct Qwen3MoeCheckpoint: Architecture {
   private let denseLayers: Set<Int>
 
   init(config: Config) throws {
-    decoder = try DecoderConfig(config)
+    decoder = try DecoderConfig(config, keyHeads: 4)
     experts = try config.int(config["num_experts"] != nil ? "num_experts" : "num_local_experts", most: 1 << 16)
     expertsUsed = try config.int("num_experts_per_tok", most: experts)
     expertWidth = try config.int("moe_intermediate_size")
@@ -31,11 +42,11 @@ struct Qwen3MoeCheckpoint: Architecture {
   }
 
   func collectTensors(_ all: inout TensorCollector) throws {
-    let bias = decoder.config["attention_bias"]?.bool == true
+    let bias = decoder.bias("attention_bias")
     try decoder.embeddings(&all)
     for layer in 0..<decoder.layers {
       try decoder.attention(
-        layer: layer, interleaved: false, inputBias: bias, outputBias: bias, norms: true, &all)
+        layer: layer, interleaved: false, inputBias: bias, norms: true, &all)
       if denseLayers.contains(layer) || (layer + 1) % sparseStep != 0 {
         try decoder.feedForward(layer: layer, &all)
         continue

@@ -27,6 +27,7 @@ extension Decoder {
     guard let architecture = Architecture.known.first(where: { $0.name == facts.architecture }) else {
       throw ForwardError.unknownArchitecture(facts.architecture, known: Self.knownArchitectures)
     }
+    try facts.refuseUnsupportedValues()
     self = try architecture.decoder(facts)
   }
 }
@@ -59,6 +60,7 @@ struct Frame {
     Decoder(
       architecture: facts.architecture, width: width, vocabularyCount: vocabulary,
       contextLength: try facts.optionalInt("context_length") ?? 0,
+      slidingWindow: try facts.optionalInt("attention.sliding_window").flatMap { $0 == 0 ? nil : $0 },
       epsilon: Float(try facts.double("attention.layer_norm_rms_epsilon")), rope: rope,
       ropeFactors: try facts.optional("rope_freqs.weight", [rope.dimensions / 2]), embedding: embedding,
       outputNorm: try facts.tensor("output_norm.weight", [width]),
@@ -76,17 +78,32 @@ extension Rope {
         facts.key("rope.dimension_count"), reason: "is \(turning), but heads have \(dimensions) elements")
     }
     self.init(style: style, dimensions: turning, base: try facts.optionalDouble("rope.freq_base") ?? 10000)
-    let kind = try facts.optionalString("rope.scaling.type") ?? "none"
-    guard kind == "linear" || kind == "yarn" else { return }
-    factor = try facts.optionalDouble("rope.scaling.factor") ?? 1
-    guard factor > 0 else { throw .invalidKey(facts.key("rope.scaling.factor"), reason: "is \(factor)") }
+    magnitude = try facts.optionalDouble("rope.scaling.attn_factor") ?? 1
+    let kind = try facts.optionalString("rope.scaling.type") ?? "linear"
+    guard ["none", "linear", "yarn"].contains(kind) else {
+      throw .unsupportedValue(
+        key: facts.key("rope.scaling.type"), value: "'\(kind)'", reason: "which is not none, linear or yarn")
+    }
+    guard kind != "none" else { return }
+    // 0 means the default. The second name is that of files from 2023.
+    let factors = try ["rope.scaling.factor", "rope.scale_linear"].map { (key) throws(ForwardError) in
+      (key: key, value: try facts.optionalDouble(key) ?? 0)
+    }
+    guard let factor = factors.first(where: { $0.value != 0 }) else { return }
+    guard factor.value > 0 else { throw .invalidKey(facts.key(factor.key), reason: "is \(factor.value)") }
+    self.factor = factor.value
     guard kind == "yarn" else { return }
     let original = "rope.scaling.original_context_length"
     let hasOriginal = facts.source.metadata[facts.key(original)] != nil
-    yarn = Yarn(
-      originalContext: try facts.int(hasOriginal ? original : "context_length"),
-      betaFast: try facts.optionalDouble("rope.scaling.yarn_beta_fast") ?? 32,
-      betaSlow: try facts.optionalDouble("rope.scaling.yarn_beta_slow") ?? 1)
-    magnitude = (1 + 0.1 * log(factor)) * (try facts.optionalDouble("rope.scaling.attn_factor") ?? 1)
+    yarn = Yarn(originalContext: try facts.int(hasOriginal ? original : "context_length"))
+    magnitude *= growth
+    let given = try facts.optionalDouble("rope.scaling.yarn_attn_factor") ?? 1
+    guard [1, growth].contains(where: { abs(given - $0) < 1e-4 }) else {
+      throw .unsupportedValue(
+        key: facts.key("rope.scaling.yarn_attn_factor"), value: "\(given)", reason: "which readers take for \(growth)")
+    }
   }
+
+  /// What YaRN multiplies queries and keys by.
+  var growth: Double { factor > 1 ? 1 + 0.1 * log(factor) : 1 }
 }

@@ -11,13 +11,17 @@ extension Architecture {
     let dense = try facts.optionalInt("leading_dense_block_count") ?? 0
     let turning = try facts.int("rope.dimension_count", in: 2...1 << 16)
     var rope = try Rope(facts, style: .adjacent, dimensions: turning)
-    // With `mscale_all_dim` in the checkpoint, scores are scaled instead of queries and keys. Files hold a tenth of it.
-    var stretch = 1.0
-    if rope.yarn != nil, let multiplier = try facts.optionalDouble("rope.scaling.yarn_log_multiplier"), multiplier != 0
-    {
-      rope.magnitude /= 1 + 0.1 * log(rope.factor)
-      stretch = 1 + multiplier * log(rope.factor)
+    // A multiplier takes the place of YaRN's growth of what turns; scores get both. With linear scaling, they get the
+    // growth that what turns has not.
+    let multiplier = try facts.optionalDouble("rope.scaling.yarn_log_multiplier") ?? 0
+    var stretch = rope.magnitude
+    if rope.yarn == nil {
+      stretch *= rope.growth
+    } else if multiplier != 0 {
+      rope.magnitude /= rope.growth
+      stretch = rope.magnitude
     }
+    stretch *= 1 + multiplier * log(rope.factor)
     return try frame.decoder(facts, rope: rope) { index in
       DecoderLayer(
         attention: try LatentAttention(facts, layer: index, width: frame.width, turning: turning, stretch: stretch),

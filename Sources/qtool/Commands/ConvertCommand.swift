@@ -47,7 +47,7 @@ struct ConvertCommand: ParsableCommand {
   @Flag(name: .long, help: "Print what would be written, and write nothing.") var dryRun = false
   @OptionGroup(title: "Output") var output: ModelOutputOptions
   @OptionGroup(title: "Weights") var weightOptions: WeightOptions
-  @OptionGroup(title: "Tokenizer") var splitter: SplitterOptions
+  @OptionGroup(title: "Checkpoint") var splitter: SplitterOptions
   @OptionGroup(title: "Run") var options: ThreadOptions
 
   func validate() throws {

@@ -21,12 +21,13 @@ struct DiffCommand: ParsableCommand {
   @Argument(help: "The model to compare with it.", completion: .file()) var second: String
   @Flag(name: .long, help: "Compare metadata, shapes and types, and read no weights.") var noErrors = false
   @Flag(name: .long, help: "Print JSON.") var json = false
-  @OptionGroup(title: "Tokenizer") var splitter: SplitterOptions
+  @OptionGroup(title: "Checkpoint") var splitter: SplitterOptions
   @OptionGroup(title: "Run") var options: ThreadOptions
 
   func run() throws {
     let progress = options.apply()
-    let (one, other) = (try open(first), try open(second))
+    try splitter.check([first, second])
+    let (one, other) = (try open(first, progress), try open(second, progress))
     let metadata = MetadataDifference.between(one.metadata, other.metadata)
     let tensors = ModelDifference(one, other)
     var errors: [Double?]?
@@ -47,7 +48,8 @@ struct DiffCommand: ParsableCommand {
     if json { try printJSON(report.json) } else { print(report.text) }
   }
 
-  private func open(_ path: String) throws -> any ModelSource {
-    noErrors && !isDirectory(path) ? try GGUFFile(path: path, headerOnly: true) : try splitter.openAmongOthers(path)
+  private func open(_ path: String, _ progress: Progress) throws -> any ModelSource {
+    noErrors && !isDirectory(path)
+      ? try GGUFFile(path: path, headerOnly: true) : try splitter.openAmongOthers(path, progress)
   }
 }

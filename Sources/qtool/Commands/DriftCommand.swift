@@ -26,7 +26,7 @@ struct DriftCommand: ParsableCommand {
   @Argument(help: "The unquantized model, or a stored reference.", completion: .file()) var base: String
   @Argument(help: "The models to compare with it.", completion: .file()) var models: [String] = []
   @OptionGroup(title: "Text") var text: TextOptions
-  @OptionGroup(title: "Tokenizer") var splitter: SplitterOptions
+  @OptionGroup(title: "Checkpoint") var splitter: SplitterOptions
   @OptionGroup(title: "Reference") var stored: StoredReferenceOptions
   @Option(
     name: .long, help: ArgumentHelp("Stop once the 95 % intervals of what is compared are narrower.", valueName: "nats")
@@ -63,6 +63,7 @@ struct DriftCommand: ParsableCommand {
     let place = journal.snapshotEvery > 0 ? keptName ?? stored.saveReference ?? stored.saveLogits : nil
     let goesOn = !journal.restart && place.map(RunJournal.isBegun) ?? false
     try stored.checkOutputs(inputs: [base] + models + text.text, mayExist: goesOn)
+    try splitter.check([base] + models)
     let candidates = try models.map { try splitter.openAmongOthers($0, progress) }
     var (run, texts) = try prepare(candidates, progress)
     guard let place else { return try measure(run, texts, progress) }

@@ -43,7 +43,7 @@ struct ImatrixCommand: ParsableCommand {
   var output: String?
   @Flag(name: .long, help: "Replace a file of that name.") var force = false
   @OptionGroup var journal: JournalOptions
-  @OptionGroup(title: "Tokenizer") var splitter: SplitterOptions
+  @OptionGroup(title: "Checkpoint") var splitter: SplitterOptions
   @OptionGroup(title: "Run") var options: RunOptions
 
   func validate() throws {
@@ -54,6 +54,9 @@ struct ImatrixCommand: ParsableCommand {
       return
     }
     guard model != nil || !merge.isEmpty else { throw ValidationError("name a model, or files to --merge") }
+    guard model != nil || splitter.config.ignored.isEmpty else {
+      throw ValidationError("--ignore-config goes with a model")
+    }
     guard output != nil else { throw ValidationError("name the file to write with -o") }
   }
 

@@ -25,7 +25,7 @@ struct InspectCommand: ParsableCommand {
   @Option(name: .long, help: ArgumentHelp("Print the whole value of one key and nothing else.", valueName: "key"))
   var key: String?
   @Flag(name: .long, help: "Print JSON.") var json = false
-  @OptionGroup(title: "Tokenizer") var splitter: SplitterOptions
+  @OptionGroup(title: "Checkpoint") var splitter: SplitterOptions
 
   func run() throws {
     let inspected = try Inspected(path: model, splitter)
@@ -105,9 +105,10 @@ struct Inspected {
     if isDirectory(path) {
       source = try splitter.open(path, Progress(quiet: true))
       form = "Hugging Face directory"
-      notes = (source as? CheckpointDirectory)?.notes ?? []
+      notes = (source as? CheckpointDirectory)?.allNotes ?? []
       return
     }
+    if let key = splitter.config.ignored.first { throw UnneededIgnoring(path: path, key: key) }
     let file = try GGUFFile(path: path, headerOnly: true)
     var notes: [String] = []
     if file.missingShards > 0 {

@@ -23,7 +23,7 @@ struct PerplexityCommand: ParsableCommand {
 
   @Argument(help: "A Hugging Face directory or a GGUF file.", completion: .file()) var model: String
   @OptionGroup(title: "Text") var text: TextOptions
-  @OptionGroup(title: "Tokenizer") var splitter: SplitterOptions
+  @OptionGroup(title: "Checkpoint") var splitter: SplitterOptions
   @OptionGroup(title: "Tasks") var tasks: TaskOptions
   @OptionGroup(title: "Report") var report: ReportOptions
   @OptionGroup(title: "Run") var options: RunOptions

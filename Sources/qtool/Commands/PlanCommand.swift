@@ -36,6 +36,7 @@ struct PlanCommand: ParsableCommand {
   @Flag(name: .long, help: "Plan DeepSeek files as they were made before April 2025: the old form of latent attention.")
   var oldMla = false
   @Flag(name: .long, help: "Print JSON.") var json = false
+  @OptionGroup(title: "Checkpoint") var config: ConfigOptions
 
   func validate() throws {
     guard list != (source != nil) else { throw ValidationError("name what to plan, or ask for --list") }
@@ -62,10 +63,11 @@ struct PlanCommand: ParsableCommand {
   private func plan(_ source: String) throws -> MemoryPlan {
     let opened: PlanSource
     do {
-      opened = try PlanSource(source)
+      opened = try PlanSource(source, ignoring: config.ignored)
     } catch let error as PlanError where error.kind == .missing {
       throw Failure(error)?.suggesting(source, among: KnownShape.all.flatMap { [$0.name] + $0.aliases }) ?? error
     }
+    for note in opened.configReview?.notes ?? [] { Progress(quiet: json).note("note: \(note)") }
     var model = opened.model
     if oldMla {
       guard let old = TypedShapes(oldLatentFormOf: model) else {

@@ -50,7 +50,7 @@ struct QuantizeCommand: ParsableCommand {
   @OptionGroup(title: "Source") var sourceOptions: SourceOptions
   @Flag(name: .long, help: "Quantize from types that are quantized already.") var allowRequantize = false
   @OptionGroup(title: "Weights") var weightOptions: WeightOptions
-  @OptionGroup(title: "Tokenizer") var splitter: SplitterOptions
+  @OptionGroup(title: "Checkpoint") var splitter: SplitterOptions
   @OptionGroup(title: "Run") var options: RunOptions
 
   func validate() throws {

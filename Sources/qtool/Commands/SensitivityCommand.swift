@@ -42,7 +42,7 @@ struct SensitivityCommand: ParsableCommand {
     name: .long, help: ArgumentHelp("Bands of layers to probe (default: what the budget allows).", valueName: "count"))
   var bands: Int?
   @OptionGroup(title: "Output") var destination: OutputOptions
-  @OptionGroup(title: "Tokenizer") var splitter: SplitterOptions
+  @OptionGroup(title: "Checkpoint") var splitter: SplitterOptions
   @OptionGroup(title: "Run") var options: RunOptions
 
   func validate() throws {

@@ -3,7 +3,7 @@ import Checkpoint
 import GGUF
 import Tokenizers
 
-/// What helps with a Hugging Face directory whose tokenizer is of an unknown structure.
+/// What helps with a Hugging Face directory whose tokenizer or configuration is out of the ordinary.
 struct SplitterOptions: ParsableArguments {
   @Option(
     name: .long,
@@ -12,23 +12,46 @@ struct SplitterOptions: ParsableArguments {
       valueName: "name"))
   var pre: String?
 
+  @OptionGroup var config: ConfigOptions
+
   /// Opens a model and says, unless `progress` is quiet, how a directory was read where its files leave that open.
   func open(_ path: String, _ progress: Progress = Progress(quiet: false)) throws -> any ModelSource {
+    try open(path, ignoring: config.ignored, progress: progress)
+  }
+
+  /// Opens one of several models: GGUF files among them name their splitters themselves, and each directory has keys of
+  /// its own to ignore.
+  func openAmongOthers(
+    _ path: String, _ progress: Progress = Progress(quiet: false)
+  ) throws -> any ModelSource {
+    guard isDirectory(path) else { return try openModel(path: path) }
+    let ignorable = config.ignored.isEmpty ? [] : try ConfigReview.ignorableKeys(directory: path)
+    return try open(path, ignoring: config.ignored.filter { Self.names($0, ignorable) }, progress: progress)
+  }
+
+  /// Refuses a key that none of several models gives a reason to ignore.
+  func check(_ paths: [String]) throws {
+    guard !config.ignored.isEmpty else { return }
+    let ignorable = try paths.filter(isDirectory).flatMap(ConfigReview.ignorableKeys)
+    for key in config.ignored where !Self.names(key, ignorable) {
+      throw UnneededIgnoring(path: paths.joined(separator: ", "), key: key, refused: ignorable)
+    }
+  }
+
+  /// True where a key, or the object that holds it, is meant.
+  private static func names(_ key: String, _ ignorable: [String]) -> Bool {
+    ignorable.contains { $0 == key || $0.hasPrefix(key + ".") }
+  }
+
+  private func open(_ path: String, ignoring: [String], progress: Progress) throws -> any ModelSource {
     do {
-      let source = try openModel(path: path, pre: pre)
-      for note in (source as? CheckpointDirectory)?.notes ?? [] { progress.note("note: \(note)") }
-      return source
+      let model = try openModel(path: path, pre: pre, ignoring: ignoring)
+      for note in (model as? CheckpointDirectory)?.allNotes ?? [] { progress.note("note: \(note)") }
+      return model
     } catch let error as CheckpointError {
       guard let pre, error.subject?.hasPrefix("--pre") == true else { throw error }
       let failure = Failure(.usage, error.description, hint: error.hint)
       throw error.subject == "--pre" ? failure : failure.suggesting(pre, among: PreTokenizer.names)
     }
-  }
-
-  /// One of several models: GGUF files among them name their splitters themselves.
-  func openAmongOthers(
-    _ path: String, _ progress: Progress = Progress(quiet: false)
-  ) throws -> any ModelSource {
-    isDirectory(path) ? try open(path, progress) : try openModel(path: path)
   }
 }

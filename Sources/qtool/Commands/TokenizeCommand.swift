@@ -22,7 +22,7 @@ struct TokenizeCommand: ParsableCommand {
   @Flag(name: .long, help: "Leave out the tokens that the model puts around a text.") var noSpecial = false
   @Flag(name: .long, help: "Take the text of control tokens for the tokens themselves.") var parseSpecial = false
 
-  @OptionGroup(title: "Tokenizer") var splitter: SplitterOptions
+  @OptionGroup(title: "Checkpoint") var splitter: SplitterOptions
 
   func run() throws {
     let tokenizer = try Tokenizer(metadata: try splitter.open(model).metadata)

@@ -173,7 +173,7 @@ def build():
     model("qwen3", config("Qwen3", "Qwen3ForCausalLM", head_dim=16, tie_word_embeddings=True), torch.bfloat16, 7)
     model("qwen3moe", config(
         "Qwen3Moe", "Qwen3MoeForCausalLM", head_dim=16, num_experts=4, num_experts_per_tok=2,
-        moe_intermediate_size=32), torch.bfloat16, 8)
+        moe_intermediate_size=32, norm_topk_prob=True), torch.bfloat16, 8)
     latent = dict(num_key_value_heads=4, kv_lora_rank=32, qk_nope_head_dim=16, qk_rope_head_dim=8, v_head_dim=16,
                   n_routed_experts=4, num_experts_per_tok=2, moe_intermediate_size=32, first_k_dense_replace=1,
                   n_shared_experts=2)

@@ -1,0 +1,61 @@
+/// The forms of rotary positions that an architecture's GGUF has.
+struct RopeForms: Sendable {
+  /// Llama 3's factors, a tensor of their own.
+  var hasFactors = false
+  /// Layers of several kinds, each with parameters of its own under the kind's name. Where all are of full attention,
+  /// theirs are those of the model.
+  var hasKinds = false
+}
+
+extension KeyRule {
+  /// The keys of `rope_scaling` or `rope_parameters`.
+  static func rope(_ forms: RopeForms = RopeForms()) -> KeyRule {
+    KeyRule { config, gguf in
+      let (name, parameters) = RopeConfig.parameters(of: config)
+      guard let fields = parameters.object else { return [] }
+      var refused: [RefusedKey] = []
+      func check(_ key: String, _ reason: String, _ isHonoured: (JSONValue) -> Bool) {
+        guard let value = fields[key], value != .null, !isHonoured(value) else { return }
+        refused.append(RefusedKey("\(name).\(key)", value.text, reason))
+      }
+      if let other = RopeConfig.contradiction(in: config) {
+        refused.append(RefusedKey(other.name, other.parameters.text, "rope_scaling is there too and differs"))
+      }
+      let (outer, kinds) = RopeConfig.outerParameters(of: config)
+      let known: Set<String> = forms.hasKinds ? ["full_attention", "sliding_attention"] : []
+      for kind in kinds.object ?? [:] where kind.value.object != nil && !known.contains(kind.key) {
+        refused.append(
+          RefusedKey("\(outer).\(kind.key)", kind.value.text, "a GGUF of \(gguf) has one rotation for all layers"))
+      }
+      let type = RopeConfig.type(of: parameters)
+      let types = ["default", "linear", "yarn"] + (forms.hasFactors ? ["llama3"] : [])
+      let typeKey = fields["rope_type"]?.string == nil ? "type" : "rope_type"
+      check(typeKey, "a GGUF of \(gguf) has \(types.joined(separator: ", "))") { _ in
+        types.contains(type) || type == "mrope"
+      }
+      check("partial_rotary_factor", "a GGUF of \(gguf) means 1") { $0.double == 1 }
+      check("llama_4_scaling_beta", "a GGUF of \(gguf) means none") { $0.double == 0 }
+      switch type {
+      case "default": check("factor", "it takes effect with a type alone") { $0.double == 1 }
+      case "yarn":
+        // Readers of these architectures compute the ramp with 32 and 1, at whole dimensions.
+        check("beta_fast", "a GGUF of \(gguf) means 32") { $0.double == 32 || $0.double == 0 }
+        check("beta_slow", "a GGUF of \(gguf) means 1") { $0.double == 1 || $0.double == 0 }
+        check("truncate", "a GGUF of \(gguf) means true") { $0.bool == true }
+        check("attn_factor", "a GGUF of \(gguf) means 1") { $0.double == 1 }
+        check("extrapolation_factor", "a GGUF of \(gguf) means 1") { $0.double == 1 }
+        check("apply_yarn_scaling", "a GGUF of \(gguf) means true") { $0.bool == true }
+      default: break
+      }
+      return refused
+    }
+  }
+
+  /// Keys of the parameters that have a meaning, with whichever type.
+  static let ropeKeys: Set<String> = [
+    "rope_type", "type", "rope_theta", "factor", "original_max_position_embeddings", "attention_factor", "beta_fast",
+    "beta_slow", "mscale", "mscale_all_dim", "truncate", "low_freq_factor", "high_freq_factor", "partial_rotary_factor",
+    "llama_4_scaling_beta", "attn_factor", "extrapolation_factor", "apply_yarn_scaling", "finetuned", "mrope_section",
+    "mrope_interleaved", "short_factor", "long_factor", "full_attention", "sliding_attention",
+  ]
+}

@@ -1,0 +1,38 @@
+import ArgumentParser
+import Checkpoint
+
+/// What helps with a config.json that asks for what can't be honoured.
+struct ConfigOptions: ParsableArguments {
+  @Option(
+    name: .customLong("ignore-config"),
+    help: ArgumentHelp(
+      "Go on as if config.json lacked this key, whose value can't be honoured. Can be repeated.", valueName: "key"))
+  var ignored: [String] = []
+}
+
+extension CheckpointDirectory {
+  /// Those of its tokenizer and files, and those of its configuration.
+  var allNotes: [String] { configReview.notes + notes }
+}
+
+extension ConfigReview {
+  /// What a person should know of a configuration that is accepted: a line for each.
+  var notes: [String] {
+    var notes: [String] = []
+    if !unknown.isEmpty {
+      let shown = unknown.prefix(12).joined(separator: ", ")
+      let others = unknown.count > 12 ? " and \(unknown.count - 12) others" : ""
+      let keys = unknown.count == 1 ? "1 key" : "\(unknown.count) keys"
+      notes.append("\(path): \(keys) that qtool does not know: \(shown)\(others)")
+    }
+    if !ignored.isEmpty {
+      let keys = ignored.map { "\($0.name) (\($0.value)\($0.shapesTensors ? ", kept: it shapes tensors" : ""))" }
+      notes.append("\(path): ignored as asked: \(keys.joined(separator: ", "))")
+    }
+    if let window {
+      notes.append(
+        "\(path): sliding_window is \(window); the GGUF has full attention, which is the same up to \(window) tokens")
+    }
+    return notes
+  }
+}
