@@ -71,7 +71,9 @@ let package = Package(
     library("Imatrix", ["Transformer", "GGUF", "Tensors", "Files"]),
     library("Perplexity", ["Transformer", "GGUF", "Tensors", "Files", "CVectors"]),
     library("Quantize", ["GGUF", "Blocks", "Tensors", "Files", collections, .product(name: "Yams", package: "Yams")]),
-    library("Fit", ["Quantize", "Perplexity", "Transformer", "Blocks", "GGUF", "Tensors", "Files"]),
+    library(
+      "Fit",
+      ["Quantize", "Imatrix", "Perplexity", "Transformer", "Tokenizers", "Blocks", "GGUF", "Tensors", "Files"]),
     library("Inspection", ["Blocks", "GGUF", "Tensors"]),
     library("Plan", ["Checkpoint", "Quantize", "GGUF", "Tensors", "Files"]),
     library("Report", ["GGUF", "Tensors", .product(name: "Mustache", package: "swift-mustache")]),
@@ -89,7 +91,8 @@ let package = Package(
       ], path: "Benchmarks/qtool-bench", swiftSettings: swiftSettings),
 
     .executableTarget(
-      name: "quantize-example", dependencies: ["Checkpoint", "GGUF", "Quantize", "Tensors"], path: "Examples/library",
+      name: "quantize-example", dependencies: ["Checkpoint", "Fit", "GGUF", "Imatrix", "Quantize"],
+      path: "Examples/library",
       swiftSettings: swiftSettings),
 
     .target(

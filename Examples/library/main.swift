@@ -1,33 +1,39 @@
-// Writes a model as Q4_K_M with qtool's library, and says what it did:
+// Fits a model to a size with qtool's library, and says what speaks for the result:
 //
-//     swift run -c release quantize-example Examples/demo-model demo-Q4_K_M.gguf
+//     swift run -c release quantize-example Examples/demo-model calibration 1600000 demo-1.6MB.gguf
 import Checkpoint
+import Fit
 import Foundation
 import GGUF
+import Imatrix
 import Quantize
-import Tensors
 
-guard CommandLine.arguments.count == 3, let mix = StockMix(name: "Q4_K_M") else {
-  print("usage: quantize-example MODEL OUT.gguf")
+guard CommandLine.arguments.count == 5, let bytes = Int(CommandLine.arguments[3]) else {
+  print("usage: quantize-example MODEL TEXT BYTES OUT.gguf")
   exit(64)
 }
+let output = CommandLine.arguments[4]
 
 // A folder of safetensors or a GGUF: metadata, and tensors whose rows can be read.
 let model = try openModel(path: CommandLine.arguments[1])
 
-// A type for every tensor, chosen by any rule. Here: llama-quantize's for Q4_K_M, and Q8_0 for the first layer.
-var types = mix.types(for: model, hasImportance: false)
-for (index, tensor) in model.tensors.enumerated() where tensor.name.hasPrefix("blk.0.") && tensor.isQuantizable {
-  types[index] = .q8_0
-}
+// What is measured stays beside the output, so that the same command goes on, and another size costs little.
+var job = FitJob(
+  of: model, target: bytes, text: try CalibrationText(paths: [CommandLine.arguments[2]]),
+  run: FitRun(version: "example"))
+job.budget = 30
+job.workspace = Workspace(output: output, model: model.name)
+try job.check()
 
-// The size is known to the byte before anything is read.
-let plan = RewritePlan(
-  source: model, types: types, metadata: model.outputMetadata(fileType: mix.fileType, importance: nil))
-print("\(model.name): \(plan.totalBytes) bytes to write")
+// Importance, then sensitivities, the allocation, a search, and the comparison with the stock mixes.
+let matrix = try job.importance()
+let report = try job.run(matrix)
+print("types from the \(report.choice)")
+if let comparison = report.comparison, let best = comparison.best {
+  print("KL divergence \(comparison.fitted) nats, against \(best.divergence) of \(best.name)")
+}
 
 // Rows stream: memory does not depend on the model's size. The file has its name once it is whole.
-let report = try Rewriter(plan).write(to: CommandLine.arguments[2], options: RewriteOptions()) { tensor, bytes in
-  print("\(bytes * 100 / plan.totalBytes) %  \(tensor)", terminator: "\r")
-}
-print("\n\(CommandLine.arguments[2]): \(report.bytes) bytes")
+let plan = try job.header(matrix).plan(report.types(for: model))
+let written = try Rewriter(plan, importance: matrix?.lookup).write(to: output, options: RewriteOptions())
+print("\(output): \(written.bytes) bytes")

@@ -48,6 +48,9 @@ public struct OtherRun: Error, Equatable, Sendable, CustomStringConvertible {
   public var hint: String { "--restart begins anew; another output name keeps both" }
 }
 
+/// An error that a person's wish to stop throws.
+public protocol StopRequest: Error {}
+
 /// The caller asked to stop at a point from which a later run goes on.
 public struct Paused: Error {
   /// What the caller threw.

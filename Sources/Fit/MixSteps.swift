@@ -33,11 +33,13 @@ package struct MixSteps {
   package let steps: [Step]
   /// c_ij; 0 within a group, of which one step is taken at most.
   private let coupling: [[Double]]
-  /// Moves that exchanges of three are made of, at most.
-  private static let tripled = 120
+  private let policy: StepsPolicy
 
-  package init(_ steps: [Step]) {
+  package init(_ steps: [Step]) { self.init(steps, policy: StepsPolicy()) }
+
+  init(_ steps: [Step], policy: StepsPolicy) {
     self.steps = steps
+    self.policy = policy
     var coupling = [[Double]](repeating: [Double](repeating: 0, count: steps.count), count: steps.count)
     let centred = steps.map { step in
       let mean = step.losses.reduce(0, +) / Double(max(1, step.losses.count))
@@ -45,7 +47,7 @@ package struct MixSteps {
     }
     for i in steps.indices {
       for j in 0..<i where steps[i].group != steps[j].group {
-        coupling[i][j] = Self.significant(centred[i], centred[j])
+        coupling[i][j] = Self.significant(centred[i], centred[j], errors: policy.significance)
         coupling[j][i] = coupling[i][j]
       }
     }
@@ -53,18 +55,18 @@ package struct MixSteps {
   }
 
   /// The mean of the products, drawn towards zero by what its standard error leaves open.
-  private static func significant(_ a: [Double], _ b: [Double]) -> Double {
+  private static func significant(_ a: [Double], _ b: [Double], errors: Double) -> Double {
     guard a.count > 1 else { return 0 }
     let count = Double(a.count)
     var (sum, squares) = (0.0, 0.0)
-    for place in a.indices {
-      let product = a[place] * b[place]
+    for index in a.indices {
+      let product = a[index] * b[index]
       sum += product
       squares += product * product
     }
     let mean = sum / count
     let variance = max(0, squares / count - mean * mean) / count
-    return mean == 0 ? 0 : mean * max(0, 1 - 4 * variance / (mean * mean))
+    return mean == 0 ? 0 : mean * max(0, 1 - errors * errors * variance / (mean * mean))
   }
 
   /// What the model says of taking these steps together, in nats.
@@ -140,7 +142,7 @@ package struct MixSteps {
         let change = one.change + two.change + cross(one, two)
         let bytes = one.bytes + two.bytes
         offer([one, two], change, bytes)
-        guard first < Self.tripled else { continue }
+        guard first < policy.tripled else { continue }
         for three in sorted[..<second] where three.group != one.group && three.group != two.group {
           let total = bytes + three.bytes
           guard total <= spare else { continue }

@@ -1,4 +1,5 @@
 import Foundation
+import Tensors
 
 /// What trials have said so far: a linear model of a mix's drift around an incumbent, refined by every trial.
 ///
@@ -8,46 +9,54 @@ import Foundation
 ///
 /// If errors added up, every w_g would be 1. At few bits they don't: states that are far off already make some tensors
 /// matter less and others more. So the weights are fitted to the trials by ridge regression, w_g = s (1 + d_g) with one
-/// free scale s and deviations d_g that are normal with a standard deviation of `spread`. A trial counts by its own
+/// free scale s and deviations d_g that are normal with a standard deviation of `policy.spread`. A trial counts by its own
 /// standard error, and the less the farther its drift is from the incumbent's.
-struct MixSurrogate {
-  struct Trial {
+package struct MixSurrogate {
+  package struct Trial {
     /// x_g of every group.
     let costs: [Double]
     /// Drift over that of the mix that the search began with, on the same text.
     let level: Double
     /// Standard error of `level`.
     let error: Double
+
+    package init(costs: [Double], level: Double, error: Double) {
+      self.costs = costs
+      self.level = level
+      self.error = error
+    }
   }
 
   private(set) var trials: [Trial] = []
-  var spread = 0.7
-  /// Of the weights that are handed out, relative to the scale: a tensor that seems to cost nothing still may.
-  static let least = 0.1
+  package var policy = SurrogatePolicy()
 
-  mutating func add(_ trial: Trial) { trials.append(trial) }
+  package init() {}
 
-  /// The weights' distribution: their mean, and what samples of it are made with.
-  struct Fit {
-    let scale: Double
-    let mean: [Double]
+  package mutating func add(_ trial: Trial) { trials.append(trial) }
+
+  /// The weights' distribution: its mean, and the factor that samples are made with.
+  package struct Fit {
+    package let scale: Double
+    package let mean: [Double]
     /// The lower Cholesky factor of the precision matrix.
     let factor: [[Double]]
+    /// The lower bound of a multiplier.
+    let least: Double
 
     /// Multipliers of the table's coefficients. Between the table's own (share 0) and the fitted (1).
-    func weights(share: Double = 1) -> [Double] {
-      mean.map { pow(max(MixSurrogate.least, $0 / scale), share) }
+    package func weights(share: Double = 1) -> [Double] {
+      mean.map { pow(max(least, $0 / scale), share) }
     }
 
     /// The same from a sample, at `temperature` standard deviations for one.
-    func sample(temperature: Double, normal: () -> Double) -> [Double] {
+    package func sample(temperature: Double, normal: () -> Double) -> [Double] {
       // Solves the transposed factor: its covariance is the inverse of the precision.
       var z = mean.map { _ in normal() }
       for row in stride(from: z.count - 1, through: 0, by: -1) {
         for later in row + 1..<max(row + 1, z.count) { z[row] -= factor[later][row] * z[later] }
         z[row] /= factor[row][row]
       }
-      return zip(mean, z).map { max(MixSurrogate.least, ($0 + temperature * $1) / scale) }
+      return zip(mean, z).map { max(least, ($0 + temperature * $1) / scale) }
     }
   }
 
@@ -55,15 +64,15 @@ struct MixSurrogate {
   ///   - costs: of the incumbent's groups.
   ///   - level: the incumbent's.
   ///   - drift: the incumbent's, in nats.
-  func fit(costs: [Double], level: Double, drift: Double) -> Fit {
+  package func fit(costs: [Double], level: Double, drift: Double) -> Fit {
     let count = costs.count
     var rows: [(x: [Double], y: Double, weight: Double)] = []
     for trial in trials {
       let y = trial.level / level - 1
       // What the linear model leaves out grows with the distance.
-      let variance = pow(trial.error / level, 2) + pow(0.2 * y, 2) + 1e-4
+      let variance = pow(trial.error / level, 2) + pow(policy.curvature * y, 2) + policy.variance
       rows.append(
-        (zip(trial.costs, costs).map { ($0 - $1) / max(drift, 1e-12) }, y, exp(-2 * abs(y)) / variance))
+        (zip(trial.costs, costs).map { ($0 - $1) / max(drift, 1e-12) }, y, exp(-policy.decay * abs(y)) / variance))
     }
     // The scale is that of trials near the incumbent: those far off say more of what is not linear.
     var above = 0.0
@@ -73,15 +82,15 @@ struct MixSurrogate {
       above += row.weight * total * row.y
       below += row.weight * total * total
     }
-    let scale = max(0.2, below > 0 ? above / below : 1)
-    let prior = 1 / pow(spread * scale, 2)
+    let scale = max(policy.leastScale, below > 0 ? above / below : 1)
+    let prior = 1 / pow(policy.spread * scale, 2)
     var precision = [[Double]](repeating: [Double](repeating: 0, count: count), count: count)
     var right = [Double](repeating: 0, count: count)
     for row in rows {
-      let rest = row.weight * (row.y - scale * row.x.reduce(0, +))
+      let remainder = row.weight * (row.y - scale * row.x.reduce(0, +))
       // Most trials differ from the incumbent in few groups.
       for i in 0..<count where row.x[i] != 0 {
-        right[i] += row.x[i] * rest
+        right[i] += row.x[i] * remainder
         for j in 0...i { precision[i][j] += row.weight * row.x[i] * row.x[j] }
       }
     }
@@ -96,7 +105,7 @@ struct MixSurrogate {
       for j in i + 1..<max(i + 1, count) { solution[i] -= factor[j][i] * solution[j] }
       solution[i] /= factor[i][i]
     }
-    return Fit(scale: scale, mean: solution.map { scale + $0 }, factor: factor)
+    return Fit(scale: scale, mean: solution.map { scale + $0 }, factor: factor, least: policy.least)
   }
 
   /// The lower factor of a symmetric matrix whose lower half is given. The ridge keeps it positive definite.
@@ -110,5 +119,13 @@ struct MixSurrogate {
       }
     }
     return factor
+  }
+}
+
+extension SplitMix {
+  /// A standard normal number, by Box and Muller.
+  package mutating func normal() -> Double {
+    let u = Double((next() >> 11) + 1) * 0x1p-53
+    return (-2 * log(u)).squareRoot() * cos(2 * .pi * fraction())
   }
 }

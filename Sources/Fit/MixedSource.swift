@@ -5,24 +5,34 @@ import Synchronization
 import Tensors
 
 /// A model in which some tensors went through a round trip in another type: what probes and trials run.
-struct MixedSource: ModelSource {
-  let base: any ModelSource
+package struct MixedSource: ModelSource {
+  private let base: any ModelSource
   /// Types by tensor name; tensors that are not in it, or keep their type, are read as they are.
-  let types: [String: GGMLType]
-  let importance: Importance?
-  var encoded: EncodedTensors?
+  private let types: [String: GGMLType]
+  private let importance: ImportanceOnce
+  private let encoded: EncodedTensors?
 
-  var name: String { base.name }
-  var metadata: Metadata { base.metadata }
-  var tensors: [TensorInfo] { base.tensors }
-  func tensor(named name: String) -> TensorInfo? { base.tensor(named: name) }
+  package init(
+    base: any ModelSource, types: [String: GGMLType], importance: Importance?, encoded: EncodedTensors? = nil
+  ) {
+    self.base = base
+    self.types = types
+    self.importance = ImportanceOnce(importance)
+    self.encoded = encoded
+  }
 
-  func readBytes(of tensor: TensorInfo, rows: Range<Int>, into output: inout MutableRawSpan) throws {
+  package var name: String { base.name }
+  package var metadata: Metadata { base.metadata }
+  package var tensors: [TensorInfo] { base.tensors }
+  package func tensor(named name: String) -> TensorInfo? { base.tensor(named: name) }
+  package func path(of tensor: TensorInfo) -> String? { base.path(of: tensor) }
+
+  package func readBytes(of tensor: TensorInfo, rows: Range<Int>, into output: inout MutableRawSpan) throws {
     precondition(types[tensor.name] == nil, "a rounded tensor has no stored bytes")
     try base.readBytes(of: tensor, rows: rows, into: &output)
   }
 
-  func readRows(of tensor: TensorInfo, rows: Range<Int>, into output: inout MutableSpan<Float>) throws {
+  package func readRows(of tensor: TensorInfo, rows: Range<Int>, into output: inout MutableSpan<Float>) throws {
     guard let type = types[tensor.name], type != tensor.type,
       let rowBytes = type.rowBytes(columns: tensor.shape.columns)
     else { return try base.readRows(of: tensor, rows: rows, into: &output) }
@@ -32,28 +42,47 @@ struct MixedSource: ModelSource {
     }
     try base.readRows(of: tensor, rows: rows, into: &output)
     let columns = tensor.shape.columns
-    let weights = importance?(tensor)
-    var bytes = [UInt8](repeating: 0, count: rowBytes)
-    for (index, row) in rows.enumerated() {
-      var slice = output._mutatingExtracting(index * columns..<(index + 1) * columns)
+    let weights = importance.columns(of: tensor)
+    // Ranges within a matrix, few enough rows that they stay in a core's cache from encoding to decoding.
+    let most = max(1, (1 << 16) / columns)
+    var bytes = [UInt8](repeating: 0, count: min(most, rows.count) * rowBytes)
+    var row = rows.lowerBound
+    while row < rows.upperBound {
+      let matrix = row / tensor.shape.rowsPerMatrix
+      let end = min(rows.upperBound, row + most, (matrix + 1) * tensor.shape.rowsPerMatrix)
+      let first = (row - rows.lowerBound) * columns
+      var slice = output._mutatingExtracting(first..<first + (end - row) * columns)
       var span = bytes.mutableSpan
-      var raw = span.mutableBytes
-      if let weights {
-        let first = row / tensor.shape.rowsPerMatrix * columns
-        try encodeRows(
-          slice.span, columns: columns, importance: weights.span.extracting(first..<first + columns), as: type,
-          into: &raw)
-      } else {
-        try encodeRows(slice.span, columns: columns, importance: nil, as: type, into: &raw)
-      }
-      decodeRows(bytes.span.bytes, as: type, into: &slice)
+      var whole = span.mutableBytes
+      var raw = whole._mutatingExtracting(0..<(end - row) * rowBytes)
+      try encodeRows(slice.span, columns: columns, matrix: matrix, importance: weights, as: type, into: &raw)
+      decodeRows(bytes.span.bytes.extracting(0..<(end - row) * rowBytes), as: type, into: &slice)
+      row = end
+    }
+  }
+}
+
+/// The importance of tensors, each of which is asked for once.
+private final class ImportanceOnce: Sendable {
+  private let importance: Importance?
+  private let columns = Mutex<[String: ColumnImportance?]>([:])
+
+  init(_ importance: Importance?) { self.importance = importance }
+
+  func columns(of tensor: TensorInfo) -> ColumnImportance? {
+    guard let importance else { return nil }
+    return columns.withLock { columns in
+      if let found = columns[tensor.name] { return found }
+      let made = ColumnImportance(of: tensor, importance)
+      columns[tensor.name] = .some(made)
+      return made
     }
   }
 }
 
 /// Tensors that were encoded once and are wanted again: trials of mixes share most of them. Holds as many as a limit of
-/// bytes allows; the rest is encoded anew whenever it is read.
-final class EncodedTensors: Sendable {
+/// bytes allows; the others are encoded anew whenever they are read.
+package final class EncodedTensors: Sendable {
   private struct Key: Hashable {
     let tensor: String
     let type: GGMLType
@@ -78,7 +107,7 @@ final class EncodedTensors: Sendable {
       let rowBytes = type.rowBytes(columns: tensor.shape.columns),
       state.withLock({ $0.bytes[key] == nil && $0.total + size <= limit })
     else { return }
-    let weights = importance?(tensor)
+    let weights = ColumnImportance(of: tensor, importance)
     let columns = tensor.shape.columns
     let perMatrix = tensor.shape.rowsPerMatrix
     let step = max(1, (64 << 20) / max(1, columns * 4))
@@ -89,8 +118,8 @@ final class EncodedTensors: Sendable {
         let rows = matrix * perMatrix + start..<matrix * perMatrix + min(perMatrix, start + step)
         var part = [UInt8](repeating: 0, count: rows.count * rowBytes)
         _ = try encodeInParallel(
-          try source.rows(rows, of: tensor), columns: columns,
-          weights.map { $0[matrix * columns..<(matrix + 1) * columns] }, as: type, into: &part)
+          try source.rows(rows, of: tensor), columns: columns, weights?.weights(ofMatrix: matrix), as: type, into: &part
+        )
         bytes += part
       }
     }

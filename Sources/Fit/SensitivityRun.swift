@@ -18,7 +18,7 @@ public struct SensitivityRun {
   /// Bands of layers; nil for as many as the budget allows, layer by layer at best.
   public var bands: Int?
   public var importanceFingerprint: String?
-  /// Of the windows of the probes.
+  /// SHA-256 of the probes' windows.
   public var textFingerprint = ""
 
   public init(probes: Probes, types: [GGMLType]) {
@@ -30,11 +30,11 @@ public struct SensitivityRun {
 
   /// - Parameters:
   ///   - earlier: a table of the same model, importance and text, finished or not; others are started over.
-  ///   - progress: called with the steps done, of how many, and what is being done; may throw to stop.
+  ///   - progress: called before every measurement of errors and after every layer of probes; may throw to stop.
   ///   - save: called with the table so far.
   /// - Throws: `ForwardError`, `ScoringError`, `QuantizeError`, and what reading the source throws.
   public func run(
-    continuing earlier: SensitivityTable? = nil, progress: (Int, Int, String) throws -> Void = { _, _, _ in },
+    continuing earlier: SensitivityTable? = nil, progress: (FitStep) throws -> Void = { _ in },
     save: (SensitivityTable) throws -> Void = { _ in }
   ) throws -> SensitivityTable {
     let start = ContinuousClock.now
@@ -48,7 +48,7 @@ public struct SensitivityRun {
     var known = Set(table.entries.map(\.tensor))
     var saved = ContinuousClock.now
     for (index, tensor) in tensors.enumerated() where !known.contains(tensor.name) {
-      do { try progress(index, 2 * tensors.count, "errors of \(tensor.name)") } catch {
+      do { try progress(.errors(index, tensor: tensor.name)) } catch {
         try save(table)
         throw error
       }
@@ -82,17 +82,17 @@ public struct SensitivityRun {
         let share =
           (Double(rounds.count - missing.count + number) + Double(layer) / Double(count)) / Double(rounds.count)
         try progress(
-          tensors.count + Int(share * Double(tensors.count)), 2 * tensors.count,
-          "\(round.count) probes, layer \(layer) of \(count)")
+          .probes(
+            tensors.count + Int(share * Double(tensors.count)), count: round.count, layers: layer, of: count))
       }
       let names = Set(round.map(\.name))
       table.probes.removeAll { names.contains($0.name) }
       for (group, divergence) in zip(round, values) { table.probes.append(probe(group, divergence, table)) }
-      table.distribute(groups)
+      table.distribute()
       try save(table)
     }
     table.isComplete = true
-    table.distribute(groups)
+    table.distribute()
     return table
   }
 
@@ -111,7 +111,8 @@ public struct SensitivityRun {
     guard let seconds else { return layers }
     let pass = try ForwardPass(source: source, options: probes.options)
     let windows = probes.windows
-    let expected = try pass.plan(windows: windows.windows.count, length: windows.context).operations / nominalSpeed
+    let expected =
+      try pass.plan(windows: windows.windows.count, length: windows.context).operations / FitPolicy.nominalSpeed
     let start = ContinuousClock.now
     _ = try pass.run(windows: windows.windows, scored: windows.scored)
     let taken = Double((ContinuousClock.now - start) / .seconds(1))
@@ -154,7 +155,7 @@ extension SensitivityTable {
 
   /// Gives every tensor its probe's coefficient; without one, that of the nearest layer of its class, and without any of
   /// its class the mean.
-  mutating func distribute(_ groups: [ProbeGroup]) {
+  package mutating func distribute() {
     var own: [String: (probe: String, coefficient: Double)] = [:]
     for probe in probes {
       let coefficient = probe.error > 0 ? probe.divergence / probe.error : 0
@@ -178,7 +179,3 @@ extension SensitivityTable {
     }
   }
 }
-
-/// Floating-point operations a second that a budget of time is turned into amounts of work with: what cores do with
-/// weights in their caches. By processors, not threads.
-public let nominalSpeed = 2e10 * Double(ProcessInfo.processInfo.activeProcessorCount)

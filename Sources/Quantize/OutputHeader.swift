@@ -1,3 +1,4 @@
+import Blocks
 import GGUF
 import Tensors
 
@@ -33,6 +34,25 @@ public struct OutputHeader: Sendable {
     return RewritePlan(
       source: source, types: types,
       metadata: metadata(fileType: fileType ?? recipe.fileType(of: shapes.tensors), recipe: try recipe.yaml()))
+  }
+
+  /// The rewriting of the source by a recipe, or with nil in its own types, under constraints.
+  ///
+  /// - Throws: `QuantizeError` for types that can't be written.
+  public func plan(
+    _ recipe: Recipe?, constraints: TypeConstraints = TypeConstraints(), hasImportance: Bool
+  ) throws -> RewritePlan {
+    let wanted = recipe?.types(for: source, hasImportance: hasImportance) ?? source.tensors.map(\.type)
+    let types = try constraints.applied(to: wanted, of: source)
+    for (tensor, type) in zip(source.tensors, types) where type != tensor.type {
+      guard type.canEncode else { throw QuantizeError.notEncodable(tensor: tensor.name, type: type) }
+      guard hasImportance || !type.needsImportance else {
+        throw QuantizeError.needsImportance(tensor: tensor.name, type: type)
+      }
+    }
+    let fileType = recipe?.fileType(of: TypedShapes(source, types: types).tensors)
+    return try plan(
+      types, fileType: fileType ?? source.metadata.optionalInt("general.file_type") ?? 0, name: recipe?.name)
   }
 
   func metadata(fileType: Int, recipe: String) -> Metadata {

@@ -1,8 +1,6 @@
 import Foundation
 import GGUF
 import Imatrix
-import Perplexity
-import Tokenizers
 
 /// Calibration text as a command line names it.
 struct Calibration {
@@ -34,22 +32,6 @@ struct Calibration {
     }
     throw Failure(
       .missing, "the calibration text that ships with qtool was not found beside the program", hint: hint)
-  }
-
-  /// All texts as one stream of tokens, cut into windows; `limit` keeps as many, evenly spread over the texts.
-  func windows(_ tokenizer: Tokenizer, context: Int, limit: Int? = nil) throws -> ScoringWindows {
-    let tokens = text.sources.flatMap { source in
-      source.documents.flatMap { tokenizer.encode($0, addSpecial: false) }
-    }
-    let bos = tokenizer.addsBOS ? tokenizer.bos : nil
-    let name = names.count == 1 ? names[0] : "\(names.count) calibration texts"
-    let all = try ScoringWindows(tokens: tokens, context: context, bos: bos, name: name)
-    guard let limit, limit < all.windows.count else { return all }
-    return ScoringWindows(
-      joining: (0..<limit).map { index in
-        let window = index * all.windows.count / limit
-        return all[window..<window + 1]
-      })
   }
 
   var names: [String] { text.names }

@@ -1,4 +1,5 @@
 import Files
+import Fit
 import Foundation
 import GGUF
 import Perplexity

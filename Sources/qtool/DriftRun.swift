@@ -1,5 +1,6 @@
 import Checkpoint
 import Files
+import Fit
 import Foundation
 import GGUF
 import Perplexity

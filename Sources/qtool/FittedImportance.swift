@@ -1,9 +1,8 @@
-import Blocks
+import Fit
 import GGUF
 import Imatrix
 import Quantize
 import Tensors
-import Transformer
 
 extension ImportanceMatrix {
   /// The matrix of a file as a model takes it. Says which tensors it lacks and which entries are left over.
@@ -30,10 +29,7 @@ extension ImportanceMatrix {
     let missing = tensorsWithoutImportance(in: model).filter {
       $0.role != .tokenEmbedding && $0.role != .output && $0.layer.map(layers.contains) != true
     }
-    guard !missing.isEmpty else { return }
-    progress.note(
-      "note: \(name) has no importance for \(missing.count == 1 ? "1 tensor" : "\(missing.count) tensors") of "
-        + "\(model.name): \(firstNames(of: missing.map(\.name)))")
+    if !missing.isEmpty { progress.noteMissing(missing.map(\.name), of: model.name, named: name) }
   }
 
   /// Says which tensors of the file are not importance.
@@ -41,35 +37,9 @@ extension ImportanceMatrix {
     guard !unread.isEmpty else { return }
     progress.note("note: \(file): \(unread.count) tensors are not importance: \(firstNames(of: unread))")
   }
-
-  /// What a quantizer may change and this does not know.
-  func tensorsWithoutImportance(in model: any ModelSource) -> [TensorInfo] {
-    model.tensors.filter { $0.isQuantizable && !hasImportance(for: $0) }
-  }
 }
 
 extension TypeConstraints {
-  /// Keeps types that need importance from the tensors that have none.
-  ///
-  /// - Parameter matrix: nil where it is still to be computed: a forward pass sees the inputs of its layers' matrices.
-  mutating func follow(_ matrix: ImportanceMatrix?, of model: any ModelSource) throws {
-    if let matrix {
-      withoutImportance = Set(matrix.tensorsWithoutImportance(in: model).map(\.name))
-    } else {
-      let seen = Set(try Decoder(model).layerMatrices.map(\.name))
-      withoutImportance = Set(model.tensors.filter(\.isQuantizable).map(\.name)).subtracting(seen)
-    }
-  }
-
-  /// Refuses pins that need importance where there is none at all.
-  func checkNoImportance(_ model: any ModelSource) throws {
-    for tensor in model.tensors where tensor.isQuantizable {
-      if let pinned = pinned(tensor), pinned != tensor.type, pinned.needsImportance {
-        throw QuantizeError.needsImportance(tensor: tensor.name, type: pinned)
-      }
-    }
-  }
-
   /// Says which tensors get another type because they have no importance, a line for each type.
   func noteReplacements(in types: [GGMLType], of model: any ModelSource, _ progress: Progress) throws {
     let replaced = try replacements(in: types, of: model)
@@ -87,4 +57,13 @@ extension TypeConstraints {
 /// The first three of a list, for one line.
 func firstNames(of names: [String]) -> String {
   names.prefix(3).joined(separator: ", ") + (names.count > 3 ? ", ..." : "")
+}
+
+extension Progress {
+  /// Says which tensors of a model an importance matrix does not know.
+  func noteMissing(_ tensors: [String], of model: String, named name: String) {
+    note(
+      "note: \(name) has no importance for \(tensors.count == 1 ? "1 tensor" : "\(tensors.count) tensors") of \(model): "
+        + firstNames(of: tensors))
+  }
 }

@@ -1,3 +1,4 @@
+import Files
 import Synchronization
 
 #if canImport(Darwin)
@@ -8,7 +9,7 @@ import Synchronization
 
 /// Ctrl-C: long work asks ``check()`` between blocks and unwinds, so that temporary files go; a second Ctrl-C ends the
 /// process at once.
-struct Interruption: Error {
+struct Interruption: StopRequest {
   private static let requested = Atomic<Bool>(false)
 
   static func install() {

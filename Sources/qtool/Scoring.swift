@@ -53,7 +53,7 @@ struct ScoredModels {
     }
     progress.note(plan.summary(of: source.name, seconds: try pass.estimatedSeconds(plan)))
     let stage = ForwardStage(
-      source, tokens: windows.windows.count * windows.context, "forward pass", progress,
+      source.name, tokens: windows.windows.count * windows.context, "forward pass", progress,
       finishesLayers: snapshots != nil)
     do {
       let states: FinalStates
@@ -113,12 +113,12 @@ final class ForwardStage {
   private var hasTold = false
 
   init(
-    _ source: any ModelSource, tokens: Int, _ what: String, _ progress: Progress, finishesLayers: Bool = false
+    _ model: String, tokens: Int, _ what: String, _ progress: Progress, finishesLayers: Bool = false
   ) {
     self.finishesLayers = finishesLayers
     self.tokens = tokens
     self.progress = progress
-    progress.start("\(source.name): \(what)", total: tokens, unit: .tokens)
+    progress.start("\(model): \(what)", total: tokens, unit: .tokens)
   }
 
   private func checkInterruption() throws {

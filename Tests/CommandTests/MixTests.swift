@@ -119,4 +119,40 @@ import Testing
       #expect(size <= limit && Double(size) > 0.995 * Double(limit), "\(size)")
     }
   }
+
+  /// Types follow the sensitivities that are given. A text of one window leaves none to compare on: the allocation is
+  /// written as it is, and the report claims nothing and says what is missing.
+  @Test func givenSensitivitiesDecide() throws {
+    let out = try TemporaryDirectory()
+    let text = out.path("text.txt")
+    try (0..<30).map { "Sentence number \($0) is written for this test alone, and says little.\n" }.joined()
+      .write(toFile: text, atomically: true, encoding: .utf8)
+    let common = ["--calibration", text, "--no-importance"]
+    _ = try run(["sensitivity", Repository.demoModel, "--bands", "1", "-o", out.path("plain.json")] + common)
+    let data = try Data(contentsOf: out.url.appending(path: "plain.json"))
+    var table = try #require(try JSONSerialization.jsonObject(with: data) as? [String: Any])
+    let entries = try #require(table["entries"] as? [[String: Any]])
+    table["entries"] = entries.map { entry in
+      var entry = entry
+      if let name = entry["tensor"] as? String, name.contains("attn_v") { entry["coefficient"] = 1e6 }
+      return entry
+    }
+    try JSONSerialization.data(withJSONObject: table).write(to: out.url.appending(path: "raised.json"))
+    var found: [String: [String: String]] = [:]
+    for name in ["plain", "raised"] {
+      let result = try run(
+        ["quantize", Repository.demoModel, "--target", "1.9MB", "--sensitivity", out.path(name + ".json")]
+          + ["-o", out.path(name + ".gguf")] + common)
+      #expect(
+        result.output.contains(
+          "no search and no comparison with stock mixes: the calibration text has 1 window of 512 tokens, and 3 are "),
+        "\(result.output)")
+      #expect(!result.output.contains("KLD"), "\(result.output)")
+      found[name] = try types(out.path(name + ".gguf"))
+    }
+    for layer in 0..<4 {
+      #expect(found["raised"]?["blk.\(layer).attn_v.weight"] == "F16")
+      #expect(found["plain"]?["blk.\(layer).attn_v.weight"] != "F16")
+    }
+  }
 }

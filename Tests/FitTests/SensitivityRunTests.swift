@@ -76,8 +76,8 @@ import Transformer
     let whole = try run().run()
     var saved: SensitivityTable?
     #expect(throws: Stop.self) {
-      _ = try run().run { done, _, _ in
-        if done == 12 { throw Stop() }
+      _ = try run().run { step in
+        if case .errors(12, _) = step { throw Stop() }
       } save: {
         saved = $0
       }
@@ -146,7 +146,7 @@ import Transformer
   @Test func searchingDoesNotLose() throws {
     let table = try run().run()
     let budget = 2_000_000
-    let menus = TypeMenus(of: model, types: [.q2_K, .q3_K, .q4_K], coverage: .nothing)
+    let menus = TypeMenus(of: model, types: [.q2_K, .q3_K, .q4_K], hasImportance: false)
     func allocate(_ factors: [Double]?) -> [GGMLType]? {
       let choices = table.options(menus, alignment: 32, scale: factors)
       return Allocation(choices, budget: budget).map { allocation in
@@ -161,18 +161,17 @@ import Transformer
     }
     let trials = try MixTrials(source: model, importance: nil, options: ForwardOptions())
     func search(_ seconds: Double?) throws -> MixSearch.Result {
-      var search = MixSearch(
-        trials: trials, windows: windows, stepWindows: windows,
-        choices: table.options(menus, alignment: 32),
-        groups: table.groups(of: model)
+      let space = SearchSpace(
+        tensors: model.tensors, options: table.options(menus, alignment: 32), groups: table.groups(of: model)
       ) {
         allocate($0)
       } spare: {
         budget - bytes($0)
       }
-      search.roundLimit = 1
-      search.exchangeLimit = 1
-      search.samples = 1
+      var search = MixSearch(trials: trials, windows: windows, stepWindows: windows, space: space)
+      search.policy.coefficientRounds = 1
+      search.policy.exchangeRounds = 1
+      search.policy.samples = 1
       search.budget = seconds
       return try search.run(from: start)
     }

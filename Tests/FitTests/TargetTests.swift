@@ -67,7 +67,7 @@ import Testing
 
   @Test(arguments: ["demo", "mixture"]) func everySizeGivesAFile(model: String) throws {
     let source: any ModelSource = model == "demo" ? try openModel(path: Repository.demoModel) : Self.mixture
-    let target = FitTarget(0, header: header(source), coverage: .computed)
+    let target = FitTarget(0, header: header(source), hasImportance: true)
     let (smallest, largest) = (try target.smallest(), try target.largest())
     let allocator = TargetAllocator(options(target.menus, target.size), size: target.size, upTo: largest)
     #expect(try allocator.types(for: smallest - 1) == nil)
@@ -85,17 +85,17 @@ import Testing
     #expect(previous == largest)
     for wrong in [smallest - 1, largest + 1] {
       #expect(throws: QuantizeError.self) {
-        try FitTarget(wrong, header: header(source), coverage: .computed).check()
+        try FitTarget(wrong, header: header(source), hasImportance: true).check()
       }
     }
-    for right in [smallest, largest] { try FitTarget(right, header: header(source), coverage: .computed).check() }
+    for right in [smallest, largest] { try FitTarget(right, header: header(source), hasImportance: true).check() }
   }
 
   /// The size by types is that of the file's layout, whatever the types and the alignment.
   @Test(arguments: [nil, 64, 1024] as [UInt32?]) func sizesAreThoseOfLayouts(alignment: UInt32?) throws {
     let header = header(Self.mixture, alignment.map { [("general.alignment", .uint32($0))] } ?? [])
     let size = FileSize(header)
-    let menus = TypeMenus(of: Self.mixture, coverage: .computed)
+    let menus = TypeMenus(of: Self.mixture, hasImportance: true)
     var random = SplitMix(seed: 3)
     for _ in 0..<50 {
       let types = menus.types.map { $0.randomElement(using: &random)! }

@@ -68,7 +68,7 @@ struct Reader: Sendable {
       let table = try SensitivityTable(path: "sensitivity.json")
       let model = try shapes.get()
       _ = table.options(
-        TypeMenus(of: model, types: [.q2_K, .q4_K, .q8_0], coverage: .nothing), alignment: 32)
+        TypeMenus(of: model, types: [.q2_K, .q4_K, .q8_0], hasImportance: false), alignment: 32)
       _ = table.groups(of: model)
     },
     "journal": Reader(file: "out.journal") {

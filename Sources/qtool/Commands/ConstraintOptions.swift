@@ -105,6 +105,12 @@ struct SourceOptions: ParsableArguments {
     return result
   }
 
+  /// The model without the layers that are left out; nil where none is.
+  func pruned(_ model: any ModelSource) throws -> PrunedModel? {
+    let layers = try layers()
+    return layers.isEmpty ? nil : try PrunedModel(model, without: layers)
+  }
+
   func overrides() throws -> [(key: String, value: MetadataValue)] {
     try overrideKv.map { text in
       let failure = Failure(

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Checkpoint
 import Files
+import Fit
 import Foundation
 import GGUF
 import Perplexity
@@ -67,7 +68,7 @@ struct DriftCommand: ParsableCommand {
     let candidates = try models.map { try splitter.openAmongOthers($0, progress) }
     var (run, texts) = try prepare(candidates, progress)
     guard let place else { return try measure(run, texts, progress) }
-    let kept = try KeptRun(output: place, identity: try run.identity(stoppingAt: stopAt), journal)
+    let kept = try journal.keptRun(output: place, identity: try run.identity(stoppingAt: stopAt))
     run.kept = kept
     try kept.keeping { try measure(run, texts, progress) }
   }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Checkpoint
+import Fit
 import Foundation
 import GGUF
 import Imatrix
@@ -88,9 +89,13 @@ struct ImatrixCommand: ParsableCommand {
     let calibration = try text.calibration(for: source)
     progress.noteOnce(calibration.notes)
     let windows = try text.windows(calibration, try Tokenizer(metadata: source.metadata))
-    try computeImportance(
-      of: source, calibration, windows, processOutput: processOutput, allExperts: allExperts, options, progress,
-      beside: journal.snapshotEvery > 0 ? output : nil, journal
+    var measurement = ImportanceMeasurement(of: source, windows: windows, datasets: calibration.names)
+    measurement.processOutput = processOutput
+    measurement.allExperts = allExperts
+    var run = options.fitRun(progress)
+    run.snapshotSeconds = journal.snapshotEvery * 60
+    _ = try measurement.matrix(
+      in: run, beside: journal.snapshotEvery > 0 ? output : nil, restart: journal.restart
     ) { matrix in
       try write(merged + [matrix], to: output)
     }

@@ -1,6 +1,8 @@
 import ArgumentParser
 import Files
+import Fit
 import GGUF
+import Imatrix
 import Quantize
 import Tensors
 
@@ -33,6 +35,16 @@ struct MixOptions: ParsableArguments {
 
   func validate() throws {
     if pure, type == nil { throw ValidationError("--pure goes with --type") }
+  }
+
+  /// The file of a mix, preset, recipe or copy, under the constraints.
+  func plan(
+    _ header: OutputHeader, _ constraints: TypeConstraints, _ options: ConstraintOptions, hasImportance: Bool,
+    _ progress: Progress
+  ) throws -> RewritePlan {
+    let chosen = copies ? nil : try chosenRecipe(for: header.source)
+    if let chosen, recipe != nil { try options.check(chosen.rules, header.source, progress) }
+    return try header.plan(chosen, constraints: constraints, hasImportance: hasImportance)
   }
 
   /// The mix, preset or recipe that is named.
@@ -108,6 +120,36 @@ struct WeighingOptions: ParsableArguments {
   func text(for source: any ModelSource) throws -> Calibration {
     try Calibration(calibration, orShippedFor: source)
   }
+
+  /// - Parameters:
+  ///   - whole: the model before layers were left out, whose names a file has.
+  ///   - isWanted: also without a file or text that was named. A named mix is made as llama-quantize makes it: without
+  ///     importance unless it was asked for.
+  ///   - isUseless: every tensor is copied.
+  func input(
+    for source: any ModelSource, whole: any ModelSource, pruned: PrunedModel?, without layers: Set<Int>,
+    isWanted: Bool, isUseless: Bool, _ progress: Progress
+  ) throws -> ImportanceInput {
+    var input = ImportanceInput(.nothing)
+    if noImportance { return input }
+    if isUseless {
+      if imatrix != nil || !calibration.isEmpty {
+        progress.note("note: every tensor is copied as it is: importance is not used")
+      }
+      return input
+    }
+    if let imatrix {
+      let matrix = try ImportanceMatrix(path: imatrix, for: whole, without: layers, progress)
+      input = ImportanceInput(.given(pruned.map { matrix.following($0) } ?? matrix, file: imatrix))
+    } else if isWanted || !calibration.isEmpty {
+      let text = try text(for: source)
+      progress.noteOnce(text.notes)
+      input = ImportanceInput(.measured(text.text))
+    }
+    input.included = includeWeights
+    input.excluded = excludeWeights
+    return input
+  }
 }
 
 /// How a mix for a size is found.
@@ -120,4 +162,21 @@ struct FittingOptions: ParsableArguments {
   @Flag(name: .long, help: "Take the allocation as it is, without trials of other mixes.") var noSearch = false
   @Option(name: .long, help: ArgumentHelp("Of the search's random numbers.", valueName: "number"))
   var seed: UInt64 = 1
+
+  /// The sensitivities that are given, with the name of their file.
+  ///
+  /// - Throws: `SensitivityError` for those of another model.
+  func sensitivities(for source: any ModelSource) throws -> (table: SensitivityTable, file: String)? {
+    guard let sensitivity else { return nil }
+    let file = String(sensitivity.split(separator: "/").last ?? "")
+    let table = try SensitivityTable(path: sensitivity)
+    try table.check(against: source, file: file)
+    return (table, file)
+  }
+
+  func apply(to job: inout FitJob) {
+    job.budget = budget.seconds
+    job.searches = !noSearch
+    job.seed = seed
+  }
 }

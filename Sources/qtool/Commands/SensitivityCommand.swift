@@ -59,33 +59,33 @@ struct SensitivityCommand: ParsableCommand {
     progress.noteOnce(text.notes)
     let start = ContinuousClock.now
     let given = try imatrix.map { try ImportanceMatrix(path: $0, for: source, progress) }
-    let measuring = try MeasuringText(text, source, options, budget: budget.seconds)
-    var windows: ScoringWindows?
-    if given == nil, !noImportance {
-      windows = try text.windows(try Tokenizer(metadata: source.metadata), context: 512)
-    }
+    let run = options.fitRun(progress)
+    let probes = try FitTexts(text.text, for: source, options: run.forward, budget: budget.seconds).probes
+    let isMeasured = given == nil && !noImportance
+    let windows = try text.text.windows(by: try Tokenizer(metadata: source.metadata), context: FitPolicy().context)
     let identity = RunIdentity([
       RunIdentity.Field("source model", try ModelFingerprint(of: source).hex),
-      RunIdentity.Field("importance matrix", given?.digest ?? windows.map { "computed: " + $0.digest } ?? "none"),
-      RunIdentity.Field("number of windows to probe (from the text and --budget)", "\(measuring.probes.windows.count)"),
-      RunIdentity.Field("calibration text", measuring.probes.digest),
+      RunIdentity.Field("importance matrix", given?.digest ?? (isMeasured ? "computed: " + windows.digest : "none")),
+      RunIdentity.Field("number of windows to probe (from the text and --budget)", "\(probes.windows.count)"),
+      RunIdentity.Field("calibration text", probes.digest),
       RunIdentity.Field("--bands", bands.map(String.init) ?? "none"),
       RunIdentity.Field("version of qtool", QTool.version),
     ])
-    let kept = try KeptRun(output: destination.output, identity: identity, JournalOptions(restart: destination.restart))
+    let kept = try KeptRun(output: destination.output, identity: identity, restart: destination.restart)
     let tables = KeptTables(kept)
     let table = try kept.keeping {
-      let matrix =
-        try given
-        ?? windows.map {
-          let files = MeasuredFiles(importance: kept.path + "-imatrix.gguf", restart: destination.restart)
-          return try importance(of: source, text, $0, options, progress, files)
-        }
+      let importance =
+        given.map { ImportanceInput(.given($0, file: imatrix ?? "")) }
+        ?? ImportanceInput(isMeasured ? .measured(text.text) : .nothing)
+      let matrix = try importance.matrix(
+        of: source, in: run,
+        workspace: Workspace(importance: kept.path + "-imatrix.gguf", restart: destination.restart))
       let last = tables.last()
       if last != nil { progress.note("going on from an interrupted run") }
-      let table = try measureSensitivity(
-        of: source, matrix, measuring.probes, budget: max(1, budget.seconds - (ContinuousClock.now - start).seconds),
-        bands: bands, earlier: { _ in last }, keep: tables.keep, options, progress)
+      let measurement = SensitivityMeasurement(
+        of: source, matrix: matrix, windows: probes,
+        budget: max(1, budget.seconds - (ContinuousClock.now - start).seconds), bands: bands, in: run)
+      let table = try measurement.table(earlier: { _ in last }, keep: tables.keep)
       try table.write(to: destination.output, overwrite: destination.force)
       return table
     }

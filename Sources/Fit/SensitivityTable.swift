@@ -19,6 +19,14 @@ public struct SensitivityTable: Codable, Sendable, Equatable {
     /// KL divergence (nats) per unit of relative error.
     public var coefficient: Double
 
+    package init(tensor: String, dimensions: [Int], errors: [String: Double], probe: String?, coefficient: Double) {
+      self.tensor = tensor
+      self.dimensions = dimensions
+      self.errors = errors
+      self.probe = probe
+      self.coefficient = coefficient
+    }
+
     public func cost(of type: GGMLType) -> Double? { errors[type.name].map { $0 * coefficient } }
   }
 
@@ -30,6 +38,14 @@ public struct SensitivityTable: Codable, Sendable, Equatable {
     public let type: String
     public let divergence: Double
     public let error: Double
+
+    package init(name: String, tensors: [String], type: String, divergence: Double, error: Double) {
+      self.name = name
+      self.tensors = tensors
+      self.type = type
+      self.divergence = divergence
+      self.error = error
+    }
   }
 
   public static let currentFormat = 2
@@ -52,6 +68,23 @@ public struct SensitivityTable: Codable, Sendable, Equatable {
   public var isComplete: Bool
   public var probes: [Probe]
   public var entries: [Entry]
+
+  package init(
+    model: String, modelFingerprint: String, importanceFingerprint: String?, textFingerprint: String, types: [String],
+    probeTokens: Int, scoredPositions: Int, bands: Int, isComplete: Bool, probes: [Probe], entries: [Entry]
+  ) {
+    self.model = model
+    self.modelFingerprint = modelFingerprint
+    self.importanceFingerprint = importanceFingerprint
+    self.textFingerprint = textFingerprint
+    self.types = types
+    self.probeTokens = probeTokens
+    self.scoredPositions = scoredPositions
+    self.bands = bands
+    self.isComplete = isComplete
+    self.probes = probes
+    self.entries = entries
+  }
 }
 
 /// Why a file of sensitivities can't be used.

@@ -1,0 +1,63 @@
+import GGUF
+import Perplexity
+import Tensors
+
+/// A round that refines the groups' coefficients where the mix is.
+///
+/// It begins with probes around the incumbent: for every group of tensors that share a coefficient, the drift of the
+/// incumbent with that group one type lower. They run side by side, so that a probe costs the layers from its own on and
+/// all share the readings of weights. A ``MixSurrogate`` takes them in; the exact allocations for its coefficients, and for
+/// samples around them, are measured, and say more.
+struct CoefficientRound {
+  /// What probes are measured on: some of the windows that candidates are measured on.
+  let windows: ScoringWindows
+
+  func run(_ state: inout SearchState) throws -> RoundEnd {
+    let before = state.incumbent.level
+    guard try probe(&state) else { return .outOfTime }
+    let field = try candidates(&state)
+    guard !field.isEmpty else { return .settled }
+    try state.judge(field, gain: state.policy.candidateGain) { $0.add($1) }
+    return state.incumbent.level > before * state.policy.lastCoefficientRound ? .settled : .goOn
+  }
+
+  /// Measures all groups' neighbours of the incumbent for the surrogate; false where time ended it.
+  private func probe(_ state: inout SearchState) throws -> Bool {
+    let (space, policy, incumbent) = (state.space, state.policy, state.incumbent)
+    let around = (0..<space.groupCount).compactMap { group in
+      // Higher where there is nothing lower.
+      space.stepped(incumbent.types, group: group, .down, least: policy.leastStep)
+        ?? space.stepped(incumbent.types, group: group, .up, least: policy.leastStep)
+    }
+    // On less text than candidates are measured on, they need the incumbent's drift there.
+    var base = windows.windows.count < state.screen.windows.count ? nil : incumbent.drift
+    for start in stride(from: 0, to: around.count, by: policy.batch) {
+      guard start == 0 || !state.isLate() else { return false }
+      let mixes = Array(around[start..<min(around.count, start + policy.batch)])
+      var drifts = try state.measure(mixes, beside: base == nil ? [incumbent.types] : [], windows: windows)
+      let shown = base ?? drifts.removeFirst()
+      base = shown
+      for (mix, drift) in zip(mixes, drifts) {
+        state.surrogate.add(state.trial(mix, drift, against: shown, level: incumbent.level))
+      }
+    }
+    return true
+  }
+
+  /// Allocations for the fitted coefficients and for samples around them, but for those that were measured.
+  private func candidates(_ state: inout SearchState) throws -> [[GGMLType]] {
+    let fit = state.fit
+    var weights = state.policy.shares.map { fit.weights(share: $0) }
+    for _ in 0..<state.policy.samples {
+      weights.append(fit.sample(temperature: state.policy.temperature) { state.random.normal() })
+    }
+    var field: [[GGMLType]] = []
+    for weight in weights {
+      guard let types = try state.space.allocate(state.space.groups.map { weight[$0] }),
+        state.seen.insert(types).inserted
+      else { continue }
+      field.append(types)
+    }
+    return field
+  }
+}

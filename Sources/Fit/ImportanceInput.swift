@@ -1,0 +1,111 @@
+import GGUF
+import Imatrix
+import Perplexity
+import Quantize
+import Tokenizers
+
+/// Where the importance of a model's columns comes from, and for which tensors it counts.
+public struct ImportanceInput {
+  public enum Origin {
+    case nothing
+    /// A matrix from a file of that name.
+    case given(ImportanceMatrix, file: String)
+    /// To be measured on a text.
+    case measured(CalibrationText)
+  }
+
+  public let origin: Origin
+  /// Where not empty, tensors whose names contain one of these; and never one of `excluded`.
+  public var included: [String] = []
+  public var excluded: [String] = []
+
+  public init(_ origin: Origin) { self.origin = origin }
+
+  /// The matrix: the one that was given, one that an earlier run has left in the workspace, or one that is measured now.
+  public func matrix(of source: any ModelSource, in run: FitRun, workspace: Workspace?) throws -> ImportanceMatrix? {
+    switch origin {
+    case .nothing: nil
+    case .given: given
+    case .measured(let text):
+      try measured(text, of: source, in: run, workspace).selecting(included: included, excluded: excluded)
+    }
+  }
+
+  /// The matrix that was given, without the tensors that it is not to count for.
+  private var given: ImportanceMatrix? {
+    guard case .given(let matrix, _) = origin else { return nil }
+    return matrix.selecting(included: included, excluded: excluded)
+  }
+
+  private func measured(
+    _ text: CalibrationText, of source: any ModelSource, in run: FitRun, _ workspace: Workspace?
+  ) throws -> ImportanceMatrix {
+    let windows = try text.windows(by: try Tokenizer(metadata: source.metadata), context: FitPolicy().context)
+    let measurement = ImportanceMeasurement(of: source, windows: windows.windows, datasets: text.names)
+    let matrix =
+      try workspace?.importance(measurement, windows: windows.digest, in: run)
+      ?? measurement.matrix(in: run, beside: nil, restart: false)
+    let missing = matrix.tensorsWithoutImportance(in: source).filter {
+      $0.role != .tokenEmbedding && $0.role != .output
+    }
+    if !missing.isEmpty { run.observer.note(.importanceMissing(model: source.name, tensors: missing.map(\.name))) }
+    return matrix
+  }
+
+  /// What a file says of the matrix that it was made with. Takes as many bytes of a header before the matrix is known.
+  public func provenance(_ matrix: ImportanceMatrix?) -> ImportanceProvenance? {
+    switch origin {
+    case .nothing: return nil
+    case .measured(let text) where matrix == nil: return ImportanceProvenance(computedFrom: text.names)
+    case .given(_, let file): return provenance(matrix ?? given, file)
+    case .measured: return provenance(matrix, "computed")
+    }
+  }
+
+  private func provenance(_ matrix: ImportanceMatrix?, _ file: String) -> ImportanceProvenance? {
+    matrix.map {
+      ImportanceProvenance(
+        file: file, dataset: $0.datasets.joined(separator: " "), entries: $0.entries.count, chunks: $0.chunkCount,
+        fingerprint: $0.digest)
+    }
+  }
+
+  /// Constraints that keep types which need importance from the tensors without it, also before a matrix is measured.
+  ///
+  /// - Throws: `QuantizeError` for pins that need importance where there is none at all.
+  public func constraints(
+    _ constraints: TypeConstraints, _ matrix: ImportanceMatrix?, of source: any ModelSource
+  ) throws -> TypeConstraints {
+    var result = constraints
+    if isNothing { try result.checkNoImportance(source) } else { try result.follow(matrix ?? given, of: source) }
+    return result
+  }
+
+  /// There is to be no importance at all.
+  public var isNothing: Bool { if case .nothing = origin { true } else { false } }
+}
+
+extension ImportanceMatrix {
+  /// The importance of any tensor, as a quantizer asks for it.
+  public var lookup: Importance {
+    { tensor in importance(for: tensor) }
+  }
+
+  /// Without the tensors whose names contain one of `excluded`; only those that contain one of `included` where it
+  /// is not empty.
+  func selecting(included: [String], excluded: [String]) -> ImportanceMatrix {
+    var result = self
+    result.entries = entries.filter { name, _ in
+      !excluded.contains { name.contains($0) } && (included.isEmpty || included.contains { name.contains($0) })
+    }
+    return result
+  }
+
+  /// Under the names that a pruned model's layers have.
+  public func following(_ model: PrunedModel) -> ImportanceMatrix {
+    var result = self
+    result.entries = [:]
+    for tensor in model.tensors { result.entries[tensor.name] = entries[model.original(of: tensor).name] }
+    return result
+  }
+}

@@ -1,0 +1,75 @@
+import Files
+import GGUF
+import Imatrix
+import Perplexity
+import Tensors
+import Transformer
+
+/// The importance of a model over windows of text.
+public struct ImportanceMeasurement {
+  public let source: any ModelSource
+  public let windows: [[Int32]]
+  /// Names of the texts.
+  public let datasets: [String]
+  /// Also measure the output head.
+  public var processOutput = false
+  /// Let every expert see every token.
+  public var allExperts = false
+
+  public init(of source: any ModelSource, windows: [[Int32]], datasets: [String]) {
+    self.source = source
+    self.windows = windows
+    self.datasets = datasets
+  }
+
+  /// Measures, and has the matrix stored before the snapshots of the run are removed.
+  ///
+  /// - Parameters:
+  ///   - output: the file that `store` writes, beside which an unfinished run leaves its journal and snapshots; nil to
+  ///     keep nothing.
+  ///   - restart: begin anew, whatever an interrupted run has left.
+  public func matrix(
+    in run: FitRun, beside output: String?, restart: Bool, store: (ImportanceMatrix) throws -> Void = { _ in }
+  ) throws -> ImportanceMatrix {
+    var passes = ImportanceRun(
+      pass: try ForwardPass(source: source, options: run.forward), windows: windows, datasets: datasets)
+    passes.output = processOutput
+    passes.allExperts = allExperts
+    func measured() throws -> ImportanceMatrix {
+      let matrix = try measure(passes, run.observer)
+      try store(matrix)
+      return matrix
+    }
+    guard let output else { return try measured() }
+    let kept = try KeptRun(
+      output: output, identity: try identity(run.version), restart: restart, seconds: run.snapshotSeconds)
+    passes.snapshots = ImportanceRun.Snapshots(journal: kept.journal, path: kept.path, seconds: kept.seconds)
+    return try kept.keeping(measured)
+  }
+
+  private func measure(_ passes: ImportanceRun, _ observer: any FitObserver) throws -> ImportanceMatrix {
+    let plan = try passes.plan()
+    let stage = FitStage.importance(
+      model: source.name, plan: plan, tokens: windows.reduce(0) { $0 + $1.count },
+      seconds: try passes.pass.estimatedSeconds(plan), keepsLayers: passes.snapshots != nil)
+    observer.begin(stage)
+    let matrix = try passes.run(
+      progress: { try observer.advance(.layers($0, of: $1)) }, working: { try observer.advance(.work($0)) },
+      pause: observer.pause)
+    observer.end(stage)
+    return matrix
+  }
+
+  /// Everything that the matrix depends on.
+  private func identity(_ version: String) throws -> RunIdentity {
+    RunIdentity([
+      RunIdentity.Field("source model", try ModelFingerprint(of: source).hex),
+      RunIdentity.Field("context size", "\(windows.first?.count ?? 0)"),
+      RunIdentity.Field("list of calibration files", datasets.joined(separator: " ")),
+      RunIdentity.Field("number of windows", "\(windows.count)"),
+      RunIdentity.Field("calibration text", ScoringWindows(windows: windows, scored: 0..<0).digest),
+      RunIdentity.Field("--process-output", "\(processOutput)"), RunIdentity.Field("--all-experts", "\(allExperts)"),
+      RunIdentity.Field("version of qtool", version),
+    ])
+  }
+}

@@ -1,0 +1,98 @@
+import GGUF
+import Perplexity
+import Tensors
+
+/// How a round ended.
+enum RoundEnd: Equatable {
+  /// Another round may gain.
+  case goOn
+  case settled
+  case outOfTime
+}
+
+/// A mix and what was measured of it.
+struct Measured {
+  let types: [GGMLType]
+  let drift: Drift
+  /// Drift over that of the mix that the search began with, on the same text.
+  let level: Double
+}
+
+/// What the rounds of a search hand on.
+struct SearchState {
+  let trials: any MixMeasuring
+  let space: SearchSpace
+  let policy: SearchPolicy
+  /// The text that candidates are measured on.
+  let screen: ScoringWindows
+  var incumbent: Measured
+  var surrogate = MixSurrogate()
+  var random: SplitMix
+  /// Mixes that were measured on the screen.
+  var seen: Set<[GGMLType]>
+  var trialCount = 1
+  var rounds = 0
+  var isCutShort = false
+  let isLate: () -> Bool
+  private let progress: (Int, Double) throws -> Void
+
+  init(
+    trials: any MixMeasuring, space: SearchSpace, policy: SearchPolicy, screen: ScoringWindows, seed: UInt64,
+    incumbent: Measured, isLate: @escaping () -> Bool, progress: @escaping (Int, Double) throws -> Void
+  ) {
+    self.trials = trials
+    self.space = space
+    self.policy = policy
+    self.screen = screen
+    self.incumbent = incumbent
+    self.isLate = isLate
+    self.progress = progress
+    random = SplitMix(seed: seed)
+    seen = [incumbent.types]
+    surrogate.policy = policy.surrogate
+    surrogate.add(MixSurrogate.Trial(costs: space.costs(incumbent.types), level: 1, error: 0))
+  }
+
+  /// Measures mixes and counts them as trials; `more` are measured besides and not counted.
+  mutating func measure(
+    _ mixes: [[GGMLType]], beside more: [[GGMLType]] = [], windows: ScoringWindows
+  ) throws -> [Drift] {
+    let (rounds, mean) = (rounds, incumbent.drift.mean)
+    let drifts = try trials.drifts(of: more + mixes, windows: windows) { _, _ in try progress(rounds, mean) }
+    trialCount += mixes.count
+    return drifts
+  }
+
+  func report() throws { try progress(rounds, incumbent.drift.mean) }
+
+  /// The surrogate around the incumbent.
+  var fit: MixSurrogate.Fit {
+    surrogate.fit(costs: space.costs(incumbent.types), level: incumbent.level, drift: incumbent.drift.mean)
+  }
+
+  /// Measures candidates on the screen; one becomes the incumbent where its level is below `gain` times that of the
+  /// incumbent so far.
+  ///
+  /// - Parameter learn: called with each candidate's trial.
+  mutating func judge(_ field: [[GGMLType]], gain: Double, learn: (inout MixSurrogate, MixSurrogate.Trial) -> Void)
+    throws
+  {
+    let base = incumbent
+    for (types, drift) in zip(field, try measure(field, windows: screen)) {
+      let trial = trial(types, drift, against: base.drift, level: base.level)
+      learn(&surrogate, trial)
+      if trial.level < incumbent.level * gain {
+        incumbent = Measured(types: types, drift: drift, level: trial.level)
+      }
+    }
+    try report()
+  }
+
+  /// A measurement relative to another one of the same text.
+  func trial(_ types: [GGMLType], _ drift: Drift, against base: Drift, level: Double) -> MixSurrogate.Trial {
+    let ratio = drift.mean / max(base.mean, 1e-12)
+    let difference = Estimate(meanOf: zip(drift.divergences, base.divergences).map { $0 - $1 })
+    return MixSurrogate.Trial(
+      costs: space.costs(types), level: level * ratio, error: level * difference.error / max(base.mean, 1e-12))
+  }
+}

@@ -1,0 +1,79 @@
+import Blocks
+import Files
+import GGUF
+import Imatrix
+import Perplexity
+import Tensors
+
+/// Measures the sensitivities of a model in every type that it can be encoded in.
+public struct SensitivityMeasurement {
+  private let run: FitRun
+  private var passes: SensitivityRun
+
+  /// - Parameters:
+  ///   - windows: what probes run over.
+  ///   - budget: seconds; nil for no limit.
+  ///   - bands: of layers; nil for as many as the budget allows.
+  public init(
+    of source: any ModelSource, matrix: ImportanceMatrix?, windows: ScoringWindows, budget: Double?, bands: Int? = nil,
+    in run: FitRun
+  ) {
+    self.run = run
+    let types = GGMLType.allCases.filter { $0.canEncode && $0.isQuantized && (matrix != nil || !$0.needsImportance) }
+    passes = SensitivityRun(
+      probes: Probes(source: source, importance: matrix?.lookup, windows: windows, options: run.forward), types: types)
+    passes.budget = budget
+    passes.bands = bands
+    passes.importanceFingerprint = matrix?.digest
+    passes.textFingerprint = windows.digest
+  }
+
+  /// - Parameters:
+  ///   - earlier: what an earlier run has kept, given an empty table that says what is measured.
+  ///   - keep: called with the table so far, and when it is complete.
+  public func table(
+    earlier: (SensitivityTable) -> SensitivityTable? = { _ in nil }, keep: (SensitivityTable) throws -> Void = { _ in }
+  ) throws -> SensitivityTable {
+    let empty = try passes.emptyTable()
+    let earlier = earlier(empty).flatMap { $0.matches(empty) ? $0 : nil }
+    let source = passes.probes.source
+    let stage = FitStage.sensitivities(
+      model: source.name, measurements: 2 * source.tensors.count { $0.isQuantizable })
+    run.observer.begin(stage)
+    let table = try passes.run(continuing: earlier, progress: run.observer.advance, save: keep)
+    if table != earlier { try keep(table) }
+    run.observer.end(stage)
+    return table
+  }
+}
+
+/// Tables of a run of hours beside its output, the last of them in a file of its own.
+public struct KeptTables {
+  private let kept: KeptRun
+  private var prefix: String { kept.path + "-table-" }
+  private static let key = "table "
+
+  public init(_ kept: KeptRun) { self.kept = kept }
+
+  private func file(_ number: Int) -> String { "\(prefix)\(number).json" }
+
+  /// The last table that is whole.
+  public func last() -> SensitivityTable? {
+    let recorded = kept.journal.inherited.compactMap { key, digest in
+      key.hasPrefix(Self.key) ? Int(key.dropFirst(Self.key.count)).map { (number: $0, digest: digest) } : nil
+    }
+    for (number, digest) in recorded.sorted(by: { $1.number < $0.number }) {
+      if (try? DataDigest.ofFile(file(number))) == digest, let table = try? SensitivityTable(path: file(number)) {
+        return table
+      }
+    }
+    return nil
+  }
+
+  public func keep(_ table: SensitivityTable) throws {
+    let number = kept.journal.entries.keys.count { $0.hasPrefix(Self.key) }
+    try table.write(to: file(number), overwrite: true)
+    try kept.journal.record("\(Self.key)\(number)", sha256: try DataDigest.ofFile(file(number)))
+    PrefixedFiles(prefix).remove(except: [file(number)])
+  }
+}

@@ -1,0 +1,168 @@
+import Fit
+import GGUF
+import Perplexity
+import Tensors
+import Testing
+
+/// When searches go on and when they end, with trials whose results are made up.
+@Suite struct SearchRulesTests {
+  /// Five tensors, each a group of its own, with three types.
+  private static let types: [GGMLType] = [.q2_K, .q4_K, .q8_0]
+  private static let options: [[AllocationOption]] = Array(
+    repeating: zip(types, [(100, 1.0), (200, 0.3), (400, 0.1)]).map {
+      AllocationOption(type: $0, bytes: $1.0, cost: $1.1)
+    }, count: 5)
+  private static let tensors = (0..<5).map {
+    TensorInfo(name: "blk.\($0).ffn_up.weight", shape: Shape([256, 4])!, type: .f16)
+  }
+  private let start = [GGMLType](repeating: .q4_K, count: 5)
+
+  private final class Trials: MixMeasuring {
+    /// Mean divergence of a mix on a number of windows.
+    let drift: ([GGMLType], Int) -> Double
+    private(set) var count = 0
+
+    init(_ drift: @escaping ([GGMLType], Int) -> Double) { self.drift = drift }
+
+    func drifts(
+      of mixes: [[GGMLType]], windows: ScoringWindows, progress: (Int, Int) throws -> Void
+    ) throws -> [Drift] {
+      count += mixes.count
+      return mixes.map { mix in
+        let rows = windows.rowCount
+        return Drift(
+          divergences: Array(repeating: drift(mix, windows.windows.count), count: rows),
+          baseLosses: Array(repeating: 1, count: rows), losses: Array(repeating: 1, count: rows),
+          sameTops: Array(repeating: true, count: rows))
+      }
+    }
+  }
+
+  private func windows(_ count: Int) throws -> ScoringWindows {
+    try ScoringWindows(tokens: (0..<Int32(count * 8)).map { $0 }, context: 8, bos: nil)
+  }
+
+  private func search(
+    _ trials: Trials, allocations: [[GGMLType]] = [], spare: Int = 0, windows count: Int = 4
+  ) throws -> MixSearch {
+    var remaining = allocations
+    let space = SearchSpace(tensors: Self.tensors, options: Self.options, groups: [7, 3, 5, 9, 1]) { [start] _ in
+      remaining.isEmpty ? start : remaining.removeFirst()
+    } spare: { types in
+      spare + 1000
+        - zip(types, Self.options).reduce(0) { sum, one in sum + one.1.first { $0.type == one.0 }!.bytes }
+    }
+    var search = MixSearch(
+      trials: trials, windows: try windows(count), stepWindows: try windows(4), space: space)
+    search.policy.samples = 0
+    search.policy.shares = [1]
+    return search
+  }
+
+  /// Mixes that differ from the start and from each other by more than a step.
+  private var chain: [[GGMLType]] {
+    (1..<5).map { number in start.indices.map { $0 < number ? .q8_0 : .q2_K } }
+  }
+
+  /// Every allocation better than the one before by a factor; all others are as the start.
+  private func chained(_ factor: Double) -> Trials {
+    let chain = chain
+    return Trials { types, _ in
+      var level = 1.0
+      for mix in chain {
+        level *= factor
+        if mix == types { return level }
+      }
+      return 1
+    }
+  }
+
+  @Test func roundsThatGainGoOnToTheLimit() throws {
+    var search = try search(chained(0.9), allocations: chain)
+    search.policy.exchangeRounds = 0
+    search.policy.coefficientRounds = 3
+    let result = try search.run(from: start)
+    #expect(result.rounds == 3 && result.types == chain[2] && !result.isCutShort)
+    #expect(abs(result.final - 0.729) < 1e-12 && result.initial == 1)
+  }
+
+  /// A gain of half a percent is taken, and ends the rounds of coefficients; a tenth of a percent is noise.
+  @Test(arguments: [(0.995, true), (0.999, false)]) func smallGainsEndTheRounds(factor: Double, isTaken: Bool) throws {
+    var search = try search(chained(factor), allocations: chain)
+    search.policy.exchangeRounds = 0
+    let result = try search.run(from: start)
+    #expect(result.rounds == 1 && result.types == (isTaken ? chain[0] : start))
+  }
+
+  @Test func aRoundWithoutNewCandidatesIsTheLast() throws {
+    let trials = chained(0.9)
+    var search = try search(trials)
+    search.policy.exchangeRounds = 0
+    let result = try search.run(from: start)
+    // The start and its neighbour in each group.
+    #expect(result.rounds == 1 && result.trials == 6 && trials.count == 6 && result.types == start)
+  }
+
+  /// Exchanges end with the second round in a row that gains nothing.
+  @Test func exchangesMayFailOnce() throws {
+    var search = try search(Trials { _, _ in 1 })
+    search.policy.coefficientRounds = 0
+    let result = try search.run(from: start)
+    #expect(result.rounds == 2 && result.types == start && !result.isCutShort)
+  }
+
+  /// Raising one tensor gains more than lowering two loses: one exchange finds it, and two rounds more find nothing.
+  @Test func exchangesFindWhatTheTableHides() throws {
+    let worths = [0.5, 0.01, 0.01, 0.3, 0.3]
+    let trials = Trials { types, _ in
+      var drift = 1.0
+      for (type, worth) in zip(types, worths) {
+        if type == .q8_0 { drift -= worth }
+        if type == .q2_K { drift += worth }
+      }
+      return drift
+    }
+    var search = try search(trials)
+    search.policy.coefficientRounds = 0
+    let result = try search.run(from: start)
+    let expected: [GGMLType] = [.q8_0, .q2_K, .q2_K, .q4_K, .q4_K]
+    #expect(result.types == expected)
+    #expect(result.rounds == 3 && abs(result.final - 0.52) < 1e-12)
+  }
+
+  @Test func withoutTimeTheStartIsLeft() throws {
+    var search = try search(chained(0.9), allocations: chain)
+    search.budget = 0
+    let result = try search.run(from: start)
+    #expect(result.isCutShort && result.rounds == 0 && result.types == start && result.final == result.initial)
+  }
+
+  /// A round of many probes ends between two batches of them, and what was measured until then is not acted upon.
+  @Test(arguments: [true, false]) func timeEndsARoundBetweenBatches(coefficients: Bool) throws {
+    let trials = chained(0.9)
+    var search = try search(trials, allocations: chain)
+    search.policy.batch = 2
+    if !coefficients { search.policy.coefficientRounds = 0 }
+    var now = 0.0
+    search.clock = {
+      now += 1
+      return now
+    }
+    search.budget = 2.5
+    let result = try search.run(from: start)
+    #expect(result.isCutShort && result.rounds == 1 && result.types == start)
+    #expect(trials.count < 8, "\(trials.count)")
+  }
+
+  /// What looks better on some of the text is checked on all of it.
+  @Test(arguments: [(1.2, false), (0.95, true)]) func theWholeTextDecides(onAll: Double, isKept: Bool) throws {
+    let better = chain[0]
+    let trials = Trials { types, count in types == better ? (count > 2 ? onAll : 0.5) : 1 }
+    var search = try search(trials, allocations: [better], windows: 10)
+    search.policy.tokens = 16
+    search.policy.exchangeRounds = 0
+    let result = try search.run(from: start)
+    #expect(result.types == (isKept ? better : start))
+    #expect(result.initial == 1 && abs(result.final - (isKept ? 0.95 : 1)) < 1e-12)
+  }
+}
