@@ -162,20 +162,20 @@ extension SensitivityTable {
       for tensor in probe.tensors { own[tensor] = (probe.name, coefficient) }
     }
     let mean = own.isEmpty ? 1 : own.values.reduce(0) { $0 + $1.coefficient } / Double(own.count)
-    let infos = entries.map { TensorInfo(name: $0.tensor, shape: Shape($0.dimensions) ?? Shape([1])!, type: .f32) }
+    let names = entries.map { TensorName($0.tensor) }
     for index in entries.indices {
       if let known = own[entries[index].tensor] {
         entries[index].probe = known.probe
         entries[index].coefficient = known.coefficient
         continue
       }
-      let tensor = infos[index]
-      let relatives = infos.filter { own[$0.name] != nil && $0.layerClass == tensor.layerClass }
+      let tensor = names[index]
+      let relatives = names.filter { own[$0.text] != nil && $0.layerClass == tensor.layerClass }
       let nearest = relatives.min {
         abs(($0.layer ?? 0) - (tensor.layer ?? 0)) < abs(($1.layer ?? 0) - (tensor.layer ?? 0))
       }
       entries[index].probe = nil
-      entries[index].coefficient = nearest.flatMap { own[$0.name]?.coefficient } ?? mean
+      entries[index].coefficient = nearest.flatMap { own[$0.text]?.coefficient } ?? mean
     }
   }
 }

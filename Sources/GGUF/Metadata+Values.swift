@@ -4,29 +4,28 @@ import OrderedCollections
 public struct MetadataError: Error, Equatable, Sendable, CustomStringConvertible {
   public let key: String
   public let reason: String
+  private static let absence = "is missing"
 
   public init(key: String, _ reason: String) {
     self.key = key
     self.reason = reason
   }
 
+  public static func missing(_ key: String) -> MetadataError { MetadataError(key: key, absence) }
+
+  /// Whether the key is absent, and not only of another kind.
+  public var isMissing: Bool { reason == Self.absence }
+
   public var description: String { "key \(key): \(reason)" }
 }
 
 extension OrderedDictionary where Key == String, Value == MetadataValue {
   /// An integer of any width; nil where the key is absent or holds something else.
-  public func optionalInt(_ key: String) -> Int? {
-    switch self[key] {
-    case .uint8(let x): Int(x)
-    case .int8(let x): Int(x)
-    case .uint16(let x): Int(x)
-    case .int16(let x): Int(x)
-    case .uint32(let x): Int(x)
-    case .int32(let x): Int(x)
-    case .uint64(let x): Int(exactly: x)
-    case .int64(let x): Int(x)
-    default: nil
-    }
+  public func optionalInt(_ key: String) -> Int? { self[key]?.integer }
+
+  /// An integer, or an array of them, of any width; nil where the key is absent or holds something else.
+  public func optionalInts(_ key: String) -> [Int]? {
+    if case .array(let array)? = self[key] { array.integers } else { optionalInt(key).map { [$0] } }
   }
 
   public func optionalFloat(_ key: String) -> Float? {
@@ -58,7 +57,7 @@ extension OrderedDictionary where Key == String, Value == MetadataValue {
 
   private func need<T>(_ key: String, _ value: T?, _ kind: String) throws(MetadataError) -> T {
     guard let value else {
-      throw MetadataError(key: key, self[key] == nil ? "is missing" : "is not \(kind)")
+      throw self[key] == nil ? .missing(key) : MetadataError(key: key, "is not \(kind)")
     }
     return value
   }

@@ -1,3 +1,5 @@
+import GGUF
+
 /// How many tokens every expert of a layer saw.
 public struct ExpertCoverage: Sendable, Equatable {
   public let layer: Int
@@ -18,7 +20,7 @@ extension ImportanceMatrix {
   public var coverage: [ExpertCoverage] {
     var layers: [Int: [Int]] = [:]
     for (name, entry) in entries where entry.counts.count > 1 && name.hasSuffix("_exps.weight") {
-      if let layer = Self.block(name), layers[layer] == nil { layers[layer] = entry.counts.map { Int($0) } }
+      if let layer = TensorName(name).layer, layers[layer] == nil { layers[layer] = entry.counts.map { Int($0) } }
     }
     return layers.keys.sorted().map { ExpertCoverage(layer: $0, tokens: layers[$0]!) }
   }

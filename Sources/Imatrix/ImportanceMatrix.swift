@@ -111,11 +111,6 @@ extension ImportanceMatrix {
 
   /// Experts that saw a smaller part of an even share than this count as starved.
   public static let starvedShare = 0.05
-
-  static func block(_ name: String) -> Int? {
-    let parts = name.split(separator: ".")
-    return parts.count > 2 && parts[0] == "blk" ? Int(parts[1]) : nil
-  }
 }
 
 extension ImportanceMatrix {

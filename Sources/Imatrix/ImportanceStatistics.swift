@@ -1,3 +1,5 @@
+import GGUF
+
 #if canImport(Darwin)
   import Darwin
 #else
@@ -36,10 +38,7 @@ extension ImportanceMatrix {
     }
   }
 
-  private static func kind(_ name: String) -> String {
-    let parts = name.split(separator: ".")
-    return parts.count > 1 ? String(parts[parts.count - 2]) : name
-  }
+  private static func kind(_ name: String) -> String { TensorName(name).title }
 
   private func statistics(of name: String) -> ImportanceStatistics? {
     let entry = entries[name]!
@@ -56,14 +55,14 @@ extension ImportanceMatrix {
     let deviation = max(0, means.reduce(0) { $0 + $1 * $1 } / n - mean * mean).squareRoot()
     let entropy = total > 0 ? means.reduce(0) { $1 > 0 ? $0 - $1 / total * log2($1 / total) : $0 } : 0
     return ImportanceStatistics(
-      tensor: name, layer: Self.block(name), total: total, least: means.min()!, most: means.max()!, mean: mean,
+      tensor: name, layer: TensorName(name).layer, total: total, least: means.min()!, most: means.max()!, mean: mean,
       deviation: deviation, active: Double(means.count { $0 > 1e-5 }) / n, columns: means.count, entropy: entropy,
       outliers: deviation > 0 ? Double(means.count { ($0 - mean) / deviation > 1 }) / n : 0,
       similarity: similarity(of: name))
   }
 
   private func similarity(of name: String) -> Double? {
-    guard let layer = Self.block(name), layer > 0 else { return nil }
+    guard let layer = TensorName(name).layer, layer > 0 else { return nil }
     let below = name.replacing("blk.\(layer).", with: "blk.\(layer - 1).", maxReplacements: 1)
     guard let own = entries[name]?.sums, let other = entries[below]?.sums, own.count == other.count else { return nil }
     func dot(_ a: [Float], _ b: [Float]) -> Double { zip(a, b).reduce(0) { $0 + Double($1.0) * Double($1.1) } }

@@ -37,7 +37,7 @@ public struct Inventory: Sendable, Equatable {
     var places: [String: Int] = [:]
     var types: [TypeCount] = []
     for tensor in tensors {
-      let name = Self.className(tensor.name)
+      let name = TensorName(tensor.name).title
       let place = places[name] ?? classes.count
       if place == classes.count {
         classes.append(Class(name: name, shape: tensor.shape))
@@ -61,16 +61,6 @@ public struct Inventory: Sendable, Equatable {
   }
 
   public var bitsPerWeight: Double { Double(bytes) * 8 / Double(max(1, weights)) }
-
-  /// A tensor's name without layer and `.weight`.
-  public static func className(_ name: String) -> String {
-    var rest = Substring(name)
-    if rest.hasPrefix("blk.") {
-      let tail = rest.dropFirst(4).drop { $0.isNumber }
-      if tail.hasPrefix("."), tail.count > 1 { rest = tail.dropFirst() }
-    }
-    return String(rest.hasSuffix(".weight") ? rest.dropLast(7) : rest)
-  }
 }
 
 extension [Inventory.TypeCount] {

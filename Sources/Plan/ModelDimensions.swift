@@ -36,12 +36,9 @@ public struct ModelDimensions: Sendable, Equatable {
   /// - Throws: ``PlanError`` that names the missing key and the keys that were looked for.
   public init(of model: any ModelSource) throws(PlanError) {
     let metadata = model.metadata
-    guard let architecture = metadata.optionalString("general.architecture") else {
-      throw PlanError(.data, "\(model.name): key general.architecture: is missing")
-    }
-    let keys = MetadataKeys(model: model, architecture: architecture)
-    self.architecture = architecture
-    layers = try keys.required("block_count", most: 10_000)
+    let keys = try PlanKeys(model)
+    architecture = keys.hyperparameters.architecture
+    layers = try keys.required("block_count", maximum: 10_000)
     width = try keys.required("embedding_length")
     let headCounts = try keys.requiredList("attention.head_count")
     heads = headCounts.max() ?? 0
@@ -56,15 +53,15 @@ public struct ModelDimensions: Sendable, Equatable {
     valueLength = try keys.optional("attention.value_length") ?? width / heads
     feedForward = try keys.list("feed_forward_length")?.max() ?? 0
     vocabulary =
-      try keys.optional("vocab_size", most: 1 << 31) ?? metadata.optionalStrings("tokenizer.ggml.tokens")?.count
+      try keys.optional("vocab_size", maximum: 1 << 31) ?? metadata.optionalStrings("tokenizer.ggml.tokens")?.count
       ?? min(model.tensor(named: "token_embd.weight")?.shape.rows ?? 0, 1 << 31)
-    experts = try keys.optional("expert_count", most: 1 << 16) ?? 0
+    experts = try keys.optional("expert_count", maximum: 1 << 16) ?? 0
     expertsUsed = try keys.optional("expert_used_count") ?? 0
     if experts > 0, !(1...experts).contains(expertsUsed) {
       throw keys.failure("expert_used_count", "is \(expertsUsed) of \(experts) experts")
     }
     expertFeedForward = try keys.optional("expert_feed_forward_length") ?? feedForward
-    trainedContext = try keys.optional("context_length", most: 1 << 31)
+    trainedContext = try keys.optional("context_length", maximum: 1 << 31)
     ropeScaling = Self.ropeScaling(model, keys)
     if let rank = try keys.optional("attention.kv_lora_rank"), rank > 0 {
       let rotated = try keys.required("rope.dimension_count")
@@ -82,67 +79,60 @@ public struct ModelDimensions: Sendable, Equatable {
     }
   }
 
-  private static func ropeScaling(_ model: any ModelSource, _ keys: MetadataKeys) -> String? {
+  private static func ropeScaling(_ model: any ModelSource, _ keys: PlanKeys) -> String? {
     let metadata = model.metadata
-    guard let type = metadata.optionalString(keys.key("rope.scaling.type")), type != "none" else {
+    guard let type = metadata.optionalString(keys.hyperparameters.key("rope.scaling.type")), type != "none" else {
       return model.tensor(named: "rope_freqs.weight") == nil ? nil : "llama3 factors in rope_freqs.weight"
     }
     var text = type
-    if let factor = metadata.optionalFloat(keys.key("rope.scaling.factor")) {
+    if let factor = metadata.optionalFloat(keys.hyperparameters.key("rope.scaling.factor")) {
       text += " by " + (Int(exactly: factor).map(String.init) ?? "\(factor)")
     }
-    if let original = metadata.optionalInt(keys.key("rope.scaling.original_context_length")) {
+    if let original = metadata.optionalInt(keys.hyperparameters.key("rope.scaling.original_context_length")) {
       text += " over \(original) tokens"
     }
     return text
   }
 }
 
-/// Keys with the architecture as prefix, and errors that name them.
-private struct MetadataKeys {
+/// Hyperparameters, with errors that name the model and what a plan reads.
+private struct PlanKeys {
   /// Maximum elements of a row or head, far beyond any model: products with heads, layers and bytes cannot overflow.
-  static let mostWide = 1 << 24
+  static let maximumWidth = 1 << 24
 
   let model: any ModelSource
-  let architecture: String
+  let hyperparameters: Hyperparameters
 
-  func key(_ name: String) -> String { "\(architecture).\(name)" }
+  init(_ model: any ModelSource) throws(PlanError) {
+    self.model = model
+    do { hyperparameters = try Hyperparameters(model.metadata) } catch {
+      throw PlanError(.data, "\(model.name): \(error)")
+    }
+  }
 
   func failure(_ name: String, _ reason: String) -> PlanError {
-    PlanError(
-      .data, "\(model.name): key \(key(name)): \(reason)",
+    failure(MetadataError(key: hyperparameters.key(name), reason))
+  }
+
+  private func failure(_ error: MetadataError) -> PlanError {
+    let architecture = hyperparameters.architecture
+    return PlanError(
+      .data, "\(model.name): \(error)",
       hint: "a plan reads \(architecture).block_count, .embedding_length, .attention.head_count, "
         + ".attention.head_count_kv, .attention.key_length and .attention.value_length")
   }
 
-  func optional(_ name: String, most: Int = mostWide) throws(PlanError) -> Int? {
-    guard model.metadata[key(name)] != nil else { return nil }
-    guard let value = model.metadata.optionalInt(key(name)) else { throw failure(name, "is no integer") }
-    guard (0...most).contains(value) else { throw failure(name, "is \(value)") }
-    return value
+  func optional(_ name: String, maximum: Int = maximumWidth) throws(PlanError) -> Int? {
+    do { return try hyperparameters.optionalInt(name, in: 0...maximum) } catch { throw failure(error) }
   }
 
-  func required(_ name: String, most: Int = mostWide) throws(PlanError) -> Int {
-    guard let value = try optional(name, most: most) else { throw failure(name, "is missing") }
-    guard value > 0 else { throw failure(name, "is 0") }
-    return value
+  func required(_ name: String, maximum: Int = maximumWidth) throws(PlanError) -> Int {
+    do { return try hyperparameters.int(name, in: 1...maximum) } catch { throw failure(error) }
   }
 
   /// One number for all layers, or one per layer.
   func list(_ name: String) throws(PlanError) -> [Int]? {
-    guard case .array(let array)? = model.metadata[key(name)] else { return try optional(name).map { [$0] } }
-    let values: [Int]? =
-      switch array {
-      case .uint32(let x): x.map(Int.init)
-      case .int32(let x): x.map(Int.init)
-      case .uint64(let x): x.map { Int(clamping: $0) }
-      case .int64(let x): x.map(Int.init)
-      default: nil
-      }
-    guard let values, !values.isEmpty, values.allSatisfy({ (0...Self.mostWide).contains($0) }) else {
-      throw failure(name, "is neither a number nor one for each layer")
-    }
-    return values
+    do { return try hyperparameters.optionalInts(name, in: 0...Self.maximumWidth) } catch { throw failure(error) }
   }
 
   func requiredList(_ name: String) throws(PlanError) -> [Int] {

@@ -30,8 +30,7 @@ extension TypedShapes {
     }
     for layer in 0..<dimensions.layers {
       for model in templates[kind(layer)] ?? [] {
-        let suffix = model.name.dropFirst(4).drop { $0 != "." }
-        add(TensorInfo(name: "blk.\(layer)\(suffix)", shape: model.shape, type: model.type))
+        add(TensorInfo(name: TensorName(model.name).inLayer(layer), shape: model.shape, type: model.type))
       }
     }
     if let norm = Shape([dimensions.width]) { add(TensorInfo(name: "output_norm.weight", shape: norm, type: .f32)) }

@@ -24,7 +24,7 @@ public struct PrunedModel: ModelSource {
       var name = tensor.name
       if let layer = tensor.layer {
         guard let place = places[layer] else { continue }
-        name = "blk.\(place).\(tensor.layerClass)"
+        name = TensorName(tensor.name).inLayer(place)
       }
       originals[name] = tensor
       tensors.append(TensorInfo(name: name, shape: tensor.shape, type: tensor.type))

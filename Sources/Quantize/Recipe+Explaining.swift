@@ -146,13 +146,3 @@ extension StockMix {
     RecipeExplainer(model).nearest(to: model.tensors.map(\.type)).map(\.nearness)
   }
 }
-
-extension TensorInfo {
-  /// The name without its layer: `attn_v.weight`; what tensors of all layers share.
-  public var layerClass: String {
-    guard let layer, let rest = name.split(separator: ".", maxSplits: 2).last, name.hasPrefix("blk.\(layer).") else {
-      return name
-    }
-    return String(rest)
-  }
-}

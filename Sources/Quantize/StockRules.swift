@@ -20,7 +20,8 @@ struct StockRules {
     self.mix = mix
     self.hasImportance = hasImportance
     let architecture = model.metadata.optionalString("general.architecture") ?? ""
-    func number(_ key: String) -> Int? { model.metadata.firstInt("\(architecture).\(key)") }
+    // Some models give their heads layer by layer.
+    func number(_ key: String) -> Int? { model.metadata.optionalInts("\(architecture).\(key)")?.first }
     // No model has more tensors than a header may name.
     layers = min(max(0, number("block_count") ?? 0), 1 << 20)
     experts = number("expert_count") ?? 0
@@ -174,20 +175,6 @@ struct StockRules {
     case .q4_0 where early && hasImportance: return .q4_1
     case .q5_0 where early && hasImportance: return .q5_1
     default: return mix.base
-    }
-  }
-}
-
-extension Metadata {
-  /// An integer, or the first of an array: some models give their heads layer by layer.
-  func firstInt(_ key: String) -> Int? {
-    guard case .array(let values)? = self[key] else { return optionalInt(key) }
-    switch values {
-    case .uint32(let numbers): return numbers.first.map(Int.init)
-    case .int32(let numbers): return numbers.first.map(Int.init)
-    case .uint64(let numbers): return numbers.first.map { Int(clamping: $0) }
-    case .int64(let numbers): return numbers.first.map { Int(clamping: $0) }
-    default: return nil
     }
   }
 }

@@ -36,10 +36,10 @@ struct TensorGrid {
 
   /// Layer and class of `blk.7.attn_q.weight`: 7 and `attn_q`.
   static func place(of name: String) -> (layer: Int, className: String)? {
-    let parts = name.split(separator: ".", maxSplits: 2)
+    let name = TensorName(name)
     // A hostile file may have any layer number; a page of a million columns is useless.
-    guard parts.count == 3, parts[0] == "blk", let layer = Int(parts[1]), (0..<4096).contains(layer) else { return nil }
-    return (layer, String(parts[2].hasSuffix(".weight") ? parts[2].dropLast(7) : parts[2]))
+    guard let layer = name.layer, layer < 4096 else { return nil }
+    return (layer, name.title)
   }
 
   /// Kinds of tensors by their share of bytes, for readers who do not know tensor names.

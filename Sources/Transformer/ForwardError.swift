@@ -1,4 +1,4 @@
-import Tensors
+import GGUF
 
 /// What stops a forward pass: a model it cannot run, text it cannot use, or numbers that ceased to be numbers.
 public enum ForwardError: Error, Sendable, Equatable {
@@ -53,8 +53,7 @@ extension ForwardError: CustomStringConvertible {
   }
 
   private static func layer(of tensor: String) -> String {
-    let parts = tensor.split(separator: ".")
-    return parts.count > 2 && parts[0] == "blk" ? ", in layer \(parts[1])" : ""
+    TensorName(tensor).layer.map { ", in layer \($0)" } ?? ""
   }
 
   public var hint: String? {

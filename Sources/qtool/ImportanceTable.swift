@@ -1,3 +1,4 @@
+import GGUF
 import Imatrix
 import Transformer
 
@@ -11,9 +12,8 @@ extension ImportanceMatrix {
       ("CosSim", .right),
     ])
     for entry in statistics {
-      let parts = entry.tensor.split(separator: ".")
       tensors.add([
-        entry.layer.map(String.init) ?? "-", parts.count > 1 ? String(parts[parts.count - 2]) : entry.tensor,
+        entry.layer.map(String.init) ?? "-", TensorName(entry.tensor).title,
         Figures.fixed(entry.total, 2), Figures.fixed(entry.least, 4), Figures.fixed(entry.most, 4),
         Figures.fixed(entry.mean, 2), Figures.fixed(entry.deviation, 2), Figures.percent(entry.active),
         "\(entry.columns)", Figures.fixed(entry.entropy, 4), Figures.percent(entry.normalizedEntropy),

@@ -78,8 +78,7 @@ struct ScoredModels {
 extension Failure {
   /// NaN or infinity inside a model: which layer and product, and where in the text.
   fileprivate init(nonFinite tensor: String, model: String, window: Int?, _ position: Int?) {
-    let parts = tensor.split(separator: ".")
-    let layer = parts.count > 1 && parts[0] == "blk" ? "layer \(parts[1])" : "the output"
+    let layer = TensorName(tensor).layer.map { "layer \($0)" } ?? "the output"
     var place = ""
     if let window, let position { place = " at position \(position) of window \(window)" }
     self.init(

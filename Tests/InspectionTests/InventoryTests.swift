@@ -8,15 +8,6 @@ import Testing
     TensorInfo(name: name, shape: Shape(dimensions)!, type: type)
   }
 
-  @Test(arguments: [
-    ("blk.12.attn_q.weight", "attn_q"), ("blk.0.ffn_down_exps.weight", "ffn_down_exps"),
-    ("blk.3.attn_q.bias", "attn_q.bias"), ("token_embd.weight", "token_embd"), ("output_norm.weight", "output_norm"),
-    ("blk.weight", "blk"), ("blk.7", "blk.7"), ("v.blk.0.attn_q.weight", "v.blk.0.attn_q"),
-  ])
-  func classesAreNamesWithoutLayers(name: String, expected: String) {
-    #expect(Inventory.className(name) == expected)
-  }
-
   @Test func sumsByClassAndType() throws {
     let inventory = Inventory([
       tensor("token_embd.weight", [256, 10], .q6_K), tensor("blk.0.ffn_down.weight", [512, 4], .q4_K),

@@ -115,9 +115,12 @@ import Testing
   }
 
   /// Heads may differ from layer to layer, and a layer may have none.
-  @Test func headsByLayer() throws {
+  @Test(arguments: [
+    MetadataArray.uint32([2, 2, 0, 0, 4, 4]), .uint16([2, 2, 0, 0, 4, 4]), .int8([2, 2, 0, 0, 4, 4]),
+  ])
+  func headsByLayer(heads: MetadataArray) throws {
     var keys = keys()
-    keys["llama.attention.head_count_kv"] = .array(.uint32([2, 2, 0, 0, 4, 4]))
+    keys["llama.attention.head_count_kv"] = .array(heads)
     let cache = KeyValueCache(try ModelDimensions(of: TypedShapes(name: "m", metadata: keys, tensors: tensors())))
     #expect(cache.bytesPerToken(.f16) == 12 * (16 + 16) * 2)
   }

@@ -94,7 +94,7 @@ extension Rope {
     self.factor = factor.value
     guard kind == "yarn" else { return }
     let original = "rope.scaling.original_context_length"
-    let hasOriginal = facts.source.metadata[facts.key(original)] != nil
+    let hasOriginal = facts.has(original)
     yarn = Yarn(originalContext: try facts.int(hasOriginal ? original : "context_length"))
     magnitude *= growth
     let given = try facts.optionalDouble("rope.scaling.yarn_attn_factor") ?? 1

@@ -42,7 +42,7 @@ extension LatentAttention {
     let latent = try facts.int("attention.kv_lora_rank")
     // Files in the newer form say the lengths of heads under other keys, since theirs are those of the latent space.
     let isNew = facts.source.tensor(named: block + "attn_k_b.weight") != nil
-    let suffix = facts.source.metadata[facts.key("attention.key_length_mla")] != nil ? "_mla" : ""
+    let suffix = facts.has("attention.key_length_mla") ? "_mla" : ""
     let length = try facts.int("attention.key_length" + suffix, in: 1...1 << 16)
     let valueLength = try facts.int("attention.value_length" + suffix, in: 1...1 << 16)
     guard length > turning else {

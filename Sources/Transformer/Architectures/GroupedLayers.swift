@@ -4,7 +4,7 @@ extension GroupedAttention {
   init(_ facts: ModelFacts, layer index: Int, width: Int, headNorms: Bool) throws(ForwardError) {
     let block = "blk.\(index)."
     let heads = try facts.uniformInt("attention.head_count")
-    let isGrouped = facts.source.metadata[facts.key("attention.head_count_kv")] != nil
+    let isGrouped = facts.has("attention.head_count_kv")
     let keyHeads = try facts.uniformInt(isGrouped ? "attention.head_count_kv" : "attention.head_count")
     guard heads <= width else {
       throw .invalidKey(facts.key("attention.head_count"), reason: "is \(heads), more than width \(width) has elements")
@@ -55,7 +55,7 @@ extension ExpertFeedForward {
     let block = "blk.\(index)."
     let experts = try facts.int("expert_count")
     // Mixtral's files give the experts' length as the length of the feed-forward part.
-    let own = facts.source.metadata[facts.key("expert_feed_forward_length")] != nil
+    let own = facts.has("expert_feed_forward_length")
     let length = try facts.uniformInt(own ? "expert_feed_forward_length" : "feed_forward_length")
     self.init(
       norm: try facts.tensor(block + norm + ".weight", [width]),

@@ -101,8 +101,8 @@ struct SensitivityCommand: ParsableCommand {
     var classes: [String: (tensors: Int, divergence: Double, coefficient: Double)] = [:]
     let coefficients = Dictionary(uniqueKeysWithValues: table.entries.map { ($0.tensor, $0.coefficient) })
     for probe in table.probes {
-      guard let shape = Shape([1]), let first = probe.tensors.first else { continue }
-      let name = TensorInfo(name: first, shape: shape, type: .f32).layerClass
+      guard let first = probe.tensors.first else { continue }
+      let name = TensorName(first).layerClass
       classes[name, default: (0, 0, 0)].tensors += probe.tensors.count
       classes[name, default: (0, 0, 0)].divergence += probe.divergence
       classes[name, default: (0, 0, 0)].coefficient += probe.tensors.reduce(0) { $0 + (coefficients[$1] ?? 0) }

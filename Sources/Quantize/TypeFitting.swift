@@ -1,0 +1,25 @@
+import GGUF
+import Tensors
+
+extension TensorRole {
+  /// Attention values, alone or with others: small and sensitive.
+  var holdsValues: Bool { self == .attentionV || self == .attentionQKV || self == .attentionKVB }
+}
+
+extension GGMLType {
+  /// The type that rows of `columns` elements get where this one's blocks don't fit: the nearest with blocks of 32, or
+  /// F16 where not even those fit. As llama-quantize.
+  public func fitting(columns: Int) -> GGMLType {
+    guard columns % blockLength != 0 else { return self }
+    let smaller: GGMLType =
+      switch self {
+      case .iq1_s, .iq1_m, .iq2_xxs, .iq2_xs, .iq2_s, .iq3_xxs, .iq3_s, .iq4_xs: .iq4_nl
+      case .q2_K, .q3_K, .tq1_0, .tq2_0: .q4_0
+      case .q4_K: .q5_0
+      case .q5_K: .q5_1
+      case .q6_K: .q8_0
+      default: self
+      }
+    return columns % smaller.blockLength == 0 ? smaller : .f16
+  }
+}
