@@ -49,7 +49,7 @@ extension MetadataValue {
       if case .bool(let flags) = array { return flags.allSatisfy { numbers.contains($0 ? 1 : 0) } }
       if case .float32(let values) = array { return values.allSatisfy { numbers.contains(Double($0)) } }
       if case .float64(let values) = array { return values.allSatisfy(numbers.contains) }
-      return array.wholeNumbers?.allSatisfy { numbers.contains(Double($0)) } ?? false
+      return array.integers?.allSatisfy { numbers.contains(Double($0)) } ?? false
     default: return number.map(numbers.contains) ?? false
     }
   }
@@ -59,7 +59,7 @@ extension MetadataValue {
     case .bool(let flag): "\(flag)"
     case .string(let text): "'\(text.prefix(60))'"
     case .array: "an array"
-    default: wholeNumber.map { "\($0)" } ?? number.map { "\($0)" } ?? "a number"
+    default: integer.map { "\($0)" } ?? number.map { "\($0)" } ?? "a number"
     }
   }
 }
