@@ -38,6 +38,7 @@ func tests(of module: String, named name: String? = nil, _ dependencies: [Target
 }
 
 let collections: Target.Dependency = .product(name: "OrderedCollections", package: "swift-collections")
+let heap: Target.Dependency = .product(name: "HeapModule", package: "swift-collections")
 let yams: Target.Dependency = .product(name: "Yams", package: "Yams")
 
 let package = Package(
@@ -53,6 +54,7 @@ let package = Package(
   ],
   targets: [
     .target(name: "CVectors"),
+    .target(name: "CBlocks", dependencies: ["CVectors"]),
     // Scripts/release names the commit that it builds.
     .target(
       name: "CMachine",
@@ -63,13 +65,13 @@ let package = Package(
 
     library("Files", ["CZstd"] + crypto),
     library("Tensors", ["CVectors"] + blas),
-    library("Blocks", ["CVectors", "Tensors"]),
+    library("Blocks", ["CBlocks", "Tensors"]),
     library("GGUF", ["Blocks", "Tensors", "Files", collections]),
     library("Tokenizers", ["GGUF"]),
     library("Checkpoint", ["CVectors", "GGUF", "Blocks", "Tensors", "Files", "Tokenizers", collections, yams]),
     library("Transformer", ["GGUF", "Tensors", "Files", "CVectors", "CZstd"]),
     library("Imatrix", ["Transformer", "GGUF", "Tensors", "Files"]),
-    library("Perplexity", ["Transformer", "GGUF", "Tensors", "Files", "CVectors"]),
+    library("Perplexity", ["Transformer", "GGUF", "Tensors", "Files", "CVectors", heap]),
     library("Quantize", ["GGUF", "Blocks", "Tensors", "Files", collections, .product(name: "Yams", package: "Yams")]),
     library(
       "Fit",

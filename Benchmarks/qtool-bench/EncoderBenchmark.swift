@@ -66,10 +66,10 @@ struct EncoderBenchmark {
     var decoded = [Float](repeating: 0, count: sample.rows.count)
     var output = decoded.mutableSpan
     decodeRows(bytes.span.bytes, as: type, into: &output)
-    guard let importance = sample.importance else {
-      return relativeError(of: decoded.span, to: sample.rows.span, columns: sample.columns, importance: nil)
-    }
-    return relativeError(of: decoded.span, to: sample.rows.span, columns: sample.columns, importance: importance.span)
+    var error = RelativeError()
+    error.add(
+      decoded.span, to: sample.rows.span, columns: sample.columns, weights: sample.importance?.map(Double.init))
+    return error.value
   }
 
   static func threadSeconds() -> Double {

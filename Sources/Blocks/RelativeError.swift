@@ -1,20 +1,43 @@
 import Tensors
 
-/// Σw(x - y)² / Σwx² over rows that share their column weights (all 1 without importance): the encoder's own measure.
-public func relativeError(
-  of decoded: Span<Float>, to rows: Span<Float>, columns: Int, importance: Span<Float>?
-) -> Double {
-  precondition(decoded.count == rows.count && columns > 0 && rows.count % columns == 0)
-  var error = 0.0
-  var energy = 0.0
-  for start in stride(from: 0, to: rows.count, by: columns) {
-    for column in 0..<columns {
-      let weight = if let importance { Double(importance[column]) } else { 1.0 }
-      let x = Double(rows[start + column])
-      let difference = Double(decoded[start + column]) - x
-      error += weight * difference * difference
-      energy += weight * x * x
+/// Σw(x - y)² / Σwx² with x the original and y what became of it, summed up part by part in double precision.
+///
+///     var error = RelativeError()
+///     error.add(decoded.span, to: rows.span, columns: columns)
+///     print(error.value)
+public struct RelativeError: Sendable, Equatable {
+  /// Σw(x - y)².
+  public private(set) var error = 0.0
+  /// Σwx².
+  public private(set) var energy = 0.0
+
+  /// The error of nothing: 0.
+  public init() {}
+
+  /// Adds rows of `columns` elements.
+  ///
+  /// - Parameter weights: one for each column; 1 where nil.
+  public mutating func add(
+    _ decoded: Span<Float>, to rows: Span<Float>, columns: Int, weights: [Double]? = nil
+  ) {
+    precondition(decoded.count == rows.count && columns > 0 && rows.count % columns == 0, "\(rows.count) by \(columns)")
+    precondition(weights == nil || weights!.count >= columns, "\(columns) columns")
+    for start in stride(from: 0, to: rows.count, by: columns) {
+      for column in 0..<columns {
+        let x = Double(rows[start + column])
+        let difference = Double(decoded[start + column]) - x
+        let weight = weights?[column] ?? 1
+        error += weight * difference * difference
+        energy += weight * x * x
+      }
     }
   }
-  return energy > 0 ? error / energy : 0
+
+  public static func += (sum: inout RelativeError, part: RelativeError) {
+    sum.error += part.error
+    sum.energy += part.energy
+  }
+
+  /// 0 where the original is all zero.
+  public var value: Double { energy > 0 ? error / energy : 0 }
 }

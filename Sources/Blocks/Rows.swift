@@ -1,4 +1,4 @@
-import CVectors
+import CBlocks
 import Tensors
 
 // Casts between bytes and blocks; no other file has them.

@@ -36,7 +36,6 @@ struct DecoderConfig: Sendable {
   }
 
   var queryWidth: Int { heads * headSize }
-  var keyWidth: Int { keyHeads * headSize }
   var hasTiedEmbeddings: Bool { config["tie_word_embeddings"]?.bool == true }
 
   /// The biases that a key announces; without it, those that are stored, unless it is ignored.

@@ -77,12 +77,11 @@ struct ScaleGrid: Sendable {
   /// - Parameters:
   ///   - block: rows and columns of a block where the shape of the scales leaves it open.
   init(_ scale: StoredTensor, of weight: StoredTensor, block: (rows: Int, columns: Int)) throws {
-    guard let type = scale.element.type else {
+    guard scale.element.type != nil else {
       throw CheckpointError(
         path: scale.file.path, subject: "tensor \(scale.name)", "is a scale of type \(scale.element.rawValue)",
         hint: "known: F32, F16, BF16")
     }
-    _ = type
     (offset, element, file) = (scale.offset, scale.element, scale.file)
     let columns = weight.columns
     let matrixRows = weight.shape.dropLast().last ?? 1

@@ -28,8 +28,8 @@ public enum FitStage: Sendable {
 public enum FitStep: Sendable, Equatable {
   /// Layers done, of how many.
   case layers(Int, of: Int)
-  /// The part of a forward pass's operations that is done, 0 to 1.
-  case work(Double)
+  /// A forward pass over all of the text.
+  case pass(RunProgress)
   /// Measurements done, of how many; the tensor whose errors come next.
   case errors(Int, tensor: String)
   /// Measurements done; probes that run side by side, and their layers done, of how many.

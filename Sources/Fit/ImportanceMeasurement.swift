@@ -53,9 +53,7 @@ public struct ImportanceMeasurement {
       model: source.name, plan: plan, tokens: windows.reduce(0) { $0 + $1.count },
       seconds: try passes.pass.estimatedSeconds(plan), keepsLayers: passes.snapshots != nil)
     observer.begin(stage)
-    let matrix = try passes.run(
-      progress: { try observer.advance(.layers($0, of: $1)) }, working: { try observer.advance(.work($0)) },
-      pause: observer.pause)
+    let matrix = try passes.run(progress: PassRelay(observer: observer))
     observer.end(stage)
     return matrix
   }
@@ -72,4 +70,12 @@ public struct ImportanceMeasurement {
       RunIdentity.Field("version of qtool", version),
     ])
   }
+}
+
+/// Tells a fit's observer of a forward pass.
+private struct PassRelay: RunObserver {
+  let observer: any FitObserver
+
+  func advance(_ progress: RunProgress) throws { try observer.advance(.pass(progress)) }
+  func pause() throws { try observer.pause() }
 }

@@ -24,7 +24,6 @@ extension MixMeasuring {
 public final class MixTrials: MixMeasuring {
   public let source: any ModelSource
   private let importance: Importance?
-  private let options: ForwardOptions
   private let pass: ForwardPass
   private let encoded: EncodedTensors?
 
@@ -34,9 +33,8 @@ public final class MixTrials: MixMeasuring {
   ) throws {
     self.source = source
     self.importance = importance
-    self.options = options
     pass = try ForwardPass(source: source, options: options)
-    encoded = keepsEncoded ? EncodedTensors(limit: options.memory / 4) : nil
+    encoded = keepsEncoded ? EncodedTensors() : nil
   }
 
   public func drifts(
@@ -44,6 +42,8 @@ public final class MixTrials: MixMeasuring {
   ) throws -> [Drift] {
     // Number 0 is the reference.
     let all = [source.tensors.map(\.type)] + mixes
+    let shares = try pass.sideShares(windows: windows.windows, copies: all.count)
+    encoded?.allow(shares.encoded)
     let tensors = Dictionary(grouping: source.tensors.indices) { source.tensors[$0].layer }
     func mixed(_ variant: Int, _ layer: Int?) throws -> MixedSource {
       var types: [String: GGMLType] = [:]
@@ -65,7 +65,8 @@ public final class MixTrials: MixMeasuring {
     let reference = try pass.finish(states[0], scored: windows.scored)
     // As many at a time as a quarter of the memory holds.
     let each = max(1, windows.rowCount * pass.decoder.width * 4)
-    let share = max(1, options.memory / 4 / each)
+    // The reference's stay too.
+    let share = max(1, shares.compared / each - 1)
     var result: [Drift] = []
     for start in stride(from: 1, to: all.count, by: share) {
       let candidates = try (start..<min(all.count, start + share)).map { variant in
@@ -76,19 +77,8 @@ public final class MixTrials: MixMeasuring {
         )
       }
       result += try Drift.measure(
-        base: (source.name, reference), candidates: candidates, windows: windows, memory: options.scoringMemory)
+        base: (source.name, reference), candidates: candidates, windows: windows, memory: shares.logits)
     }
     return result
   }
-}
-
-extension ForwardOptions {
-  /// Bytes for tiles of logits: an eighth, and as many for states that have to be loaded. Encoded tensors and final
-  /// states have a quarter each.
-  var scoringMemory: Int { memory / 8 }
-}
-
-extension Drift {
-  /// Mean divergence in nats.
-  public var mean: Double { divergences.reduce(0, +) / Double(max(1, positions)) }
 }

@@ -90,11 +90,17 @@ package final class EncodedTensors: Sendable {
   private struct State {
     var bytes: [Key: [UInt8]] = [:]
     var total = 0
+    var limit = 0
   }
   private let state = Mutex(State())
-  private let limit: Int
 
-  init(limit: Int) { self.limit = limit }
+  /// Sets how many bytes may be held: 0 at first.
+  func allow(_ bytes: Int) {
+    state.withLock { state in
+      state.limit = bytes
+      if state.total > bytes { (state.bytes, state.total) = ([:], 0) }
+    }
+  }
 
   subscript(tensor: String, type: GGMLType) -> [UInt8]? {
     state.withLock { $0.bytes[Key(tensor: tensor, type: type)] }
@@ -105,7 +111,7 @@ package final class EncodedTensors: Sendable {
     let key = Key(tensor: tensor.name, type: type)
     guard type != tensor.type, let size = tensor.shape.bytes(as: type),
       let rowBytes = type.rowBytes(columns: tensor.shape.columns),
-      state.withLock({ $0.bytes[key] == nil && $0.total + size <= limit })
+      state.withLock({ $0.bytes[key] == nil && $0.total + size <= $0.limit })
     else { return }
     let weights = ColumnImportance(of: tensor, importance)
     let columns = tensor.shape.columns

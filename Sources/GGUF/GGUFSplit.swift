@@ -8,13 +8,13 @@ public enum GGUFSplit {
   /// - Parameters:
   ///   - source: one file or shards.
   ///   - path: what one file would be called; shards get `-00001-of-0000N` before `.gguf`.
-  ///   - progress: called with the bytes done and the bytes in all.
+  ///   - progress: hears of every block that was copied; its steps are tensors.
   /// - Returns: the paths of the files that were written.
   /// - Throws: ``GGUFError`` where an output is also an input; `FileError`.
   @discardableResult
   public static func write(
     _ source: GGUFFile, to path: String, limit: ShardLimit?, emptyFirst: Bool = false, overwrite: Bool = false,
-    progress: (_ done: Int, _ total: Int) throws -> Void = { _, _ in }
+    progress: any RunObserver = NoObserver()
   ) throws -> [String] {
     let shards = try GGUFShards(
       metadata: source.metadata, tensors: source.tensors, limit: limit, emptyFirst: emptyFirst)
@@ -30,7 +30,10 @@ public enum GGUFSplit {
     for index in writer.tensors.indices {
       try writer.copy(tensor: index, from: source) {
         done += $0
-        try progress(done, total)
+        try progress.advance(
+          RunProgress(
+            fraction: Double(done) / Double(max(1, total)), step: index, stepCount: writer.tensors.count,
+            detail: writer.tensors[index].name))
       }
     }
     try writer.commit()

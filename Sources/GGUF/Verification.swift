@@ -16,18 +16,19 @@ public struct Verification {
     self.expected = expected
   }
 
-  /// - Parameter progress: called with the bytes read so far; may throw to stop.
+  /// - Parameter progress: hears of every block that was read; its steps are tensors.
   /// - Returns: the sums of all tensors.
   /// - Throws: ``GGUFError`` at the first bad block, wrong sum, or tensor without a sum; `FileError`.
-  public func run(progress: (_ bytes: Int, _ tensor: String) throws -> Void = { _, _ in }) throws -> TensorChecksums {
+  public func run(progress: any RunObserver = NoObserver()) throws -> TensorChecksums {
     if let expected {
       for name in expected.sums.keys.sorted() where file.tensor(named: name) == nil {
         throw GGUFError(path: file.path, subject: "tensor \(name)", "has a checksum and is not in the file")
       }
     }
     var sums = TensorChecksums()
+    let total = max(1, file.tensors.reduce(0) { $0 + ($1.shape.bytes(as: $1.type) ?? 0) })
     var done = 0
-    for tensor in file.tensors {
+    for (index, tensor) in file.tensors.enumerated() {
       guard let rowBytes = tensor.type.rowBytes(columns: tensor.shape.columns), rowBytes > 0 else { continue }
       var digest = DataDigest()
       let step = max(1, blockBytes / rowBytes)
@@ -42,7 +43,9 @@ public struct Verification {
           throw failure(tensor, block: row * (rowBytes / tensor.type.blockBytes) + block, rowBytes: rowBytes)
         }
         done += bytes.count
-        try progress(done, tensor.name)
+        try progress.advance(
+          RunProgress(
+            fraction: Double(done) / Double(total), step: index, stepCount: file.tensors.count, detail: tensor.name))
       }
       let hex = digest.hex()
       if let expected {

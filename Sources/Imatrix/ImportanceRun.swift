@@ -1,4 +1,5 @@
 import Files
+import Tensors
 import Transformer
 
 /// Computes an importance matrix, with snapshots that a run which was interrupted goes on from.
@@ -49,25 +50,19 @@ public struct ImportanceRun {
 
   /// Computes the matrix. Snapshots stay until the caller has stored it and removes them.
   ///
-  /// - Parameters:
-  ///   - progress: layers that are done, of how many.
-  ///   - working: the part of the operations that is done, called after each.
-  ///   - pause: called after every layer; may throw to stop, which leaves a snapshot.
+  /// - Parameter progress: hears of every product, and of every layer; its steps are layers. May pause after every layer
+  ///   but the last, which leaves a snapshot.
   /// - Throws: `Paused`, ``ForwardError``, and what reading and writing throw.
-  public func run(
-    progress: (_ layersDone: Int, _ layers: Int) throws -> Void = { _, _ in },
-    working: (Double) throws -> Void = { _ in }, pause: () throws -> Void = {}
-  ) throws -> ImportanceMatrix {
+  public func run(progress: any RunObserver = NoObserver()) throws -> ImportanceMatrix {
     let collector = collector
     let kept = snapshots.map { PassSnapshots($0.journal, path: $0.path, seconds: $0.seconds) }
     let resumed = try kept.flatMap { try resume(collector, $0) }
-    if let resumed { try progress(resumed.layer, pass.decoder.layerCount) }
     _ = try pass.run(
       windows: windows, scored: 0..<0, observer: collector, resuming: resumed,
-      progress: progress, working: working,
+      progress: progress,
       snapshot: { states in
-        guard let kept, let snapshots else { return try pause() }
-        try pausing(pause) { isPausing in
+        guard let kept, let snapshots else { return try progress.pause() }
+        try pausing(progress) { isPausing in
           guard isPausing || kept.isDue else { return }
           let sums = snapshots.sumsFile(states.layer)
           let matrix = matrix(collector)

@@ -55,34 +55,18 @@ public struct ModelDifference: Sendable {
     }
     // Every encodable type can be decoded.
     guard pair.first.type.canEncode, pair.second.type.canEncode else { return nil }
-    let sums = Mutex([Sums](repeating: Sums(), count: (rows + grain - 1) / grain))
+    let sums = Mutex([RelativeError](repeating: RelativeError(), count: (rows + grain - 1) / grain))
     try parallelRanges(rows, grain: grain) { index, range in
       let a = try first.floats(range, of: pair.first)
       let b = try second.floats(range, of: pair.second)
-      let part = Sums(a, b)
-      sums.withLock { $0[index] = part }
+      var part = RelativeError()
+      part.add(b.span, to: a.span, columns: columns)
+      let sum = part
+      sums.withLock { $0[index] = sum }
       try check()
     }
-    let all = sums.withLock { $0 }
-    let error = all.reduce(0.0) { $0 + $1.error }
-    let energy = all.reduce(0.0) { $0 + $1.energy }
-    return error == 0 ? 0 : error / energy
-  }
-
-  private struct Sums {
-    var error = 0.0
-    var energy = 0.0
-
-    init() {}
-
-    init(_ a: [Float], _ b: [Float]) {
-      for i in a.indices {
-        let x = Double(a[i])
-        let difference = Double(b[i]) - x
-        error += difference * difference
-        energy += x * x
-      }
-    }
+    let all = sums.withLock { $0.reduce(into: RelativeError()) { $0 += $1 } }
+    return all.error == 0 ? 0 : all.error / all.energy
   }
 }
 

@@ -2,17 +2,21 @@ import Tensors
 
 /// An interval that holds a figure with a certain confidence.
 public struct ConfidenceInterval: Sendable, Equatable, Codable {
+  /// The lower end, in the units of the figure.
   public let low: Double
+  /// The upper end, in the units of the figure.
   public let high: Double
   /// 0.95 for a 95 % interval.
   public let confidence: Double
 
+  /// An interval from `low` to `high`.
   public init(low: Double, high: Double, confidence: Double) {
     self.low = low
     self.high = high
     self.confidence = confidence
   }
 
+  /// The distance of the ends.
   public var width: Double { high - low }
   /// False where the difference could as well be the other way round.
   public var excludesZero: Bool { low > 0 || high < 0 }
@@ -23,6 +27,7 @@ public struct ConfidenceInterval: Sendable, Equatable, Codable {
 /// Positions of a window share their context and are not independent, so whole windows are drawn. With fewer than 20
 /// windows positions are drawn, and the interval is narrower than it should be. The same seed gives the same interval.
 public enum Bootstrap {
+  /// Samples that are drawn.
   public static let resamples = 2000
   private static let leastWindows = 20
 

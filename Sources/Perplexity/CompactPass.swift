@@ -13,7 +13,6 @@ import Transformer
 ///
 ///     KL = sum over kept p (ln p - ln q) + mass(T) / |S| * sum over S (ln p - ln q)
 struct CompactPass {
-  private let reference: CompactReference
   private let windows: ScoringWindows
   /// Of each row, its place in the reference.
   private let places: [Int]
@@ -32,70 +31,56 @@ struct CompactPass {
     var lowest = Float.infinity
   }
 
-  /// - Parameter chosen: the reference's windows that the candidates have run over; nil for all.
-  init(
-    _ reference: CompactReference, windows chosen: [Int]?, candidates: [(name: String, source: any LogitSource)],
-    memory: Int, progress: (Double) throws -> Void
-  ) throws {
-    self.reference = reference
+  private init(_ reference: CompactReference, windows chosen: [Int]?, names: [String]) {
     windows = chosen.map(reference.windows.selecting) ?? reference.windows
     places = (chosen ?? Array(reference.windows.windows.indices)).flatMap {
       Array(reference.windows.rows(ofWindows: $0..<$0 + 1))
     }
-    names = candidates.map(\.name)
-    let vocabulary = reference.vocabularyCount
-    for (name, source) in candidates {
-      guard source.vocabularyCount == vocabulary else {
-        throw ScoringError.vocabulariesDiffer(
-          base: reference.provenance.model, baseCount: vocabulary, model: name, count: source.vocabularyCount)
-      }
-      guard source.rowCount == windows.rowCount else {
-        throw ScoringError.positionsDiffer(model: name, count: source.rowCount, expected: windows.rowCount)
-      }
-    }
+    self.names = names
     let empty = Drift(divergences: [], baseLosses: [], losses: [], sameTops: [])
-    drifts = Array(repeating: empty, count: candidates.count)
-    guard !candidates.isEmpty else { return }
-    let rowCount = windows.rowCount
-    let step = min(
-      reference.rowsPerGroup(memory: memory / 2), loadableRows(candidates.map(\.source), memory: memory))
-    for start in stride(from: 0, to: rowCount, by: step) {
-      let group = start..<min(rowCount, start + step)
-      try run(group, candidates, memory: memory / 2) { done in
-        try progress((Double(group.lowerBound) + done * Double(group.count)) / Double(rowCount))
-      }
-    }
+    drifts = Array(repeating: empty, count: names.count)
   }
 
-  private mutating func run(
-    _ group: Range<Int>, _ candidates: [(name: String, source: any LogitSource)], memory: Int,
-    progress: (Double) throws -> Void
-  ) throws {
-    let kept = try reference.rows(at: places[group])
-    for candidate in candidates { try candidate.source.load(rows: group) }
+  /// The drift of every candidate.
+  ///
+  /// - Parameters:
+  ///   - chosen: the reference's windows that the candidates have run over; nil for all.
+  ///   - memory: bytes, half of them for rows of the reference and half for the tile of logits; as many for states that
+  ///     have to be loaded.
+  static func run(
+    _ reference: CompactReference, windows chosen: [Int]?, candidates: [(name: String, source: any LogitSource)],
+    memory: Int, progress: any RunObserver
+  ) throws -> [Drift] {
+    var pass = CompactPass(reference, windows: chosen, names: candidates.map(\.name))
     let vocabulary = reference.vocabularyCount
-    var states = [State](repeating: State(), count: kept.count * candidates.count)
-    let width = min(vocabulary, ScoringPass.vocabularyTile)
-    let height = min(
-      kept.count, max(16, min(memory, largestLogitTile) / (width * candidates.count * MemoryLayout<Float>.size)))
-    let tile = LogitTile(capacity: width * height * candidates.count)
-    for first in stride(from: 0, to: vocabulary, by: width) {
-      let columns = first..<min(vocabulary, first + width)
-      for start in stride(from: 0, to: kept.count, by: height) {
-        let part = start..<min(kept.count, start + height)
-        let rows = group.lowerBound + part.lowerBound..<group.lowerBound + part.upperBound
-        for (index, candidate) in candidates.enumerated() {
-          try tile.fill(index, from: candidate, rows: rows, vocabulary: columns, windows)
+    let walk = try VocabularyWalk(
+      candidates, reference: (reference.provenance.model, vocabulary), windows: pass.windows,
+      groupRows: min(
+        reference.rowsPerGroup(memory: memory / 2), loadableRows(candidates.map(\.source), memory: memory)),
+      tileRows: VocabularyWalk.tileRows(memory: memory / 2, models: candidates.count, vocabulary: vocabulary))
+    var kept: [ReferenceRow] = []
+    var states: [State] = []
+    var first = 0
+    try walk.forEachTile(
+      progress: progress,
+      begin: { group in
+        kept = try reference.rows(at: pass.places[group])
+        states = [State](repeating: State(), count: kept.count * candidates.count)
+        first = group.lowerBound
+      },
+      body: { tile, rows, columns in
+        let part = rows.lowerBound - first..<rows.upperBound - first
+        try pass.take(tile, part, columns, kept, &states, firstRow: first)
+      },
+      end: { group in
+        for model in candidates.indices {
+          for (offset, row) in kept.enumerated() {
+            try pass.append(
+              row, states[offset * candidates.count + model], model: model, row: group.lowerBound + offset)
+          }
         }
-        try take(tile, part, columns, kept, &states, firstRow: group.lowerBound)
-        try progress(Double(first * kept.count + part.upperBound * columns.count) / Double(vocabulary * kept.count))
-      }
-    }
-    for model in candidates.indices {
-      for (offset, row) in kept.enumerated() {
-        try append(row, states[offset * candidates.count + model], model: model, row: group.lowerBound + offset)
-      }
-    }
+      })
+    return pass.drifts
   }
 
   private func take(
@@ -108,31 +93,31 @@ struct CompactPass {
     var slice = Array(states[place])
     var span = slice.mutableSpan
     try parallelRows(of: &span, rowLength: models, grain: 8) { range, slice in
-      let scratch = UnsafeMutablePointer<Float>.allocate(capacity: columns.count)
-      defer { scratch.deallocate() }
-      for row in range {
-        let reference = kept[part.lowerBound + row]
-        let target = Int(targets[firstRow + part.lowerBound + row])
-        for model in 0..<models {
-          let b = tile.row(row, model: model, rows: part.count, columns: columns.count)
-          var state = slice[(row - range.lowerBound) * models + model]
-          let shrink = state.softmax.raise(b, columns.count, first: columns.lowerBound)
-          state.softmax.sum =
-            state.softmax.sum * shrink + exponentials(b, columns.count, peak: state.softmax.peak, into: scratch)
-          state.inside *= shrink
-          state.lowest = min(state.lowest, smallest(b, columns.count))
-          if columns.contains(target) { state.softmax.target = b[target - columns.lowerBound] }
-          forEach(reference.tokens, in: columns) { index, column in
-            let logP = -Double(reference.losses[index]) * ReferenceRow.unit
-            state.difference += exp(logP) * (logP - Double(b[column]))
-            state.inside += Double(scratch[column])
+      withScratch(columns.count) { scratch in
+        for row in range {
+          let reference = kept[part.lowerBound + row]
+          let target = Int(targets[firstRow + part.lowerBound + row])
+          for model in 0..<models {
+            let b = tile.row(row, model: model, rows: part.count, columns: columns.count)
+            var state = slice[(row - range.lowerBound) * models + model]
+            let shrink = state.softmax.raise(b, columns.count, first: columns.lowerBound)
+            state.softmax.sum =
+              state.softmax.sum * shrink + exponentials(b, columns.count, peak: state.softmax.peak, into: scratch)
+            state.inside *= shrink
+            state.lowest = min(state.lowest, smallest(b, columns.count))
+            if columns.contains(target) { state.softmax.target = b[target - columns.lowerBound] }
+            forEach(reference.tokens, in: columns) { index, column in
+              let logP = -Double(reference.losses[index]) * ReferenceRow.unit
+              state.difference += exp(logP) * (logP - Double(b[column]))
+              state.inside += Double(scratch[column])
+            }
+            forEach(reference.sampleTokens, in: columns) { index, column in
+              let gap = -Double(reference.sampleLosses[index]) * ReferenceRow.unit - Double(b[column])
+              state.gap += gap
+              state.square += gap * gap
+            }
+            slice[(row - range.lowerBound) * models + model] = state
           }
-          forEach(reference.sampleTokens, in: columns) { index, column in
-            let gap = -Double(reference.sampleLosses[index]) * ReferenceRow.unit - Double(b[column])
-            state.gap += gap
-            state.square += gap * gap
-          }
-          slice[(row - range.lowerBound) * models + model] = state
         }
       }
     }

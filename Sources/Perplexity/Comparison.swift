@@ -1,14 +1,22 @@
 /// One model's drift as a report shows it: over the whole text, and over each kind of text.
 public struct ModelDrift: Sendable, Equatable, Codable {
+  /// The figures over one kind of text.
   public struct Kind: Sendable, Equatable, Codable {
+    /// Code, chat, news and the like.
     public let kind: String
+    /// Windows of text.
     public let windows: Int
+    /// All figures.
     public let statistics: DriftStatistics
+    /// The interval of the mean, from resampled windows.
     public let interval: ConfidenceInterval
+    /// The error that a compact reference adds; nil for a reference that is whole.
     public let truncation: Truncation?
   }
 
+  /// The model's name.
   public let name: String
+  /// All figures.
   public let statistics: DriftStatistics
   /// Of the mean divergence, from resampled windows.
   public let interval: ConfidenceInterval
@@ -17,6 +25,7 @@ public struct ModelDrift: Sendable, Equatable, Codable {
   /// What a compact reference adds to the error; nil for a reference that is whole.
   public let truncation: Truncation?
 
+  /// The figures of a drift over these windows.
   public init(name: String, drift: Drift, windows: ScoringWindows) {
     self.name = name
     statistics = DriftStatistics(drift)
@@ -39,12 +48,16 @@ public struct ModelDrift: Sendable, Equatable, Codable {
 
 /// Two candidates, compared position by position.
 public struct DriftComparison: Sendable, Equatable, Codable {
+  /// The name of the first candidate.
   public let one: String
+  /// The name of the second candidate.
   public let other: String
   /// Mean divergence of `one` minus that of `other`, in nats.
   public let difference: Estimate
+  /// The interval of the mean, from resampled windows.
   public let interval: ConfidenceInterval
 
+  /// Compares drifts over the same windows.
   public init(_ one: (name: String, drift: Drift), _ other: (name: String, drift: Drift), windows: ScoringWindows) {
     self.one = one.name
     self.other = other.name
@@ -55,13 +68,18 @@ public struct DriftComparison: Sendable, Equatable, Codable {
 
 /// Everything that a comparison with one reference found, ready for JSON.
 public struct DriftReport: Sendable, Equatable, Codable {
+  /// The reference's name.
   public let base: String
+  /// Tokens in a window.
   public let context: Int
+  /// Windows of text.
   public let windows: Int
+  /// Every candidate, in the order given.
   public let models: [ModelDrift]
   /// Each pair of models, in the order given.
   public let comparisons: [DriftComparison]
 
+  /// The report of drifts from one reference over the same windows.
   public init(base: String, windows: ScoringWindows, drifts: [(name: String, drift: Drift)]) {
     self.base = base
     context = windows.context

@@ -1,3 +1,5 @@
+import Tensors
+
 extension Drift {
   /// Compares several models with one reference in one pass over the vocabulary.
   ///
@@ -5,9 +7,9 @@ extension Drift {
   /// - Throws: ``ScoringError``, and what the sources and `progress` throw.
   public static func measure(
     base: (name: String, source: any LogitSource), candidates: [(name: String, source: any LogitSource)],
-    windows: ScoringWindows, memory: Int, progress: (Double) throws -> Void = { _ in }
+    windows: ScoringWindows, memory: Int, progress: any RunObserver = NoObserver()
   ) throws -> [Drift] {
-    let pass = try ScoringPass(
+    let pass = try ScoringPass.run(
       models: [base] + candidates, windows: windows, memory: memory, progress: progress)
     let baseLosses = pass.losses(model: 0)
     return candidates.indices.map { index in
@@ -23,9 +25,10 @@ extension Drift {
   /// - Throws: ``ScoringError``, ``ReferenceError``, and what the sources and `progress` throw.
   public static func measure(
     base reference: CompactReference, candidates: [(name: String, source: any LogitSource)],
-    windows chosen: [Int]? = nil, memory: Int, progress: (Double) throws -> Void = { _ in }
+    windows chosen: [Int]? = nil, memory: Int, progress: any RunObserver = NoObserver()
   ) throws -> [Drift] {
-    try CompactPass(reference, windows: chosen, candidates: candidates, memory: memory, progress: progress).drifts
+    try CompactPass.run(
+      reference, windows: chosen, candidates: candidates, memory: memory, progress: progress)
   }
 
   /// Compares several models with a file of llama-perplexity's. All have run over `file.windows`, or over some of them.
@@ -34,12 +37,12 @@ extension Drift {
   /// llama-perplexity does.
   public static func measure(
     base file: LogitsFile, candidates: [(name: String, source: any LogitSource)], windows chosen: [Int]? = nil,
-    memory: Int, progress: (Double) throws -> Void = { _ in }
+    memory: Int, progress: any RunObserver = NoObserver()
   ) throws -> [Drift] {
     let windows = chosen.map(file.windows.selecting) ?? file.windows
     let base: any LogitSource =
       chosen.map { SelectedRows(of: file, windows: $0, perWindow: windows.scored.count) } ?? file
-    let pass = try ScoringPass(
+    let pass = try ScoringPass.run(
       models: [(file.path, base)] + candidates, windows: windows, memory: memory, progress: progress)
     let baseLosses = try (chosen ?? Array(file.windows.windows.indices)).flatMap { try file.targetLosses(window: $0) }
     return candidates.indices.map { index in

@@ -4,6 +4,7 @@ public struct Drift: Sendable, Equatable, Codable {
   public private(set) var divergences: [Double]
   /// -ln of the probability of the next token, in nats: the reference's and the model's.
   public private(set) var baseLosses: [Double]
+  /// -ln of the probability that the model gives the next token, in nats.
   public private(set) var losses: [Double]
   /// Whether the likeliest token is the same.
   public private(set) var sameTops: [Bool]
@@ -19,6 +20,7 @@ public struct Drift: Sendable, Equatable, Codable {
     let most: Double
   }
 
+  /// A drift of one entry a position: all arrays have one length (a precondition).
   public init(divergences: [Double], baseLosses: [Double], losses: [Double], sameTops: [Bool]) {
     let count = divergences.count
     precondition(baseLosses.count == count && losses.count == count && sameTops.count == count)
@@ -28,7 +30,11 @@ public struct Drift: Sendable, Equatable, Codable {
     self.sameTops = sameTops
   }
 
+  /// Scored positions.
   public var positions: Int { divergences.count }
+
+  /// The mean divergence in nats; 0 without positions.
+  public var mean: Double { divergences.reduce(0, +) / Double(max(1, positions)) }
 
   /// What a compact reference may add to the error of the mean; nil where the reference is whole.
   public var truncation: Truncation? { tails.isEmpty ? nil : Truncation(tails) }
@@ -69,6 +75,7 @@ public struct Truncation: Sendable, Equatable, Codable {
   public let bound: Double
   /// What the mean can't be below or above, whatever the tails were.
   public let least: Double
+  /// The mean's upper bound, in nats.
   public let most: Double
 
   /// Stored log-probabilities are rounded by 2e-6, sums are in single precision of 1e-6.

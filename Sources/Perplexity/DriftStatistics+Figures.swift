@@ -1,8 +1,11 @@
 extension DriftStatistics {
   /// A figure by the name that tables and CSV columns give it.
   public struct Figure: Sendable, Equatable {
+    /// The name of a column.
     public let name: String
+    /// The figure.
     public let value: Double
+    /// Its standard error; nil for a count.
     public let error: Double?
   }
 

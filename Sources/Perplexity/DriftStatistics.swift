@@ -6,33 +6,43 @@
 
 /// The figures that llama-perplexity's `--kl-divergence` prints, with the same definitions.
 public struct DriftStatistics: Sendable, Equatable, Codable {
+  /// Scored positions.
   public let positions: Int
 
   /// e^(mean loss) of the model and of its reference.
   public let perplexity: Estimate
+  /// e^(mean loss) of the reference.
   public let basePerplexity: Estimate
   /// Correlation of the two losses over positions, from -1 to 1.
   public let correlation: Estimate
   /// ln(PPL / PPL(base)), PPL / PPL(base) and PPL - PPL(base); errors allow for the correlation.
   public let logRatio: Estimate
+  /// PPL / PPL(base).
   public let ratio: Estimate
+  /// PPL - PPL(base).
   public let difference: Estimate
 
   /// Mean KL(base || model) in nats; quantiles from 0 (least) to 1 (greatest).
   public let divergence: Estimate
+  /// Quantiles of the divergence in nats, at ``divergenceFractions``.
   public let divergenceQuantiles: [Quantile]
 
   /// Change of the right token's probability, model minus base, from -1 to 1.
   public let probabilityChange: Estimate
+  /// The root mean square of the change.
   public let probabilityChangeRMS: Estimate
+  /// Quantiles of the change, at ``changeFractions``.
   public let probabilityChangeQuantiles: [Quantile]
 
   /// The fraction of positions where both find the same token likeliest.
   public let sameTop: Estimate
 
+  /// Fractions at which quantiles of the divergence are given.
   public static let divergenceFractions = [1, 0.999, 0.99, 0.95, 0.9, 0.5, 0.1, 0.05, 0.01, 0.001, 0]
+  /// Fractions at which quantiles of the probability's change are given.
   public static let changeFractions = [1, 0.999, 0.99, 0.95, 0.9, 0.75, 0.5, 0.25, 0.1, 0.05, 0.01, 0.001, 0]
 
+  /// The figures of a drift.
   public init(_ drift: Drift) {
     let count = drift.positions
     positions = count

@@ -1,9 +1,11 @@
 /// A figure and its standard error.
 public struct Estimate: Sendable, Equatable, Codable {
+  /// The figure.
   public let value: Double
   /// One standard error; 0 where fewer than two samples leave it unknown.
   public let error: Double
 
+  /// A figure with its standard error.
   public init(value: Double, error: Double) {
     self.value = value
     self.error = error
@@ -24,7 +26,9 @@ public struct Estimate: Sendable, Equatable, Codable {
 
 /// A value below which `fraction` of the samples lie.
 public struct Quantile: Sendable, Equatable, Codable {
+  /// The fraction of values below it, 0 to 1.
   public let fraction: Double
+  /// The figure.
   public let value: Double
   /// One standard error: half the distance between the quantiles that lie sqrt(f (1 - f) / n) below and above, as many
   /// samples as chance moves the place of the quantile by. Nil for the least and the greatest, which have none.

@@ -1,3 +1,5 @@
+import Tensors
+
 #if canImport(Darwin)
   import Darwin
 #else
@@ -9,6 +11,7 @@ public struct Likelihood: Sendable, Equatable {
   /// -ln of the probability of each next token, in nats, window after window.
   public let losses: [Double]
 
+  /// Losses that were measured before, in nats.
   public init(losses: [Double]) { self.losses = losses }
 
   /// Scores a model that has run over `windows`.
@@ -19,9 +22,9 @@ public struct Likelihood: Sendable, Equatable {
   /// - Throws: ``ScoringError``, and what `source` and `progress` throw.
   public init(
     of source: any LogitSource, named name: String = "model", windows: ScoringWindows,
-    memory: Int, progress: (Double) throws -> Void = { _ in }
+    memory: Int, progress: any RunObserver = NoObserver()
   ) throws {
-    let pass = try ScoringPass(models: [(name, source)], windows: windows, memory: memory, progress: progress)
+    let pass = try ScoringPass.run(models: [(name, source)], windows: windows, memory: memory, progress: progress)
     losses = pass.losses(model: 0)
   }
 
@@ -33,12 +36,14 @@ public struct Likelihood: Sendable, Equatable {
 
 /// Perplexity with its standard error.
 public struct LikelihoodStatistics: Sendable, Equatable, Codable {
+  /// Scored positions.
   public let positions: Int
   /// Nats a token.
   public let loss: Estimate
   /// e^loss; its error is e^loss times the error of the loss.
   public let perplexity: Estimate
 
+  /// The figures of losses in nats.
   public init(losses: [Double]) {
     positions = losses.count
     loss = Estimate(meanOf: losses)

@@ -20,7 +20,9 @@ public protocol LogitSource {
 }
 
 extension LogitSource {
+  /// 0: everything is in memory.
   public var loadedRowBytes: Int { 0 }
+  /// Does nothing.
   public func load(rows: Range<Int>) throws {}
 }
 

@@ -9,8 +9,10 @@ public struct SampleOrder: Sendable, Equatable {
   /// Windows by their number, ascending in each batch.
   public let batches: [[Int]]
 
+  /// Windows of the first batch.
   public static let firstBatch = 32
 
+  /// An order of `windows` windows; the same seed gives the same order.
   public init(windows: Int, seed: UInt64 = 1) {
     var random = SplitMix(seed: seed)
     var order = Array(0..<windows)

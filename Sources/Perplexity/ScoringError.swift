@@ -16,6 +16,7 @@ public enum ScoringError: Error, Equatable, Sendable {
 }
 
 extension ScoringError: CustomStringConvertible {
+  /// One line that names the model, window or token.
   public var description: String {
     switch self {
     case .badWindow(let context, let stride?):
@@ -38,6 +39,7 @@ extension ScoringError: CustomStringConvertible {
     }
   }
 
+  /// Advice for a person; nil where there is none.
   public var hint: String? {
     switch self {
     case .badWindow: nil

@@ -20,60 +20,30 @@ struct ScoringPass {
   /// [rows, models]
   private(set) var states: [RunningSoftmax]
 
-  /// Tokens of the vocabulary in a tile: few enough that their rows of many large models' heads fit in memory. Figures
-  /// depend on it in their last bits, so it does not depend on memory; the number of rows does.
-  static let vocabularyTile = headTile
-  private static let leastRows = 16
+  private init(names: [String], windows: ScoringWindows) {
+    self.names = names
+    self.windows = windows
+    states = Array(repeating: RunningSoftmax(), count: windows.rowCount * names.count)
+  }
 
+  /// Scores all models.
+  ///
   /// - Parameters:
   ///   - models: a reference and any number of candidates, with the names that messages use.
   ///   - memory: bytes for the tile of logits, and as many for states that have to be loaded.
-  ///   - progress: called after every tile with the fraction that is done.
-  init(
+  ///   - progress: hears of every tile.
+  static func run(
     models: [(name: String, source: any LogitSource)], windows: ScoringWindows, memory: Int,
-    progress: (Double) throws -> Void
-  ) throws {
-    names = models.map(\.name)
-    self.windows = windows
-    let rowCount = windows.rowCount
-    let vocabulary = models[0].source.vocabularyCount
-    for (name, source) in models {
-      guard source.vocabularyCount == vocabulary else {
-        throw ScoringError.vocabulariesDiffer(
-          base: names[0], baseCount: vocabulary, model: name, count: source.vocabularyCount)
-      }
-      guard source.rowCount == rowCount else {
-        throw ScoringError.positionsDiffer(model: name, count: source.rowCount, expected: rowCount)
-      }
-    }
-    if let wrong = windows.targets.first(where: { $0 < 0 || Int($0) >= vocabulary }) {
-      throw ScoringError.unknownToken(id: wrong, vocabulary: vocabulary)
-    }
-    states = Array(repeating: RunningSoftmax(), count: rowCount * models.count)
-    let width = min(vocabulary, Self.vocabularyTile)
-    let height = min(
-      rowCount, max(Self.leastRows, min(memory, largestLogitTile) / (width * models.count * MemoryLayout<Float>.size)))
-    guard height > 0 else { return }
-    let tile = LogitTile(capacity: width * height * models.count)
-    let loadable = loadableRows(models.map(\.source), memory: memory)
-    for group in stride(from: 0, to: rowCount, by: min(loadable, rowCount)) {
-      let loaded = group..<group + min(loadable, rowCount - group)
-      for model in models { try model.source.load(rows: loaded) }
-      for first in stride(from: 0, to: vocabulary, by: width) {
-        let columns = first..<min(vocabulary, first + width)
-        for start in stride(from: loaded.lowerBound, to: loaded.upperBound, by: height) {
-          let rows = start..<min(loaded.upperBound, start + height)
-          for (index, model) in models.enumerated() {
-            try tile.fill(index, from: model, rows: rows, vocabulary: columns, windows)
-          }
-          try take(tile, rows: rows, columns: columns)
-          let part = first * loaded.count + (rows.upperBound - loaded.lowerBound) * columns.count
-          let done = Double(part) / Double(vocabulary) + Double(loaded.lowerBound)
-          try progress(done / Double(rowCount))
-        }
-      }
-    }
-    try checkFinite()
+    progress: any RunObserver
+  ) throws -> ScoringPass {
+    let walk = try VocabularyWalk(
+      models, windows: windows, groupRows: loadableRows(models.map(\.source), memory: memory),
+      tileRows: VocabularyWalk.tileRows(
+        memory: memory, models: models.count, vocabulary: models[0].source.vocabularyCount))
+    var pass = ScoringPass(names: models.map(\.name), windows: windows)
+    try walk.forEachTile(progress: progress) { try pass.take($0, rows: $1, columns: $2) }
+    try pass.checkFinite()
+    return pass
   }
 
   private mutating func take(_ tile: LogitTile, rows: Range<Int>, columns: Range<Int>) throws {
@@ -84,23 +54,23 @@ struct ScoringPass {
     var span = part.mutableSpan
     try parallelRows(of: &span, rowLength: models, grain: 8) { range, slice in
       let count = columns.count
-      let weights = UnsafeMutablePointer<Float>.allocate(capacity: count)
-      defer { weights.deallocate() }
-      for row in range {
-        let own = (row - range.lowerBound) * models
-        let target = Int(targets[rows.lowerBound + row])
-        let a = tile.row(row, model: 0, rows: rows.count, columns: count)
-        let factor = slice[own].raise(a, count, first: columns.lowerBound)
-        slice[own].sum = slice[own].sum * factor + exponentials(a, count, peak: slice[own].peak, into: weights)
-        if columns.contains(target) { slice[own].target = a[target - columns.lowerBound] }
-        for model in 1..<max(1, models) {
-          let b = tile.row(row, model: model, rows: rows.count, columns: count)
-          let shrink = slice[own + model].raise(b, count, first: columns.lowerBound)
-          let terms = divergenceTerms(
-            weights: weights, reference: a, candidate: b, count, peak: slice[own + model].peak)
-          slice[own + model].sum = slice[own + model].sum * shrink + terms.sum
-          slice[own + model].difference = slice[own + model].difference * factor + terms.difference
-          if columns.contains(target) { slice[own + model].target = b[target - columns.lowerBound] }
+      withScratch(count) { weights in
+        for row in range {
+          let own = (row - range.lowerBound) * models
+          let target = Int(targets[rows.lowerBound + row])
+          let a = tile.row(row, model: 0, rows: rows.count, columns: count)
+          let factor = slice[own].raise(a, count, first: columns.lowerBound)
+          slice[own].sum = slice[own].sum * factor + exponentials(a, count, peak: slice[own].peak, into: weights)
+          if columns.contains(target) { slice[own].target = a[target - columns.lowerBound] }
+          for model in 1..<max(1, models) {
+            let b = tile.row(row, model: model, rows: rows.count, columns: count)
+            let shrink = slice[own + model].raise(b, count, first: columns.lowerBound)
+            let terms = divergenceTerms(
+              weights: weights, reference: a, candidate: b, count, peak: slice[own + model].peak)
+            slice[own + model].sum = slice[own + model].sum * shrink + terms.sum
+            slice[own + model].difference = slice[own + model].difference * factor + terms.difference
+            if columns.contains(target) { slice[own + model].target = b[target - columns.lowerBound] }
+          }
         }
       }
     }

@@ -6,12 +6,15 @@
 public struct ScoringWindows: Sendable, Equatable {
   /// A text among several: which windows are its own.
   public struct Part: Sendable, Equatable, Codable {
+    /// The text's name.
     public let name: String
     /// Code, chat, news and the like; what rows of a report are grouped by.
     public let kind: String
+    /// Its windows.
     public let windows: Range<Int>
   }
 
+  /// Tokens in a window.
   public let context: Int
   /// The positions of every window whose logits are scored.
   public let scored: Range<Int>
@@ -19,6 +22,7 @@ public struct ScoringWindows: Sendable, Equatable {
   public private(set) var windows: [[Int32]]
   /// The token after each scored position, window after window: `targets.count == windows.count * scored.count`.
   public private(set) var targets: [Int32]
+  /// The texts, in order.
   public private(set) var parts: [Part]
   /// What messages call each window: its place in the whole text where these are some of its windows.
   public private(set) var numbers: [Int]

@@ -21,7 +21,7 @@ public struct RelativeErrors: Sendable {
   ) throws -> [GGMLType: Double] {
     let shape = tensor.shape
     let columns = shape.columns
-    var result: [GGMLType: (error: Double, energy: Double)] = [:]
+    var result: [GGMLType: RelativeError] = [:]
     let matrices = spread(shape.matrices, limit: matrixLimit)
     let rowLimit = max(16, weightLimit / max(1, columns * matrices.count))
     for matrix in matrices {
@@ -29,12 +29,11 @@ public struct RelativeErrors: Sendable {
       let rows = try sample(tensor, matrix: matrix, rowLimit: rowLimit, of: source)
       for type in types where columns % type.blockLength == 0 && type.canEncode {
         if type.needsImportance && weights == nil { continue }
-        let part = try Self.error(rows, columns: columns, weights, as: type, tensor: tensor.name)
-        result[type, default: (0, 0)].error += part.error
-        result[type, default: (0, 0)].energy += part.energy
+        result[type, default: RelativeError()] += try Self.error(
+          rows, columns: columns, weights, as: type, tensor: tensor.name)
       }
     }
-    return result.mapValues { $0.energy > 0 ? $0.error / $0.energy : 0 }
+    return result.mapValues(\.value)
   }
 
   private func spread(_ count: Int, limit: Int) -> [Int] {
@@ -57,8 +56,8 @@ public struct RelativeErrors: Sendable {
   /// Weighted squared error and energy of rows after a round trip through `type`.
   static func error(
     _ rows: [Float], columns: Int, _ weights: ArraySlice<Float>?, as type: GGMLType, tensor: String
-  ) throws -> (error: Double, energy: Double) {
-    guard let rowBytes = type.rowBytes(columns: columns) else { return (0, 0) }
+  ) throws -> RelativeError {
+    guard let rowBytes = type.rowBytes(columns: columns) else { return RelativeError() }
     let count = rows.count / columns
     var bytes = [UInt8](repeating: 0, count: count * rowBytes)
     do {
@@ -75,17 +74,8 @@ public struct RelativeErrors: Sendable {
       let mean = good.isEmpty ? 1 : good.reduce(0.0) { $0 + Double($1) } / Double(good.count)
       return weights.map { $0 > 0 && $0.isFinite ? Double($0) : mean }
     }
-    var error = 0.0
-    var energy = 0.0
-    for row in 0..<count {
-      for column in 0..<columns {
-        let x = Double(rows[row * columns + column])
-        let difference = Double(decoded[row * columns + column]) - x
-        let weight = own?[column] ?? 1
-        error += weight * difference * difference
-        energy += weight * x * x
-      }
-    }
-    return (error, energy)
+    var error = RelativeError()
+    error.add(decoded.span, to: rows.span, columns: columns, weights: own)
+    return error
   }
 }

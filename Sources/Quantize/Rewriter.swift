@@ -85,12 +85,11 @@ public struct Rewriter: Sendable {
   }
 
   /// - Parameters:
-  ///   - progress: called after every block with the tensor's name and the bytes given to the disk so far.
-  ///   - pause: called after every tensor; may throw to stop, when all before it is written.
+  ///   - progress: hears of every block that was given to the disk; its steps are tensors. May pause after every tensor,
+  ///     when all before it is written.
   /// - Throws: ``QuantizeError``, `FileError`, and what reading the source throws.
   public func write(
-    to path: String, options: RewriteOptions, progress: (_ tensor: String, _ bytes: Int) -> Void = { _, _ in },
-    pause: () throws -> Void = {}
+    to path: String, options: RewriteOptions, progress: any RunObserver = NoObserver()
   ) throws -> RewriteReport {
     // Before the journal: a name that is taken leaves nothing.
     let journal = try options.identity.map {
@@ -104,7 +103,7 @@ public struct Rewriter: Sendable {
       let writer = try GGUFWriter(
         path: path, shards: plan.shards, overwrite: options.overwrite, resuming: journal?.inherited.isEmpty == false)
       do {
-        let report = try write(to: writer, journal, options, progress, pause)
+        let report = try write(to: writer, journal, options, progress)
         journal?.remove()
         return report
       } catch {
@@ -123,13 +122,12 @@ public struct Rewriter: Sendable {
   }
 
   private func write(
-    to writer: GGUFWriter, _ journal: RunJournal?, _ options: RewriteOptions,
-    _ progress: (String, Int) -> Void, _ pause: () throws -> Void
+    to writer: GGUFWriter, _ journal: RunJournal?, _ options: RewriteOptions, _ progress: any RunObserver
   ) throws -> RewriteReport {
     let output = RewriteOutput(writer, journal, keepsSums: options.checksums)
     var report = RewriteReport()
     do {
-      try encodeAll(to: output, resuming: writer, journal, &report, progress, pause)
+      try encodeAll(to: output, resuming: writer, journal, &report, progress)
     } catch {
       // What was encoded before the failure is worth keeping, unless that is where the disk failed.
       _ = try output.finish()
@@ -144,10 +142,16 @@ public struct Rewriter: Sendable {
 
   private func encodeAll(
     to output: RewriteOutput, resuming writer: GGUFWriter, _ journal: RunJournal?, _ report: inout RewriteReport,
-    _ progress: (String, Int) -> Void, _ pause: () throws -> Void
+    _ progress: any RunObserver
   ) throws {
     let inherited = writer.isResumed ? journal?.inherited ?? [:] : [:]
     var written = plan.headerBytes
+    func advance(_ index: Int, _ tensor: TensorInfo) throws {
+      try progress.advance(
+        RunProgress(
+          fraction: Double(written) / Double(max(1, plan.totalBytes)), step: index,
+          stepCount: plan.source.tensors.count, detail: tensor.name))
+    }
     for (index, tensor) in plan.source.tensors.enumerated() {
       let type = plan.types[index]
       guard let rowBytes = type.rowBytes(columns: tensor.shape.columns) else {
@@ -158,7 +162,7 @@ public struct Rewriter: Sendable {
         report.resumedTensors += 1
         try output.add(sum, for: tensor.name)
         written += tensor.shape.rows * rowBytes
-        progress(tensor.name, written)
+        try advance(index, tensor)
         continue
       }
       for rows in blocks(of: tensor) {
@@ -168,10 +172,10 @@ public struct Rewriter: Sendable {
           : try encode(rows, of: tensor, as: type, rowBytes: rowBytes, weights, &report)
         try output.write(bytes, tensor: index, row: rows.lowerBound)
         written += rows.count * rowBytes
-        progress(tensor.name, written)
+        try advance(index, tensor)
       }
       try output.end(tensor.name) { try check(tensor, index, as: type, rowBytes: rowBytes, weights, $0) }
-      do { try pause() } catch { throw Paused(reason: error) }
+      do { try progress.pause() } catch { throw Paused(reason: error) }
     }
   }
 

@@ -3,9 +3,11 @@ import GGUF
 /// A decoder as data: which tensors it has, and how its layers are put together. What an architecture's file makes of a
 /// model's metadata, and what the forward pass executes.
 public struct Decoder: Sendable {
+  /// The value of `general.architecture`.
   public let architecture: String
   /// The length of a hidden state.
   public let width: Int
+  /// Tokens of the vocabulary.
   public let vocabularyCount: Int
   /// The context that the model was trained for, in tokens.
   public let contextLength: Int
@@ -23,6 +25,7 @@ public struct Decoder: Sendable {
   public let output: TensorInfo
   let layers: [DecoderLayer]
 
+  /// Layers, without those that predict further tokens.
   public var layerCount: Int { layers.count }
 
   /// Every matrix that a forward pass multiplies by in its layers: an observer sees the inputs of these and no others.

@@ -9,7 +9,9 @@ import Tensors
 /// that exceed their part of the memory budget lie in the scratch file, and come back by ranges of positions:
 /// ``load(rows:)``.
 public final class FinalStates {
+  /// Scored positions, window after window.
   public let rowCount: Int
+  /// Tokens of the vocabulary: logits of a position.
   public var vocabularyCount: Int { head.shape.rows }
   private let width: Int
   private let scored: Range<Int>

@@ -26,6 +26,7 @@ public enum ForwardError: Error, Sendable, Equatable {
 }
 
 extension ForwardError: CustomStringConvertible {
+  /// One line that names the key, tensor or window.
   public var description: String {
     switch self {
     case .unknownArchitecture(let name, let known):
@@ -56,6 +57,7 @@ extension ForwardError: CustomStringConvertible {
     TensorName(tensor).layer.map { ", in layer \($0)" } ?? ""
   }
 
+  /// Advice for a person; nil where there is none.
   public var hint: String? {
     switch self {
     case .nonFinite: "the model's weights or its metadata are damaged; try the original checkpoint"

@@ -16,7 +16,9 @@ public protocol ForwardObserver: AnyObject {
 }
 
 extension ForwardObserver {
+  /// False: tokens go through the experts that they are routed to.
   public var wantsAllExperts: Bool { false }
+  /// False.
   public var wantsOutput: Bool { false }
 }
 

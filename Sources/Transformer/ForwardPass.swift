@@ -10,8 +10,11 @@ import Tensors
 ///
 /// Results do not depend on the number of threads. All arithmetic is in single precision.
 public final class ForwardPass {
+  /// The model.
   public let source: any ModelSource
+  /// The model's structure.
   public let decoder: Decoder
+  /// What the pass may use.
   public let options: ForwardOptions
   let engine: any ProductEngine
 
@@ -23,20 +26,17 @@ public final class ForwardPass {
     decoder = try Decoder(source)
   }
 
-  /// Bytes of the budget that are left for logits, and for final states that have to be loaded: not those of the program,
-  /// metadata and the tokenizer, of final states in memory, of the heads' rows, and of what threads work with.
+  /// Bytes for a tile of logits; as many are left for final states that have to be loaded.
   ///
-  /// - Parameter kept: bytes that the caller keeps beside them.
-  /// - Throws: ``ForwardError/budgetTooSmall(bytes:least:)`` where less than `least` is left.
-  public func logitBytes(beside kept: Int, least: Int) throws(ForwardError) -> Int {
-    let usable = ForwardPlan.usableBytes(decoder, options)
-    let taken =
-      kept + options.results * ForwardPlan.headBytes(decoder) + ForwardPlan.logitWorkBytes(decoder, engine)
-    let free = usable / 4 * 3 - taken
-    guard free >= least else {
-      throw .budgetTooSmall(bytes: options.memory, least: options.memory + (least - free + 2) / 3 * 4)
-    }
-    return free
+  /// - Parameters:
+  ///   - kept: bytes that the caller keeps beside them.
+  ///   - minimum: bytes without which scoring makes no sense.
+  /// - Throws: ``ForwardError/budgetTooSmall(bytes:least:)`` where less than `minimum` is left.
+  public func logitBytes(beside kept: Int, minimum: Int) throws(ForwardError) -> Int {
+    try options.budget.logits(
+      beside: ForwardPlan.programBytes(decoder, models: options.results),
+      work: kept + options.results * ForwardPlan.headBytes(decoder) + ForwardPlan.logitWorkBytes(decoder, engine),
+      minimum: minimum)
   }
 
   /// What running `windows` windows of `length` tokens takes, of each of which `scored` positions are wanted.
@@ -51,7 +51,7 @@ public final class ForwardPass {
         key: "\(decoder.architecture).attention.sliding_window", positions: positions, length: length)
     }
     return try ForwardPlan(
-      decoder, windows: windows, length: length, memory: options.memory, engine: engine,
+      decoder, windows: windows, length: length, budget: options.budget, engine: engine,
       purpose: ForwardPlan.Purpose(scored: scored, observer: observer, results: options.results))
   }
 
@@ -61,38 +61,23 @@ public final class ForwardPass {
   ///   - windows: token ids, all windows of one length.
   ///   - scored: the positions of every window whose final states are wanted.
   ///   - resuming: states that an interrupted run of the same windows came to.
-  ///   - progress: called after every layer with the number of layers that are done.
-  ///   - working: called after every product with the part of the layers' operations that is done, 0 to 1. May throw to
-  ///     stop.
+  ///   - progress: hears of every product, and of every layer; its steps are layers.
   ///   - snapshot: called after every layer but the last with the states to resume from.
   /// - Throws: ``ForwardError``, and what reading the model throws.
   public func run(
     windows: [[Int32]], scored: Range<Int>, observer: (any ForwardObserver)? = nil, resuming: HiddenStates? = nil,
-    progress: (_ layersDone: Int, _ layers: Int) throws -> Void = { _, _ in },
-    working: (Double) throws -> Void = { _ in },
-    snapshot: (HiddenStates) throws -> Void = { _ in }
+    progress: any RunObserver = NoObserver(), snapshot: (HiddenStates) throws -> Void = { _ in }
   ) throws -> FinalStates {
     let plan = try plan(
       windows: windows.count, length: windows.first?.count ?? 0, scored: scored.count, observer: observer)
     var states = try resuming ?? embed(windows, plan)
     states.plan = plan
-    return try withoutActuallyEscaping(working) { working in
-      try run(&states, scored, observer, progress, working, snapshot)
-    }
-  }
-
-  private func run(
-    _ states: inout HiddenStates, _ scored: Range<Int>, _ observer: (any ForwardObserver)?,
-    _ progress: (_ layersDone: Int, _ layers: Int) throws -> Void, _ working: @escaping (Double) throws -> Void,
-    _ snapshot: (HiddenStates) throws -> Void
-  ) throws -> FinalStates {
     let context = try makeContext(for: states, source: source, observer: observer)
-    context.meter = WorkMeter(
-      total: states.plan.layerOperations, done: Double(states.layer) / Double(decoder.layerCount), working)
-    defer {
-      context.meter = nil
-      context.stream.cancel()
-    }
+    let meter = WorkMeter(
+      operations: plan.layerOperations, layers: decoder.layerCount, layer: states.layer, observer: progress)
+    context.meter = meter
+    defer { context.stream.cancel() }
+    if states.layer > 0 { try meter.finish(layers: states.layer) }
     if states.layer < decoder.layerCount {
       context.stream.announce(decoder.layers[states.layer].attention.reads(context.blockLimit))
     }
@@ -101,7 +86,7 @@ public final class ForwardPass {
       let isLast = index == decoder.layerCount - 1
       try run(index, &states, context, keeping: isLast && observer == nil ? scored : nil, isLast: isLast)
       if !isLast { try snapshot(states) }
-      try progress(index + 1, decoder.layerCount)
+      try meter.finish(layers: index + 1)
     }
     return try finish(states, scored: scored, observer: observer)
   }
@@ -126,7 +111,7 @@ public final class ForwardPass {
       windows: windows.count, length: length, plan, windowsPerSlab: windowsPerSlab)
     let layout = activations.layout
     // The buffers of weights are not in use yet: rows may take their place.
-    let most = max(1, WeightStream.buffers * plan.blockLimit / decoder.width)
+    let most = max(1, MemoryBudget.weightBlocks * plan.blockLimit / decoder.width)
     for start in stride(from: 0, to: tokens.count, by: most) {
       let part = tokens[start..<min(tokens.count, start + most)]
       let embedding = try EmbeddingRows(part, source: source ?? self.source, tensor: decoder.embedding)

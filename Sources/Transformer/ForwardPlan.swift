@@ -12,6 +12,8 @@ public struct ForwardPlan: Sendable, Equatable {
   let activationLimit: Int
   /// Bytes that the final states of a run may take before they are spilled.
   let finalLimit: Int
+  /// Bytes that the caller may keep beside the pass; 0 unless variants of one model run side by side.
+  let sideBytes: Int
   /// True where hidden states go through the scratch file.
   public let spills: Bool
   /// True where a scratch file is used, for hidden or for final states.
@@ -23,6 +25,7 @@ public struct ForwardPlan: Sendable, Equatable {
   /// Floating-point operations of the layers, and of the output head.
   let layerOperations: Double
   let headOperations: Double
+  /// Floating-point operations of the whole pass.
   public var operations: Double { layerOperations + headOperations }
 
   /// What the pass is for, which decides what it keeps.
@@ -34,6 +37,8 @@ public struct ForwardPlan: Sendable, Equatable {
     var wantsAllExperts = false
     /// Runs whose final states are in memory at the same time.
     var results = 1
+    /// Variants of one model run, of which the caller keeps more than their states.
+    var isSideBySide = false
 
     init(scored: Int = 0, observer: (any ForwardObserver)? = nil, results: Int = 1) {
       self.scored = scored
@@ -46,16 +51,8 @@ public struct ForwardPlan: Sendable, Equatable {
 
   /// What the program takes beside the pass: itself, the model's metadata and its tokenizer (measured: 37 MB and 220
   /// bytes for each token of the vocabulary), and the metadata of every further model (55 bytes a token).
-  private static func programBytes(_ decoder: Decoder, models: Int) -> Int {
+  static func programBytes(_ decoder: Decoder, models: Int) -> Int {
     (37 << 20) + (256 + 64 * (models - 1)) * decoder.vocabularyCount
-  }
-
-  /// The part of the budget for what is counted piece by piece. The rest is also for what the allocator wastes.
-  private static func usable(_ memory: Int, _ program: Int) -> Int { memory - max(memory / 16, program) }
-
-  /// The part of a budget that is left for data, whatever the stage.
-  static func usableBytes(_ decoder: Decoder, _ options: ForwardOptions) -> Int {
-    usable(options.memory, programBytes(decoder, models: options.results))
   }
 
   /// What threads work with while they turn final states into logits, and read the states from the scratch file.
@@ -68,52 +65,43 @@ public struct ForwardPlan: Sendable, Equatable {
 
   /// - Throws: ``ForwardError/budgetTooSmall(bytes:least:)``
   init(
-    _ decoder: Decoder, windows: Int, length: Int, memory: Int, engine: any ProductEngine, purpose: Purpose = Purpose()
+    _ decoder: Decoder, windows: Int, length: Int, budget: MemoryBudget, engine: any ProductEngine,
+    purpose: Purpose = Purpose()
   ) throws(ForwardError) {
     let parts = decoder.layers.flatMap { [$0.attention, $0.feedForward] }
     let matrices = parts.flatMap(\.matrices)
     let widest = parts.map(\.columnsPerToken).max() ?? 0
-    // The slowest row decides how small a block may be.
-    let longestRow = matrices.map(\.shape.columns).max() ?? decoder.width
-    let leastBlock = 4 * max(2 * 64 * longestRow, parts.map(\.leastBlock).max() ?? 0)
-    let sums = purpose.isObserved ? Self.sums(parts) : 0
-    let decoding = matrices.map(Self.decodingBytes).max() ?? 0
-    let fixed =
-      sums + decoding + Threads.count * (engine.threadBytes + ScratchFile.workBytes)
-      + (parts.map { $0.scratchBytes(length: length, isObserved: purpose.isObserved) }.max() ?? 0)
     // In work for one slab: states, their normalised form, the widest part of a layer in two copies, and one of these
     // compressed on its way to the scratch file.
     let perToken = 4 * (3 * decoder.width + 2 * widest + max(decoder.width, widest))
-    let need = WeightStream.buffers * leastBlock + length * perToken + fixed
-    let program = Self.programBytes(decoder, models: purpose.results)
-    let usable = Self.usable(memory, program)
-    guard usable >= need else { throw .budgetTooSmall(bytes: memory, least: Self.least(usable: need, program)) }
+    let needs = Self.needs(decoder, parts, length: length, perToken: perToken, engine, purpose)
     let tokens = windows * length
     let finals = windows * purpose.scored * decoder.width * 4
-    finalLimit = usable / 4 / purpose.results
-    // The results of all runs lie beside the layers of the last.
-    let held = min(finals, finalLimit) * purpose.results
-    let available = max(need, usable - held)
+    guard let shares = budget.layers(needs, finals: finals * purpose.results, isSideBySide: purpose.isSideBySide) else {
+      throw .budgetTooSmall(
+        bytes: budget.total, least: MemoryBudget.minimum(data: needs.data, beside: needs.program))
+    }
+    finalLimit = budget.finalStates(needs) / purpose.results
+    sideBytes = shares.side
     let everything = tokens * 4 * (2 * decoder.width + widest)
-    var block = max(leastBlock, min(64 << 20, (available - fixed) / 16))
-    let slabBudget = max(length * perToken, (available - fixed) / 4)
-    windowsPerSlab = max(1, min(windows, min(slabBudget / perToken, 4096) / length))
+    windowsPerSlab = max(1, min(windows, min(shares.slab / perToken, Self.slabTokens) / length))
     let slab = windowsPerSlab * length * perToken
-    let room = available - fixed - slab
-    spills = everything > room - WeightStream.buffers * block
+    spills = everything > shares.available - slab - MemoryBudget.weightBlocks * shares.block
     needsScratch = spills || finals > finalLimit
-    // Spilled activations are read again for every block of weights: larger blocks, fewer readings.
-    if spills { block = max(leastBlock, room * 2 / 5 / WeightStream.buffers) }
+    let block = spills ? shares.spillingBlock(beside: slab) : shares.block
     blockLimit = block / 4
-    gatherLimit = max(windowsPerSlab * length * decoder.width, min(memory / 64, tokens * decoder.width))
-    activationLimit = max(0, room - WeightStream.buffers * block)
-    let layers = WeightStream.buffers * block + slab + fixed + min(everything, activationLimit)
+    gatherLimit = max(
+      windowsPerSlab * length * decoder.width, min(budget.gatheredFloats, tokens * decoder.width))
+    activationLimit = shares.activations(beside: slab, block: block)
+    let layers = MemoryBudget.weightBlocks * block + slab + needs.fixed + min(everything, activationLimit)
     let needsHead = purpose.scored > 0
     // Logits of all runs in one tile, and what of the states has to be loaded.
     let tile = min(largestLogitTile, windows * purpose.scored * purpose.results * 4 * headTile)
     let loaded = finals > finalLimit ? finals * purpose.results : 0
     let scoring = Self.headBytes(decoder) * purpose.results + Self.logitWorkBytes(decoder, engine) + tile + loaded
-    residentBytes = program + held + (needsHead ? max(layers, min(scoring, usable - held)) : layers)
+    let data = budget.data(beside: needs.program)
+    residentBytes =
+      needs.program + shares.finals + (needsHead ? max(layers, min(scoring, data - shares.finals)) : layers)
     bytesToRead =
       (matrices + (needsHead ? [decoder.output] : [])).reduce(0) { $0 + ($1.shape.bytes(as: $1.type) ?? 0) }
       + Self.embeddingBytes(decoder, tokens: tokens)
@@ -122,11 +110,22 @@ public struct ForwardPlan: Sendable, Equatable {
     headOperations = 2 * Double(windows * purpose.scored) * Double(decoder.output.shape.count)
   }
 
-  /// The smallest budget of which `need` bytes are usable.
-  private static func least(usable need: Int, _ program: Int) -> Int {
-    var least = max(need / 15 * 16, need + program)
-    while usable(least, program) < need { least += 1 }
-    return least
+  /// Tokens in work at once, at most: more would not make a product faster.
+  private static let slabTokens = 4096
+
+  private static func needs(
+    _ decoder: Decoder, _ parts: [any LayerPart], length: Int, perToken: Int, _ engine: any ProductEngine,
+    _ purpose: Purpose
+  ) -> MemoryBudget.LayerNeeds {
+    let matrices = parts.flatMap(\.matrices)
+    // The slowest row decides how small a block may be.
+    let longestRow = matrices.map(\.shape.columns).max() ?? decoder.width
+    return MemoryBudget.LayerNeeds(
+      program: programBytes(decoder, models: purpose.results),
+      fixed: (purpose.isObserved ? sums(parts) : 0) + (matrices.map(decodingBytes).max() ?? 0)
+        + Threads.count * (engine.threadBytes + ScratchFile.workBytes)
+        + (parts.map { $0.scratchBytes(length: length, isObserved: purpose.isObserved) }.max() ?? 0),
+      window: length * perToken, block: 4 * max(2 * 64 * longestRow, parts.map(\.leastBlock).max() ?? 0))
   }
 
   /// Stored and plain rows of every thread while weights are decoded.

@@ -4,13 +4,28 @@ import Tensors
 /// Several runs over the same windows side by side: what probes and trials of mixes are. They share a reading of the
 /// weights wherever they share the weights.
 extension ForwardPass {
+  /// The bytes that a caller may keep beside `copies` sets of states.
+  ///
+  /// - Throws: ``ForwardError/noWindows`` and ``ForwardError/budgetTooSmall(bytes:least:)``
+  public func sideShares(windows: [[Int32]], copies: Int) throws -> MemoryBudget.SideShares {
+    MemoryBudget.side(try plan(sideBySide: windows.count * copies, length: windows.first?.count ?? 0).sideBytes)
+  }
+
+  private func plan(sideBySide windows: Int, length: Int) throws -> ForwardPlan {
+    guard windows > 0, length > 0 else { throw ForwardError.noWindows }
+    var purpose = ForwardPlan.Purpose(results: options.results)
+    purpose.isSideBySide = true
+    return try ForwardPlan(
+      decoder, windows: windows, length: length, budget: options.budget, engine: engine, purpose: purpose)
+  }
+
   /// The embedded tokens of all windows, with room planned for `copies` sets of states: where all of them together
   /// exceed the memory, each goes to the scratch file.
   ///
   /// - Parameter source: may replace the embedding.
   public func embed(_ windows: [[Int32]], copies: Int, source: (any ModelSource)? = nil) throws -> HiddenStates {
     guard let length = windows.first?.count, length > 0 else { throw ForwardError.noWindows }
-    let plan = try plan(windows: windows.count * copies, length: length)
+    let plan = try plan(sideBySide: windows.count * copies, length: length)
     // Whole slabs, so that sets can be joined.
     var perSlab = min(windows.count, plan.windowsPerSlab)
     while windows.count % perSlab != 0 { perSlab -= 1 }

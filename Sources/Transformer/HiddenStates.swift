@@ -5,8 +5,4 @@ public struct HiddenStates: Sendable {
   var activations: Activations
   /// What the run that they belong to may take.
   var plan: ForwardPlan
-
-  /// Windows, and the tokens of each that are still in work.
-  public var windowCount: Int { activations.layout.windows }
-  public var tokensPerWindow: Int { activations.layout.length }
 }

@@ -1,5 +1,6 @@
 import Files
 import GGUF
+import Tensors
 
 /// What a forward pass of hours leaves from time to time, so that a run which was killed goes on from there: hidden
 /// states behind its last layer, and in the end its final states. They lie in files beside the output; the run's journal
@@ -65,20 +66,18 @@ public final class PassSnapshots {
   /// Runs the whole model, or what an earlier run has left to do. Two runs, one of them interrupted, give the same bits.
   ///
   /// - Parameters:
-  ///   - progress, working: as those of ``ForwardPass/run(windows:scored:observer:resuming:progress:working:snapshot:)``.
-  ///   - pause: called after every layer but the last; may throw to stop, once a snapshot is written.
+  ///   - progress: as that of ``ForwardPass/run(windows:scored:observer:resuming:progress:snapshot:)``; may pause after
+  ///     every layer but the last.
   /// - Throws: `Paused`, and what running, reading and writing throw.
   public func run(
     _ pass: ForwardPass, windows: [[Int32]], scored: Range<Int>,
-    progress: (_ layersDone: Int, _ layers: Int) throws -> Void = { _, _ in },
-    working: (Double) throws -> Void = { _ in }, pause: () throws -> Void = {}
+    progress: any RunObserver = NoObserver()
   ) throws -> FinalStates {
     let resumed = try states(of: pass, windows: windows, scored: scored)
-    if let resumed { try progress(resumed.layer, pass.decoder.layerCount) }
     let result = try pass.run(
-      windows: windows, scored: scored, resuming: resumed, progress: progress, working: working,
+      windows: windows, scored: scored, resuming: resumed, progress: progress,
       snapshot: { states in
-        try pausing(pause) { isPausing in
+        try pausing(progress) { isPausing in
           if isPausing || isDue { try write(states, of: windows, by: pass) }
         }
       })
@@ -89,8 +88,8 @@ public final class PassSnapshots {
 }
 
 /// Asks whether to stop, does what comes before, and stops.
-package func pausing(_ pause: () throws -> Void, _ body: (_ isPausing: Bool) throws -> Void) throws {
-  do { try pause() } catch {
+package func pausing(_ progress: any RunObserver, _ body: (_ isPausing: Bool) throws -> Void) throws {
+  do { try progress.pause() } catch {
     try body(true)
     throw Paused(reason: error)
   }

@@ -5,9 +5,9 @@
 #endif
 
 /// Rotary position embedding (arXiv 2104.09864), with the scalings that stretch it to longer contexts.
-public struct Rope: Sendable, Equatable {
+struct Rope: Sendable, Equatable {
   /// Which elements of a head make a pair.
-  public enum Style: Sendable {
+  enum Style: Sendable {
     /// 0 with 1, 2 with 3: llama as GGUF stores it.
     case adjacent
     /// i with i + n/2: "neox".
@@ -15,21 +15,27 @@ public struct Rope: Sendable, Equatable {
   }
 
   /// YaRN (arXiv 2309.00071): high frequencies stay, low ones are interpolated, with a ramp between.
-  public struct Yarn: Sendable, Equatable {
-    public let originalContext: Int
-    public var betaFast: Double = 32
-    public var betaSlow: Double = 1
+  struct Yarn: Sendable, Equatable {
+    /// Tokens of context that the model was trained for.
+    let originalContext: Int
+    /// Pairs with more rotations than this in the original context are not interpolated.
+    var betaFast: Double = 32
+    /// Pairs with fewer rotations than this are interpolated wholly.
+    var betaSlow: Double = 1
   }
 
-  public let style: Style
+  /// Which elements of a head make a pair.
+  let style: Style
   /// Elements of a head that turn.
-  public let dimensions: Int
-  public let base: Double
+  let dimensions: Int
+  /// The base of the frequencies; 10000 in the paper.
+  let base: Double
   /// Contexts grow by this factor; 1 without scaling.
-  public var factor: Double = 1
-  public var yarn: Yarn?
+  var factor: Double = 1
+  /// Set where the context is stretched by YaRN.
+  var yarn: Yarn?
   /// What cosines and sines are multiplied by.
-  public var magnitude: Double = 1
+  var magnitude: Double = 1
 
   /// Radians per position for each pair. `factors` (llama3's `rope_freqs.weight`) divide them.
   func frequencies(factors: [Float]?) -> [Double] {

@@ -66,10 +66,7 @@ struct DriftRun {
     }
     guard !candidates.isEmpty else { return [] }
     progress.start("comparing with \(base.name)", total: part.rowCount, unit: .positions)
-    let advance = { (done: Double) in
-      try Interruption.check()
-      progress.update(Int(done * Double(part.rowCount)))
-    }
+    let advance = StageObserver(progress: progress, total: part.rowCount)
     let drifts =
       switch base {
       case .model:

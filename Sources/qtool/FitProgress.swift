@@ -24,13 +24,7 @@ final class FitProgress: FitObserver {
   }
 
   func advance(_ step: FitStep) throws {
-    if let pass {
-      switch step {
-      case .layers(let done, let layers): return try pass.layer(done, layers)
-      case .work(let part): return try pass.working(part)
-      default: break
-      }
-    }
+    if let pass, case .pass(let done) = step { return try pass.advance(done) }
     try Interruption.check()
     switch step {
     case .layers(let done, let layers): progress.update(done, of: layers)
@@ -40,7 +34,7 @@ final class FitProgress: FitObserver {
     case .round(let number, let divergence):
       progress.update(number, "round \(number), KLD \(Figures.significant(divergence))")
     case .trials(let count): trials = count
-    case .work: break
+    case .pass: break
     }
   }
 

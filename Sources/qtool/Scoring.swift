@@ -2,6 +2,7 @@ import CMachine
 import Checkpoint
 import GGUF
 import Perplexity
+import Tensors
 import Tokenizers
 import Transformer
 
@@ -30,9 +31,7 @@ struct ScoredModels {
     // All plans before the first run: what is wrong with the last model shows at once.
     let passes = try sources.map { try ForwardPass(source: $0, options: forward) }
     let kept = windows.rowCount * sources.count * Self.positionBytes
-    let free = try passes.map { try $0.logitBytes(beside: kept, least: 2 * Self.leastMemory) }.min() ?? 0
-    // A tile of logits, and loaded states.
-    let memory = free / 2
+    let memory = try passes.map { try $0.logitBytes(beside: kept, minimum: Self.leastMemory) }.min() ?? 0
     models = try zip(sources, passes).enumerated().map { index, model in
       let states = try Self.finalStates(of: model.0, model.1, windows, progress, snapshots(index))
       try finished(index, states, memory)
@@ -59,12 +58,10 @@ struct ScoredModels {
       let states: FinalStates
       if let snapshots {
         states = try snapshots.run(
-          pass, windows: windows.windows, scored: windows.scored, progress: stage.layer, working: stage.working,
-          pause: Interruption.check)
+          pass, windows: windows.windows, scored: windows.scored, progress: stage)
         try Interruption.check()
       } else {
-        states = try pass.run(
-          windows: windows.windows, scored: windows.scored, progress: stage.layer, working: stage.working)
+        states = try pass.run(windows: windows.windows, scored: windows.scored, progress: stage)
       }
       progress.finish()
       cmachine_give_back()
@@ -102,10 +99,9 @@ func requireSameVocabulary(_ base: any ModelSource, _ model: any ModelSource) th
 }
 
 /// The progress of a forward pass: by operations within a layer, so that a layer of an hour moves too.
-final class ForwardStage {
+final class ForwardStage: RunObserver {
   private let tokens: Int
   private let progress: Progress
-  private var detail = ""
   private var hasWorked = false
   /// An interruption waits for the end of the layer, where a snapshot is written.
   private let finishesLayers: Bool
@@ -120,23 +116,35 @@ final class ForwardStage {
     progress.start("\(model): \(what)", total: tokens, unit: .tokens)
   }
 
-  private func checkInterruption() throws {
-    guard finishesLayers else { return try Interruption.check() }
-    guard Interruption.isRequested, !hasTold else { return }
-    hasTold = true
-    progress.note("interrupted: the layer in work is finished first; Ctrl-C again ends at once")
-  }
-
-  func layer(_ done: Int, _ layers: Int) throws {
-    try checkInterruption()
-    detail = "layer \(done) of \(layers)"
+  func advance(_ done: RunProgress) throws {
+    if !finishesLayers {
+      try Interruption.check()
+    } else if Interruption.isRequested, !hasTold {
+      hasTold = true
+      progress.note("interrupted: the layer in work is finished first; Ctrl-C again ends at once")
+    }
+    let count = Int(Double(tokens) * done.fraction)
     // Layers before any work are those of a run that is resumed.
-    if !hasWorked { progress.resume(from: tokens * done / layers) }
+    if !hasWorked, done.step > 0 { progress.resume(from: count) }
+    hasWorked = true
+    progress.update(count, done.detail)
   }
 
-  func working(_ part: Double) throws {
-    try checkInterruption()
-    hasWorked = true
-    progress.update(Int(Double(tokens) * part), detail)
+  func pause() throws { try Interruption.check() }
+}
+
+/// The progress of a stage that counts in its own unit.
+struct StageObserver: RunObserver {
+  let progress: Progress
+  /// The whole stage.
+  let total: Int
+  /// Whether an interruption waits until the run can be resumed; otherwise it comes between any two pieces of work.
+  var stopsInPauses = false
+
+  func advance(_ done: RunProgress) throws {
+    if !stopsInPauses { try Interruption.check() }
+    progress.update(Int((done.fraction * Double(total)).rounded()), done.detail)
   }
+
+  func pause() throws { try Interruption.check() }
 }

@@ -15,7 +15,8 @@ func write(
     importance: importance?.digest ?? "none", recipe: plan.shards.digest)
   progress.start("writing \(output.output)", total: plan.totalBytes, unit: .bytes)
   let report = try Rewriter(plan, importance: importance?.lookup).write(
-    to: output.output, options: options, progress: { progress.update($1, $0) }, pause: { try Interruption.check() })
+    to: output.output, options: options,
+    progress: StageObserver(progress: progress, total: plan.totalBytes, stopsInPauses: true))
   progress.finish()
   if report.resumedTensors > 0 {
     progress.note("went on from an interrupted run: \(report.resumedTensors) tensors were there and are unharmed")

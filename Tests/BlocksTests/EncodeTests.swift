@@ -21,10 +21,9 @@ import Testing
   }
 
   static func error(_ decoded: [Float], _ rows: [Float], columns: Int, importance: [Float]?) -> Double {
-    guard let importance else {
-      return relativeError(of: decoded.span, to: rows.span, columns: columns, importance: nil)
-    }
-    return relativeError(of: decoded.span, to: rows.span, columns: columns, importance: importance.span)
+    var error = RelativeError()
+    error.add(decoded.span, to: rows.span, columns: columns, weights: importance?.map(Double.init))
+    return error.value
   }
 
   @Test(arguments: types) func normalWeightsComeBackWithinTheTypesError(type: GGMLType) throws {

@@ -7,8 +7,6 @@ import TestSupport
 import Testing
 import Transformer
 
-private struct Interrupted: Error {}
-
 @Suite(.serialized) struct ImportanceRunTests {
   private func model(layers: Int = 3) -> MemoryModel {
     var random = SplitMix(seed: 3)
@@ -55,21 +53,18 @@ private struct Interrupted: Error {}
     var run = ImportanceRun(pass: pass, windows: windows, datasets: ["a.txt"])
     let whole = try run.run()
     run.snapshots = try snapshots(directory)
-    var done = 0
     #expect(throws: Paused.self) {
-      try run.run(pause: {
-        done += 1
-        if done == 2 { throw Interrupted() }
-      })
+      try run.run(progress: RunRecorder(onPause: { if $0.pauses == 2 { throw StoppedByTest() } }))
     }
     #expect(
       directory.contents == ["out.gguf.journal", "out.gguf.snapshot-2.states.gguf", "out.gguf.snapshot-2.sums.gguf"])
     run.snapshots = nil
     run.snapshots = try snapshots(directory)
-    var steps: [Int] = []
-    let resumed = try run.run { done, _ in steps.append(done) }
+    let recorder = RunRecorder()
+    let resumed = try run.run(progress: recorder)
     #expect(resumed == whole)
-    #expect(steps == [2, 3])
+    #expect(recorder.steps == [2, 3])
+    #expect(abs((recorder.heard.first?.fraction ?? 0) - 2.0 / 3) < 1e-9)
   }
 
   /// States and sums that belong to something else, whatever the journal says, are not used.
@@ -78,13 +73,15 @@ private struct Interrupted: Error {}
     let pass = try ForwardPass(source: model())
     var run = ImportanceRun(pass: pass, windows: windows, datasets: [])
     run.snapshots = try snapshots(directory)
-    #expect(throws: Interrupted.self) { try run.run { done, _ in if done == 2 { throw Interrupted() } } }
+    #expect(throws: StoppedByTest.self) {
+      try run.run(progress: RunRecorder { if $0.heard.last?.step == 2 { throw StoppedByTest() } })
+    }
     run.snapshots = nil
     var other = ImportanceRun(pass: pass, windows: windows.reversed(), datasets: [])
     other.snapshots = try snapshots(directory)
-    var steps: [Int] = []
-    _ = try other.run { done, _ in steps.append(done) }
-    #expect(steps == [1, 2, 3])
+    let recorder = RunRecorder()
+    _ = try other.run(progress: recorder)
+    #expect(recorder.steps == [0, 1, 2, 3])
   }
 
   /// Every read of the model fails once, one after the other: each names the file and the byte, and none is lost.

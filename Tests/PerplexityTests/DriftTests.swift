@@ -49,6 +49,32 @@ func randomPair(
     }
   }
 
+  /// An observer hears of every tile, and ends the comparison or the writing of a reference by throwing.
+  @Test func anObserverStopsScoring() throws {
+    let windows = try randomWindows(20, context: 16, vocabulary: 3000, seed: 3)
+    let pair = randomPair(rows: windows.rowCount, vocabulary: 3000, spread: 5, noise: 1, seed: 4)
+    func drift(_ recorder: RunRecorder) throws -> [Drift] {
+      try Drift.measure(
+        base: ("a", pair.base), candidates: [("b", pair.candidate)], windows: windows, memory: 1 << 18,
+        progress: recorder)
+    }
+    let whole = RunRecorder()
+    _ = try drift(whole)
+    #expect(whole.isOrdered && whole.heard.count > 10)
+    #expect(whole.heard.last?.fraction == 1)
+    let stopped = RunRecorder { if $0.heard.count == 7 { throw StoppedByTest() } }
+    #expect(throws: StoppedByTest.self) { try drift(stopped) }
+    #expect(stopped.heard.count == 7)
+
+    let directory = try TemporaryDirectory()
+    let writing = RunRecorder { if $0.heard.count == 2 { throw StoppedByTest() } }
+    #expect(throws: StoppedByTest.self) {
+      try LogitsFile.write(
+        pair.base, named: "a", windows: windows, to: directory.path("logits"), memory: 1 << 18, progress: writing)
+    }
+    #expect(directory.contents.isEmpty)
+  }
+
   @Test func likelihoodIsTheReferencesLoss() throws {
     let windows = try randomWindows(4, context: 16, vocabulary: 50, seed: 3)
     let pair = randomPair(rows: windows.rowCount, vocabulary: 50, spread: 5, noise: 1, seed: 4)

@@ -32,7 +32,7 @@ import Files
       let error = try #require(throws: FileError.self) {
         _ = try Rewriter(plan).write(
           to: output, options: options,
-          progress: { tensor, _ in if tensor == "blk.4.ffn_up.weight" { disk.fill() } })
+          progress: RunRecorder { if $0.heard.last?.detail == "blk.4.ffn_up.weight" { disk.fill() } })
       }
       #expect(error.code == ENOSPC && error.operation == .write && error.path.hasPrefix(output))
       #expect(disk.contents == ["filler", "out.gguf.journal", "out.gguf.part"])

@@ -40,17 +40,11 @@ import Testing
     return try Data(contentsOf: directory.url.appending(path: "whole.gguf"))
   }
 
-  private struct Stop: Error {}
-
   private func stop(after tensors: Int) throws {
-    var done = 0
     #expect(throws: Paused.self) {
       _ = try Rewriter(plan(model)).write(
         to: directory.path("out.gguf"), options: options(),
-        pause: {
-          done += 1
-          if done == tensors { throw Stop() }
-        })
+        progress: RunRecorder(onPause: { if $0.pauses == tensors { throw StoppedByTest() } }))
     }
   }
 
@@ -154,12 +148,12 @@ import Testing
   @Test func twoRunsOfOneOutputAreRefused() throws {
     _ = try Rewriter(plan(model)).write(
       to: directory.path("out.gguf"), options: options(),
-      pause: {
+      progress: RunRecorder(onPause: { _ in
         let error = try #require(throws: FileError.self) {
           _ = try Rewriter(plan(model)).write(to: directory.path("out.gguf"), options: options())
         }
         #expect(error.code == EBUSY)
-      })
+      }))
     #expect(directory.contents == ["out.gguf"])
   }
 

@@ -38,15 +38,10 @@ import Testing
     #expect(try report.bytes == names("whole").reduce(0) { try $0 + bytes($1).count })
     var options = RewriteOptions()
     options.identity = RunIdentity(version: "1", source: "s", importance: "i", recipe: plan.shards.digest)
-    struct Stop: Error {}
-    var done = 0
     #expect(throws: Paused.self) {
       _ = try Rewriter(plan).write(
         to: directory.path("out.gguf"), options: options,
-        pause: {
-          done += 1
-          if done == 4 { throw Stop() }
-        })
+        progress: RunRecorder(onPause: { if $0.pauses == 4 { throw StoppedByTest() } }))
     }
     #expect(directory.contents == names("out").map { $0 + ".part" } + ["out.gguf.journal"] + names("whole"))
     let second = try Rewriter(plan).write(to: directory.path("out.gguf"), options: options)

@@ -1,4 +1,4 @@
-import CVectors
+import CBlocks
 
 /// A codebook of an i-quant: values for decoding, levels for searching. Built once per type.
 struct Codebook: @unchecked Sendable {

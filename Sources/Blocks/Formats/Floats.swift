@@ -1,4 +1,4 @@
-import CVectors
+import CBlocks
 import Tensors
 
 // F32, F16 and BF16 rows. Conversions to F16 and BF16 round half to even.

@@ -1,4 +1,4 @@
-import CVectors
+import CBlocks
 import Tensors
 
 // IQ1_M: 256 weights in 56 bytes, 1.75 bits per weight. Sixteen sub-blocks of 16 weights: two codewords of eight.

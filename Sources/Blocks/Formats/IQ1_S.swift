@@ -1,4 +1,4 @@
-import CVectors
+import CBlocks
 import Tensors
 
 // IQ1_S: 256 weights in 50 bytes, 1.5625 bits per weight. Eight sub-blocks of 32 weights: four codewords of eight.

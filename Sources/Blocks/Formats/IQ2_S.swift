@@ -1,4 +1,4 @@
-import CVectors
+import CBlocks
 import Tensors
 
 // IQ2_S: 256 weights in 82 bytes, 2.5625 bits per weight. Sixteen sub-blocks of 16 weights: two codewords of eight.

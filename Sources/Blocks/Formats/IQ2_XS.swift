@@ -1,4 +1,4 @@
-import CVectors
+import CBlocks
 import Tensors
 
 // IQ2_XS: 256 weights in 74 bytes, 2.3125 bits per weight. Sixteen sub-blocks of 16 weights: two codewords of eight.

@@ -1,4 +1,4 @@
-import CVectors
+import CBlocks
 import Tensors
 
 // IQ2_XXS: 256 weights in 66 bytes, 2.0625 bits per weight. Eight sub-blocks of 32 weights: four codewords of eight.

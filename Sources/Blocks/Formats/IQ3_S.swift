@@ -1,4 +1,4 @@
-import CVectors
+import CBlocks
 import Tensors
 
 // IQ3_S: 256 weights in 110 bytes, 3.4375 bits per weight. Eight sub-blocks of 32 weights: eight codewords of four.

@@ -1,4 +1,4 @@
-import CVectors
+import CBlocks
 import Tensors
 
 // IQ3_XXS: 256 weights in 98 bytes, 3.0625 bits per weight. Eight sub-blocks of 32 weights: eight codewords of four.

@@ -1,4 +1,4 @@
-import CVectors
+import CBlocks
 import Tensors
 
 // MXFP4: 32 weights in 17 bytes, 4.25 bits per weight (OCP Microscaling Formats 1.0: E2M1 elements, an E8M0 scale).

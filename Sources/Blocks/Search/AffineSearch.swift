@@ -1,4 +1,4 @@
-import CVectors
+import CBlocks
 
 // x ≈ scale * q - min with q from 0 to `levels`. For fixed q the best (scale, min) is a 2x2 least-squares problem with
 // the sums

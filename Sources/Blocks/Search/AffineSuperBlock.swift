@@ -1,4 +1,4 @@
-import CVectors
+import CBlocks
 
 // A super-block of 256 weights in sub-blocks of 16 or 32: x ≈ (d * scale) * q - (dmin * min), where scale and min are
 // small integers of the sub-block and d and dmin halves of the super-block. Q2_K, Q4_K and Q5_K are of this form.

@@ -1,4 +1,4 @@
-import CVectors
+import CBlocks
 
 // The squared error of codeword g for eight weights x at scale s, minus that of x ≈ 0, is
 //   s² b - 2 s a    with a = Σwxg and b = Σwg².

@@ -1,4 +1,4 @@
-import CVectors
+import CBlocks
 
 // Selection of codewords for the octets of a sub-block.
 

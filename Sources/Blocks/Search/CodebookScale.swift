@@ -1,4 +1,4 @@
-import CVectors
+import CBlocks
 
 extension CodebookSearch {
   /// The nearest half-precision values of d, and the same in units of the scaled weights.

@@ -1,4 +1,4 @@
-import CVectors
+import CBlocks
 
 // The search for a super-block:
 //

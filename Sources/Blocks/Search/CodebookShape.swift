@@ -1,4 +1,4 @@
-import CVectors
+import CBlocks
 
 // A super-block of 256 weights in sub-blocks that share a scale: x ≈ (d * step * (2 k + 1)) * g, where g is a codeword of
 // eight (or two of four) values with signs. All i-quants but IQ4 are of this form.

@@ -1,4 +1,4 @@
-import CVectors
+import CBlocks
 
 // Eight sub-blocks are searched side by side, one in each lane of a vector: vector i holds element i of all eight. A
 // candidate costs a few vector operations per element, without horizontal sums or branches, and every lane computes exactly

@@ -1,4 +1,4 @@
-import CVectors
+import CBlocks
 
 /// The values that a weight can take, in units of its sub-block's scale.
 protocol Levels {

@@ -1,4 +1,4 @@
-import CVectors
+import CBlocks
 
 // x ≈ scale * q, where q is one of a format's levels. For fixed q the best scale is Σwxq / Σwq², and it gains
 // (Σwxq)² / Σwq² over x ≈ 0, so that candidates can be compared without a second pass.

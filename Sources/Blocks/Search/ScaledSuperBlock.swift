@@ -1,4 +1,4 @@
-import CVectors
+import CBlocks
 
 // A super-block of 256 weights in sub-blocks of 16 or 32: x ≈ (d * scale) * q with a signed integer scale from -n to n - 1
 // for each sub-block. Q3_K (n = 32), Q6_K (n = 128) and IQ4_XS (n = 32) are of this form.

@@ -1,4 +1,4 @@
-import CVectors
+import CBlocks
 
 // Ternary blocks: x ≈ d * q with q in -1, 0, 1.
 //

@@ -182,3 +182,8 @@ func fillInParallel<Element: Sendable>(
     try parallelRanges(count, grain: 1) { index, _ in base![index] = try make(index) }
   }
 }
+
+/// Working memory of a task, uninitialised.
+func withScratch<R>(_ count: Int, _ body: (UnsafeMutablePointer<Float>) throws -> R) rethrows -> R {
+  try FloatMemory.withScratch(count, body)
+}

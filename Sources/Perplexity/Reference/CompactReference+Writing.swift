@@ -1,5 +1,6 @@
 import Files
 import Foundation
+import Tensors
 
 extension CompactReference {
   /// The error of a mean divergence that the tails' samples may add, in nats.
@@ -28,7 +29,7 @@ extension CompactReference {
   /// - Throws: ``ScoringError``, `FileError`, and what `source` and `progress` throw.
   public static func write(
     _ source: any LogitSource, windows: ScoringWindows, provenance: Provenance, to path: String,
-    overwrite: Bool = false, memory: Int, progress: (Double) throws -> Void = { _ in }
+    overwrite: Bool = false, memory: Int, progress: any RunObserver = NoObserver()
   ) throws {
     precondition(
       provenance.context == windows.context && provenance.vocabulary == source.vocabularyCount, "\(provenance)")

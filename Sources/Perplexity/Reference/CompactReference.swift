@@ -15,14 +15,19 @@ public final class CompactReference: Sendable {
   static let samples = 32
   static let mostSamples = 128
 
+  /// The file.
   public let path: String
+  /// The model and the text that it is of.
   public let provenance: Provenance
+  /// The text that was scored.
   public let windows: ScoringWindows
   private let file: PositionedFile
   private let header: Header
   private let offsets: [Int]
 
+  /// Scored positions.
   public var rowCount: Int { windows.rowCount }
+  /// Tokens of the vocabulary.
   public var vocabularyCount: Int { provenance.vocabulary }
   /// Bytes of the file.
   public var byteCount: Int { file.size }

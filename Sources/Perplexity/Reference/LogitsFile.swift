@@ -7,13 +7,18 @@ import Tensors
 /// for each scored position f32 scale, f32 lowest log-probability and u16 [vocabulary], padded to an even count:
 /// ln p = scale * stored + lowest. What is more than 16 below the top was raised to that by the writer.
 public final class LogitsFile: LogitSource, Sendable {
+  /// The file.
   public let path: String
+  /// The text that was scored.
   public let windows: ScoringWindows
+  /// Tokens of the vocabulary.
   public let vocabularyCount: Int
   private let file: PositionedFile
   private let dataOffset: Int
 
+  /// Scored positions.
   public var rowCount: Int { windows.rowCount }
+  /// Bytes of the file.
   public var byteCount: Int { file.size }
 
   static let magic = Array("_logits_".utf8)
@@ -123,7 +128,7 @@ extension LogitsFile {
   /// - Throws: ``ReferenceError/notExpressible(reason:)`` for windows with a stride; ``ScoringError``, `FileError`.
   public static func write(
     _ source: any LogitSource, named name: String = "model", windows: ScoringWindows, to path: String,
-    overwrite: Bool = false, memory: Int, progress: (Double) throws -> Void = { _ in }
+    overwrite: Bool = false, memory: Int, progress: any RunObserver = NoObserver()
   ) throws {
     guard windows.scored == windows.context / 2..<windows.context - 1 else {
       throw ReferenceError.notExpressible(reason: "llama-perplexity's files have no stride")

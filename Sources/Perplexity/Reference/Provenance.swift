@@ -5,11 +5,15 @@ import GGUF
 public struct Provenance: Sendable, Equatable, Codable {
   /// The base model's name, for people; not compared.
   public let model: String
+  /// The model's fingerprint in hexadecimal.
   public let modelFingerprint: String
+  /// SHA-256 of the tokenizer's metadata in hexadecimal.
   public let tokenizerDigest: String
   /// SHA-256 of the texts, one after the other.
   public let textDigest: String
+  /// Tokens in a window.
   public let context: Int
+  /// Tokens of the vocabulary.
   public let vocabulary: Int
 
   public init(

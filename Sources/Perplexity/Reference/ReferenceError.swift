@@ -9,6 +9,7 @@ public enum ReferenceError: Error, Equatable, Sendable {
 }
 
 extension ReferenceError: CustomStringConvertible {
+  /// One line that names the file.
   public var description: String {
     switch self {
     case .malformed(let path, let offset, let reason): "\(path): at byte \(offset): \(reason)"
@@ -18,6 +19,7 @@ extension ReferenceError: CustomStringConvertible {
     }
   }
 
+  /// Advice for a person; nil where there is none.
   public var hint: String? {
     switch self {
     case .malformed: "the file is truncated or damaged: make it again"

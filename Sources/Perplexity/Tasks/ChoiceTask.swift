@@ -1,9 +1,12 @@
+import Tensors
+
 /// A question with several continuations, of which the model should find the right one likeliest.
 public struct ChoiceTask: Sendable, Equatable {
   /// A whole text for each choice, as token ids.
   public let sequences: [[Int32]]
   /// Which tokens of each sequence count: the choice's score is their mean log-probability.
   public let scored: [Range<Int>]
+  /// The right choices, by their index.
   public let correct: Set<Int>
 
   /// How many first tokens all sequences share.
@@ -37,7 +40,9 @@ public struct ChoiceTask: Sendable, Equatable {
 
 /// How many tasks of a file a model got right.
 public struct TaskScore: Sendable, Equatable, Codable {
+  /// Tasks that were scored.
   public let tasks: Int
+  /// Tasks whose likeliest choice is right.
   public let correct: Int
   /// The fraction that is right, with its standard error.
   public let accuracy: Estimate
@@ -46,6 +51,7 @@ public struct TaskScore: Sendable, Equatable, Codable {
   /// What guessing would get.
   public let chance: Double
 
+  /// A score; `chance` is the expected part of right answers by guessing.
   public init(tasks: Int, correct: Int, chance: Double) {
     self.tasks = tasks
     self.correct = correct
@@ -101,9 +107,9 @@ extension ChoiceTask {
         }
       }
       let source = SelectedRows(of: try run(windows, positions), rows: rows)
-      let pass = try ScoringPass(
+      let pass = try ScoringPass.run(
         models: [(name, source)],
-        windows: ScoringWindows(selected: targets), memory: memory, progress: { _ in })
+        windows: ScoringWindows(selected: targets), memory: memory, progress: NoObserver())
       var losses = pass.losses(model: 0)[...]
       for place in group {
         let count = tasks[place.task].scored[place.choice].count

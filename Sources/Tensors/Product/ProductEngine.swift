@@ -29,11 +29,15 @@ public protocol ProductEngine: Sendable {
 
 /// The shape of y [tokens, rows] = x [tokens, columns] times the transpose of w [rows, columns].
 public struct ProductShape: Sendable, Equatable {
+  /// Rows of x and of y.
   public let tokens: Int
+  /// Columns of x and of w: terms of every sum.
   public let columns: Int
+  /// Rows of w: columns of y.
   public let rows: Int
-  /// Elements between the beginnings of two rows of x and of y.
+  /// Elements between the beginnings of two rows of x.
   public let xStride: Int
+  /// Elements between the beginnings of two rows of y.
   public let yStride: Int
 
   /// - Parameters:
@@ -79,5 +83,6 @@ public struct NonFiniteProduct: Error, Equatable {
   /// The row of y.
   public let row: Int
 
+  /// An error at a row of y.
   public init(row: Int) { self.row = row }
 }

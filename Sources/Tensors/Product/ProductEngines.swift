@@ -8,6 +8,7 @@
 public enum ProductEngines {
   /// The environment variable that names an engine.
   public static let variable = "QTOOL_PRODUCT"
+  /// Every engine, packed first.
   public static let all: [any ProductEngine] = [PackedProduct(), BLASProduct()]
 
   /// The engine that the environment names, else the platform's.
@@ -27,7 +28,9 @@ public enum ProductEngines {
 
 /// The environment names a product engine that does not exist.
 public struct UnknownProductEngine: Error, Equatable {
+  /// The value of the environment variable.
   public let name: String
 
+  /// An error that names the value.
   public init(name: String) { self.name = name }
 }

@@ -8,9 +8,6 @@ import Tensors
 /// Blocks are announced in the order in which they will be taken; the reader works through the announcements and waits
 /// while every buffer is in use.
 final class WeightStream: Sendable {
-  /// Blocks in memory at most: one in use, the others read ahead.
-  static let buffers = 2
-
   private let source: any ModelSource
   private let engine: any ProductEngine
   private let queue = DispatchQueue(label: "weights")
@@ -62,7 +59,7 @@ final class WeightStream: Sendable {
   init(source: any ModelSource, engine: any ProductEngine) {
     self.source = source
     self.engine = engine
-    for _ in 0..<Self.buffers { slots.signal() }
+    for _ in 0..<MemoryBudget.weightBlocks { slots.signal() }
   }
 
   /// Queues blocks for reading.

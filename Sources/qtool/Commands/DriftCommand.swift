@@ -266,10 +266,7 @@ struct StoredReferenceOptions: ParsableArguments {
     _ states: any LogitSource, of source: any ModelSource, _ texts: [ScoredText], _ windows: ScoringWindows,
     memory: Int, _ journal: RunJournal?, _ progress: Progress
   ) throws {
-    let advance = { (done: Double) in
-      try Interruption.check()
-      progress.update(Int(done * Double(windows.rowCount)))
-    }
+    let advance = StageObserver(progress: progress, total: windows.rowCount)
     /// Writes a file, unless an interrupted run has: its journal says so, or `isOurs` where it was killed in between.
     func save(_ path: String, isOurs: () -> Bool, write: (_ overwrite: Bool) throws -> Void) throws {
       let exists = FileIdentity(path: path) != nil

@@ -51,16 +51,13 @@ struct PerplexityCommand: ParsableCommand {
       let scored = try ScoredModels([source], over: windows, options, progress)
       progress.start("\(source.name): scoring", total: windows.rowCount, unit: .positions)
       let likelihood = try Likelihood(
-        of: scored.models[0].source, named: source.name, windows: windows, memory: scored.memory
-      ) { done in
-        try Interruption.check()
-        progress.update(Int(done * Double(windows.rowCount)))
-      }
+        of: scored.models[0].source, named: source.name, windows: windows, memory: scored.memory,
+        progress: StageObserver(progress: progress, total: windows.rowCount))
       progress.finish()
       result.add(likelihood, windows)
     }
     for (name, file, tasks) in given {
-      let score = try ChoiceTask.score(tasks, named: source.name, memory: options.forward.memory / 4) {
+      let score = try ChoiceTask.score(tasks, named: source.name, memory: options.forward.budget.tasks) {
         sequences, positions in
         let windows = ScoringWindows(windows: sequences, scored: positions)
         return try ScoredModels([source], over: windows, options, progress).models[0].source

@@ -98,11 +98,9 @@ struct CopyOptions: ParsableArguments {
     let progress = Progress(quiet: quiet)
     let bytes = source.tensors.reduce(0) { $0 + ($1.shape.bytes(as: $1.type) ?? 0) }
     progress.start("writing \(output)", total: bytes, unit: .bytes)
-    let paths = try GGUFSplit.write(source, to: output, limit: limit, emptyFirst: emptyFirst, overwrite: force) {
-      done, _ in
-      try Interruption.check()
-      progress.update(done)
-    }
+    let paths = try GGUFSplit.write(
+      source, to: output, limit: limit, emptyFirst: emptyFirst, overwrite: force,
+      progress: StageObserver(progress: progress, total: bytes))
     progress.finish()
     for path in paths { print("\(path): \(Figures.grouped(try PositionedFile(path: path).size)) bytes") }
   }

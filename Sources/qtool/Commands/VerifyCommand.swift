@@ -45,10 +45,8 @@ struct VerifyCommand: ParsableCommand {
         try TensorChecksums(path: sidecar)
       } else { nil }
     progress.start("verifying \(model.name)", total: model.bytes, unit: .bytes)
-    let sums = try Verification(model, expected: expected).run { bytes, tensor in
-      try Interruption.check()
-      progress.update(bytes, tensor)
-    }
+    let sums = try Verification(model, expected: expected).run(
+      progress: StageObserver(progress: progress, total: model.bytes))
     progress.finish()
     if writeChecksums { try sums.write(to: sidecar, overwrite: force) }
     let compared = expected == nil ? "no checksums to compare with" : "checksums match"

@@ -1,0 +1,64 @@
+import Foundation
+import TestSupport
+import Testing
+
+/// Pointers, unchecked conversions and hand-kept lifetimes are in the files that Documentation/architecture.md lists, and
+/// nowhere else; every entry of the list still has some.
+@Suite struct UnsafeAddressTests {
+  private static let marks =
+    #"Unsafe(Mutable)?(Raw)?(Buffer)?Pointer|withUnsafe|_unsafe|unsafe[A-Z]\w*[(:]|\(unsafe\)|[eE]xtend(ed)?Lifetime"#
+
+  private static let sources = Repository.root.appending(path: "Sources").path
+
+  /// Swift files below Sources, by their path from the root, without comments.
+  private static func files() throws -> [String: String] {
+    var files: [String: String] = [:]
+    for path in try FileManager.default.subpathsOfDirectory(atPath: sources) where path.hasSuffix(".swift") {
+      let text = try String(contentsOfFile: sources + "/" + path, encoding: .utf8)
+      files[path] = text.split(separator: "\n").filter { !$0.drop(while: { $0 == " " }).hasPrefix("//") }
+        .joined(separator: "\n")
+    }
+    return files
+  }
+
+  /// The paths in the table's second column: files, or folders with a slash at the end.
+  private static func addresses() throws -> [String] {
+    let text = try String(
+      contentsOf: Repository.root.appending(path: "Documentation/architecture.md"), encoding: .utf8)
+    let section = try #require(text.range(of: "| Unsafe code | Files |")).upperBound
+    return text[section...].split(separator: "\n", omittingEmptySubsequences: false).dropFirst(2)
+      .prefix { $0.hasPrefix("|") }
+      .flatMap { $0.split(separator: "|")[1].split(separator: "`").enumerated().filter { $0.offset % 2 == 1 } }
+      .map { String($0.element) }
+  }
+
+  private static func holds(_ address: String, _ path: String) -> Bool {
+    address.hasSuffix("/") ? path.hasPrefix(address) : path == address
+  }
+
+  @Test func unsafeCodeIsAtTheListedAddressesAlone() throws {
+    let addresses = try Self.addresses()
+    #expect(addresses.count > 5)
+    let marks = try Regex(Self.marks)
+    let unsafe = try Self.files().filter { $0.value.firstMatch(of: marks) != nil }.keys
+    for path in unsafe.sorted() {
+      #expect(addresses.contains { Self.holds($0, path) }, "\(path) has unsafe code, and is not listed")
+    }
+    for address in addresses {
+      #expect(unsafe.contains { Self.holds(address, $0) }, "\(address) is listed, and has no unsafe code")
+    }
+  }
+
+  /// Lifetimes are extended in one file; BLAS and its threads are called from files of one name.
+  @Test(arguments: [
+    ("withExtendedLifetime|extendLifetime", ["Transformer/Storage/FloatBuffer.swift"]),
+    (
+      "cblas_|openblas_|import Accelerate",
+      ["Tensors/Product/BLAS+Darwin.swift", "Tensors/Product/BLAS+Linux.swift"]
+    ),
+  ])
+  func hasOneAddress(pattern: String, expected: [String]) throws {
+    let regex = try Regex(pattern)
+    #expect(try Self.files().filter { $0.value.firstMatch(of: regex) != nil }.keys.sorted() == expected)
+  }
+}
