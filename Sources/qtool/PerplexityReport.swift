@@ -1,19 +1,30 @@
 import GGUF
 import Perplexity
 
-/// What `qtool perplexity` found.
+/// The figures that `qtool perplexity` has of one model.
 struct PerplexityReport: Encodable {
   struct Text: Encodable {
     let text: String
     let kind: String?
     let windows: Int
     let statistics: LikelihoodStatistics
+    /// Bytes of text that the scored tokens stand for, and what a byte of them takes.
+    let bytesScored: Int
+    let bitsPerByte: Estimate
+    /// Beside the first of several models; nil for that itself, and where tokens differ.
+    let againstFirst: LikelihoodComparison?
   }
 
   struct Task: Encodable {
     let task: String
     let file: String
     let score: TaskScore
+    /// Accuracy less that of the first of several models, task by task; nil for that itself.
+    let againstFirst: Estimate?
+    /// Which tasks were answered correctly.
+    let answers: [Bool]
+
+    private enum CodingKeys: CodingKey { case task, file, score, againstFirst }
   }
 
   let model: String
@@ -25,20 +36,32 @@ struct PerplexityReport: Encodable {
   /// A row a kind, where there are several and some kind has several texts.
   private(set) var kinds: [Text] = []
   private(set) var all: Text?
-  var tasks: [Task] = []
+  private(set) var tasks: [Task] = []
+  /// Whether the windows are those of the first of several models, token by token; nil for that itself.
+  var sharesTokens: Bool?
 
-  init(_ source: any ModelSource) {
-    model = source.name
+  init(_ source: any ModelSource, named name: String) {
+    model = name
     (bytes, bitsPerWeight) = DriftTable.storage(of: source)
   }
 
-  mutating func add(_ likelihood: Likelihood, _ windows: ScoringWindows) {
+  /// - Parameters:
+  ///   - textBytes: bytes of text that a token stands for.
+  ///   - first: the first model's losses on the same tokens.
+  mutating func add(
+    _ likelihood: Likelihood, _ windows: ScoringWindows, textBytes: (Int32) -> Int, comparedWith first: Likelihood?
+  ) {
     context = windows.context
     if windows.scored.lowerBound != windows.context / 2 { stride = windows.scored.count }
     func row(_ name: String, _ kind: String?, _ rows: [Range<Int>]) -> Text {
-      Text(
+      let statistics = likelihood.statistics(rows: rows)
+      let bytes = rows.reduce(0) { $0 + windows.targets[$1].reduce(0) { $0 + textBytes($1) } }
+      return Text(
         text: name, kind: kind, windows: rows.reduce(0) { $0 + $1.count } / windows.scored.count,
-        statistics: likelihood.statistics(rows: rows))
+        statistics: statistics, bytesScored: bytes, bitsPerByte: statistics.bitsPerByte(bytes: bytes),
+        againstFirst: first.map {
+          LikelihoodComparison(likelihood, with: $0, rows: rows, rowsPerWindow: windows.scored.count)
+        })
     }
     texts = windows.parts.map { row($0.name, $0.kind, [windows.rows(ofWindows: $0.windows)]) }
     let kinds = windows.kinds
@@ -48,7 +71,20 @@ struct PerplexityReport: Encodable {
     all = row("all", nil, [0..<windows.rowCount])
   }
 
-  private var rows: [Text] { texts + kinds + (texts.count > 1 ? [all].compactMap { $0 } : []) }
+  mutating func add(
+    _ answers: [Bool], of tasks: [ChoiceTask], name: String, file: String, comparedWith first: [Bool]?
+  ) {
+    let difference = first.map { first in
+      Estimate(meanOf: zip(answers, first).map { ($0 ? 1 : 0) - ($1 ? 1 : 0) })
+    }
+    self.tasks.append(
+      Task(
+        task: name, file: file, score: TaskScore(answers: answers, of: tasks), againstFirst: difference,
+        answers: answers))
+  }
+
+  /// Texts, then kinds of text, then all together.
+  var rows: [Text] { texts + kinds + (texts.count > 1 ? [all].compactMap { $0 } : []) }
 
   var table: String {
     var parts: [String] = []
@@ -84,24 +120,35 @@ struct PerplexityReport: Encodable {
     return parts.joined(separator: "\n\n")
   }
 
-  var csv: String {
-    let header = [
-      "model", "measure", "name", "kind", "samples", "value", "error", "low", "high", "loss", "loss_error", "windows",
-    ]
-    let texts = rows.map { row in
+  static let csvHeader = [
+    "model", "measure", "name", "kind", "samples", "value", "error", "low", "high", "loss", "loss_error", "windows",
+  ]
+
+  var csv: String { ReportOptions.csv([Self.csvHeader] + textCells.map(\.cells) + taskCells.map(\.cells)) }
+
+  var textCells: [(row: Text, cells: [String])] {
+    rows.map { row in
       let perplexity = row.statistics.perplexity
       let loss = row.statistics.loss
-      return [
-        model, "perplexity", row.text, row.kind ?? "", "\(row.statistics.positions)", "\(perplexity.value)",
-        "\(perplexity.error)", "", "", "\(loss.value)", "\(loss.error)", "\(row.windows)",
-      ]
+      return (
+        row,
+        [
+          model, "perplexity", row.text, row.kind ?? "", "\(row.statistics.positions)", "\(perplexity.value)",
+          "\(perplexity.error)", "", "", "\(loss.value)", "\(loss.error)", "\(row.windows)",
+        ]
+      )
     }
-    let tasks = self.tasks.map { task in
-      [
-        model, "accuracy", task.file, task.task, "\(task.score.tasks)", "\(task.score.accuracy.value)",
-        "\(task.score.accuracy.error)", "\(task.score.interval.low)", "\(task.score.interval.high)", "", "", "",
-      ]
+  }
+
+  var taskCells: [(row: Task, cells: [String])] {
+    tasks.map { task in
+      (
+        task,
+        [
+          model, "accuracy", task.file, task.task, "\(task.score.tasks)", "\(task.score.accuracy.value)",
+          "\(task.score.accuracy.error)", "\(task.score.interval.low)", "\(task.score.interval.high)", "", "", "",
+        ]
+      )
     }
-    return ReportOptions.csv([header] + texts + tasks)
   }
 }

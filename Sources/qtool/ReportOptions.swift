@@ -9,6 +9,11 @@ struct ReportOptions: ParsableArguments {
     if json && csv { throw ValidationError("choose one of --json and --csv") }
   }
 
+  /// Prints a report in the form that was asked for.
+  func show(_ report: some Encodable, csv: @autoclosure () -> String, table: @autoclosure () -> String) throws {
+    if json { try printJSON(report) } else { print(self.csv ? csv() : table()) }
+  }
+
   /// Rows as RFC 4180 has them, with lines that end as the system's do.
   static func csv(_ rows: [[String]]) -> String {
     rows.map { row in

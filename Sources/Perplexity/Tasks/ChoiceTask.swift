@@ -68,8 +68,17 @@ public struct TaskScore: Sendable, Equatable, Codable {
   }
 }
 
+extension TaskScore {
+  /// - Parameter answers: which of `tasks` were answered correctly.
+  public init(answers: [Bool], of tasks: [ChoiceTask]) {
+    let choices = tasks.reduce(0) { $0 + $1.sequences.count }
+    self.init(
+      tasks: tasks.count, correct: answers.count { $0 }, chance: Double(tasks.count) / Double(max(1, choices)))
+  }
+}
+
 extension ChoiceTask {
-  /// Scores tasks with a model.
+  /// Finds out which tasks a model answers correctly.
   ///
   /// Sequences are padded behind their end, which a causal model can't see, to a few lengths, so that each length is one
   /// run of the model.
@@ -77,10 +86,10 @@ extension ChoiceTask {
   ///   - runs: how many lengths at most.
   ///   - run: a run of the model over windows of one length; the range is the positions whose logits are wanted.
   /// - Throws: ``ScoringError``, and what `run` throws.
-  public static func score(
+  public static func answers(
     _ tasks: [ChoiceTask], named name: String, runs: Int = 4, memory: Int,
     run: (_ windows: [[Int32]], _ scored: Range<Int>) throws -> any LogitSource
-  ) throws -> TaskScore {
+  ) throws -> [Bool] {
     let places = tasks.indices.flatMap { task in tasks[task].sequences.indices.map { (task: task, choice: $0) } }
       .sorted {
         (tasks[$0.task].sequences[$0.choice].count, $0.task, $0.choice)
@@ -117,12 +126,10 @@ extension ChoiceTask {
         losses = losses.dropFirst(count)
       }
     }
-    let right = zip(tasks, scores).count { task, scores in
+    return zip(tasks, scores).map { task, scores in
       var best = 0
       for index in scores.indices where scores[index] > scores[best] { best = index }
       return task.correct.contains(best)
     }
-    let choices = tasks.reduce(0) { $0 + $1.sequences.count }
-    return TaskScore(tasks: tasks.count, correct: right, chance: Double(tasks.count) / Double(max(1, choices)))
   }
 }

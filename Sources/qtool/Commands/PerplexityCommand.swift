@@ -3,25 +3,29 @@ import Checkpoint
 import Files
 import GGUF
 import Perplexity
+import Quantize
 import Tokenizers
+import Transformer
 
 struct PerplexityCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "perplexity",
-    abstract: "Measure how well a model predicts a text, or answers multiple choice.",
+    abstract: "Measure how well models predict a text, or answer multiple choice.",
     discussion: """
       Windows of --ctx tokens, of which the second half is scored, as llama-perplexity does; with --stride, windows that \
       overlap. With several texts there is a row for each, and for each kind of text. Tasks are files in \
-      llama-perplexity's formats.
+      llama-perplexity's formats. Several models run one after the other over the same windows, and are compared with the \
+      first, position by position; with other tokens than the first's, by bits a byte of text.
 
         qtool perplexity Qwen2.5-7B --text held-out.txt code.py
+        qtool perplexity Qwen2.5-7B small.gguf smaller.gguf --text held-out.txt
         qtool perplexity model-Q4_K_M.gguf --text held-out.txt --ctx 2048 \\
           --stride 512
         qtool perplexity model-Q4_K_M.gguf --hellaswag hellaswag_val_full.txt \\
           --tasks 400
       """)
 
-  @Argument(help: "A Hugging Face directory or a GGUF file.", completion: .file()) var model: String
+  @Argument(help: "Hugging Face directories or GGUF files.", completion: .file()) var models: [String]
   @OptionGroup(title: "Text") var text: TextOptions
   @OptionGroup(title: "Checkpoint") var splitter: SplitterOptions
   @OptionGroup(title: "Tasks") var tasks: TaskOptions
@@ -36,38 +40,109 @@ struct PerplexityCommand: ParsableCommand {
 
   func run() throws {
     let progress = options.apply()
-    let source = try splitter.open(model, progress)
-    let tokenizer = try Tokenizer(metadata: source.metadata)
-    // All files are read before anything runs for hours.
-    let given = try tasks.read(tokenizer)
-    var windows: ScoringWindows?
-    if !text.text.isEmpty {
-      let texts = try text.texts(chatTemplate: source.metadata.optionalString("tokenizer.chat_template"))
-      progress.noteOnce(texts.flatMap(\.notes))
-      windows = try text.windows(texts, tokenizer)
-    }
-    var result = PerplexityReport(source)
-    if let windows {
-      let scored = try ScoredModels([source], over: windows, options, progress)
-      progress.start("\(source.name): scoring", total: windows.rowCount, unit: .positions)
-      let likelihood = try Likelihood(
-        of: scored.models[0].source, named: source.name, windows: windows, memory: scored.memory,
-        progress: StageObserver(progress: progress, total: windows.rowCount))
-      progress.finish()
-      result.add(likelihood, windows)
-    }
-    for (name, file, tasks) in given {
-      let score = try ChoiceTask.score(tasks, named: source.name, memory: options.forward.budget.tasks) {
-        sequences, positions in
-        let windows = ScoringWindows(windows: sequences, scored: positions)
-        return try ScoredModels([source], over: windows, options, progress).models[0].source
+    // Everything is opened, cut and planned before the first model runs for hours.
+    let (subjects, options) = try subjects(progress)
+    var reports: [PerplexityReport] = []
+    var first: (likelihood: Likelihood, windows: ScoringWindows)?
+    for subject in subjects {
+      var result = PerplexityReport(subject.source, named: subject.name)
+      if let windows = subject.windows {
+        let likelihood = try likelihood(of: subject, windows, options, progress)
+        let sharesTokens = first.map { $0.windows == windows }
+        result.add(
+          likelihood, windows, textBytes: { Int(subject.textBytes[Int($0)]) },
+          comparedWith: sharesTokens == true ? first?.likelihood : nil)
+        result.sharesTokens = sharesTokens
+        first = first ?? (likelihood, windows)
       }
-      result.tasks.append(.init(task: name, file: file, score: score))
+      for (index, task) in subject.tasks.enumerated() {
+        let answers = try answers(of: subject, task.tasks, options, progress)
+        result.add(
+          answers, of: task.tasks, name: task.name, file: task.file,
+          comparedWith: reports.first?.tasks[index].answers)
+      }
+      reports.append(result)
     }
-    if report.json {
-      try printJSON(result)
+    if reports.count == 1 {
+      try report.show(reports[0], csv: reports[0].csv, table: reports[0].table)
     } else {
-      print(report.csv ? result.csv : result.table)
+      let comparison = PerplexityComparison(models: reports)
+      try report.show(comparison, csv: comparison.csv, table: comparison.table)
+    }
+  }
+
+  /// A model with what it is scored on.
+  private struct Subject {
+    let name: String
+    let source: any ModelSource
+    let windows: ScoringWindows?
+    /// Bytes of text that each token stands for: all that is needed of the tokenizer while models run.
+    let textBytes: [Int32]
+    let tasks: [(name: String, file: String, tasks: [ChoiceTask])]
+  }
+
+  /// Opens all models and cuts the text for each, and refuses what can't run. The options are those of one run, with
+  /// what the metadata of the other models takes left out of the memory.
+  private func subjects(_ progress: Progress) throws -> ([Subject], RunOptions) {
+    let sources = try models.enumerated().map { index, path in
+      let identity = FileIdentity(path: path)
+      if let other = models[..<index].first(where: { identity != nil && FileIdentity(path: $0) == identity }) {
+        throw Failure(.usage, "\(path): is the same model as \(other)", hint: "name each model once")
+      }
+      return models.count == 1 ? try splitter.open(path, progress) : try splitter.openAmongOthers(path, progress)
+    }
+    let names = Dictionary(grouping: sources, by: \.name)
+    // All read the same text: conversations are written as the first one's template has them.
+    let texts = try text.texts(chatTemplate: sources[0].metadata.optionalString("tokenizer.chat_template"))
+    progress.noteOnce(texts.flatMap(\.notes))
+    var options = options
+    if models.count > 1 {
+      let tokens = sources.dropFirst().reduce(0) {
+        $0 + ($1.metadata.optionalStrings("tokenizer.ggml.tokens")?.count ?? 0)
+      }
+      options.memory = ByteSize(bytes: max(1, options.forward.memory - Self.metadataBytesPerToken * tokens))
+    }
+    var subjects: [Subject] = []
+    for (path, source) in zip(models, sources) {
+      let tokenizer = try Tokenizer(metadata: source.metadata)
+      var windows = texts.isEmpty ? nil : try text.windows(texts, tokenizer)
+      // One copy of the tokens that models share.
+      if let first = subjects.first?.windows, first == windows { windows = first }
+      if models.count > 1 {
+        let pass = try ForwardPass(source: source, options: options.forward)
+        if let windows {
+          _ = try pass.plan(windows: windows.windows.count, length: windows.context, scored: windows.scored.count)
+        }
+      }
+      subjects.append(
+        Subject(
+          name: names[source.name]?.count == 1 ? source.name : path, source: source, windows: windows,
+          textBytes: (0..<Int32(tokenizer.vocabularyCount)).map { Int32(tokenizer.piece($0).count) },
+          tasks: try tasks.read(tokenizer)))
+    }
+    return (subjects, options)
+  }
+
+  /// Of a model that is open while another runs.
+  private static let metadataBytesPerToken = 68
+
+  private func likelihood(
+    of subject: Subject, _ windows: ScoringWindows, _ options: RunOptions, _ progress: Progress
+  ) throws -> Likelihood {
+    let scored = try ScoredModels([subject.source], over: windows, options, progress)
+    progress.start("\(subject.name): scoring", total: windows.rowCount, unit: .positions)
+    defer { progress.finish() }
+    return try Likelihood(
+      of: scored.models[0].source, named: subject.name, windows: windows, memory: scored.memory,
+      progress: StageObserver(progress: progress, total: windows.rowCount))
+  }
+
+  private func answers(
+    of subject: Subject, _ tasks: [ChoiceTask], _ options: RunOptions, _ progress: Progress
+  ) throws -> [Bool] {
+    try ChoiceTask.answers(tasks, named: subject.name, memory: options.forward.budget.tasks) { sequences, positions in
+      let windows = ScoringWindows(windows: sequences, scored: positions)
+      return try ScoredModels([subject.source], over: windows, options, progress).models[0].source
     }
   }
 }
