@@ -3,15 +3,16 @@ import Tensors
 
 // Casts between bytes and blocks; no other file has them.
 
-/// Decodes whole rows of blocks to floats, exactly as ggml does.
+/// Decodes whole rows of blocks to floats, exactly as ggml does; double precision is rounded to the nearest float.
 ///
-/// `bytes` holds `output.count / blockLength` blocks.
+/// Integers are not weights, and have no floats (a precondition: ``Tensors/GGMLType/isInteger``). `bytes` holds `output.count / blockLength` blocks.
 public func decodeRows(_ bytes: RawSpan, as type: GGMLType, into output: inout MutableSpan<Float>) {
   precondition(
     output.count % type.blockLength == 0 && bytes.byteCount == output.count / type.blockLength * type.blockBytes,
     "\(bytes.byteCount) bytes of \(type) for \(output.count) elements")
   switch type {
   case .f32: decodeF32(bytes, into: &output)
+  case .f64: decodeF64(bytes, into: &output)
   case .f16: decodeF16(bytes, into: &output)
   case .bf16: decodeBF16(bytes, into: &output)
   case .q4_0: decodeBlocks(BlockQ4_0.self, bytes, into: &output)
@@ -36,7 +37,7 @@ public func decodeRows(_ bytes: RawSpan, as type: GGMLType, into output: inout M
   case .tq1_0: decodeBlocks(BlockTQ1_0.self, bytes, into: &output)
   case .tq2_0: decodeBlocks(BlockTQ2_0.self, bytes, into: &output)
   case .mxfp4: decodeBlocks(BlockMXFP4.self, bytes, into: &output)
-  default: preconditionFailure("\(type) can't be decoded")
+  case .i8, .i16, .i32, .i64: preconditionFailure("\(type) is not decoded")
   }
 }
 

@@ -43,7 +43,7 @@ public struct CheckpointDirectory: ModelSource {
     let tokenizer = try CheckpointTokenizer(
       directory: directory, config: config, architecture: architecture.ggufName, pre: pre)
     metadata.merge(tokenizer.metadata) { $1 }
-    self.metadata = metadata
+    self.metadata = metadata.asStored
     notes = tokenizer.notes
     self.recipes = Dictionary(uniqueKeysWithValues: recipes.map { ($0.info.name, $0) })
   }

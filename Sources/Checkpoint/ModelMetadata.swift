@@ -186,7 +186,7 @@ public func metadataOverrides(path: String) throws -> Metadata {
       throw failure("can't be given", hint: "known: " + strings.map { "general." + $0 }.joined(separator: ", "))
     }
   }
-  return metadata
+  return metadata.asStored
 }
 
 private func origins(

@@ -68,6 +68,11 @@ public struct FitReport: Codable, Sendable, Equatable {
 
   /// The types in the order of a model's tensors.
   public func types(for source: any ModelSource) -> [GGMLType] {
-    source.tensors.map { tensor in types[tensor.name].flatMap { GGMLType(name: $0) } ?? tensor.type }
+    source.tensors.map { tensor in
+      guard let type = types[tensor.name].flatMap({ GGMLType(name: $0) }), tensor.shape.bytes(as: type) != nil else {
+        return tensor.type
+      }
+      return type
+    }
   }
 }

@@ -18,7 +18,7 @@ public struct TypeMenus: Sendable {
   ) {
     tensors = source.tensors
     self.types = source.tensors.map { tensor in
-      guard tensor.isQuantizable else { return [tensor.type] }
+      guard tensor.isQuantizable else { return [tensor.exactType] }
       if let pinned = constraints.pinned(tensor) {
         return [tensor.shape.bytes(as: pinned) == nil ? tensor.type : pinned]
       }

@@ -104,6 +104,11 @@ public final class GGUFFile: ModelSource {
     guard let rowBytes = tensor.type.rowBytes(columns: tensor.shape.columns) else {
       preconditionFailure("\(tensor.name) of ragged rows")
     }
+    guard !tensor.type.isInteger else {
+      throw GGUFError(
+        path: path(of: tensor), subject: "tensor \(tensor.name)", offset: offset(of: tensor),
+        "holds integers (\(tensor.type)), where weights are wanted")
+    }
     var bytes = [UInt8](repeating: 0, count: rows.count * rowBytes)
     var span = bytes.mutableSpan
     var raw = span.mutableBytes

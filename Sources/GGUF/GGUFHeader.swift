@@ -88,11 +88,8 @@ public struct GGUFHeader: Sendable {
 
   private static func alignment(_ metadata: Metadata, path: String) throws -> Int {
     guard let value = metadata["general.alignment"] else { return defaultAlignment }
-    guard case .uint32(let alignment) = value, alignment > 0, alignment & (alignment - 1) == 0, alignment <= 1 << 20
-    else {
-      throw GGUFError(path: path, subject: "key general.alignment", "must be a u32 power of two, and is \(value)")
-    }
-    return Int(alignment)
+    if let fault = value.alignmentFault { throw GGUFError(path: path, subject: "key general.alignment", fault) }
+    return metadata.optionalInt("general.alignment") ?? defaultAlignment
   }
 
   private static func tensor(_ reader: inout HeaderReader, index: Int) throws -> (TensorInfo, UInt64) {
@@ -151,6 +148,15 @@ public struct GGUFHeader: Sendable {
       }
     }
     return offsets
+  }
+}
+
+extension MetadataValue {
+  /// Why a file can't have this as `general.alignment`; nil where it can.
+  public var alignmentFault: String? {
+    guard case .uint32(let alignment) = self, alignment > 0, alignment & (alignment - 1) == 0, alignment <= 1 << 20
+    else { return "must be a u32 power of two up to 1048576, and is \(self)" }
+    return nil
   }
 }
 

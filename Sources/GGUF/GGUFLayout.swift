@@ -54,6 +54,7 @@ public struct GGUFLayout: Sendable {
 
   /// Bytes of a tensor's entry in the directory: name, rank, extents, type, offset.
   static func directoryBytes(_ tensor: TensorInfo) -> Int {
-    8 + tensor.name.utf8.count + 4 + 8 * tensor.shape.dimensions.count + 4 + 8
+    8 + (tensor.name.hasStandIns ? tensor.name.storedBytes.count : tensor.name.utf8.count) + 4 + 8
+      * tensor.shape.dimensions.count + 4 + 8
   }
 }

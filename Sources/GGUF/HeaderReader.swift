@@ -55,11 +55,7 @@ struct HeaderReader {
   }
 
   mutating func string(of subject: String?) throws -> String {
-    let place = offset
     let length = try count(elementWidth: 1, of: subject)
-    guard let string = String(validating: try bytes(length, of: subject), as: UTF8.self) else {
-      throw failure(subject, "is no valid UTF-8", at: place)
-    }
-    return string
+    return String(stored: try bytes(length, of: subject))
   }
 }

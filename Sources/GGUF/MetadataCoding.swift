@@ -102,8 +102,14 @@ struct HeaderWriter {
   }
 
   mutating func append(_ string: String) {
-    append(UInt64(string.utf8.count))
-    bytes.append(contentsOf: string.utf8)
+    if string.hasStandIns {
+      let stored = string.storedBytes
+      append(UInt64(stored.count))
+      bytes.append(contentsOf: stored)
+    } else {
+      append(UInt64(string.utf8.count))
+      bytes.append(contentsOf: string.utf8)
+    }
   }
 
   mutating func append(_ value: MetadataValue) {

@@ -35,7 +35,7 @@ public struct TensorChecksums: Sendable, Equatable {
       let separator = line.dropFirst(64).prefix(2)
       guard line.count > 66, hex.allSatisfy(\.isHexDigit),
         separator.elementsEqual("  ".utf8) || separator.elementsEqual(" *".utf8),
-        let name = String(validating: line.dropFirst(66), as: UTF8.self), sums[name] == nil
+        case let name = String(stored: line.dropFirst(66)), sums[name] == nil
       else {
         throw GGUFError(path: path, subject: "line \(index + 1)", "is no checksum of a tensor of its own")
       }
@@ -45,7 +45,7 @@ public struct TensorChecksums: Sendable, Equatable {
 
   public func write(to path: String, overwrite: Bool) throws {
     let output = try OutputFile(path: path, overwrite: overwrite)
-    try output.write(Array(order.map { "\(sums[$0]!)  \($0)\n" }.joined().utf8))
+    try output.write(order.map { "\(sums[$0]!)  \($0)\n" }.joined().storedBytes)
     try output.commit()
   }
 }

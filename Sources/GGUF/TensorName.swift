@@ -65,8 +65,13 @@ extension TensorInfo {
   /// ``TensorName/layerClass``
   public var layerClass: String { TensorName(name).layerClass }
 
-  /// True for the matrices that a quantizer may change.
+  /// True for the matrices that a quantizer may change; integers are not weights.
   public var isQuantizable: Bool {
-    shape.dimensions.count > 1 && shape.dimensions.dropFirst().contains { $0 > 1 } && TensorName(name).isQuantizable
+    shape.dimensions.count > 1 && shape.dimensions.dropFirst().contains { $0 > 1 } && !type.isInteger
+      && TensorName(name).isQuantizable
   }
+
+  /// The type of a tensor that is not quantized in a file whose types are chosen: the present one, but F32 for double
+  /// precision, which no program that runs a GGUF computes with.
+  public var exactType: GGMLType { type == .f64 ? .f32 : type }
 }

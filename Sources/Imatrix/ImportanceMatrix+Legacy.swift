@@ -92,7 +92,7 @@ private struct LegacyReader {
   mutating func string(_ what: String) throws -> String {
     let count = try integer(what)
     guard let bytes = reader.take(count) else { throw failure("\(what) is \(count) bytes long") }
-    return String(decoding: bytes, as: UTF8.self)
+    return String(stored: bytes)
   }
 
   mutating func floats(_ what: String) throws -> [Float] {
@@ -110,8 +110,9 @@ private struct LegacyWriter {
   mutating func append(_ value: Int) { bytes.append(littleEndian: Int32(clamping: value)) }
 
   mutating func append(_ string: String) {
-    append(string.utf8.count)
-    bytes += Array(string.utf8)
+    let stored = string.storedBytes
+    append(stored.count)
+    bytes += stored
   }
 
   mutating func append(_ values: [Float]) {

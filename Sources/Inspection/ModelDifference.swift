@@ -28,7 +28,7 @@ public struct ModelDifference: Sendable {
 
   /// The relative squared error of a tensor, sum (a - b)^2 / sum a^2, streamed by rows on all threads. 0 for equal
   /// tensors; NaN if either contains a NaN; infinity if the reference is all zero and the other is not; nil for tensors that
-  /// differ in types that cannot be decoded.
+  /// differ where either holds integers.
   ///
   /// The result does not depend on the number of threads.
   ///
@@ -53,8 +53,7 @@ public struct ModelDifference: Sendable {
       }
       if isEqual.withLock({ $0 }) { return 0 }
     }
-    // Every encodable type can be decoded.
-    guard pair.first.type.canEncode, pair.second.type.canEncode else { return nil }
+    guard !pair.first.type.isInteger, !pair.second.type.isInteger else { return nil }
     let sums = Mutex([RelativeError](repeating: RelativeError(), count: (rows + grain - 1) / grain))
     try parallelRanges(rows, grain: grain) { index, range in
       let a = try first.floats(range, of: pair.first)

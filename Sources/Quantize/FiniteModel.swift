@@ -54,6 +54,7 @@ public final class FiniteModel: ModelSource {
     case .f32: replace(UInt32.self, mask: 0x7F80_0000, tensor, rows, &output)
     case .f16: replace(UInt16.self, mask: 0x7C00, tensor, rows, &output)
     case .bf16: replace(UInt16.self, mask: 0x7F80, tensor, rows, &output)
+    case .f64: replace(UInt64.self, mask: 0x7FF0_0000_0000_0000, tensor, rows, &output)
     default: break
     }
   }

@@ -63,7 +63,7 @@ extension ModelSource {
 /// The mix whose name comes nearest to a choice of types: by the type that most weights have.
 public func nearestFileType(_ tensors: [TensorInfo]) -> Int {
   var weights: [GGMLType: Int] = [:]
-  for tensor in tensors where tensor.isQuantizable { weights[tensor.type, default: 0] += tensor.shape.count }
+  for tensor in tensors where tensor.isQuantizable { weights[tensor.exactType, default: 0] += tensor.shape.count }
   let most = weights.max { ($0.value, $1.key.rawValue) < ($1.value, $0.key.rawValue) }?.key ?? .f16
   let named = StockMix.allCases.last { $0.base == most && !$0.rawValue.hasSuffix("_L") }
   return (named ?? .f16).fileType

@@ -33,7 +33,7 @@ public struct Recipe: Sendable, Equatable {
   /// - Throws: ``RecipeError/unmatched(rule:)`` with the first, ``RecipeError/badRule(rule:reason:)``.
   public func check(against model: any ModelSource) throws(RecipeError) {
     try rules.checkSpeed(on: model)
-    for rule in unmatched(in: model) { throw .unmatched(rule: rule.description) }
+    for rule in unmatched(in: model) { throw rule.unmatchedError(in: model) }
   }
 
   /// Rules that match no tensor that may be quantized.
@@ -46,7 +46,7 @@ public struct Recipe: Sendable, Equatable {
       switch base {
       case .mix(let mix, let recorded): mix.types(for: model, hasImportance: recorded ?? hasImportance)
       case .type(let type):
-        model.tensors.map { $0.isQuantizable ? type.fitting(columns: $0.shape.columns) : $0.type }
+        model.tensors.map { $0.isQuantizable ? type.fitting(columns: $0.shape.columns) : $0.exactType }
       }
     return zip(model.tensors, based).map { tensor, type in
       guard tensor.isQuantizable, let rule = rules.first(where: { $0.pattern.matches(tensor.name) }) else {
@@ -62,13 +62,23 @@ public struct Recipe: Sendable, Equatable {
   }
 }
 
+extension TypeRule {
+  /// The error of a rule that matches no tensor that may be quantized.
+  public func unmatchedError(in model: any ModelSource) -> RecipeError {
+    let integers = model.tensors.first { $0.type.isInteger && pattern.matches($0.name) }
+    return integers.map { .integers(rule: description, tensor: $0.name, type: $0.type) }
+      ?? .unmatched(rule: description)
+  }
+}
+
 extension [TypeRule] {
   /// Refuses patterns that take too long to compare with the model's names.
   ///
   /// - Throws: ``RecipeError/badRule(rule:reason:)`` with the first.
   public func checkSpeed(on model: any ModelSource) throws(RecipeError) {
     for rule in self {
-      for tensor in model.tensors where tensor.isQuantizable && rule.pattern.search(tensor.name) == nil {
+      for tensor in model.tensors
+      where (tensor.isQuantizable || tensor.type.isInteger) && rule.pattern.search(tensor.name) == nil {
         throw .badRule(rule: rule.description, reason: "takes too long to compare with \(tensor.name)")
       }
     }

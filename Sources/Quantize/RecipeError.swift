@@ -1,9 +1,13 @@
+import Tensors
+
 /// Why a recipe, or a rule of one, can't be used.
 public enum RecipeError: Error, Equatable, Sendable, CustomStringConvertible {
   case badRule(rule: String, reason: String)
   case unknownType(rule: String, type: String)
   /// The rule matches no tensor that may be quantized.
   case unmatched(rule: String)
+  /// The rule matches a tensor of integers, and none that may be quantized.
+  case integers(rule: String, tensor: String, type: GGMLType)
   /// The text is no recipe.
   case malformed(file: String, reason: String)
   /// A rule of a file.
@@ -14,6 +18,8 @@ public enum RecipeError: Error, Equatable, Sendable, CustomStringConvertible {
     case .badRule(let rule, let reason): "rule \(rule): \(reason)"
     case .unknownType(let rule, let type): "rule \(rule): there is no type \(type)"
     case .unmatched(let rule): "rule \(rule): matches no tensor that can be quantized"
+    case .integers(let rule, let tensor, let type):
+      "rule \(rule): tensor \(tensor) holds integers (\(type)), which are copied as they are"
     case .malformed(let file, let reason): "\(file): \(reason)"
     case .within(let file, let error): "\(file): \(error)"
     }
@@ -24,6 +30,7 @@ public enum RecipeError: Error, Equatable, Sendable, CustomStringConvertible {
     case .badRule: "write REGEX=TYPE, such as 'attn_v=Q6_K'"
     case .unknownType: "types are named as in llama.cpp: Q4_K, IQ2_XXS, F16, ..."
     case .unmatched: "check the pattern against `qtool inspect --tensors`, or go on with --lenient"
+    case .integers: "leave the rule out, or go on with --lenient"
     case .within(_, let error): error.hint
     case .malformed: "a recipe has `base: TYPE` or `mix: NAME`, and a list `rules` of REGEX=TYPE"
     }

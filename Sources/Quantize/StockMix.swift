@@ -121,7 +121,7 @@ public enum StockMix: String, CaseIterable, Sendable {
 
   func types(for model: any ModelSource, _ tensors: MixTensors, hasImportance: Bool) -> [GGMLType] {
     var rules = StockRules(mix: self, model: model, tensors, hasImportance: hasImportance)
-    var types = model.tensors.map(\.type)
+    var types = model.tensors.map(\.exactType)
     for index in tensors.order {
       let tensor = model.tensors[index]
       let type =

@@ -24,7 +24,7 @@ public struct TypeConstraints: Sendable, Equatable {
   /// Refuses pins and floors that no tensor of the model answers to.
   public func check(against model: any ModelSource) throws(RecipeError) {
     try (pins + floors).checkSpeed(on: model)
-    for rule in (pins + floors).unmatched(in: model) { throw .unmatched(rule: rule.description) }
+    for rule in (pins + floors).unmatched(in: model) { throw rule.unmatchedError(in: model) }
   }
 
   public func allows(_ type: GGMLType) -> Bool { !excluded.contains(type) && only?.contains(type) ?? true }
@@ -107,13 +107,8 @@ public struct TypeConstraints: Sendable, Equatable {
 }
 
 extension GGMLType {
-  /// False for integers and double precision, which no matrix of a model has.
-  var canHoldWeights: Bool {
-    switch self {
-    case .i8, .i16, .i32, .i64, .f64: false
-    default: true
-    }
-  }
+  /// False for integers and double precision, which nothing is written in.
+  var canHoldWeights: Bool { !isInteger && self != .f64 }
 
   /// True for the types whose few levels are those that a model was trained with: as a stand-in they ruin any other.
   var isForTrainedLevels: Bool {

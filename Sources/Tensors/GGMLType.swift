@@ -118,6 +118,14 @@ public enum GGMLType: UInt32, CaseIterable, Sendable, Hashable, Codable {
   /// True for the types that trade exactness for size: everything but floats and integers.
   public var isQuantized: Bool { blockLength > 1 }
 
+  /// True for the types that hold whole numbers, which are indices and the like, and not weights.
+  public var isInteger: Bool {
+    switch self {
+    case .i8, .i16, .i32, .i64: true
+    default: false
+    }
+  }
+
   /// Bits per weight.
   public var bitsPerWeight: Double { Double(blockBytes * 8) / Double(blockLength) }
 

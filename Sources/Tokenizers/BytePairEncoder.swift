@@ -16,11 +16,11 @@ final class BytePairEncoder: Sendable {
     splitter = preTokenizer.splitter
     types = vocabulary.types
     composes = preTokenizer.composes
-    tokenBytes = vocabulary.tokens.map { ByteAlphabet.bytes(of: $0) ?? Array($0.utf8) }
+    tokenBytes = vocabulary.tokens.map { ByteAlphabet.bytes(of: $0) ?? $0.storedBytes }
     byteIDs = ByteAlphabet.scalars.map { vocabulary.id(of: Array(String($0).utf8)) ?? -1 }
     var table = MergeTable(minimumCapacity: merges.count)
     for (rank, merge) in merges.enumerated() {
-      var bytes = Array(merge.utf8)
+      var bytes = merge.storedBytes
       // A part may begin with a blank of its own.
       guard let blank = bytes.dropFirst().firstIndex(of: 0x20) else {
         throw TokenizerError(key: "tokenizer.ggml.merges", "entry \(rank) is no pair")

@@ -18,7 +18,7 @@ final class ScoreEncoder: Sendable {
   init(vocabulary: Vocabulary, scores: [Float], unknown: Int32?) throws {
     self.vocabulary = vocabulary
     self.scores = scores
-    let texts = vocabulary.tokens.map { Array($0.utf8) }
+    let texts = vocabulary.tokens.map(\.storedBytes)
     let digits = Array("0123456789ABCDEF".utf8)
     byteIDs = (0..<256).map { byte in
       let text = Array("<0x".utf8) + [digits[byte >> 4], digits[byte & 15], 0x3E]

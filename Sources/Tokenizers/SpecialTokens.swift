@@ -16,6 +16,8 @@ struct SpecialTokens: Sendable {
     var lengths = [Set<Int>](repeating: [], count: 256)
     for (id, type) in vocabulary.types.enumerated() {
       let bytes = Array(vocabulary.tokens[id].utf8)
+      // Of a text, which is UTF-8, a token that is not could be part of a character at most.
+      if vocabulary.tokens[id].hasStandIns { continue }
       guard type == .control || type == .userDefined || type == .unknown, let first = bytes.first else { continue }
       table.insert(bytes, value: Int32(id))
       isControl[Int32(id)] = type != .userDefined

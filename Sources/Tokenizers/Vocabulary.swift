@@ -30,7 +30,7 @@ struct Vocabulary: Sendable {
     }
     var table = ByteTable(minimumCapacity: tokens.count)
     for (id, token) in tokens.enumerated() where !token.isEmpty {
-      if let other = table.insert(Array(token.utf8), value: Int32(id)) {
+      if let other = table.insert(token.storedBytes, value: Int32(id)) {
         throw TokenizerError(
           key: "tokenizer.ggml.tokens", "holds \(token.debugDescription) twice: ids \(other) and \(id)")
       }

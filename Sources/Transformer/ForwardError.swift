@@ -13,6 +13,8 @@ public enum ForwardError: Error, Sendable, Equatable {
   case beyondSlidingWindow(key: String, positions: Int, length: Int)
   case missingTensor(String)
   case wrongShape(tensor: String, found: String, expected: String)
+  /// A tensor of integers in the place of weights.
+  case integers(tensor: String, type: GGMLType)
   /// Windows have to be of one length, and not empty.
   case unequalWindows(index: Int, count: Int, expected: Int)
   case noWindows
@@ -39,6 +41,7 @@ extension ForwardError: CustomStringConvertible {
         + "\(length)"
     case .missingTensor(let name): "tensor '\(name)' is missing"
     case .wrongShape(let tensor, let found, let expected): "tensor '\(tensor)' is \(found), expected \(expected)"
+    case .integers(let tensor, let type): "tensor '\(tensor)' holds integers (\(type)), where weights are wanted"
     case .unequalWindows(let index, let count, let expected):
       "window \(index) has \(count) tokens, the first one \(expected)"
     case .noWindows: "there is no window of text to run"
@@ -63,7 +66,7 @@ extension ForwardError: CustomStringConvertible {
     case .nonFinite: "the model's weights or its metadata are damaged; try the original checkpoint"
     case .budgetTooSmall(_, let least):
       "pass --memory \((least + (1 << 20) - 1) >> 20)MiB or more, a shorter --ctx, or fewer --chunks"
-    case .missingKey, .invalidKey, .missingTensor, .wrongShape: "the model was converted incompletely; convert it again"
+    case .missingKey, .invalidKey, .missingTensor, .wrongShape, .integers: "the model was converted incompletely; convert it again"
     default: nil
     }
   }

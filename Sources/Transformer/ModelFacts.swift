@@ -54,6 +54,7 @@ struct ModelFacts {
     guard found == dimensions else {
       throw .wrongShape(tensor: name, found: "\(tensor.shape)", expected: "\(dimensions)")
     }
+    guard !tensor.type.isInteger else { throw .integers(tensor: name, type: tensor.type) }
     return tensor
   }
 

@@ -1,4 +1,5 @@
 import Foundation
+import GGUF
 
 /// Prints a value as JSON: keys in snake case and sorted, so that output can be compared.
 func printJSON(_ value: some Encodable) throws {
@@ -9,3 +10,7 @@ func printJSON(_ value: some Encodable) throws {
     positiveInfinity: "inf", negativeInfinity: "-inf", nan: "nan")
   print(String(decoding: try encoder.encode(value), as: UTF8.self))
 }
+
+/// Writes a result to standard output. Whatever qtool prints goes through here: bytes of a model's strings that are not UTF-8
+/// are shown as U+FFFD.
+func print(_ text: String, terminator: String = "\n") { Swift.print(text.readable, terminator: terminator) }

@@ -51,3 +51,13 @@ enum QuantizationTable {
     return table.rendered()
   }
 }
+
+extension Progress {
+  /// Says which tensors are copied whatever was asked for.
+  func noteIntegers(in source: any ModelSource) {
+    let names = source.tensors.filter(\.type.isInteger).map { "\($0.name) (\($0.type))" }
+    guard !names.isEmpty else { return }
+    let others = names.count > 3 ? " and \(names.count - 3) more" : ""
+    note("note: integers are copied as they are: \(names.prefix(3).joined(separator: ", "))\(others)")
+  }
+}

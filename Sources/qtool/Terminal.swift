@@ -1,4 +1,5 @@
 import Foundation
+import GGUF
 import Synchronization
 
 /// Standard error, on which everything is said that is no result.
@@ -85,5 +86,5 @@ enum Terminal {
     lines == 0 ? "" : "\r" + (lines > 1 ? "\u{1B}[\(lines - 1)A" : "") + "\u{1B}[J"
   }
 
-  private static func put(_ text: String) { FileHandle.standardError.write(Data(text.utf8)) }
+  private static func put(_ text: String) { FileHandle.standardError.write(Data(text.readable.utf8)) }
 }

@@ -71,11 +71,6 @@ struct Malformed: Sendable, CustomStringConvertible {
       $0.append(UInt64(1) << 60)
       $0.data(64)
     },
-    Malformed("key of no UTF-8", subject: "key number 0", says: "UTF-8", keys: 1) {
-      $0.append(UInt64(2))
-      $0.bytes += [0xC3, 0x28]
-      $0.data(64)
-    },
     Malformed("key twice", subject: "key a", says: "twice", keys: 2, data: 64) {
       $0.key("a", type: 0) { $0.append(UInt8(1)) }
       $0.key("a", type: 0) { $0.append(UInt8(1)) }

@@ -1,11 +1,20 @@
 import CBlocks
 import Tensors
 
-// F32, F16 and BF16 rows. Conversions to F16 and BF16 round half to even.
+// F64, F32, F16 and BF16 rows. Conversions to F16 and BF16 round half to even, and so does that from F64.
 
 func decodeF32(_ bytes: RawSpan, into output: inout MutableSpan<Float>) {
   bytes.withUnsafeBytes { bytes in
     output.withUnsafeMutableBytes { $0.copyMemory(from: bytes) }
+  }
+}
+
+/// Numbers beyond a float's largest become infinite.
+func decodeF64(_ bytes: RawSpan, into output: inout MutableSpan<Float>) {
+  bytes.withUnsafeBytes { bytes in
+    for index in 0..<output.count {
+      output[index] = Float(bytes.loadUnaligned(fromByteOffset: 8 * index, as: Double.self))
+    }
   }
 }
 

@@ -50,6 +50,7 @@ struct Frame {
       throw .wrongShape(
         tensor: embedding.name, found: "\(embedding.shape)", expected: "[\(width), size of the vocabulary]")
     }
+    guard !embedding.type.isInteger else { throw .integers(tensor: embedding.name, type: embedding.type) }
     self.embedding = embedding
     vocabulary = embedding.shape.rows
   }

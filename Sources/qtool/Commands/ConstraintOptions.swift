@@ -58,7 +58,7 @@ struct ConstraintOptions: ParsableArguments {
   func check(_ rules: [TypeRule], _ model: any ModelSource, _ progress: Progress) throws {
     try rules.checkSpeed(on: model)
     for rule in rules.unmatched(in: model) {
-      let error = RecipeError.unmatched(rule: rule.description)
+      let error = rule.unmatchedError(in: model)
       guard lenient else {
         // `blk`, `attn_q`, `weight`: what names consist of.
         let parts = Set(model.tensors.flatMap { $0.name.split(separator: ".").map(String.init) })
@@ -111,25 +111,7 @@ struct SourceOptions: ParsableArguments {
     return layers.isEmpty ? nil : try PrunedModel(model, without: layers)
   }
 
-  func overrides() throws -> [(key: String, value: MetadataValue)] {
-    try overrideKv.map { text in
-      let failure = Failure(
-        .usage, "--override-kv \(text): is not KEY=TYPE:VALUE", hint: "types are int, float, bool and str")
-      guard let equals = text.firstIndex(of: "="), let colon = text[equals...].firstIndex(of: ":") else {
-        throw failure
-      }
-      let value = String(text[text.index(after: colon)...])
-      let parsed: MetadataValue? =
-        switch text[text.index(after: equals)..<colon] {
-        // Unsigned as in llama-quantize: that is what readers of these keys ask for.
-        case "int": UInt32(value).map { .uint32($0) } ?? Int32(value).map { .int32($0) }
-        case "float": Float(value).map { .float32($0) }
-        case "bool": Bool(value).map { .bool($0) }
-        case "str": .string(value)
-        default: nil
-        }
-      guard let parsed else { throw failure }
-      return (String(text[..<equals]), parsed)
-    }
+  func overrides(for source: any ModelSource) throws -> [MetadataOverrides.Override] {
+    try MetadataOverrides(texts: overrideKv).values(for: source)
   }
 }

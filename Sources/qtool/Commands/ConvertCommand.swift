@@ -70,6 +70,7 @@ struct ConvertCommand: ParsableCommand {
     if shardSize != nil {
       for path in paths { try output.file.check(inputs: inputs, path) }
     }
+    progress.noteIntegers(in: source)
     _ = try write(plan, importance: nil, to: output.file, checksums: output.checksums, progress)
     for (path, layout) in zip(paths, plan.shards.layouts) {
       print("\(path): \(Figures.grouped(layout.totalBytes)) bytes")

@@ -100,7 +100,7 @@ struct PerplexityCommand: ParsableCommand {
       let tokens = sources.dropFirst().reduce(0) {
         $0 + ($1.metadata.optionalStrings("tokenizer.ggml.tokens")?.count ?? 0)
       }
-      options.memory = ByteSize(bytes: max(1, options.forward.memory - Self.metadataBytesPerToken * tokens))
+      options.memory = ByteSize(bytes: max(1, options.forward.budget.total - Self.metadataBytesPerToken * tokens))
     }
     var subjects: [Subject] = []
     for (path, source) in zip(models, sources) {

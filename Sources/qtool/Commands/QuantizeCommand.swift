@@ -51,7 +51,7 @@ struct QuantizeCommand: ParsableCommand {
     let copied = mix.copies ? try constraints.applied(to: source.tensors.map(\.type), of: source) : nil
     try checkRequantizing(source, copied, progress)
 
-    let (run, overrides) = (options.fitRun(progress), try sourceOptions.overrides())
+    let (run, overrides) = (options.fitRun(progress), try sourceOptions.overrides(for: source))
     let workspace = destination.map { Workspace(output: $0.output, model: source.name, restart: $0.restart) }
     let importance = try weighing.input(
       for: source, whole: whole, pruned: pruned, without: try sourceOptions.layers(),
@@ -102,6 +102,7 @@ struct QuantizeCommand: ParsableCommand {
     _ workspace: Workspace?, _ progress: Progress
   ) throws {
     if !outputOptions.dryRun, let destination {
+      progress.noteIntegers(in: plan.source)
       for verdict in plan.compatibility.verdicts { progress.note(verdict.line) }
       _ = try write(plan, importance: matrix, to: destination, checksums: outputOptions.checksums, progress)
       workspace?.forgetChoice()

@@ -53,7 +53,7 @@ struct ReportCommand: ParsableCommand {
       title: title ?? files.first?.name ?? drifts.first.map { "Drift from \($0.baseName)" } ?? "Sensitivity",
       files: files, drifts: drifts, sensitivity: sensitivity, generator: "qtool \(QTool.version)")
     let file = try OutputFile(path: output, overwrite: force)
-    try file.write(Array(try page.html().utf8))
+    try file.write(Array(try page.html().readable.utf8))
     try file.commit()
     print(output)
   }
