@@ -16,7 +16,11 @@ final class BytePairEncoder: Sendable {
     splitter = preTokenizer.splitter
     types = vocabulary.types
     composes = preTokenizer.composes
-    tokenBytes = vocabulary.tokens.map { ByteAlphabet.bytes(of: $0) ?? $0.storedBytes }
+    // Tokens that are looked for in text are written as that text.
+    tokenBytes = zip(vocabulary.tokens, vocabulary.types).map { token, type in
+      let bytes = type == .control || type == .userDefined || type == .unknown ? nil : ByteAlphabet.bytes(of: token)
+      return bytes ?? token.storedBytes
+    }
     byteIDs = ByteAlphabet.scalars.map { vocabulary.id(of: Array(String($0).utf8)) ?? -1 }
     var table = MergeTable(minimumCapacity: merges.count)
     for (rank, merge) in merges.enumerated() {

@@ -1,7 +1,7 @@
 import Foundation
 
 /// Text in Unicode's composed form (NFC), as the tokenizers that ask for it see it.
-func composed(_ text: Substring) -> Substring {
+package func composed(_ text: Substring) -> Substring {
   // Nothing below U+0300 composes or is reordered: most text needs no look at all.
   guard text.unicodeScalars.contains(where: { $0.value >= 0x300 }) else { return text }
   var input = String.UnicodeScalarView()

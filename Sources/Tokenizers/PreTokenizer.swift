@@ -6,7 +6,7 @@ public struct PreTokenizer: Sendable {
   /// Text is composed (Unicode's NFC) before it is split.
   public var composes = false
   /// Whether BOS goes in front where the model doesn't say.
-  var addsBOS = false
+  package var addsBOS = false
 
   /// Keys of a GGUF that say otherwise than its name, where a tokenizer.json does.
   public static let ignoresMergesKey = "tokenizer.ggml.ignore_merges"

@@ -20,6 +20,10 @@ public struct Tokenizer: Sendable {
     case scores(ScoreEncoder, addsBlank: Bool)
   }
 
+  /// A key of a GGUF that says that a blank goes in front of a text alone, not behind special tokens, too.
+  public static let prefixesOnceKey = "tokenizer.ggml.add_space_prefix_once"
+  private let prefixesOnce: Bool
+
   /// - Throws: ``TokenizerError`` or `MetadataError` that names the key at fault.
   public init(metadata: Metadata) throws {
     guard metadata["tokenizer.ggml.model"] != nil else {
@@ -58,6 +62,7 @@ public struct Tokenizer: Sendable {
       eos = try Self.id("eos", metadata, count: count, default: 2)
     }
     vocabularyCount = count
+    prefixesOnce = metadata.optionalBool(Self.prefixesOnceKey) ?? false
     addsBOS = metadata.optionalBool("tokenizer.ggml.add_bos_token") ?? addsBOSByDefault
     addsEOS = metadata.optionalBool("tokenizer.ggml.add_eos_token") ?? false
     special = SpecialTokens(vocabulary)
@@ -92,7 +97,7 @@ public struct Tokenizer: Sendable {
   public func encode(_ text: String, addSpecial: Bool = true, parseSpecial: Bool = false) -> [Int32] {
     var ids: [Int32] = []
     if addSpecial, addsBOS, let bos { ids.append(bos) }
-    // SentencePiece puts a blank in front of a text, and of what follows a special token.
+    // A blank goes in front of a text and, as llama.cpp has it, of what follows a special token.
     var isStart = true
     for piece in special.pieces(of: text, parseSpecial: parseSpecial) {
       switch (piece, encoder) {
@@ -101,7 +106,7 @@ public struct Tokenizer: Sendable {
       case (.text(let text), .scores(let encoder, let addsBlank)):
         encoder.encode(text, prefixed: addsBlank && isStart, into: &ids)
       }
-      if case .token = piece { isStart = true } else { isStart = false }
+      if case .token = piece { isStart = !prefixesOnce } else { isStart = false }
     }
     if addSpecial, addsEOS, let eos { ids.append(eos) }
     return ids

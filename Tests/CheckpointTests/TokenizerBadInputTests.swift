@@ -103,7 +103,7 @@ import Testing
     let far = Array(Self.json.replacing(#""ab":3"#, with: #""ab":2147483647"#).utf8)
     expect(["tokenizer.json": far], config: "{}", ["gives a token the id 2147483647"])
     expect(["tokenizer.json": sound], config: #"{"vocab_size":5,"eos_token_id":9}"#, ["key eos_token_id: is 9"])
-    expect(["tokenizer.json": sound], config: #"{"vocab_size":5,"eos_token_id":-1}"#, ["key eos_token_id: is -1"])
+    expect(["tokenizer.json": sound], config: #"{"vocab_size":5,"eos_token_id":-2}"#, ["key eos_token_id: is -2"])
   }
 
   @Test func filesBeside() {
@@ -120,24 +120,32 @@ import Testing
 
   // MARK: tokenizer.model
 
-  private static func field(_ number: UInt8, _ bytes: [UInt8]) -> [UInt8] {
+  static func field(_ number: UInt8, _ bytes: [UInt8]) -> [UInt8] {
     [number << 3 | 2, UInt8(bytes.count)] + bytes
   }
 
-  private static func piece(_ text: String, _ score: Float, type: UInt8? = nil) -> [UInt8] {
+  static func piece(_ text: String, _ score: Float, type: UInt8? = nil) -> [UInt8] {
     let bits = (0..<4).map { UInt8(truncatingIfNeeded: score.bitPattern >> UInt32(8 * $0)) }
     return field(1, field(1, Array(text.utf8)) + [2 << 3 | 5] + bits + (type.map { [3 << 3, $0] } ?? []))
   }
 
-  private static let model =
-    piece("<unk>", 0, type: 2) + piece("<s>", 0, type: 3) + piece("<0x41>", 0, type: 6) + piece("a", -1)
-    + field(2, [3 << 3, 2]) + field(3, [3 << 3, 0])
+  /// byte-pair encoding with byte_fallback, and a normalizer that leaves text as it is.
+  static let trainer = field(2, [3 << 3, 2, 0x98, 2, 1])
+  static let model =
+    piece("<unk>", 0, type: 2) + piece("<s>", 0, type: 3)
+    + (0..<256).flatMap {
+      piece("<0x" + ($0 < 16 ? "0" : "") + String($0, radix: 16, uppercase: true) + ">", 0, type: 6)
+    }
+    + piece("a", -1) + trainer + field(3, [3 << 3, 0, 4 << 3, 0])
 
   @Test func theSoundModelIsRead() throws {
-    let metadata = try metadata(["tokenizer.model": Self.model])
-    #expect(metadata.optionalStrings("tokenizer.ggml.tokens") == ["<unk>", "<s>", "<0x41>", "a", "[PAD4]"])
-    #expect(metadata["tokenizer.ggml.token_type"] == .array(.int32([2, 3, 6, 1, 5])))
-    #expect(metadata["tokenizer.ggml.scores"] == .array(.float32([0, 0, 0, -1, -10000])))
+    let metadata = try metadata(["tokenizer.model": Self.model], config: #"{"vocab_size":260}"#)
+    let tokens = try #require(metadata.optionalStrings("tokenizer.ggml.tokens"))
+    #expect(tokens.prefix(3) == ["<unk>", "<s>", "<0x00>"] && tokens.suffix(3) == ["<0xFF>", "a", "[PAD259]"])
+    let bytes = [Int32](repeating: 6, count: 256)
+    #expect(metadata["tokenizer.ggml.token_type"] == .array(.int32([2, 3] + bytes + [1, 5])))
+    let zeros = [Float](repeating: 0, count: 258)
+    #expect(metadata["tokenizer.ggml.scores"] == .array(.float32(zeros + [-1, -10000])))
     #expect(metadata.optionalBool("tokenizer.ggml.add_space_prefix") == false)
   }
 
@@ -146,13 +154,14 @@ import Testing
       expect(["tokenizer.model": bytes], ["tokenizer.model", part])
     }
     expectModel([], "without pieces")
-    expectModel(Self.field(2, [3 << 3, 2]), "without pieces")
+    expectModel(Self.trainer, "without pieces")
     expectModel(
       Self.piece("a", 0) + Self.field(2, [3 << 3, 1]), "trainer_spec.model_type: is of an unknown kind: unigram")
     expectModel(Self.piece("a", .nan), "piece number 0: is empty or has no finite score")
     expectModel(Self.piece("", 0), "piece number 0: is empty")
     expectModel(Self.piece("a", 0, type: 9), "piece number 0: has the unknown type 9")
-    expectModel(Self.piece("a", 0) + Self.piece("a", 0), "\"a\": stands twice: it has ids 0 and 1")
+    expectModel(Self.piece("a", 0), "trainer_spec.model_type: is of an unknown kind: unigram")
+    expectModel(Self.piece("a", 0) + Self.piece("a", 0) + Self.trainer, "\"a\": stands twice: it has ids 0 and 1")
     expectModel(Self.field(1, Self.field(1, [0xFF])), "piece number 0: is no UTF-8")
     expectModel([1 << 3, 7], "field 1 is no message")
     expectModel([1 << 3 | 2] + [UInt8](repeating: 0xFF, count: 9) + [1], "a damaged one")

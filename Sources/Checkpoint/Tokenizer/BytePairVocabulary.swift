@@ -6,49 +6,49 @@ import Tokenizers
 /// The keys of a byte-level tokenizer.json: tokens, types, merges, and the name of its splitter.
 struct BytePairVocabulary {
   let metadata: Metadata
-  let tokenCount: Int
+  /// Tokens that are written otherwise than the files have them.
+  let notes: [String]
 
-  /// - Parameter pre: what `--pre` says; without it, the splitter is recognised by its structure.
-  init(_ tokenizer: TokenizerJSON, vocabularySize: Int?, mergesPath: String?, pre: String?) throws {
+  /// - Parameters:
+  ///   - added: without those whose ids `count` leaves out.
+  ///   - pre: what `--pre` says; without it, the splitter is recognised by its structure.
+  init(
+    _ tokenizer: TokenizerJSON, _ base: BaseVocabulary, added: [AddedToken], count: Int, mergesPath: String?,
+    pre: String?
+  ) throws {
     let path = tokenizer.path
     let structure = SplitStructure(tokenizer)
     let name = try Self.name(structure, tokenizer, pre: pre)
-
-    let largest = max(tokenizer.vocabulary.map(\.id).max() ?? 0, tokenizer.added.map(\.id).max() ?? 0)
-    let count = vocabularySize ?? largest + 1
-    // Without a size in config.json, ids are all that bounds what is allocated.
-    guard count <= 1 << 24 else { throw CheckpointError(path: path, "gives a token the id \(largest)") }
     var list = TokenList(count: count)
-    var ids = ByteTable(minimumCapacity: tokenizer.vocabulary.count)
-    func check(_ token: String, _ id: Int) throws {
+    for (id, token) in base.tokens.enumerated() {
+      guard let token else { continue }
       guard id < count else {
         throw CheckpointError(
           path: path, subject: "token \(token.debugDescription)",
           "has id \(id); config.json gives a vocabulary of \(count)")
       }
-      if let other = list.tokens[id], other.utf8.elementsEqual(token.utf8) == false {
-        throw CheckpointError(
-          path: path, subject: "token \(token.debugDescription)", "has id \(id), as has \(other.debugDescription)")
-      }
-    }
-    for (token, id) in tokenizer.vocabulary {
-      try check(token, id)
-      if let other = ids.insert(Array(token.utf8), value: Int32(id)) {
-        throw CheckpointError(
-          path: path, subject: "token \(token.debugDescription)", "stands twice: it has ids \(other) and \(id)")
-      }
       list.set(id, token, .normal)
     }
-    let decodesBytes = tokenizer.decoder?["type"]?.string == "ByteLevel"
-    for added in tokenizer.added {
-      try check(added.content, added.id)
-      // Tokens that are looked for in unchanged text are listed as that text.
-      let bytes = added.isNormalized || !decodesBytes ? nil : ByteAlphabet.bytes(of: added.content)
-      let (text, type) = TokenList.added(
-        bytes.map { String(decoding: $0, as: UTF8.self) } ?? added.content, isSpecial: added.isSpecial)
-      list.set(added.id, text, type)
+    let merged = try Self.merges(tokenizer, mergesPath: mergesPath, base)
+    let text = Self.textTokens(added, base, merged)
+    var notes: [String] = []
+    for token in added {
+      let subject = "token \(token.content.debugDescription)"
+      if token.isSpecial || TokenList.looksSpecial(token.content) {
+        list.set(token.id, token.content, .control)
+      } else if text.contains(token.id) {
+        notes.append("\(path): \(subject) remains a word of the vocabulary; text that spells it so is not looked for")
+      } else {
+        list.set(token.id, token.content, .userDefined)
+      }
+      if token.isNormalized, structure.composes == true,
+        !composed(token.content[...]).utf8.elementsEqual(token.content.utf8)
+      {
+        notes.append("\(path): \(subject) is not composed (NFC); it is looked for as it is written, and not composed")
+      }
     }
     try list.check(path: path)
+    self.notes = notes
 
     var metadata: Metadata = [
       "tokenizer.ggml.model": .string("gpt2"),
@@ -56,12 +56,10 @@ struct BytePairVocabulary {
       "tokenizer.ggml.tokens": .array(.string(list.texts())),
       "tokenizer.ggml.token_type": list.typeValue,
     ]
-    let merges = try Self.merges(tokenizer, mergesPath: mergesPath, ids: ids)
-    if !merges.isEmpty { metadata["tokenizer.ggml.merges"] = .array(.string(merges)) }
+    if !merged.isEmpty { metadata["tokenizer.ggml.merges"] = .array(.string(merged.map(Self.line))) }
     let ignoresMerges = tokenizer.model["ignore_merges"]?.bool ?? false
     self.metadata = try Self.adapted(
       metadata, name, ignoresMerges: ignoresMerges, composes: structure.composes, isGiven: pre != nil)
-    tokenCount = count
   }
 
   /// The keys with what the tokenizer does and the splitter's name does not imply: under another name that does, or else
@@ -103,27 +101,44 @@ struct BytePairVocabulary {
     return name
   }
 
-  private static func merges(_ tokenizer: TokenizerJSON, mergesPath: String?, ids: ByteTable) throws -> [String] {
-    guard !tokenizer.merges.isEmpty else { return try mergesPath.map(mergesFile) ?? [] }
-    return try tokenizer.merges.enumerated().map { index, merge in
-      let parts = [Array(merge.left.utf8), Array(merge.right.utf8)]
-      for part in parts + [parts[0] + parts[1]] where ids.value(of: part) == nil {
-        throw CheckpointError(
-          path: tokenizer.path, subject: "merge number \(index)",
-          "needs \(String(decoding: part, as: UTF8.self).debugDescription), which is no token")
-      }
-      // A blank separates the parts; inside of one, U+0120 stands for it.
-      return parts.map { part in
-        String(decoding: part.flatMap { $0 == 0x20 ? [0xC4, 0xA0] : [$0] }, as: UTF8.self)
-      }.joined(separator: " ")
+  /// The added tokens that the vocabulary makes of bytes and that stand for text which is written otherwise, such as a
+  /// word behind a blank: they remain words of the vocabulary.
+  private static func textTokens(
+    _ tokens: [AddedToken], _ base: BaseVocabulary, _ merges: [(left: String, right: String)]
+  ) -> Set<Int> {
+    var ids = Set<Int>()
+    for token in tokens where base.id(of: token.content) == token.id {
+      guard let bytes = ByteAlphabet.bytes(of: token.content), let text = String(validating: bytes, as: UTF8.self),
+        !text.utf8.elementsEqual(token.content.utf8)
+      else { continue }
+      ids.insert(token.id)
     }
+    guard !ids.isEmpty else { return ids }
+    var made = Set(ids.filter { base[$0]?.unicodeScalars.count == 1 })
+    for merge in merges {
+      if let id = base.id(of: merge.left + merge.right), ids.contains(id) { made.insert(id) }
+    }
+    return made
   }
 
-  /// merges.txt: a pair a line, under a line that begins with a number sign.
-  private static func mergesFile(_ path: String) throws -> [String] {
-    try TextFile(path: path, limit: 64 << 20).text.split(separator: "\n").enumerated().compactMap { index, line in
-      let parts = line.split(whereSeparator: \.isWhitespace)
-      return index == 0 && line.hasPrefix("#") || parts.count != 2 ? nil : parts.joined(separator: " ")
+  private static func merges(
+    _ tokenizer: TokenizerJSON, mergesPath: String?, _ base: BaseVocabulary
+  ) throws -> [(left: String, right: String)] {
+    var (merges, path) = (tokenizer.merges, tokenizer.mergesPath)
+    if merges.isEmpty, let mergesPath { (merges, path) = (try VocabularyFiles.merges(mergesPath), mergesPath) }
+    for (index, merge) in merges.enumerated() {
+      for part in [merge.left, merge.right, merge.left + merge.right] where base.id(of: part) == nil {
+        throw CheckpointError(
+          path: path, subject: "merge number \(index)", "needs \(part.debugDescription), which is no token")
+      }
     }
+    return merges
+  }
+
+  /// A merge as GGUF writes it: a blank separates the parts; inside of one, U+0120 stands for it.
+  private static func line(_ merge: (left: String, right: String)) -> String {
+    [merge.left, merge.right].map { part in
+      String(decoding: part.utf8.flatMap { $0 == 0x20 ? [0xC4, 0xA0] : [$0] }, as: UTF8.self)
+    }.joined(separator: " ")
   }
 }

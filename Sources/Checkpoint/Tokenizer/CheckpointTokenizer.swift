@@ -28,50 +28,68 @@ struct CheckpointTokenizer {
       throw CheckpointError(path: config.path, subject: "key vocab_size", "is \(size), more than any model's")
     }
     let isLlama = architecture == "llama"
-    var tokenizer = try files.path("tokenizer.json").map { try TokenizerJSON(path: $0) }
-    tokenizer?.update(added: try files.addedTokensDecoder())
-    tokenizer?.update(named: files.namedTokens)
-    var metadata = Metadata()
-    if isLlama, let flag = files.config?["add_prefix_space"]?.bool {
-      metadata["tokenizer.ggml.add_space_prefix"] = .bool(flag)
-    }
-    let bound: Int?
+    let addsBlank = isLlama ? files.config?["add_prefix_space"]?.bool : nil
+    let json = try files.path("tokenizer.json").map { try TokenizerJSON(path: $0) }
     // DeepSeek 2 and its successors never had a SentencePiece model; a file of that name is a remnant.
-    let model = architecture == "deepseek2" ? nil : try Self.sentencePiece(files, hasJSON: tokenizer != nil)
-    var pieces: SentencePieceVocabulary?
-    if let model {
-      pieces = try SentencePieceVocabulary(model, files: files, vocabularySize: size)
-    } else if let tokenizer, tokenizer.isSentencePiece, !Self.isByteLevel(tokenizer) {
-      pieces = try SentencePieceVocabulary(tokenizer, vocabularySize: size)
-    }
-    if let pieces {
+    let model = architecture == "deepseek2" ? nil : try Self.sentencePiece(files, hasJSON: json != nil)
+    let parts: Parts
+    if model != nil || json.map({ $0.isSentencePiece && !Self.isByteLevel($0) }) == true {
       guard pre == nil else {
         throw CheckpointError(
           path: directory, subject: "--pre", "does not apply: the tokenizer is SentencePiece's, which has no splitter")
       }
-      if !pieces.addsBlank, metadata["tokenizer.ggml.add_space_prefix"] == nil {
-        metadata["tokenizer.ggml.add_space_prefix"] = .bool(false)
-      }
-      metadata.merge(pieces.metadata) { $1 }
-      bound = pieces.tokenCount
+      if let json { try Self.checkKind(json, isSentencePiece: true) }
+      let pieces = try SentencePieceVocabulary(model, json, files, size: size, addsBlank: addsBlank)
+      parts = Parts(
+        metadata: pieces.metadata, added: pieces.added, bound: pieces.tokenCount, addsBOS: true, notes: pieces.notes)
     } else {
-      guard let tokenizer else { throw Self.missing(files) }
-      try Self.checkKind(tokenizer)
-      let vocabulary = try BytePairVocabulary(
-        tokenizer, vocabularySize: size, mergesPath: files.path("merges.txt"), pre: pre)
-      metadata.merge(vocabulary.metadata) { $1 }
-      bound = nil
+      parts = try Self.byteLevel(json, files, config, size: size, pre: pre)
     }
-    let rules = try SpecialRules(tokenizer, files: files, config: config, bound: bound)
+    var metadata = parts.metadata
+    if let addsBlank { metadata["tokenizer.ggml.add_space_prefix"] = .bool(addsBlank) }
+    let rules = try SpecialRules(
+      json, added: parts.added.tokens, isAlone: json == nil && model != nil, files: files, config: config,
+      bound: parts.bound)
     metadata.merge(rules.metadata(templates: try ChatTemplate(files).metadata)) { $1 }
     // Code Llama's end of an infill has no name in its files; Granite's small models must not get a BOS.
     if isLlama, size == 32016, metadata["tokenizer.ggml.eot_token_id"] == nil {
       metadata["tokenizer.ggml.eot_token_id"] = .uint32(32010)
     }
     if isLlama, size == 49152 { metadata["tokenizer.ggml.add_bos_token"] = .bool(false) }
+    if rules.lacksBOS, metadata.optionalBool("tokenizer.ggml.add_bos_token") ?? parts.addsBOS {
+      // llama.cpp would put a token in front that nobody named: 1 or 11, its defaults.
+      metadata["tokenizer.ggml.add_bos_token"] = .bool(false)
+    }
     try Self.checkIDs(metadata, rules, config)
     self.metadata = metadata
-    notes = pieces?.notes ?? []
+    notes = parts.notes
+  }
+
+  private struct Parts {
+    let metadata: Metadata
+    let added: AddedTokens
+    let bound: Int?
+    /// Whether llama.cpp puts BOS in front where no key says so.
+    let addsBOS: Bool
+    let notes: [String]
+  }
+
+  /// - Parameter json: tokenizer.json; vocab.json and merges.txt take its place.
+  private static func byteLevel(
+    _ json: TokenizerJSON?, _ files: TokenizerFiles, _ config: Config, size: Int?, pre: String?
+  ) throws -> Parts {
+    let separate = json == nil ? try VocabularyFiles(files, config, pre: pre) : nil
+    guard let tokenizer = json ?? separate?.tokenizer else { throw missing(files) }
+    try checkKind(tokenizer)
+    let base = try BaseVocabulary(path: tokenizer.path, tokenizer.vocabulary)
+    var added = try AddedTokens(to: base, listed: tokenizer.added, files, defaults: separate?.defaultNames ?? [:])
+    let count = try added.limit(to: size)
+    let vocabulary = try BytePairVocabulary(
+      tokenizer, base, added: added.tokens, count: count, mergesPath: files.path("merges.txt"), pre: pre)
+    let name = vocabulary.metadata.optionalString("tokenizer.ggml.pre") ?? ""
+    return Parts(
+      metadata: vocabulary.metadata, added: added, bound: nil, addsBOS: PreTokenizer(name: name)?.addsBOS ?? false,
+      notes: added.notes + vocabulary.notes)
   }
 
   /// tokenizer.model, unless it is of another kind (Llama 3 ships tiktoken's under that name) and tokenizer.json serves.
@@ -91,10 +109,11 @@ struct CheckpointTokenizer {
     SplitStructure(tokenizer).steps?.isEmpty == false
   }
 
-  private static func checkKind(_ tokenizer: TokenizerJSON) throws {
-    let kind = tokenizer.model["type"]?.string ?? "no kind"
+  private static func checkKind(_ tokenizer: TokenizerJSON, isSentencePiece: Bool = false) throws {
+    let kind = tokenizer.kind ?? "no kind"
     func suffix(_ key: String) -> Bool { tokenizer.model[key]?.string?.isEmpty == false }
-    guard kind == "BPE", !tokenizer.vocabulary.isEmpty, tokenizer.model["byte_fallback"]?.bool != true,
+    guard kind == "BPE", !tokenizer.vocabulary.isEmpty,
+      isSentencePiece || tokenizer.model["byte_fallback"]?.bool != true,
       !suffix("continuing_subword_prefix"), !suffix("end_of_word_suffix")
     else {
       let bytes = tokenizer.model["byte_fallback"]?.bool == true ? " with byte_fallback" : ""

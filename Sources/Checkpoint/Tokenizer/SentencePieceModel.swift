@@ -5,21 +5,35 @@ import Tokenizers
 ///
 ///     ModelProto     { repeated SentencePiece pieces = 1; TrainerSpec trainer_spec = 2; NormalizerSpec normalizer_spec = 3 }
 ///     SentencePiece  { string piece = 1; float score = 2; Type type = 3 }
-///     TrainerSpec    { ModelType model_type = 3 [default = 1: unigram] }
-///     NormalizerSpec { bool add_dummy_prefix = 3 }
+///     TrainerSpec    { ModelType model_type = 3 [default = 1: unigram]; bool treat_whitespace_as_suffix = 24;
+///                      bool byte_fallback = 35 }
+///     NormalizerSpec { string name = 1; bytes precompiled_charsmap = 2; bool add_dummy_prefix = 3 [default = true];
+///                      bool remove_extra_whitespaces = 4 [default = true]; bool escape_whitespaces = 5 [default = true] }
 ///
 /// These few fields are read by hand, strictly and bounded: SwiftProtobuf takes longer to build than all of qtool.
 struct SentencePieceModel {
+  enum PieceType: UInt64 {
+    case normal = 1, unknown, control, userDefined, unused, byte
+  }
+
   struct Piece {
     var text = ""
     var score: Float = 0
-    var type = TokenType.normal
+    var type = PieceType.normal
   }
 
   let path: String
   private(set) var pieces: [Piece] = []
+  private var kind: UInt64 = 1
   /// Whether a blank goes in front of text.
   private(set) var addsBlank = true
+  /// Whether that blank goes behind the text instead.
+  private(set) var isSuffix = false
+  private(set) var fallsBackToBytes = false
+  /// The name of the rule that text is changed by; nil where it is taken as it is.
+  private(set) var normalizer: String?
+  private(set) var removesBlanks = true
+  private(set) var escapesBlanks = true
 
   init(path: String, bytes: [UInt8]) throws {
     self.path = path
@@ -27,32 +41,50 @@ struct SentencePieceModel {
     while let field = try message.next() {
       switch (field.number, field.value) {
       case (1, .bytes(let range)): pieces.append(try Self.piece(message.nested(range), number: pieces.count))
-      case (2, .bytes(let range)): try Self.checkKind(message.nested(range))
-      case (3, .bytes(let range)):
-        var specification = message.nested(range)
-        while let field = try specification.next() {
-          if case (3, .varint(let value)) = (field.number, field.value) { addsBlank = value != 0 }
-        }
+      case (2, .bytes(let range)): try readTrainer(message.nested(range))
+      case (3, .bytes(let range)): try readNormalizer(message.nested(range))
       case (1...3, _): throw message.failure("field \(field.number) is no message")
       default: break
       }
     }
     guard !pieces.isEmpty else { throw CheckpointError(path: path, "is a SentencePiece model without pieces") }
-  }
-
-  /// Only byte-pair encoding merges by score; other kinds would be encoded wrongly without a word.
-  private static func checkKind(_ specification: WireReader) throws {
-    var reader = specification
-    var kind: UInt64 = 1
-    while let field = try reader.next() {
-      if case (3, .varint(let value)) = (field.number, field.value) { kind = value }
-    }
+    // Only byte-pair encoding merges by score; other kinds would be encoded wrongly without a word.
     guard kind == 2 else {
       let names: [UInt64: String] = [1: "unigram", 3: "word", 4: "char"]
       throw CheckpointError(
-        path: reader.path, subject: "key trainer_spec.model_type", "is of an unknown kind: \(names[kind] ?? "\(kind)")",
+        path: path, subject: "key trainer_spec.model_type", "is of an unknown kind: \(names[kind] ?? "\(kind)")",
         hint: "known: SentencePiece's bpe")
     }
+  }
+
+  private mutating func readTrainer(_ specification: WireReader) throws {
+    var reader = specification
+    while let field = try reader.next() {
+      switch (field.number, field.value) {
+      case (3, .varint(let value)): kind = value
+      case (24, .varint(let value)): isSuffix = value != 0
+      case (35, .varint(let value)): fallsBackToBytes = value != 0
+      default: break
+      }
+    }
+  }
+
+  private mutating func readNormalizer(_ specification: WireReader) throws {
+    var reader = specification
+    var name = "unnamed"
+    var changesText = false
+    while let field = try reader.next() {
+      switch (field.number, field.value) {
+      case (1, .bytes(let range)): name = String(decoding: reader.bytes[range], as: UTF8.self)
+      // The name alone does nothing.
+      case (2, .bytes(let range)): changesText = !range.isEmpty
+      case (3, .varint(let value)): addsBlank = value != 0
+      case (4, .varint(let value)): removesBlanks = value != 0
+      case (5, .varint(let value)): escapesBlanks = value != 0
+      default: break
+      }
+    }
+    if changesText { normalizer = name }
   }
 
   private static func piece(_ reader: WireReader, number: Int) throws -> Piece {
@@ -67,9 +99,7 @@ struct SentencePieceModel {
         piece.text = text
       case (2, .fixed32(let bits)): piece.score = Float(bitPattern: bits)
       case (3, .varint(let value)):
-        // User-defined pieces count as normal ones, as converters have it.
-        let types: [UInt64: TokenType] = [1: .normal, 2: .unknown, 3: .control, 4: .normal, 5: .unused, 6: .byte]
-        guard let type = types[value] else {
+        guard let type = PieceType(rawValue: value) else {
           throw reader.failure("has the unknown type \(value)", subject: "piece number \(number)")
         }
         piece.type = type
@@ -81,66 +111,5 @@ struct SentencePieceModel {
       throw reader.failure("is empty or has no finite score", subject: "piece number \(number)")
     }
     return piece
-  }
-}
-
-/// The fields of a Protocol Buffers message: a tag (number and kind), then a varint, 4 or 8 bytes, or a length and bytes.
-private struct WireReader {
-  enum Value {
-    case varint(UInt64)
-    case fixed64
-    case fixed32(UInt32)
-    case bytes(Range<Int>)
-  }
-
-  let path: String
-  private var reader: ByteReader
-
-  init(path: String, bytes: [UInt8]) { self.init(path: path, ByteReader(bytes)) }
-
-  private init(path: String, _ reader: ByteReader) { (self.path, self.reader) = (path, reader) }
-
-  var bytes: [UInt8] { reader.bytes }
-
-  func nested(_ range: Range<Int>) -> WireReader { WireReader(path: path, ByteReader(bytes, in: range)) }
-
-  func failure(_ reason: String, subject: String? = nil) -> CheckpointError {
-    CheckpointError(path: path, subject: subject, offset: reader.offset, reason)
-  }
-
-  private func damaged() -> CheckpointError { failure("is no SentencePiece model, or a damaged one") }
-
-  /// The next field; nil at the end of the message.
-  mutating func next() throws -> (number: Int, value: Value)? {
-    guard reader.remaining > 0 else { return nil }
-    let tag = try varint()
-    guard tag >> 3 > 0, tag >> 3 <= UInt64(1) << 29 else { throw damaged() }
-    let number = Int(tag >> 3)
-    switch tag & 7 {
-    case 0: return (number, .varint(try varint()))
-    case 1:
-      _ = try take(8)
-      return (number, .fixed64)
-    case 2: return (number, .bytes(try take(try varint())))
-    case 5:
-      guard let value = reader.integer(UInt32.self) else { throw damaged() }
-      return (number, .fixed32(value))
-    default: throw damaged()
-    }
-  }
-
-  private mutating func varint() throws -> UInt64 {
-    var value: UInt64 = 0
-    for shift in stride(from: UInt64(0), to: 70, by: 7) {
-      guard let byte = reader.integer(UInt8.self) else { break }
-      value |= UInt64(byte & 0x7F) << shift
-      if byte < 0x80 { return value }
-    }
-    throw damaged()
-  }
-
-  private mutating func take(_ count: UInt64) throws -> Range<Int> {
-    guard let slice = reader.take(Int(clamping: count)) else { throw damaged() }
-    return slice.startIndex..<slice.endIndex
   }
 }

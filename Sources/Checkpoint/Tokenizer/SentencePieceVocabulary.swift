@@ -1,111 +1,133 @@
 import GGUF
 import Tokenizers
 
-/// The keys of a SentencePiece tokenizer: tokens, scores and types, from tokenizer.model or from a tokenizer.json that
-/// was made of one.
+/// The keys of a SentencePiece tokenizer: tokens, scores and types, from tokenizer.model, from a tokenizer.json that was
+/// made of one, or from both. Then tokenizer.json decides on ids, added tokens and blanks, as in `transformers`, and
+/// tokenizer.model on scores and on the types of its pieces.
 struct SentencePieceVocabulary {
   let metadata: Metadata
   let tokenCount: Int
-  /// false where the model itself says that no blank goes in front of text.
-  let addsBlank: Bool
-  let notes: [String]
+  let added: AddedTokens
+  private(set) var notes: [String] = []
 
-  /// From tokenizer.model and the files beside it that add tokens. Ids beyond the vocabulary are left out: many
-  /// fine-tunes name a padding token that their embedding has no row for.
-  init(_ model: SentencePieceModel, files: TokenizerFiles, vocabularySize: Int?) throws {
-    var list = TokenList(count: vocabularySize ?? model.pieces.count, paddingScore: -10000)
-    for (id, piece) in model.pieces.enumerated() where id < list.count {
-      list.set(id, piece.text, piece.type, score: piece.score)
+  /// - Parameters:
+  ///   - size: config.json's; ids beyond it are left out.
+  ///   - addsBlank: whether tokenizer_config.json asks for a blank in front of text, or for none.
+  init(
+    _ model: SentencePieceModel?, _ tokenizer: TokenizerJSON?, _ files: TokenizerFiles, size: Int?, addsBlank: Bool?
+  ) throws {
+    let pieces = model?.pieces ?? []
+    let base: BaseVocabulary
+    var prefix: BlankPrefix
+    var scores: [Int: Float] = [:]
+    if let tokenizer {
+      base = try BaseVocabulary(path: tokenizer.path, tokenizer.vocabulary)
+      if let model { notes += try model.compare(with: tokenizer, base) }
+      prefix = try BlankPrefix(tokenizer, base)
+      if model == nil { scores = try Self.scores(tokenizer, base) }
+    } else {
+      let entries = pieces.enumerated().map { (token: $1.text, id: $0) }
+      base = try BaseVocabulary(path: model?.path ?? files.directory, entries)
+      prefix = try model.map { try BlankPrefix($0, legacy: files.config?["legacy"]?.bool) } ?? .always
     }
-    var beyond: [Int: String] = [:]
-    for (content, id) in try files.addedTokens() {
-      guard id < list.count else {
-        beyond[id] = content
-        continue
+    if let addsBlank { prefix = !addsBlank ? .never : prefix == .never ? .always : prefix }
+    var added = try AddedTokens(to: base, listed: tokenizer?.added ?? [], files) { id in
+      tokenizer == nil && pieces[id].type != .normal && pieces[id].type != .byte
+    }
+    let count = try added.limit(to: size)
+    if tokenizer == nil { try model?.checkPieces(prefix, besides: Set(added.tokens.map(\.id))) }
+    var list = TokenList(count: count, paddingScore: -10000)
+    for (id, token) in base.tokens.enumerated() {
+      guard let token else { continue }
+      guard id < count else {
+        guard model != nil else {
+          throw CheckpointError(
+            path: base.path, subject: "token \(token.debugDescription)",
+            "has id \(id); config.json gives a vocabulary of \(count)")
+        }
+        notes.append("\(base.path): tokens from id \(id) on are left out: config.json gives a vocabulary of \(count)")
+        break
       }
-      list.set(id, content, .userDefined, score: -1000)
-    }
-    for added in try files.addedTokensDecoder() {
-      guard added.id < list.count else {
-        beyond[added.id] = added.content
-        continue
+      if id < pieces.count {
+        let type = pieces[id].tokenType(prefix, isAlone: tokenizer == nil)
+        list.set(id, type == .userDefined ? Self.unescaped(token) : token, type, score: pieces[id].score)
+      } else {
+        // What no merge makes is a single character or a byte: its score decides nothing.
+        list.set(id, token, Self.isByte(token) ? .byte : .normal, score: scores[id] ?? -1000)
       }
-      let (text, type) = TokenList.added(added.content, isSpecial: added.isSpecial)
-      list.set(added.id, text, type, score: -1000)
     }
-    try list.check(path: model.path)
-    metadata = Self.metadata(list)
-    tokenCount = list.count
-    addsBlank = model.addsBlank
-    let count = list.count
-    notes = beyond.sorted { $0.key < $1.key }.map { id, content in
-      "\(files.directory): token \(content.debugDescription) is left out: its id \(id) is beyond the vocabulary of \(count)"
+    let normalizes = tokenizer?.normalizer != nil
+    for token in added.tokens {
+      let isSettled = list.types[token.id] == .control || list.types[token.id] == .unknown
+      if !token.isListed, isSettled { continue }
+      if token.isSpecial || TokenList.looksSpecial(token.content) {
+        list.set(token.id, token.content, .control, score: -1000)
+      } else if base.id(of: token.content) == nil
+        || list.types[token.id] != .byte && (normalizes && token.isNormalized || !token.content.contains("\u{2581}"))
+      {
+        list.set(token.id, Self.unescaped(token.content), .userDefined, score: -1000)
+      }
     }
+    try list.check(path: base.path)
+    try Self.checkBytes(list, path: base.path)
+    metadata = Self.metadata(list, prefix)
+    tokenCount = count
+    notes += added.notes + Self.notes(added.tokens, prefix, tokenizer)
+    self.added = added
   }
 
-  /// From a tokenizer.json. It has no scores but merges in the order of the scores, and a token is made when its turn
-  /// comes: the n-th token that a merge makes gets -n.
-  init(_ tokenizer: TokenizerJSON, vocabularySize: Int?) throws {
-    let path = tokenizer.path
-    let largest = max(tokenizer.vocabulary.map(\.id).max() ?? 0, tokenizer.added.map(\.id).max() ?? 0)
-    let count = vocabularySize ?? largest + 1
-    guard count <= 1 << 24 else { throw CheckpointError(path: path, "gives a token the id \(largest)") }
-    var ids = ByteTable(minimumCapacity: tokenizer.vocabulary.count)
-    for (token, id) in tokenizer.vocabulary {
-      if let other = ids.insert(Array(token.utf8), value: Int32(id)) {
-        throw CheckpointError(
-          path: path, subject: "token \(token.debugDescription)", "stands twice: it has ids \(other) and \(id)")
-      }
-    }
+  /// tokenizer.json has no scores but merges in the order of the scores, and a token is made when its turn comes: the n-th
+  /// token that a merge makes gets -n.
+  private static func scores(_ tokenizer: TokenizerJSON, _ base: BaseVocabulary) throws -> [Int: Float] {
     var scores: [Int: Float] = [:]
     for (index, merge) in tokenizer.merges.enumerated() {
-      let (left, right) = (Array(merge.left.utf8), Array(merge.right.utf8))
-      for part in [left, right, left + right] where ids.value(of: part) == nil {
+      for part in [merge.left, merge.right, merge.left + merge.right] where base.id(of: part) == nil {
         throw CheckpointError(
-          path: path, subject: "merge number \(index)",
-          "needs \(String(decoding: part, as: UTF8.self).debugDescription), which is no token")
+          path: base.path, subject: "merge number \(index)", "needs \(part.debugDescription), which is no token")
       }
-      let id = Int(ids.value(of: left + right) ?? 0)
+      let id = base.id(of: merge.left + merge.right) ?? 0
       if scores[id] == nil { scores[id] = -Float(scores.count) }
     }
-    var list = TokenList(count: count, paddingScore: -10000)
-    func place(_ token: String, _ id: Int, _ type: TokenType, score: Float) throws {
-      guard id < count else {
-        throw CheckpointError(
-          path: path, subject: "token \(token.debugDescription)",
-          "has id \(id); config.json gives a vocabulary of \(count)")
-      }
-      if let other = list.tokens[id], !other.utf8.elementsEqual(token.utf8) {
-        throw CheckpointError(
-          path: path, subject: "token \(token.debugDescription)", "has id \(id), as has \(other.debugDescription)")
-      }
-      list.set(id, token, type, score: score)
-    }
-    for (token, id) in tokenizer.vocabulary {
-      // What no merge makes is a single character or a byte: its score decides nothing.
-      try place(token, id, Self.isByte(token) ? .byte : .normal, score: scores[id] ?? -1000)
-    }
-    for added in tokenizer.added {
-      let isNew = ids.value(of: Array(added.content.utf8)) == nil
-      let type: TokenType = added.isSpecial ? .control : isNew ? .userDefined : .normal
-      try place(added.content, added.id, type, score: isNew || added.isSpecial ? -1000 : scores[added.id] ?? -1000)
-    }
-    try list.check(path: path)
-    metadata = Self.metadata(list)
-    tokenCount = count
-    addsBlank = Self.addsBlank(tokenizer)
-    notes = []
+    return scores
   }
 
-  private static func metadata(_ list: TokenList) -> Metadata {
-    [
+  private static func metadata(_ list: TokenList, _ prefix: BlankPrefix) -> Metadata {
+    var metadata: Metadata = [
       "tokenizer.ggml.model": .string("llama"),
       "tokenizer.ggml.pre": .string("default"),
       "tokenizer.ggml.tokens": .array(.string(list.texts())),
       "tokenizer.ggml.scores": .array(.float32(list.scores)),
       "tokenizer.ggml.token_type": list.typeValue,
     ]
+    switch prefix {
+    case .never: metadata["tokenizer.ggml.add_space_prefix"] = .bool(false)
+    case .first: metadata[Tokenizer.prefixesOnceKey] = .bool(true)
+    case .always: break
+    }
+    return metadata
   }
+
+  /// What llama.cpp does otherwise than the tokenizer that the files describe.
+  private static func notes(
+    _ added: [AddedToken], _ prefix: BlankPrefix, _ tokenizer: TokenizerJSON?
+  ) -> [String] {
+    var notes: [String] = []
+    if prefix == .first, let path = tokenizer?.path {
+      notes.append("\(path): a blank goes in front of a text; llama.cpp puts one behind each special token, too")
+    }
+    let normalizers = tokenizer.map { SplitStructure($0).normalizers } ?? []
+    if normalizers.contains(where: { $0["type"]?.string == "Prepend" }),
+      let token = added.first(where: { $0.isNormalized && !$0.isSpecial })
+    {
+      notes.append(
+        "\(tokenizer?.path ?? ""): `transformers` finds token \(token.content.debugDescription) and others that are "
+          + "normalized only behind a blank; here and in llama.cpp they are found anywhere")
+    }
+    return notes
+  }
+
+  /// A blank is a blank in text, not what stands for it in pieces.
+  private static func unescaped(_ token: String) -> String { token.replacing("\u{2581}", with: " ") }
 
   /// `<0x0A>`
   private static func isByte(_ token: String) -> Bool {
@@ -115,12 +137,14 @@ struct SentencePieceVocabulary {
       && bytes[5] == UInt8(ascii: ">")
   }
 
-  private static func addsBlank(_ tokenizer: TokenizerJSON) -> Bool {
-    func parts(_ value: JSONValue?, _ key: String) -> [JSONValue] { value?[key]?.array ?? value.map { [$0] } ?? [] }
-    if parts(tokenizer.normalizer, "normalizers").contains(where: { $0["type"]?.string == "Prepend" }) { return true }
-    return parts(tokenizer.preTokenizer, "pretokenizers").contains { part in
-      guard part["type"]?.string == "Metaspace" else { return false }
-      return part["prepend_scheme"]?.string.map { $0 != "never" } ?? part["add_prefix_space"]?.bool ?? true
+  /// A character without a token is written by those of its bytes; llama.cpp ends where one is missing.
+  private static func checkBytes(_ list: TokenList, path: String) throws {
+    let tokens = Set(list.tokens.compactMap { $0.map { Array($0.utf8) } }.filter { $0.count == 1 || $0.count == 6 })
+    for byte in 0..<256 where !tokens.contains([UInt8(byte)]) {
+      let name = "<0x" + (byte < 16 ? "0" : "") + String(byte, radix: 16, uppercase: true) + ">"
+      guard tokens.contains(Array(name.utf8)) else {
+        throw CheckpointError(path: path, subject: "token \(name)", "is missing; llama.cpp ends at text that needs it")
+      }
     }
   }
 }

@@ -13,8 +13,16 @@ struct SpecialRules {
   private(set) var adds: OrderedDictionary<String, Bool> = [:]
   private var normalizes: OrderedDictionary<String, Bool> = [:]
 
-  /// - Parameter bound: ids must lie below it, where it is given; others are left out.
-  init(_ tokenizer: TokenizerJSON?, files: TokenizerFiles, config: Config, bound: Int?) throws {
+  /// Whether the files say that there is no BOS.
+  private(set) var lacksBOS = false
+
+  /// - Parameters:
+  ///   - added: where the ids of named tokens are looked up.
+  ///   - isAlone: the tokenizer is a tokenizer.model without tokenizer.json.
+  ///   - bound: ids must lie below it, where it is given; others are left out.
+  init(
+    _ tokenizer: TokenizerJSON?, added: [AddedToken], isAlone: Bool, files: TokenizerFiles, config: Config, bound: Int?
+  ) throws {
     hasConfig = files.config?.object?.isEmpty == false
     for kind in kinds { named[kind] = Self.token(files.config?[kind + "_token"]) }
     if let tokenizer {
@@ -30,17 +38,29 @@ struct SpecialRules {
     if hasConfig {
       for kind in kinds {
         if let flag = files.config?["add_\(kind)_token"]?.bool, adds[kind] == nil { adds[kind] = flag }
-        let content = named[kind]?.string ?? named[kind]?["content"]?.string
-        let id = tokenizer?.added.first { $0.content.utf8.elementsEqual((content ?? "").utf8) }?.id
-        if content != nil, let id { set(kind, id, bound: bound) }
+        if !isAlone, let id = namedID(kind, added) { set(kind, id, bound: bound) }
       }
     }
     for kind in kinds {
       let key = kind + "_token_id"
       guard let value = config[key] ?? config["text_config"]?[key], let id = value.int else { continue }
+      // Older configurations say -1 for none.
+      if id == -1 { continue }
       guard id >= 0 else { throw CheckpointError(path: config.path, subject: "key \(key)", "is \(id)") }
       set(kind, id, bound: bound)
     }
+    // Where an id is missing, llama.cpp has one of its own for these.
+    for (kind, preset) in [("bos", 1), ("eos", 2), ("unk", 0)] where ids[kind] == nil {
+      if let id = namedID(kind, added), !isAlone || id != preset { set(kind, id, bound: bound) }
+    }
+    let saysNone = files.config?["bos_token"] == .null || config["bos_token_id"]?.int == -1
+    lacksBOS = ids["bos"] == nil && namedID("bos", added) == nil && (!isAlone || saysNone)
+  }
+
+  /// The id of the token that is named; nil where none is, or it is unknown.
+  private func namedID(_ kind: String, _ added: [AddedToken]) -> Int? {
+    guard let content = named[kind]?.string ?? named[kind]?["content"]?.string else { return nil }
+    return added.first { $0.content.utf8.elementsEqual(content.utf8) }?.id
   }
 
   private mutating func set(_ kind: String, _ id: Int, bound: Int?) {

@@ -6,18 +6,22 @@ struct SplitStructure {
   let steps: [SplitStep]?
   /// Whether text is composed (NFC) first; nil where it is changed in another way.
   let composes: Bool?
+  /// The steps in front of splitting, and those of splitting.
+  let normalizers: [JSONValue]
+  let parts: [JSONValue]
   private let summary: String
 
   init(_ tokenizer: TokenizerJSON) {
-    let normalizers = Self.parts(tokenizer.normalizer, "normalizers")
+    normalizers = Self.parts(tokenizer.normalizer, "normalizers")
     let kinds = normalizers.map { $0["type"]?.string ?? "?" }
     composes = kinds.isEmpty ? false : kinds == ["NFC"] ? true : nil
-    let parts = Self.parts(tokenizer.preTokenizer, "pretokenizers")
+    parts = Self.parts(tokenizer.preTokenizer, "pretokenizers")
     let steps = parts.map(Self.step)
     self.steps = steps.contains { $0 == nil } ? nil : steps.compactMap { $0 }
     let words = zip(parts, steps).map { part, step in step?.description ?? Self.describe(part) }
-    summary = (kinds.map { "normalizer " + $0 } + (words.isEmpty ? ["no pre_tokenizer"] : words)).joined(
-      separator: ", ")
+    summary = (normalizers.map { "normalizer " + Self.describe($0) } + (words.isEmpty ? ["no pre_tokenizer"] : words))
+      .joined(
+        separator: ", ")
   }
 
   /// The structure in one line for a person.

@@ -43,10 +43,4 @@ struct TokenList {
     return ["<pad>", "<mask>", "<2mass>", "[@BOS@]"].contains(token) || encloses("<|", "|>")
       || encloses("<\u{FF5C}", "\u{FF5C}>") || encloses("<unused", ">")
   }
-
-  /// The type and the text of an added token: a blank is a blank, not what stands for it in SentencePiece.
-  static func added(_ content: String, isSpecial: Bool) -> (text: String, type: TokenType) {
-    isSpecial || looksSpecial(content)
-      ? (content, .control) : (content.replacing("\u{2581}", with: " "), .userDefined)
-  }
 }

@@ -21,40 +21,35 @@ struct TokenizerFiles {
     return FileManager.default.fileExists(atPath: path) ? path : nil
   }
 
-  /// The tokens that tokenizer_config.json gives a part.
-  var namedTokens: [String] {
-    let kinds = ["bos", "eos", "unk", "sep", "pad", "cls", "mask"].map { config?[$0 + "_token"] }
-    let others: [JSONValue?] = config?["additional_special_tokens"]?.array ?? []
-    return (kinds + others).compactMap { $0?.string ?? $0?["content"]?.string }
-  }
+  /// Whether tokenizer_config.json lists added tokens. `transformers` reads neither added_tokens.json nor
+  /// special_tokens_map.json then.
+  var listsAddedTokens: Bool { config?["added_tokens_decoder"]?.object != nil }
 
   /// added_tokens.json: ids by token.
-  func addedTokens() throws -> [(content: String, id: Int)] {
+  func addedTokens() throws -> [AddedToken] {
     guard let path = path("added_tokens.json") else { return [] }
     guard let entries = try JSONValue.read(path).object else { throw CheckpointError(path: path, "is no JSON object") }
-    return try entries.sorted { $0.key < $1.key }.map { content, value in
-      guard let id = value.int, id >= 0 else {
+    return try entries.map { content, value in
+      guard let id = value.int, (0...Int(Int32.max)).contains(id) else {
         throw CheckpointError(path: path, subject: "token \(content.debugDescription)", "has no valid id")
       }
-      return (content, id)
-    }
+      return AddedToken(content, id: id, isSpecial: false, isNormalized: true)
+    }.sorted { ($0.id, $0.content) < ($1.id, $1.content) }
   }
 
   /// tokenizer_config.json's `added_tokens_decoder`: tokens by id.
-  func addedTokensDecoder() throws -> [TokenizerJSON.AddedToken] {
+  func addedTokensDecoder() throws -> [AddedToken] {
     guard let value = config?["added_tokens_decoder"], value != .null else { return [] }
     guard let entries = value.object else {
       throw CheckpointError(path: configPath, subject: "key added_tokens_decoder", "is no object")
     }
     return try entries.map { key, entry in
-      guard let id = Int(key), id >= 0, let content = entry["content"]?.string else {
+      guard let id = Int(key), (0...Int(Int32.max)).contains(id), let token = AddedToken(entry, id: id) else {
         throw CheckpointError(
           path: configPath, subject: "key added_tokens_decoder",
           "holds an entry \(key.debugDescription) that is no token")
       }
-      return TokenizerJSON.AddedToken(
-        content: content, id: id, isSpecial: entry["special"]?.bool ?? false,
-        isNormalized: entry["normalized"]?.bool ?? true)
+      return token
     }.sorted { $0.id < $1.id }
   }
 }

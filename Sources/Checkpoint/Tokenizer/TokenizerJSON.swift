@@ -1,19 +1,16 @@
 /// tokenizer.json, the form of the `tokenizers` package: read in one pass, the vocabulary without a tree.
 struct TokenizerJSON {
-  struct AddedToken {
-    let content: String
-    let id: Int
-    var isSpecial: Bool
-    var isNormalized: Bool
-  }
-
   let path: String
   /// The model's fields beside its vocabulary and merges.
   private(set) var model: [String: JSONValue] = [:]
+  private var hasMerges = false
+  private var hasVocabularyList = false
   /// Tokens and ids in file order; empty where the model's vocabulary is of another form.
   private(set) var vocabulary: [(token: String, id: Int)] = []
   /// Pairs, each of two parts.
   private(set) var merges: [(left: String, right: String)] = []
+  /// The file that holds them.
+  let mergesPath: String
   private(set) var added: [AddedToken] = []
   private(set) var normalizer: JSONValue?
   private(set) var preTokenizer: JSONValue?
@@ -22,6 +19,7 @@ struct TokenizerJSON {
 
   init(path: String) throws {
     self.path = path
+    mergesPath = path
     var scanner = try JSONScanner(path: path, limit: 256 << 20)
     guard scanner.peek() == UInt8(ascii: "{") else { throw CheckpointError(path: path, "is no JSON object") }
     try scanner.object { key, scanner in
@@ -43,18 +41,45 @@ struct TokenizerJSON {
   private mutating func readModel(_ scanner: inout JSONScanner) throws {
     try scanner.object { key, scanner in
       switch (key, scanner.peek()) {
-      case ("vocab", UInt8(ascii: "{")):
-        try scanner.object { token, scanner in
-          guard let id = try scanner.value().int, (0...Int(Int32.max)).contains(id) else {
-            throw CheckpointError(path: path, subject: "token \(token.debugDescription)", "has no valid id")
-          }
-          vocabulary.append((token, id))
-        }
-      case ("vocab", _): try scanner.skip()
-      case ("merges", UInt8(ascii: "[")): try scanner.array { try readMerge(&$0) }
+      case ("vocab", UInt8(ascii: "{")): try readVocabulary(&scanner)
+      case ("vocab", let first):
+        hasVocabularyList = first == UInt8(ascii: "[")
+        try scanner.skip()
+      case ("merges", UInt8(ascii: "[")):
+        hasMerges = true
+        try scanner.array { try readMerge(&$0) }
       default: model[key] = try scanner.value()
       }
     }
+  }
+
+  private mutating func readVocabulary(_ scanner: inout JSONScanner) throws {
+    try scanner.object { token, scanner in
+      guard let id = try scanner.value().int, (0...Int(Int32.max)).contains(id) else {
+        throw CheckpointError(path: path, subject: "token \(token.debugDescription)", "has no valid id")
+      }
+      vocabulary.append((token, id))
+    }
+  }
+
+  /// A byte-level tokenizer that is not in a file of its own, from a vocab.json and its merges.
+  ///
+  /// - Parameter fields: what the model's fields beside vocabulary and merges are.
+  init(
+    vocabularyPath path: String, mergesPath: String, merges: [(left: String, right: String)], normalizer: JSONValue?,
+    preTokenizer: JSONValue?, fields: [String: JSONValue]
+  ) throws {
+    self.path = path
+    var scanner = try JSONScanner(path: path, limit: 256 << 20)
+    guard scanner.peek() == UInt8(ascii: "{") else { throw CheckpointError(path: path, "is no JSON object") }
+    try readVocabulary(&scanner)
+    try scanner.end()
+    self.merges = merges
+    self.mergesPath = mergesPath
+    self.normalizer = normalizer
+    self.preTokenizer = preTokenizer
+    decoder = .object(["type": .string("ByteLevel")])
+    model = fields.merging(["type": .string("BPE")]) { $1 }
   }
 
   /// A pair is an array or, in older files, two parts with a blank between them.
@@ -64,6 +89,7 @@ struct TokenizerJSON {
       try scanner.array { scanner in parts.append(try scanner.string()) }
     } else if scanner.peek() == UInt8(ascii: "\"") {
       let text = try scanner.string()
+      if text.hasPrefix("#version") { return }
       // A part may begin with a blank of its own.
       if let blank = text.utf8.dropFirst().firstIndex(of: 0x20) {
         parts = [String(text[..<blank]), String(text[text.utf8.index(after: blank)...])]
@@ -83,40 +109,24 @@ struct TokenizerJSON {
       throw CheckpointError(path: path, subject: "key added_tokens", "is no array")
     }
     for entry in entries {
-      guard let content = entry["content"]?.string, let id = entry["id"]?.int, (0...Int(Int32.max)).contains(id) else {
+      guard let id = entry["id"]?.int, (0...Int(Int32.max)).contains(id), let token = AddedToken(entry, id: id) else {
         throw CheckpointError(path: path, subject: "key added_tokens", "holds an entry without content or valid id")
       }
-      added.append(
-        AddedToken(
-          content: content, id: id, isSpecial: entry["special"]?.bool ?? false,
-          isNormalized: entry["normalized"]?.bool ?? true))
+      added.append(token)
     }
   }
 
-  /// tokenizer_config.json may say otherwise of tokens that were added, and is believed.
-  mutating func update(added entries: [AddedToken]) {
-    let changes = Dictionary(entries.map { ($0.content, $0) }) { $1 }
-    for index in added.indices {
-      guard let change = changes[added[index].content] else { continue }
-      added[index].isSpecial = change.isSpecial
-      added[index].isNormalized = change.isNormalized
+  /// The model's kind. Files of `tokenizers` before 0.9 do not name it; the package tells it by the fields, in this order.
+  var kind: String? {
+    if let type = model["type"], type != .null { return type.string }
+    if !vocabulary.isEmpty {
+      return hasMerges ? "BPE" : model["max_input_chars_per_word"] != nil ? "WordPiece" : "WordLevel"
     }
-  }
-
-  /// Tokens that tokenizer_config.json gives a part (BOS, EOS and their like) are special, whether or not tokenizer.json
-  /// lists them among those that were added.
-  mutating func update(named names: [String]) {
-    let named = Set(names.map { Array($0.utf8) })
-    for index in added.indices where named.contains(Array(added[index].content.utf8)) { added[index].isSpecial = true }
-    let missing = named.subtracting(added.map { Array($0.content.utf8) })
-    guard !missing.isEmpty else { return }
-    for (token, id) in vocabulary where missing.contains(Array(token.utf8)) {
-      added.append(AddedToken(content: token, id: id, isSpecial: true, isNormalized: false))
-    }
+    return hasVocabularyList ? "Unigram" : nil
   }
 
   /// Whether the model is byte-pair encoding that falls back to byte tokens: SentencePiece's, written as JSON.
   var isSentencePiece: Bool {
-    model["type"]?.string == "BPE" && model["byte_fallback"]?.bool == true && decoder?["type"]?.string == "Sequence"
+    kind == "BPE" && model["byte_fallback"]?.bool == true && decoder?["type"]?.string == "Sequence"
   }
 }
