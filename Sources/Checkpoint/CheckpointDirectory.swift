@@ -6,77 +6,68 @@ import Tensors
 public struct CheckpointDirectory: ModelSource {
   public let name: String
   public let metadata: Metadata
-  /// A line for each thing that the directory's files leave open or contradict each other in, and how it was read.
-  public let notes: [String]
   public let tensors: [TensorInfo]
   public let configReview: ConfigReview
+  /// How the directory was read where its files leave that open, or contradict each other.
+  public let notes: [CheckpointNote]
   private let recipes: [String: TensorRecipe]
 
   /// - Parameters:
+  ///   - path: a directory, or a file of its weights (``ModelLocation``).
   ///   - pre: the name of the tokenizer's splitter, where its structure is unknown.
   ///   - ignoring: keys of config.json that would be refused, and are to count as missing.
   /// - Throws: ``RefusedConfig``, ``UnneededIgnoring``, ``CheckpointError``, and what reading files throws.
   public init(path: String, pre: String? = nil, ignoring: [String] = []) throws {
-    let directory = path.count > 1 && path.hasSuffix("/") ? String(path.dropLast()) : path
-    let configPath = directory + "/config.json"
-    guard FileManager.default.fileExists(atPath: configPath) else {
-      throw CheckpointError(
-        .missing, path: directory, "holds no config.json",
-        hint: "MODEL is a directory as published on Hugging Face, or a GGUF file")
+    let location = try ModelLocation(path)
+    let directory = location.directory
+    let listing = DirectoryListing(path: directory)
+    guard listing.names.contains("config.json") else {
+      throw UnreadableDirectory(listing).error(lacking: .configuration)
     }
-    let whole = try Config(path: configPath)
-    let architecture = try Architectures.named(try whole.architecture, path: configPath)
+    try listing.checkCompanions()
+    let whole = try Config(path: directory + "/config.json")
+    let architecture = try Architectures.named(try whole.architecture, path: whole.path)
     let (config, review) = try whole.reviewed(architecture, ignoring: ignoring)
     configReview = review
     let model = try architecture.init(config: config)
-    var stored = try SafetensorsSet(directory: directory)
-    try stored.attachScales(try QuantizationConfig(config))
-    let known = stored
-    var collector = TensorCollector(path: configPath) { known[$0] != nil }
-    try model.collectTensors(&collector)
-    let recipes = try collector.tensors.map { try TensorRecipe($0, from: stored) }
-    try Self.check(stored, against: collector.tensors, model, config)
-    name = URL(filePath: directory).standardizedFileURL.lastPathComponent
-    tensors = recipes.map(\.info)
+    let choice = try WeightChoice(listing, named: location.weights ?? config["transformers_weights"]?.string)
+    let (weights, passedOver) = try Self.choose(choice, directory) {
+      try CheckpointWeights(directory: directory, $0, model, config)
+    }
+    name = location.name
+    tensors = weights.recipes.map(\.info)
     var metadata = try modelMetadata(
       architecture.ggufName, name: name, tensors, try model.hyperparameters(), config: config, directory: directory)
     let tokenizer = try CheckpointTokenizer(
       directory: directory, config: config, architecture: architecture.ggufName, pre: pre)
     metadata.merge(tokenizer.metadata) { $1 }
     self.metadata = metadata.asStored
-    notes = tokenizer.notes
-    self.recipes = Dictionary(uniqueKeysWithValues: recipes.map { ($0.info.name, $0) })
+    let adapter = listing.has("adapter_config.json") ? [CheckpointNote.adapterIgnored] : []
+    notes = choice.notes + passedOver + weights.notes + adapter + tokenizer.notes.map { .message($0) }
+    recipes = Dictionary(uniqueKeysWithValues: weights.recipes.map { ($0.info.name, $0) })
   }
 
-  /// A stored tensor that nothing asks for means that config.json and the weights are of different models, or that the
-  /// model has parts that its architecture here does not know.
-  private static func check(
-    _ stored: SafetensorsSet, against tensors: [PlannedTensor], _ model: any Architecture, _ config: Config
-  ) throws {
-    let used = Set(tensors.flatMap(\.storedNames))
-    // Buffers, scales of activations, and the head that tied embeddings make superfluous.
-    let superfluous = [
-      ".rotary_emb.inv_freq", ".attention.bias", ".attention.masked_bias", "input_scale", "input_scale_ub",
-      "activation_scale", ".k_scale", ".v_scale", ".q_scale", "output_scale",
-    ]
-    for name in stored.names where !used.contains(name) && !model.leavesOut(name) {
-      if superfluous.contains(where: { name.hasSuffix($0) }) { continue }
-      if isIgnoredBias(name, config.ignored) { continue }
-      if name == "lm_head.weight", config["tie_word_embeddings"]?.bool == true { continue }
-      throw CheckpointError(
-        path: stored[name]?.file.path ?? stored.path, subject: "tensor \(name)",
-        "has no place in \(try config.architecture)", hint: "weights and config.json are of different models")
+  /// Opens the only candidate; of several, the only one that fits config.json.
+  private static func choose(
+    _ choice: WeightChoice, _ directory: String, open: (WeightFiles) throws -> CheckpointWeights
+  ) throws -> (CheckpointWeights, [CheckpointNote]) {
+    guard choice.candidates.count > 1 else { return (try open(choice.candidates[0]), []) }
+    var opened: [(files: WeightFiles, weights: CheckpointWeights)] = []
+    var refused: [(files: WeightFiles, error: CheckpointError)] = []
+    for files in choice.candidates {
+      do {
+        opened.append((files, try open(files)))
+      } catch let error as CheckpointError {
+        refused.append((files, error))
+      }
     }
-  }
-
-  /// True for the biases that an ignored key announces.
-  private static func isIgnoredBias(_ name: String, _ ignored: Set<String>) -> Bool {
-    guard name.hasSuffix(".bias") else { return false }
-    let attention = [
-      "attention_bias", "qkv_bias", "o_bias", "attn_bias", "attention_out_bias", "attention_output_bias",
-    ]
-    return name.contains(".self_attn.") && !ignored.isDisjoint(with: attention)
-      || name.contains(".mlp.") && ignored.contains("mlp_bias")
+    guard let only = opened.first, opened.count == 1 else { throw choice.contradiction(in: directory) }
+    let notes = refused.map { files, error in
+      CheckpointNote.passedOver(
+        files: files.description, reason: error.subject.map { "\($0) \(error.reason)" } ?? error.reason,
+        read: only.files.description)
+    }
+    return (only.weights, notes)
   }
 
   public func tensor(named name: String) -> TensorInfo? { recipes[name]?.info }
@@ -99,16 +90,14 @@ public struct CheckpointDirectory: ModelSource {
   }
 }
 
-/// Opens a model: a Hugging Face directory, a GGUF file, or the first shard of one.
+/// Opens a model: a Hugging Face directory (or the weights in it that are to be read), a GGUF file, or the first shard of
+/// one.
 ///
 /// - Parameters:
 ///   - pre: the name of a directory's splitter, where its structure is unknown; a GGUF names its own.
 ///   - ignoring: keys of a directory's config.json that would be refused.
 public func openModel(path: String, pre: String? = nil, ignoring: [String] = []) throws -> any ModelSource {
-  var isDirectory: ObjCBool = false
-  if FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory), isDirectory.boolValue {
-    return try CheckpointDirectory(path: path, pre: pre, ignoring: ignoring)
-  }
+  if ModelLocation.isCheckpoint(path) { return try CheckpointDirectory(path: path, pre: pre, ignoring: ignoring) }
   guard pre == nil else {
     throw CheckpointError(path: path, subject: "--pre", "does not apply: a GGUF names its splitter itself")
   }

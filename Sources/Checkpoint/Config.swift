@@ -86,7 +86,7 @@ struct Config: Sendable {
   /// The type that matrices are published in; FP8 counts as BF16, the narrowest float of a GGUF that holds it.
   var publishedType: GGMLType {
     switch (self["dtype"] ?? self["torch_dtype"])?.string {
-    case "float32": .f32
+    case "float32", "float64": .f32
     case "float16": .f16
     default: .bf16
     }

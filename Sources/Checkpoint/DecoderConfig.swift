@@ -76,10 +76,10 @@ struct DecoderConfig: Sendable {
     try all.matrix("token_embd.weight", from: "model.embed_tokens.weight", outputs: vocabulary, inputs: width)
   }
 
-  /// What follows the layers. Tied embeddings have no matrix of their own, even where one is stored.
+  /// What follows the layers. A tied output has no matrix of its own, unless the stored one differs.
   func head(_ all: inout TensorCollector) throws {
     try all.vector("output_norm.weight", from: "model.norm.weight", count: width)
-    if !hasTiedEmbeddings {
+    if !hasTiedEmbeddings || all.keepsTiedHead {
       try all.matrix("output.weight", from: "lm_head.weight", outputs: vocabulary, inputs: width)
     }
   }

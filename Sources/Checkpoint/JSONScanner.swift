@@ -6,14 +6,17 @@ import Files
 struct JSONScanner {
   let path: String
   private let bytes: [UInt8]
+  /// Where in the file `bytes` begin; for messages.
+  private let origin: Int
   private(set) var offset: Int
   private var depth = 0
   /// Deeper than any file of a model; nesting costs stack.
   private static let deepest = 128
 
-  init(path: String, bytes: [UInt8]) throws {
+  init(path: String, bytes: [UInt8], origin: Int = 0) throws {
     self.path = path
     self.bytes = bytes
+    self.origin = origin
     offset = try TextFile.content(of: bytes, path: path).startIndex
   }
 
@@ -23,11 +26,15 @@ struct JSONScanner {
     guard file.size <= limit else {
       throw CheckpointError(path: path, "has \(file.size) bytes, too many for this file")
     }
-    try self.init(path: path, bytes: try file.bytes(in: 0..<file.size))
+    let bytes = try file.bytes(in: 0..<file.size)
+    if let foreign = ForeignFile(Array(bytes.prefix(ForeignFile.length))), foreign != .json {
+      throw CheckpointError(path: path, "is \(foreign.noun), not a JSON file", hint: foreign.hint)
+    }
+    try self.init(path: path, bytes: bytes)
   }
 
   func failure(_ reason: String, at place: Int? = nil) -> CheckpointError {
-    CheckpointError(path: path, offset: place ?? offset, "is no valid JSON: " + reason)
+    CheckpointError(path: path, offset: origin + (place ?? offset), "is no valid JSON: " + reason)
   }
 
   /// The next byte that is no blank; nil at the end.

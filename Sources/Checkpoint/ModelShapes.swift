@@ -15,15 +15,13 @@ public struct ModelShapes: ModelSource {
   private let places: [String: Int]
 
   /// - Parameters:
-  ///   - path: a config.json, or the directory that holds one.
+  ///   - path: a config.json, or the directory that holds one (``ModelLocation``).
   ///   - ignoring: keys that would be refused, and are to count as missing.
   /// - Throws: ``RefusedConfig``, ``UnneededIgnoring``, ``CheckpointError``
   public init(path: String, ignoring: [String] = []) throws {
-    var isDirectory: ObjCBool = false
-    let isThere = FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory)
-    let config = try Config(path: isThere && isDirectory.boolValue ? path + "/config.json" : path)
-    let file = URL(filePath: config.path).standardizedFileURL
-    try self.init(config, name: file.deletingLastPathComponent().lastPathComponent, ignoring)
+    let location = try ModelLocation(path)
+    let config = try Config(path: location.weights == nil ? location.directory + "/config.json" : path)
+    try self.init(config, name: location.name, ignoring)
   }
 
   /// - Parameters:

@@ -10,17 +10,20 @@ struct StoredTensor: Sendable {
   let file: PositionedFile
   /// Absolute byte offset of the first element.
   let offset: Int
+  let byteCount: Int
   /// What the elements are multiplied by.
   var scale: ScaleGrid?
 
   var columns: Int { shape.last ?? 1 }
   var rows: Int { shape.dropLast().reduce(1, *) }
-  var rowBytes: Int { columns * element.bytes }
+  var count: Int { shape.reduce(1, *) }
+  var rowBytes: Int { columns * element.bits / 8 }
+  var end: Int { offset + byteCount }
 
   /// The same elements as one column.
   var asColumn: StoredTensor {
     StoredTensor(
-      name: name, element: element, shape: [shape.reduce(1, *), 1], file: file, offset: offset, scale: scale)
+      name: name, element: element, shape: [count, 1], file: file, offset: offset, byteCount: byteCount, scale: scale)
   }
 
   /// The stored bytes of rows.
@@ -37,10 +40,7 @@ struct StoredTensor: Sendable {
       try readBytes(
         rows, into: UnsafeMutableRawBufferPointer(rebasing: UnsafeMutableRawBufferPointer(buffer)[..<count]))
     }
-    if let type = element.type {
-      var span = MutableSpan(_unsafeElements: output)
-      return decodeRows(bytes.span.bytes, as: type, into: &span)
-    }
+    guard element.isFloat8 else { return decode(bytes, as: element, into: output) }
     let scales = try scale?.rows(rows)
     bytes.withUnsafeBytes { bytes in
       for row in 0..<rows.count {
@@ -56,6 +56,21 @@ struct StoredTensor: Sendable {
           column += count
         }
       }
+    }
+  }
+}
+
+/// Decodes F64, which is rounded to the nearest float, F32, F16 or BF16.
+private func decode(_ bytes: [UInt8], as element: SourceElement, into output: UnsafeMutableBufferPointer<Float>) {
+  if let type = element.type {
+    var span = MutableSpan(_unsafeElements: output)
+    return decodeRows(bytes.span.bytes, as: type, into: &span)
+  }
+  precondition(element == .f64 && bytes.count == 8 * output.count, "\(element), \(bytes.count) bytes")
+  bytes.withUnsafeBytes { bytes in
+    for index in output.indices {
+      let bits = UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: 8 * index, as: UInt64.self))
+      output[index] = Float(Double(bitPattern: bits))
     }
   }
 }
@@ -77,17 +92,17 @@ struct ScaleGrid: Sendable {
   /// - Parameters:
   ///   - block: rows and columns of a block where the shape of the scales leaves it open.
   init(_ scale: StoredTensor, of weight: StoredTensor, block: (rows: Int, columns: Int)) throws {
-    guard scale.element.type != nil else {
+    guard scale.element.type != nil || scale.element == .f64 else {
       throw CheckpointError(
         path: scale.file.path, subject: "tensor \(scale.name)", "is a scale of type \(scale.element.rawValue)",
-        hint: "known: F32, F16, BF16")
+        hint: "known: F64, F32, F16, BF16")
     }
     (offset, element, file) = (scale.offset, scale.element, scale.file)
     let columns = weight.columns
     let matrixRows = weight.shape.dropLast().last ?? 1
     let matrices = weight.rows / max(1, matrixRows)
     let count = scale.shape.reduce(1, *)
-    func parts(_ length: Int, _ block: Int) -> Int { (length + block - 1) / block }
+    func parts(_ length: Int, _ block: Int) -> Int { length / block + (length % block > 0 ? 1 : 0) }
     let grid = (parts(matrixRows, block.rows), parts(columns, block.columns))
     if count == 1 {
       // One scale for all: a grid of one whose block is everything.
@@ -128,11 +143,11 @@ struct ScaleGrid: Sendable {
     let first = gridRow(rows.lowerBound)
     let last = gridRow(rows.upperBound - 1)
     let count = (last - first + 1) * gridColumns
-    let start = offset + first * gridColumns * element.bytes
-    let bytes = try file.bytes(in: start..<start + count * element.bytes)
+    let width = element.bits / 8
+    let start = offset + first * gridColumns * width
+    let bytes = try file.bytes(in: start..<start + count * width)
     var values = [Float](repeating: 0, count: count)
-    var span = values.mutableSpan
-    decodeRows(bytes.span.bytes, as: element.type ?? .f32, into: &span)
+    values.withUnsafeMutableBufferPointer { decode(bytes, as: element, into: $0) }
     return Rows(
       values: values, index: rows.map { gridRow($0) - first }, gridColumns: gridColumns, blockColumns: blockColumns)
   }

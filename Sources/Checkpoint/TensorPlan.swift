@@ -43,6 +43,8 @@ struct PlannedTensor: Sendable {
 struct TensorCollector {
   /// Tells whether the checkpoint stores a tensor; nil where only config.json is known.
   private let isStored: ((String) -> Bool)?
+  /// The checkpoint stores a head that differs from the embeddings, whatever config.json ties.
+  let keepsTiedHead: Bool
   private let path: String
   private(set) var tensors: [PlannedTensor] = []
   private var weights = 0
@@ -50,8 +52,9 @@ struct TensorCollector {
   /// Stored tensors at most, of which a hundred bytes of config.json can ask for billions; the largest models have 100,000.
   private static let mostStored = 1 << 20
 
-  init(path: String, isStored: ((String) -> Bool)? = nil) {
+  init(path: String, keepsTiedHead: Bool = false, isStored: ((String) -> Bool)? = nil) {
     self.path = path
+    self.keepsTiedHead = keepsTiedHead
     self.isStored = isStored
   }
 

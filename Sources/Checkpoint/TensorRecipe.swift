@@ -18,7 +18,9 @@ struct TensorRecipe: Sendable {
       }
       guard tensor.shape == shape else {
         throw CheckpointError(
-          path: tensor.file.path, subject: "tensor \(name)", "has shape \(tensor.shape); config.json asks for \(shape)")
+          path: tensor.file.path, subject: "tensor \(name)", "has shape \(tensor.shape); config.json asks for \(shape)",
+          hint: tensor.count == 0
+            ? "the tensor is empty, as DeepSpeed saves those that it did not gather: save the model again" : nil)
       }
       guard SourceElement.weights.contains(tensor.element) else {
         throw CheckpointError(
@@ -41,7 +43,7 @@ struct TensorRecipe: Sendable {
 
   /// The stored type, or, where a GGUF has none for it or parts differ, the narrowest that holds their range.
   private static func type(of parts: [StoredTensor]) -> GGMLType {
-    let types = Set(parts.map { $0.element.type ?? .bf16 })
+    let types = Set(parts.map(\.element.nearestType))
     if types.count == 1, let only = types.first { return only }
     return types.contains(.f32) ? .f32 : .bf16
   }

@@ -38,6 +38,9 @@ public struct GGUFHeader: Sendable {
     var reader = HeaderReader(path: path, limit: size, fetch: fetch)
     let magic = try reader.bytes(4, of: nil)
     guard magic.elementsEqual("GGUF".utf8) else {
+      if let foreign = ForeignFile(try fetch(0..<min(size, ForeignFile.length))) {
+        throw GGUFError(path: path, "is \(foreign.noun), not a GGUF file", hint: foreign.hint)
+      }
       throw GGUFError(path: path, offset: 0, "is no GGUF: it does not begin with the letters GGUF")
     }
     version = try reader.integer(UInt32.self, of: "version")

@@ -33,7 +33,7 @@ public struct PlanSource: Sendable {
       return
     }
     if isDirectory.boolValue {
-      let directory = source.count > 1 && source.hasSuffix("/") ? String(source.dropLast()) : source
+      let directory = try ModelLocation(source).directory
       guard FileManager.default.fileExists(atPath: directory + "/config.json") else {
         throw PlanError(
           .missing, "\(directory): holds no config.json",

@@ -25,8 +25,7 @@ enum DriftBase {
 
   /// What a path names, by its first bytes.
   static func form(of path: String) throws -> Form {
-    var isDirectory: ObjCBool = false
-    if FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory), isDirectory.boolValue { return .model }
+    if ModelLocation.isCheckpoint(path) { return .model }
     let file = try PositionedFile(path: path)
     let start = try file.bytes(in: 0..<min(8, file.size))
     if start.starts(with: Array("QREF".utf8)) { return .compact }

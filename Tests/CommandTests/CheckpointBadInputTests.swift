@@ -155,7 +155,8 @@ import Testing
     let url = model.directory.url
     try FileManager.default.moveItem(
       at: url.appending(path: "model.safetensors"), to: url.appending(path: "pytorch_model.bin"))
-    try expect(model, status: 66, "holds neither model.safetensors", "hint: PyTorch's .bin files")
+    try expect(
+      model, status: 66, "holds no safetensors weights, but PyTorch's (pytorch_model.bin)", "hint: PyTorch's files")
   }
 
   @Test func ropeOfAnUnknownKind() throws {

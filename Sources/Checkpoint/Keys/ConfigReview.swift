@@ -11,8 +11,10 @@ public struct ConfigReview: Sendable, Equatable {
   public let window: Int?
 
   /// The keys of a directory's config.json that stop a run unless they are ignored, or limit it.
-  public static func ignorableKeys(directory: String) throws -> [String] {
-    let path = directory + "/config.json"
+  ///
+  /// - Parameter path: the directory, or a file of its weights.
+  public static func ignorableKeys(path: String) throws -> [String] {
+    let path = try ModelLocation(path).directory + "/config.json"
     guard FileManager.default.fileExists(atPath: path) else { return [] }
     let config = try Config(path: path)
     let architecture = try Architectures.named(try config.architecture, path: config.path)

@@ -6,7 +6,8 @@ extension KeyTable {
       "num_key_value_heads", "head_dim", "vocab_size", "max_position_embeddings", "rms_norm_eps", "rope_theta",
       "rope_scaling", "rope_parameters", "original_max_position_embeddings", "tie_word_embeddings", "dtype",
       "torch_dtype",
-      "quantization_config", "_name_or_path", "bos_token_id", "eos_token_id", "pad_token_id", "unk_token_id",
+      "quantization_config", "quantization", "transformers_weights", "_name_or_path", "bos_token_id", "eos_token_id",
+      "pad_token_id", "unk_token_id",
       "sep_token_id", "cls_token_id", "mask_token_id",
     ],
     harmless: [

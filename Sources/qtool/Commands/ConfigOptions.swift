@@ -10,11 +10,6 @@ struct ConfigOptions: ParsableArguments {
   var ignored: [String] = []
 }
 
-extension CheckpointDirectory {
-  /// Those of its tokenizer and files, and those of its configuration.
-  var allNotes: [String] { configReview.notes + notes }
-}
-
 extension ConfigReview {
   /// What a person should know of a configuration that is accepted: a line for each.
   var notes: [String] {

@@ -49,7 +49,7 @@ struct DiffCommand: ParsableCommand {
   }
 
   private func open(_ path: String, _ progress: Progress) throws -> any ModelSource {
-    noErrors && !isDirectory(path)
+    noErrors && !ModelLocation.isCheckpoint(path)
       ? try GGUFFile(path: path, headerOnly: true) : try splitter.openAmongOthers(path, progress)
   }
 }

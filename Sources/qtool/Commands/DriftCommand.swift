@@ -110,7 +110,7 @@ struct DriftCommand: ParsableCommand {
     case .compact:
       try stored.refuseSaving(path)
       let reference = try CompactReference(path: path)
-      try check(reference, candidates)
+      try check(reference, candidates, progress)
       let places = text.chunks.map(reference.windows.limited) ?? Array(reference.windows.windows.indices)
       return (
         makeRun(.compact(reference), candidates, reference.windows.selecting(places), places, progress), []
@@ -133,7 +133,9 @@ struct DriftCommand: ParsableCommand {
   }
 
   /// A compact reference has to be of the base that is named, of this text and context, and of the models' tokenizer.
-  private func check(_ reference: CompactReference, _ candidates: [any ModelSource]) throws {
+  private func check(
+    _ reference: CompactReference, _ candidates: [any ModelSource], _ progress: Progress
+  ) throws {
     let own = reference.provenance
     let path = reference.path
     try own.require(path: path, context: text.ctx)
@@ -149,7 +151,7 @@ struct DriftCommand: ParsableCommand {
     }
     var chatTemplate: String?
     if stored.reference != nil {
-      let source = try splitter.openAmongOthers(base, Progress(quiet: true))
+      let source = try splitter.openAmongOthers(base, progress)
       try own.require(path: path, modelFingerprint: try ModelFingerprint(of: source).hex)
       chatTemplate = source.metadata.optionalString("tokenizer.chat_template")
     }

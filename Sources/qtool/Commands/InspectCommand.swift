@@ -35,6 +35,7 @@ struct InspectCommand: ParsableCommand {
         throw Failure(.data, "\(model): has no key \(key)", hint: "qtool inspect \(model) lists the keys")
           .suggesting(key, among: source.metadata.keys)
       }
+      for note in source.openingNotes { Terminal.write("note: \(note)") }
       print(MetadataText.whole(value))
       return
     }
@@ -102,10 +103,10 @@ struct Inspected {
   let notes: [String]
 
   init(path: String, _ splitter: SplitterOptions) throws {
-    if isDirectory(path) {
+    if ModelLocation.isCheckpoint(path) {
       source = try splitter.open(path, Progress(quiet: true))
       form = "Hugging Face directory"
-      notes = (source as? CheckpointDirectory)?.allNotes ?? []
+      notes = source.openingNotes
       return
     }
     if let key = splitter.config.ignored.first { throw UnneededIgnoring(path: path, key: key) }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Checkpoint
 import Files
 import Foundation
 import GGUF
@@ -127,7 +128,8 @@ extension OutputOptions {
     func contents(_ folder: String) -> [String] {
       ((try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []).map { folder + "/" + $0 }
     }
-    let all = contents(path)
+    let isCheckpoint = ModelLocation.isCheckpoint(path)
+    let all = contents((isCheckpoint ? try? ModelLocation(path).directory : nil) ?? path)
     guard all.isEmpty else {
       return all.filter { file in
         let name = URL(filePath: file).lastPathComponent

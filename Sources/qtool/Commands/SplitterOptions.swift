@@ -24,15 +24,15 @@ struct SplitterOptions: ParsableArguments {
   func openAmongOthers(
     _ path: String, _ progress: Progress = Progress(quiet: false)
   ) throws -> any ModelSource {
-    guard isDirectory(path) else { return try openModel(path: path) }
-    let ignorable = config.ignored.isEmpty ? [] : try ConfigReview.ignorableKeys(directory: path)
+    guard ModelLocation.isCheckpoint(path) else { return try openModel(path: path) }
+    let ignorable = config.ignored.isEmpty ? [] : try ConfigReview.ignorableKeys(path: path)
     return try open(path, ignoring: config.ignored.filter { Self.names($0, ignorable) }, progress: progress)
   }
 
   /// Refuses a key that none of several models gives a reason to ignore.
   func check(_ paths: [String]) throws {
     guard !config.ignored.isEmpty else { return }
-    let ignorable = try paths.filter(isDirectory).flatMap(ConfigReview.ignorableKeys)
+    let ignorable = try paths.filter(ModelLocation.isCheckpoint).flatMap(ConfigReview.ignorableKeys)
     for key in config.ignored where !Self.names(key, ignorable) {
       throw UnneededIgnoring(path: paths.joined(separator: ", "), key: key, refused: ignorable)
     }
@@ -46,7 +46,7 @@ struct SplitterOptions: ParsableArguments {
   private func open(_ path: String, ignoring: [String], progress: Progress) throws -> any ModelSource {
     do {
       let model = try openModel(path: path, pre: pre, ignoring: ignoring)
-      for note in (model as? CheckpointDirectory)?.allNotes ?? [] { progress.note("note: \(note)") }
+      for note in model.openingNotes { progress.note("note: \(note)") }
       return model
     } catch let error as CheckpointError {
       guard let pre, error.subject?.hasPrefix("--pre") == true else { throw error }

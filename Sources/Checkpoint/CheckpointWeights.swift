@@ -1,0 +1,62 @@
+/// A directory's weights, put together as config.json asks for.
+struct CheckpointWeights {
+  /// In the order of computation.
+  let recipes: [TensorRecipe]
+  let notes: [CheckpointNote]
+
+  init(directory: String, _ files: WeightFiles, _ model: any Architecture, _ config: Config) throws {
+    var stored = try SafetensorsSet(directory: directory, files)
+    var notes = stored.notes
+    try Self.refuseAdapter(in: stored)
+    let quantization = try QuantizationConfig(config)
+    if let note = try stored.check(quantization, configPath: config.path) { notes.append(note) }
+    try stored.attachScales(quantization)
+    let tied = try TiedEmbeddings.settle(&stored, config)
+    if let note = tied.note { notes.append(note) }
+    let settled = stored
+    var collector = TensorCollector(path: config.path, keepsTiedHead: tied.keepsHead) { settled[$0] != nil }
+    try model.collectTensors(&collector)
+    recipes = try collector.tensors.map { try TensorRecipe($0, from: settled) }
+    try Self.check(settled, against: collector.tensors, model, config)
+    self.notes = notes
+  }
+
+  /// Adapters that training has put around the model's matrices change what the model computes.
+  private static func refuseAdapter(in stored: SafetensorsSet) throws {
+    guard let name = stored.names.first(where: { $0.contains(".lora_") || $0.contains(".base_layer.") }) else { return }
+    throw CheckpointError(
+      path: stored[name]?.file.path ?? stored.path, subject: "tensor \(name)",
+      "belongs to a LoRA adapter that is not merged", hint: "merge it into the model (merge_and_unload of peft) first")
+  }
+
+  /// A stored tensor that nothing asks for means that config.json and the weights are of different models, or that the
+  /// model has parts that its architecture here does not know.
+  private static func check(
+    _ stored: SafetensorsSet, against tensors: [PlannedTensor], _ model: any Architecture, _ config: Config
+  ) throws {
+    let used = Set(tensors.flatMap(\.storedNames))
+    // Buffers and scales of activations.
+    let superfluous = [
+      ".rotary_emb.inv_freq", ".attention.bias", ".attention.masked_bias", "input_scale", "input_scale_ub",
+      "activation_scale", ".k_scale", ".v_scale", ".q_scale", "output_scale",
+    ]
+    for name in stored.names where !used.contains(name) && !model.leavesOut(name) {
+      // Tensors without elements hold nothing that could be lost.
+      if superfluous.contains(where: { name.hasSuffix($0) }) || stored[name]?.count == 0 { continue }
+      if isIgnoredBias(name, config.ignored) { continue }
+      throw CheckpointError(
+        path: stored[name]?.file.path ?? stored.path, subject: "tensor \(name)",
+        "has no place in \(try config.architecture)", hint: "weights and config.json are of different models")
+    }
+  }
+
+  /// True for the biases that an ignored key announces.
+  private static func isIgnoredBias(_ name: String, _ ignored: Set<String>) -> Bool {
+    guard name.hasSuffix(".bias") else { return false }
+    let attention = [
+      "attention_bias", "qkv_bias", "o_bias", "attn_bias", "attention_out_bias", "attention_output_bias",
+    ]
+    return name.contains(".self_attn.") && !ignored.isDisjoint(with: attention)
+      || name.contains(".mlp.") && ignored.contains("mlp_bias")
+  }
+}

@@ -1,0 +1,59 @@
+/// Which of the two matrices that config.json may tie a model is read from: the embeddings, the head, or both.
+///
+/// `transformers` ties them only where one is missing or both are equal. Fine-tunes that train the head leave
+/// `tie_word_embeddings` as it was, so that the stored values decide, and config.json does not.
+enum TiedEmbeddings {
+  static let embeddings = "model.embed_tokens.weight"
+  static let head = "lm_head.weight"
+
+  struct Outcome {
+    /// The model has a head of its own although config.json ties it.
+    var keepsHead = false
+    var note: CheckpointNote?
+  }
+
+  /// Removes or renames what `stored` has of the two, so that it holds what the model is made of.
+  ///
+  /// Reads both matrices where config.json ties them and both are stored, up to the first difference.
+  static func settle(_ stored: inout SafetensorsSet, _ config: Config) throws -> Outcome {
+    guard config["tie_word_embeddings"]?.bool == true else {
+      if stored[head] == nil, let present = stored[embeddings] { throw missing(head, beside: present) }
+      if stored[embeddings] == nil, let present = stored[head] { throw missing(embeddings, beside: present) }
+      return Outcome()
+    }
+    // DeepSpeed saves a matrix that it did not gather as an empty tensor.
+    let embeddings = stored[Self.embeddings].flatMap { $0.count > 0 ? $0 : nil }
+    guard let head = stored[Self.head], head.count > 0 else {
+      stored.remove(Self.head)
+      return Outcome()
+    }
+    guard let embeddings else {
+      stored.rename(Self.head, to: Self.embeddings)
+      return Outcome(note: .embeddingsFromHead)
+    }
+    func failure(_ reason: String, hint: String) -> CheckpointError {
+      CheckpointError(path: head.file.path, subject: "tensor \(Self.head)", reason, hint: hint)
+    }
+    guard head.shape == embeddings.shape else {
+      throw failure(
+        "has shape \(head.shape), and the embeddings that config.json ties it to have \(embeddings.shape)",
+        hint: "head and embeddings are of different vocabularies: remove the one that is out of date, or resize it")
+    }
+    // Types that hold no weights are refused by name where the model is put together.
+    guard SourceElement.weights.contains(head.element), SourceElement.weights.contains(embeddings.element) else {
+      return Outcome(keepsHead: true)
+    }
+    guard let row = try head.firstDifference(from: embeddings) else {
+      stored.remove(Self.head)
+      return Outcome()
+    }
+    return Outcome(keepsHead: true, note: .keptHead(row: row))
+  }
+
+  private static func missing(_ name: String, beside present: StoredTensor) -> CheckpointError {
+    CheckpointError(
+      path: present.file.path, subject: "tensor \(name)",
+      "is missing, and config.json does not tie it to \(present.name)",
+      hint: "the download is incomplete; or, if the model is tied, set tie_word_embeddings to true in config.json")
+  }
+}

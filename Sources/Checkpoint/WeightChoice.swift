@@ -1,0 +1,106 @@
+/// Which of a directory's safetensors files are the model's.
+///
+/// `transformers` takes model.safetensors before an index, llama.cpp's converter whatever begins with "model". Both take old
+/// files in silence where a model was saved again into its directory: a save removes neither a stale index nor, where it
+/// writes shards, a stale model.safetensors. Files that contradict each other are therefore named, and read only where the
+/// others are incomplete or fit config.json worse.
+struct WeightChoice {
+  /// Several where each is complete; the first is what `transformers` takes.
+  let candidates: [WeightFiles]
+  let notes: [CheckpointNote]
+
+  static let single = "model.safetensors"
+  static let index = "model.safetensors.index.json"
+
+  /// - Parameter named: the file that the user, or config.json, chose.
+  init(_ listing: DirectoryListing, named: String?) throws {
+    if let named {
+      candidates = [try Self.files(named, in: listing)]
+      notes = []
+      return
+    }
+    let sets = ShardSet.all("model", in: listing)
+    let complete = sets.filter(\.missing.isEmpty)
+    let single = listing.has(Self.single) ? [WeightFiles.file(Self.single)] : []
+    if let error = listing.danglingLink(Self.index) { throw error }
+    guard listing.has(Self.index) else {
+      candidates = single + complete.map { .shards($0) }
+      guard let first = candidates.first else { throw Self.none(listing, sets) }
+      var notes: [CheckpointNote] = []
+      if case .shards(let set) = first { notes.append(.shardsByName(count: set.files.count)) }
+      let leftOver = sets.filter { !$0.missing.isEmpty }.flatMap(\.files)
+      if !leftOver.isEmpty { notes.append(.filesNotRead(leftOver)) }
+      self.notes = notes
+      return
+    }
+    let index = try WeightIndex(Self.index, in: listing.path)
+    let absent = index.shards.filter { !listing.has($0) }
+    let others = complete.filter { Set($0.files) != Set(index.shards) }
+    guard let lost = absent.first else {
+      candidates =
+        (index.shards.contains(Self.single) ? [] : single) + [.index(index)] + others.map { .shards($0) }
+      notes = []
+      return
+    }
+    // Of what the index names something is gone: whatever else is complete is the model.
+    candidates = index.shards.contains(Self.single) || single.isEmpty ? others.map { .shards($0) } : single
+    guard let first = candidates.first else {
+      if let error = listing.danglingLink(lost) { throw error }
+      throw CheckpointError(
+        .missing, path: listing.path + "/" + lost, subject: "key weight_map",
+        "is named in \(Self.index) and is not there" + Self.count(absent, of: index.shards.count),
+        hint: "the download is incomplete")
+    }
+    notes = [.staleIndex(missing: lost, read: first.description)]
+  }
+
+  /// The files that a user's choice stands for.
+  private static func files(_ name: String, in listing: DirectoryListing) throws -> WeightFiles {
+    if let error = listing.danglingLink(name) { throw error }
+    guard listing.has(name) else {
+      throw CheckpointError(.missing, path: listing.path + "/" + name, "no such file", hint: "check the path")
+    }
+    if name.hasSuffix(".index.json") {
+      let index = try WeightIndex(name, in: listing.path)
+      guard let lost = index.shards.first(where: { !listing.has($0) }) else { return .index(index) }
+      if let error = listing.danglingLink(lost) { throw error }
+      throw CheckpointError(
+        .missing, path: listing.path + "/" + lost, subject: "key weight_map", "is named in \(name) and is not there",
+        hint: "the download is incomplete")
+    }
+    guard let (prefix, _, _) = ShardSet.parts(of: name),
+      let set = ShardSet.all(String(prefix), in: listing).first(where: { $0.files.contains(name) })
+    else { return .file(name) }
+    guard set.missing.isEmpty else { throw incomplete(set, listing) }
+    return .shards(set)
+  }
+
+  private static func none(_ listing: DirectoryListing, _ sets: [ShardSet]) -> CheckpointError {
+    if let error = listing.danglingLink(single) { return error }
+    guard let best = sets.min(by: { $0.missing.count < $1.missing.count }) else {
+      return UnreadableDirectory(listing).error(lacking: .weights)
+    }
+    return incomplete(best, listing)
+  }
+
+  private static func incomplete(_ set: ShardSet, _ listing: DirectoryListing) -> CheckpointError {
+    if let error = set.missing.lazy.compactMap({ listing.danglingLink($0) }).first { return error }
+    return CheckpointError(
+      .missing, path: listing.path + "/" + set.missing[0],
+      "is not there, and is a shard of the model" + count(set.missing, of: set.files.count + set.missing.count),
+      hint: "the download is incomplete")
+  }
+
+  private static func count(_ missing: [String], of total: Int) -> String {
+    missing.count == 1 ? "" : "; \(missing.count) of \(total) shards are missing"
+  }
+
+  /// The error for several complete models in one directory.
+  func contradiction(in directory: String) -> CheckpointError {
+    CheckpointError(
+      path: directory,
+      "holds the model more than once: " + candidates.map(\.description).joined(separator: " and "),
+      hint: "name the one to read: "
+        + candidates.map { directory + "/" + $0.representative }.joined(separator: " or ") + "; or remove the other")
+  }
+}

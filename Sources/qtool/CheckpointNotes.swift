@@ -1,0 +1,43 @@
+import Checkpoint
+import GGUF
+
+extension CheckpointNote {
+  var text: String {
+    switch self {
+    case .keptHead(let row):
+      "lm_head.weight differs from the embeddings, first in row \(row), and is kept although config.json ties them"
+    case .embeddingsFromHead:
+      "the embeddings are not stored: lm_head.weight, to which config.json ties them, serves as both"
+    case .shardsByName(let count):
+      count == 1 ? "no index names the only shard, which is read" : "no index names the \(count) shards, which are read"
+    case .filesNotRead(let files):
+      files.count == 1
+        ? "\(files[0]) is of an incomplete numbering and is not read"
+        : "\(files[0]) and \(files.count - 1) more are of an incomplete numbering and are not read"
+    case .staleIndex(let missing, let read):
+      "model.safetensors.index.json is stale: it names \(missing), which is not there; \(read) is read"
+    case .indexDisagrees(let tensor, let file):
+      "model.safetensors.index.json is stale: it and \(file) disagree over \(tensor); the file is read as it is"
+    case .unlistedTensors(let count, let first):
+      "the index does not name \(first)\(count == 1 ? "" : " and \(count - 1) more"), read from the shards all the same"
+    case .passedOver(let files, let reason, let read):
+      "\(files) does not fit config.json and is not read: \(reason); \(read) is read"
+    case .plainWeights(let key, let method):
+      "config.json's \(key) says that weights are quantized\(method.map { " (\($0))" } ?? ""), but they are plain"
+    case .message(let text): text
+    case .adapterIgnored:
+      "adapter_config.json: an adapter beside the weights is not applied"
+    }
+  }
+}
+
+extension ModelSource {
+  /// How the model was read where its files leave that open, a line each; nothing where it is a GGUF.
+  var openingNotes: [String] {
+    guard let directory = self as? CheckpointDirectory else { return [] }
+    return directory.configReview.notes
+      + directory.notes.map { note in
+        if case .message(let text) = note { text } else { "\(name): \(note.text)" }
+      }
+  }
+}

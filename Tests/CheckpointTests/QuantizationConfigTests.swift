@@ -1,0 +1,115 @@
+import Checkpoint
+import Foundation
+import GGUF
+import TestSupport
+import Testing
+
+/// Weights of other quantizers are refused by the names that people know; config.json alone decides nothing.
+@Suite struct QuantizationConfigTests {
+  private typealias Tensor = SafetensorsContent.Tensor
+  private let model: DemoCopy
+
+  init() throws { model = try ReferenceModel.copy("llama2") }
+
+  private func zeros(_ dtype: String, _ shape: [Int], bytes: Int) -> Tensor {
+    Tensor(dtype: dtype, shape: shape, bytes: [UInt8](repeating: 0, count: shape.reduce(bytes, *)))
+  }
+
+  /// Replaces one matrix by tensors whose names begin as its own does.
+  private func pack(_ tensors: [(suffix: String, dtype: String, shape: [Int], bytes: Int)]) throws {
+    try model.edit { content in
+      content["model.layers.1.mlp.up_proj.weight"] = nil
+      for tensor in tensors {
+        content["model.layers.1.mlp.up_proj" + tensor.suffix] = zeros(tensor.dtype, tensor.shape, bytes: tensor.bytes)
+      }
+    }
+  }
+
+  private func message() throws -> String {
+    let error = try #require(throws: CheckpointError.self) { try CheckpointDirectory(path: model.path) }
+    return error.description + " | " + (error.hint ?? "")
+  }
+
+  private static let forms: [(form: String, tensors: [(String, String, [Int], Int)], config: String, named: String)] = [
+    (
+      "GPTQ", [(".qweight", "I32", [4, 64], 4), (".qzeros", "I32", [1, 8], 4), (".scales", "F16", [1, 64], 2)],
+      #"{"quant_method": "gptq", "bits": 4}"#, "key quantization_config: tells of weights packed with GPTQ, 4 bits"
+    ),
+    (
+      "AWQ", [(".qweight", "I32", [32, 8], 4), (".qzeros", "I32", [1, 8], 4), (".scales", "F16", [1, 64], 2)],
+      #"{"quant_method": "awq", "bits": 4}"#, "key quantization_config: tells of weights packed with AWQ, 4 bits"
+    ),
+    (
+      "bitsandbytes",
+      [(".weight", "U8", [1024, 1], 1), (".weight.absmax", "U8", [32], 1), (".weight.quant_map", "F32", [16], 4)],
+      #"{"quant_method": "bitsandbytes", "load_in_4bit": true}"#, "packed with bitsandbytes, 4 bits"
+    ),
+    (
+      "compressed-tensors", [(".weight_packed", "I32", [64, 4], 4), (".weight_scale", "F16", [64, 1], 2)],
+      #"{"quant_method": "compressed-tensors", "format": "pack-quantized", "config_groups": {"a": {"weights": {"num_bits": 4}}}}"#,
+      "key quantization_config.format: is pack-quantized (compressed-tensors, 4 bits)"
+    ),
+    (
+      "integers with scales", [(".weight", "I8", [64, 32], 1), (".weight_scale", "F16", [64, 1], 2)],
+      #"{"quant_method": "compressed-tensors", "format": "int-quantized"}"#,
+      "key quantization_config.format: is int-quantized (compressed-tensors)"
+    ),
+    (
+      "ModelOpt (NVFP4)", [(".weight", "U8", [64, 16], 1), (".weight_scale_2", "F32", [], 4)],
+      #"{"quant_method": "modelopt"}"#, "packed with ModelOpt"
+    ),
+    (
+      "MLX", [(".weight", "U32", [64, 4], 4), (".scales", "F16", [64, 1], 2), (".biases", "F16", [64, 1], 2)],
+      #"{"group_size": 32, "bits": 4}"#, "key quantization_config: tells of an MLX model with quantized weights, 4 bits"
+    ),
+  ]
+
+  @Test(arguments: forms.indices)
+  func packedWeights(index: Int) throws {
+    let (form, tensors, config, named) = Self.forms[index]
+    try pack(tensors)
+    #expect(try message().contains("holds weights that are packed as \(form)"))
+    let value = try JSONSerialization.jsonObject(with: Data(config.utf8))
+    try model.set("quantization_config", value)
+    let text = try message()
+    #expect(text.contains("config.json: \(named)") && text.contains("quantize from the original model"), "\(text)")
+  }
+
+  /// MLX writes its key under a name of its own.
+  @Test func modelsOfMLX() throws {
+    try pack([(".weight", "U32", [64, 4], 4), (".scales", "F16", [64, 1], 2), (".biases", "F16", [64, 1], 2)])
+    try model.set("quantization", ["group_size": 32, "bits": 4])
+    #expect(try message().contains("key quantization: tells of an MLX model with quantized weights, 4 bits"))
+  }
+
+  /// Weights were decoded, and config.json was forgotten.
+  @Test(arguments: [
+    ("quantization_config", #"{"group_size": 64, "bits": 4}"#, nil),
+    ("quantization", #"{"group_size": 64, "bits": 4}"#, nil),
+    ("quantization_config", #"{"quant_method": "gptq", "bits": 4}"#, "gptq"),
+    ("quantization_config", #"{"quant_method": "bitsandbytes", "load_in_4bit": true}"#, "bitsandbytes"),
+    ("quantization_config", #"{"quant_method": "compressed-tensors", "format": "dense"}"#, "compressed-tensors"),
+  ])
+  func plainWeights(key: String, value: String, method: String?) throws {
+    let tensors = try CheckpointDirectory(path: model.path).tensors
+    try model.set(key, try JSONSerialization.jsonObject(with: Data(value.utf8)))
+    let directory = try CheckpointDirectory(path: model.path)
+    #expect(directory.notes == [.plainWeights(key: key, method: method)])
+    #expect(directory.tensors == tensors)
+  }
+
+  /// BitNet's weights may be stored as floats and be rounded only where they are used.
+  @Test func methodThatIsUnknown() throws {
+    try model.set("quantization_config", ["quant_method": "bitnet"])
+    #expect(try message().contains("key quantization_config.quant_method: is bitnet"))
+  }
+
+  /// A block larger than any matrix.
+  @Test func blocksBeyondMeasure() throws {
+    let copy = try ReferenceModel.copy("deepseek3-fp8")
+    try copy.set(
+      "quantization_config", ["quant_method": "fp8", "weight_block_size": [Int.max, Int.max]] as [String: Any])
+    let error = try #require(throws: CheckpointError.self) { try CheckpointDirectory(path: copy.path) }
+    #expect(error.subject?.hasSuffix("_scale_inv") == true)
+  }
+}

@@ -1,0 +1,68 @@
+import Foundation
+import GGUF
+import TestSupport
+import Testing
+
+/// What was decided where a directory's files contradict each other reaches the user of every command.
+@Suite struct CheckpointNotesTests {
+  private let qtool = Binary(beside: .module)
+  private let out: TemporaryDirectory
+  private let model: DemoCopy
+
+  /// The demo model, whose head is its own, with a config.json that ties it.
+  init() throws {
+    out = try TemporaryDirectory()
+    model = try DemoCopy()
+    try model.set("tie_word_embeddings", true)
+    try "A text to score, of some words. ".repeated(40).write(
+      toFile: out.path("text.txt"), atomically: true, encoding: .utf8)
+  }
+
+  private static let text = "lm_head.weight differs from the embeddings, first in row 0, and is kept"
+
+  @Test(arguments: [
+    ["convert", "MODEL", "-o", "OUT.gguf"], ["tokenize", "MODEL", "--text", "TEXT"],
+    ["inspect", "MODEL", "--key", "general.name"], ["diff", "MODEL", "MODEL", "--no-errors"],
+    ["quantize", "MODEL", "--type", "Q8_0", "--no-importance", "-o", "OUT.gguf"],
+    ["imatrix", "MODEL", "--calibration", "TEXT", "--ctx", "64", "--chunks", "1", "-o", "OUT.imatrix.gguf"],
+    ["perplexity", "MODEL", "--text", "TEXT", "--ctx", "64", "--chunks", "1"],
+    ["drift", "MODEL", "MODEL", "--text", "TEXT", "--ctx", "64", "--chunks", "1"],
+  ])
+  func everyCommandTells(arguments: [String]) throws {
+    let result = try qtool.run(
+      arguments.map {
+        $0.replacing("MODEL", with: model.path).replacing("TEXT", with: out.path("text.txt"))
+          .replacing("OUT", with: out.path("out"))
+      })
+    #expect(result.status == 0, "\(result.error)")
+    #expect(result.error.contains("note: ") && result.error.contains(Self.text), "\(result.error)")
+    #expect(!result.output.contains(Self.text))
+  }
+
+  @Test(arguments: [[], ["--json"]])
+  func inspectListsNotes(arguments: [String]) throws {
+    let result = try qtool.run(["inspect", model.path] + arguments)
+    #expect(result.output.contains(Self.text) && result.error.isEmpty, "\(result.output)")
+  }
+
+  @Test func quietSaysNothing() throws {
+    let result = try qtool.run(["convert", model.path, "-o", out.path("out.gguf"), "--quiet"])
+    #expect(result.status == 0 && result.error.isEmpty)
+    #expect(try GGUFFile(path: out.path("out.gguf")).tensor(named: "output.weight") != nil)
+  }
+
+  /// The trained model predicts as it does untied; through its embeddings it predicts nothing.
+  @Test func keptHeadIsUsed() throws {
+    func score(_ path: String) throws -> Substring {
+      let result = try qtool.run(
+        ["perplexity", path, "--text", out.path("text.txt"), "--ctx", "64", "--chunks", "1", "--quiet", "--csv"])
+      #expect(result.status == 0, "\(result.error)")
+      return result.output.split(separator: "\n")[1].drop { $0 != "," }
+    }
+    #expect(try score(model.path) == score(Repository.demoModel))
+  }
+}
+
+extension String {
+  fileprivate func repeated(_ count: Int) -> String { String(repeating: self, count: count) }
+}
