@@ -36,13 +36,18 @@ public struct OutputHeader: Sendable {
       metadata: metadata(fileType: fileType ?? recipe.fileType(of: shapes.tensors), recipe: try recipe.yaml()))
   }
 
+  /// The types that a recipe asks for, before constraints; with nil the present ones.
+  public func wantedTypes(_ recipe: Recipe?, hasImportance: Bool) -> [GGMLType] {
+    recipe?.types(for: source, hasImportance: hasImportance) ?? source.tensors.map(\.type)
+  }
+
   /// The rewriting of the source by a recipe, or with nil in its own types, under constraints.
   ///
   /// - Throws: `QuantizeError` for types that can't be written.
   public func plan(
     _ recipe: Recipe?, constraints: TypeConstraints = TypeConstraints(), hasImportance: Bool
   ) throws -> RewritePlan {
-    let wanted = recipe?.types(for: source, hasImportance: hasImportance) ?? source.tensors.map(\.type)
+    let wanted = wantedTypes(recipe, hasImportance: hasImportance)
     let types = try constraints.applied(to: wanted, of: source)
     for (tensor, type) in zip(source.tensors, types) where type != tensor.type {
       guard type.canEncode else { throw QuantizeError.notEncodable(tensor: tensor.name, type: type) }

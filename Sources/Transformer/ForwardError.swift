@@ -1,4 +1,5 @@
 import GGUF
+import Tensors
 
 /// What stops a forward pass: a model it cannot run, text it cannot use, or numbers that ceased to be numbers.
 public enum ForwardError: Error, Sendable, Equatable {
@@ -66,7 +67,8 @@ extension ForwardError: CustomStringConvertible {
     case .nonFinite: "the model's weights or its metadata are damaged; try the original checkpoint"
     case .budgetTooSmall(_, let least):
       "pass --memory \((least + (1 << 20) - 1) >> 20)MiB or more, a shorter --ctx, or fewer --chunks"
-    case .missingKey, .invalidKey, .missingTensor, .wrongShape, .integers: "the model was converted incompletely; convert it again"
+    case .missingKey, .invalidKey, .missingTensor, .wrongShape, .integers:
+      "the model was converted incompletely; convert it again"
     default: nil
     }
   }

@@ -68,17 +68,17 @@ import Testing
   @Test func sentencePieceModels() async throws {
     let result = await #expect(processExitsWith: .success, observing: [\.standardErrorContent]) {
       var bytes: [UInt8] = []
-      for (text, kind) in [("<unk>", 2), ("<s>", 3), ("</s>", 3), ("<0x0A>", 6), ("▁a", 1), ("b", 1)]
-        as [(String, UInt8)]
-      {
+      let bytePieces = (0..<256).map { (String(format: "<0x%02X>", $0), UInt8(6)) }
+      let pieces: [(String, UInt8)] = [("<unk>", 2), ("<s>", 3), ("</s>", 3)] + bytePieces + [("▁a", 1), ("b", 1)]
+      for (text, kind) in pieces {
         var piece: [UInt8] = [0x0A, UInt8(text.utf8.count)] + Array(text.utf8)
         piece += [0x15] + withUnsafeBytes(of: Float(-2).bitPattern.littleEndian) { Array($0) } + [0x18, kind]
         bytes += [0x0A, UInt8(piece.count)] + piece
       }
-      // The trainer's part: byte-pair encoding.
-      bytes += [0x12, 2, 0x18, 2]
+      // The trainer's part: byte-pair encoding that falls back to bytes. The normalizer's: no blanks are removed.
+      bytes += [0x12, 5, 0x18, 2, 0x98, 2, 1] + [0x1A, 2, 0x20, 0]
       try MutatedFiles.binary.survive(
-        bytes, named: "tokenizer.model", others: ["config.json": Array(#"{"vocab_size":6}"#.utf8)],
+        bytes, named: "tokenizer.model", others: ["config.json": Array(#"{"vocab_size":261}"#.utf8)],
         isTyped: { $0 is CheckpointError || $0 is TextError || $0 is FileError },
         read: { _, directory in _ = try tokenizerMetadata(directory: directory, architecture: "llama") })
     }

@@ -23,7 +23,7 @@ import Testing
   @Test func missingShard() throws {
     let model = try ReferenceModel.copy("llama-biases")
     try FileManager.default.removeItem(atPath: model.directory.path("model-00002-of-00003.safetensors"))
-    try expect(model, "model-00002-of-00003.safetensors", "model.safetensors.index.json", "hint: ")
+    try expect(model, status: 66, "model-00002-of-00003.safetensors", "model.safetensors.index.json", "hint: ")
   }
 
   @Test func tensorThatNoShardHolds() throws {

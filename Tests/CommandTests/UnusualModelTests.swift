@@ -144,8 +144,8 @@ import Testing
       metadata["tokenizer.ggml.tokens"] = .array(.string(tokens))
       metadata["general.description"] = .string(String(stored: Array("J".utf8) + [0xFC] + Array("rgen".utf8)))
     }
-    let shown = try run("inspect", path, "--key", "general.description")
-    #expect(shown.status == 0 && shown.output == "J\u{FFFD}rgen\n")
+    let shown = try qtool.run(["inspect", path, "--key", "general.description"])
+    #expect(shown.status == 0 && shown.output == "J\u{FFFD}rgen\n", "\(shown.output) \(shown.error)")
     let json = try qtool.run(["inspect", path, "--json"])
     #expect(try JSONSerialization.jsonObject(with: Data(json.output.utf8)) is [String: Any])
     #expect(json.output.contains("J\u{FFFD}rgen"))

@@ -66,7 +66,8 @@ import Testing
       header.append(offset)
     }
     while header.bytes.count % 64 != 0 { header.bytes.append(0) }
-    header.bytes += (0..<128).map { UInt8($0) }
+    // Two tensors of 16 bytes, each padded with zeros.
+    for first in [UInt8(0), 64] { header.bytes += (first..<first + 16) + [UInt8](repeating: 0, count: 48) }
     try Data(header.bytes).write(to: directory.url.appending(path: "a.gguf"))
 
     let model = try GGUFFile(path: directory.path("a.gguf"))

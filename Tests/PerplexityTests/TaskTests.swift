@@ -36,12 +36,12 @@ struct CountingModel {
     #expect(tasks.count == 2)
     // BOS, ten bytes and a space are shared.
     #expect(tasks[0].scored.map(\.lowerBound) == [12, 12, 12, 12])
-    let score = try score(tasks)
+    let score = try self.score(tasks)
     #expect(score.tasks == 2 && score.chance == 0.25)
     // "abcd" counts up from a; of the second task "klkl" climbs for half of its tokens, "lm" for one of two.
     #expect(score.correct == 2)
-    #expect(try score(tasks, runs: 1) == score)
-    #expect(try score(tasks, runs: 8) == score)
+    #expect(try self.score(tasks, runs: 1) == score)
+    #expect(try self.score(tasks, runs: 8) == score)
   }
 
   @Test func winoGrande() throws {
@@ -52,7 +52,7 @@ struct CountingModel {
     #expect(tasks[0].scored == [6..<14, 6..<14])
     // Behind the choice the texts are the same, so neither choice is likelier but by what it makes likely itself.
     #expect(tasks[1].sequences[0].count == 1 + "So, x klmnopq.".utf8.count)
-    let score = try score(tasks)
+    let score = try self.score(tasks)
     #expect(score.tasks == 3 && score.chance == 0.5)
   }
 
@@ -73,7 +73,7 @@ struct CountingModel {
     file.task("What comes: a", answers: ["bb", "abc", "zz"], right: [1])
     file.task("And then: k", answers: ["zz", "lk", "klm"], right: [0])
     let tasks = try ChoiceTask.multipleChoice(file.bytes, path: "m.bin", tokenize: model.tokenize)
-    let score = try score(tasks)
+    let score = try self.score(tasks)
     #expect(score.tasks == 2 && score.correct == 1)
     #expect(abs(score.chance - 1.0 / 3) < 1e-12)
     let picked = try ChoiceTask.multipleChoice(file.bytes, path: "m.bin", limit: 1, tokenize: model.tokenize)

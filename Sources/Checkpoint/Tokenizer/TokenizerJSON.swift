@@ -70,12 +70,12 @@ struct TokenizerJSON {
     preTokenizer: JSONValue?, fields: [String: JSONValue]
   ) throws {
     self.path = path
+    self.merges = merges
+    self.mergesPath = mergesPath
     var scanner = try JSONScanner(path: path, limit: 256 << 20)
     guard scanner.peek() == UInt8(ascii: "{") else { throw CheckpointError(path: path, "is no JSON object") }
     try readVocabulary(&scanner)
     try scanner.end()
-    self.merges = merges
-    self.mergesPath = mergesPath
     self.normalizer = normalizer
     self.preTokenizer = preTokenizer
     decoder = .object(["type": .string("ByteLevel")])

@@ -1,3 +1,4 @@
+import Files
 import GGUF
 import Tokenizers
 
@@ -84,9 +85,9 @@ struct VocabularyFiles {
   /// merges.txt: a pair a line, with a blank between its parts; a line `#version` goes in front.
   static func merges(_ path: String) throws -> [(left: String, right: String)] {
     var merges: [(left: String, right: String)] = []
-    let lines = try readTextFile(path, limit: 256 << 20).utf8.split(separator: 0x0A, omittingEmptySubsequences: false)
+    let lines = try TextFile(path: path, limit: 256 << 20).text.utf8.split(
+      separator: 0x0A, omittingEmptySubsequences: false)
     for (index, line) in lines.enumerated() {
-      let line = line.last == 0x0D ? line.dropLast() : line
       if line.isEmpty || line.starts(with: "#version".utf8) { continue }
       let parts = line.split(separator: 0x20, omittingEmptySubsequences: false)
       guard parts.count == 2, !parts[0].isEmpty, !parts[1].isEmpty else {

@@ -8,6 +8,7 @@ struct InspectCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "inspect",
     abstract: "Show what a model is made of: metadata, tensors, bytes by type and class.",
+    usage: "qtool inspect <file> [<options>]",
     discussion: """
       Of a GGUF only the header is read, so that the first bytes of a download are enough. Tensors that differ only in \
       their layer share a row.

@@ -78,10 +78,13 @@ struct QuantizeCommand: ParsableCommand {
       overrides: overrides)
     let report = try job?.run(matrix)
     let effective = try importance.constraints(constraints, matrix, of: source)
-    let plan =
-      try report.map { try header.plan($0.types(for: source)) }
-      ?? mix.plan(header, effective, constraintOptions, hasImportance: matrix != nil, progress)
-    try effective.noteReplacements(in: plan.types, of: source, progress)
+    let plan: RewritePlan
+    if let report {
+      plan = try header.plan(report.types(for: source))
+      try effective.noteReplacements(in: plan.types, of: source, progress)
+    } else {
+      plan = try mix.plan(header, effective, constraintOptions, hasImportance: matrix != nil, progress)
+    }
     try finish(plan, importance: matrix, report, to: destination, workspace, progress)
   }
 

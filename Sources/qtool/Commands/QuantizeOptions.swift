@@ -44,7 +44,10 @@ struct MixOptions: ParsableArguments {
   ) throws -> RewritePlan {
     let chosen = copies ? nil : try chosenRecipe(for: header.source)
     if let chosen, recipe != nil { try options.check(chosen.rules, header.source, progress) }
-    return try header.plan(chosen, constraints: constraints, hasImportance: hasImportance)
+    let plan = try header.plan(chosen, constraints: constraints, hasImportance: hasImportance)
+    try constraints.noteReplacements(
+      in: header.wantedTypes(chosen, hasImportance: hasImportance), of: header.source, progress)
+    return plan
   }
 
   /// The mix, preset or recipe that is named.

@@ -62,10 +62,12 @@ struct SensitivityCommand: ParsableCommand {
     let run = options.fitRun(progress)
     let probes = try FitTexts(text.text, for: source, options: run.forward, budget: budget.seconds).probes
     let isMeasured = given == nil && !noImportance
-    let windows = try text.text.windows(by: try Tokenizer(metadata: source.metadata), context: FitPolicy().context)
+    let windows =
+      isMeasured
+      ? try text.text.windows(by: try Tokenizer(metadata: source.metadata), context: FitPolicy().context) : nil
     let identity = RunIdentity([
       RunIdentity.Field("source model", try ModelFingerprint(of: source).hex),
-      RunIdentity.Field("importance matrix", given?.digest ?? (isMeasured ? "computed: " + windows.digest : "none")),
+      RunIdentity.Field("importance matrix", given?.digest ?? windows.map { "computed: " + $0.digest } ?? "none"),
       RunIdentity.Field("number of windows to probe (from the text and --budget)", "\(probes.windows.count)"),
       RunIdentity.Field("calibration text", probes.digest),
       RunIdentity.Field("--bands", bands.map(String.init) ?? "none"),
