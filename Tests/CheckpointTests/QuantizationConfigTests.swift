@@ -36,7 +36,8 @@ import Testing
       #"{"quant_method": "gptq", "bits": 4}"#, "key quantization_config: tells of weights packed with GPTQ, 4 bits"
     ),
     (
-      "GPTQ or AWQ", [(".qweight", "I32", [32, 8], 4), (".qzeros", "I32", [1, 8], 4), (".scales", "F16", [1, 64], 2)],
+      "GPTQ or AWQ",
+      [(".qweight", "I32", [32, 8], 4), (".qzeros", "I32", [1, 8], 4), (".scales", "F16", [1, 64], 2)],
       #"{"quant_method": "awq", "bits": 4}"#, "key quantization_config: tells of weights packed with AWQ, 4 bits"
     ),
     (

@@ -1,0 +1,92 @@
+import Fit
+import Foundation
+import GGUF
+import Tensors
+import Testing
+
+@Suite struct PriorTests {
+  private func tensor(_ name: String, _ dimensions: [Int]) -> TensorInfo {
+    TensorInfo(name: name, shape: Shape(dimensions)!, type: .bf16)
+  }
+
+  /// A dense model of `layers` layers with an untied head.
+  private func dense(_ layers: Int, tied: Bool = false) -> [TensorInfo] {
+    var tensors = [tensor("token_embd.weight", [1024, 8192])]
+    if !tied { tensors.append(tensor("output.weight", [1024, 8192])) }
+    for layer in 0..<layers {
+      tensors += [
+        tensor("blk.\(layer).attn_q.weight", [1024, 1024]), tensor("blk.\(layer).attn_k.weight", [1024, 256]),
+        tensor("blk.\(layer).ffn_up.weight", [1024, 4096]), tensor("blk.\(layer).ffn_down.weight", [4096, 1024]),
+      ]
+    }
+    return tensors
+  }
+
+  @Test func worthFollowsClassAndDepth() throws {
+    let tensors = dense(16)
+    let prior = Prior(tensors)
+    let entry = try #require(Prior.classes["ffn_down"])
+    for (layer, part) in [(0, 0), (1, 0), (2, 1), (9, 4), (14, 7)] {
+      let worth = prior.worth(of: tensor("blk.\(layer).ffn_down.weight", [4096, 1024]))
+      #expect(worth.log == entry.log + entry.profile[part], "layer \(layer)")
+      #expect(worth.isMeasuredClass)
+    }
+    #expect(prior.worth(of: tensor("blk.15.ffn_down.weight", [4096, 1024])).log == entry.log + entry.last)
+  }
+
+  /// A block of multi-token prediction is worth as much as the last layer; the depth of the others does not change.
+  @Test func predictionLayersFollowTheLastLayer() {
+    let tensors = dense(17)
+    let prior = Prior(tensors, predictionLayers: 1)
+    func worth(_ layer: Int) -> Double { prior.worth(of: tensor("blk.\(layer).ffn_up.weight", [1024, 4096])).log }
+    #expect(worth(16) == worth(15))
+    #expect(worth(3) == Prior(dense(16)).worth(of: tensor("blk.3.ffn_up.weight", [1024, 4096])).log)
+  }
+
+  @Test func tiedHeadsHaveTheirOwnClass() throws {
+    let embedding = tensor("token_embd.weight", [1024, 8192])
+    #expect(Prior(dense(4)).worth(of: embedding).log == Prior.classes["token_embd"]?.log)
+    #expect(Prior(dense(4, tied: true)).worth(of: embedding).log == Prior.classes["token_embd.tied"]?.log)
+  }
+
+  /// Fused matrices hold several classes, whose losses add up; attn_qkv of a delta net is a class of its own.
+  @Test func fusedMatricesAddTheirParts() throws {
+    func log(_ name: String) throws -> Double {
+      let entry = try #require(Prior.classes[name])
+      return entry.log + entry.profile[0]
+    }
+    let qkv = tensor("blk.0.attn_qkv.weight", [1024, 3072])
+    let ordinary = Prior(dense(16)).worth(of: qkv)
+    let (q, k, v) = (try log("attn_q"), try log("attn_k"), try log("attn_v"))
+    let sum = exp(q) + exp(k) + exp(v)
+    #expect(abs(ordinary.value - sum) < 1e-12 * sum)
+    let recurrent = Prior(dense(16) + [tensor("blk.0.ssm_out.weight", [1024, 1024])]).worth(of: qkv)
+    let expected = try log("attn_qkv")
+    #expect(recurrent.log == expected)
+  }
+
+  @Test func unknownClassesGetTheMedianOfTheirSize() {
+    let prior = Prior(dense(16))
+    let small = prior.worth(of: tensor("blk.3.mystery.weight", [1024, 64]))
+    #expect(!small.isMeasuredClass && small.log == Prior.groups[.small]?.log)
+    let large = prior.worth(of: tensor("blk.3.mystery.weight", [1024, 4096]))
+    #expect(!large.isMeasuredClass && large.log == Prior.groups[.ffn]?.log)
+    let attention = prior.worth(of: tensor("blk.3.attn_mystery.weight", [1024, 1024]))
+    #expect(attention.log == Prior.groups[.attention]?.log)
+    let widest = Prior.classes.values.map(\.spread).max() ?? 0
+    #expect(small.spread >= widest)
+  }
+
+  /// The generated table: eight entries per profile, finite numbers, and the order that every model of the data shows.
+  @Test func theTableIsWhole() throws {
+    #expect(Prior.classes.count > 25)
+    for (name, entry) in Prior.classes {
+      #expect(entry.profile.count == 8 && entry.models > 0 && entry.spread > 0, "\(name)")
+      let numbers = [entry.log, entry.spread, entry.last] + entry.profile
+      #expect(numbers.allSatisfy { $0.isFinite }, "\(name)")
+    }
+    let output = try #require(Prior.classes["output"])
+    let up = try #require(Prior.classes["ffn_up"])
+    #expect(output.log > up.log + 1)
+  }
+}
