@@ -8,6 +8,8 @@ public enum ImatrixError: Error, Sendable, Equatable {
   case otherModel(file: String, tensor: String, reason: String)
   /// No entry names a tensor of the model that it is meant for.
   case nothingFits(file: String, entries: Int, first: String, model: String)
+  /// Every entry has zero calls or sums of zero.
+  case empty(file: String, entries: Int)
   /// Files that can't be merged: the first tensor whose sizes differ.
   case unmergeable(tensor: String, reason: String)
 }
@@ -23,13 +25,15 @@ extension ImatrixError: CustomStringConvertible {
     case .nothingFits(let file, let entries, let first, let model):
       "\(file): the importance matrix is another model's: none of its \(entries) entries ('\(first)', ...) has a tensor "
         + "in \(model)"
+    case .empty(let file, let entries):
+      "\(file): has no importance: each of its \(entries) entries has zero calls, or sums of zero"
     case .unmergeable(let tensor, let reason): "importance matrices of different models: '\(tensor)' \(reason)"
     }
   }
 
   public var hint: String? {
     switch self {
-    case .malformed, .notANumber: "make it again with `qtool imatrix`"
+    case .malformed, .notANumber, .empty: "make it again with `qtool imatrix`"
     case .otherModel, .nothingFits: "make one for this model with `qtool imatrix`"
     case .unmergeable: "merge only files that were made from one model"
     }

@@ -24,7 +24,7 @@ extension ImportanceMatrix {
   ///
   /// - Parameter file: the name that errors give the matrix.
   /// - Throws: ``ImatrixError/otherModel(file:tensor:reason:)`` where widths differ,
-  ///   ``ImatrixError/nothingFits(file:entries:first:model:)``
+  ///   ``ImatrixError/nothingFits(file:entries:first:model:)``, ``ImatrixError/empty(file:entries:)``
   public func fitted(to model: any ModelSource, file: String) throws(ImatrixError) -> ImportanceFit {
     var result: [String: Entry] = [:]
     var used = Set<String>()
@@ -49,6 +49,9 @@ extension ImportanceMatrix {
       }
     }
     guard result.values.contains(where: \.saysSomething) else {
+      guard entries.isEmpty || entries.values.contains(where: \.saysSomething) else {
+        throw .empty(file: file, entries: entries.count)
+      }
       throw .nothingFits(file: file, entries: entries.count, first: names.first ?? "", model: model.name)
     }
     var fitted = self

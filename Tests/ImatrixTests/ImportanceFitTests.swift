@@ -55,6 +55,15 @@ import Testing
         .contains("has 6 columns by 2 counts, the model's has 6"))
   }
 
+  /// A matrix of this model whose calls are all zero is not another model's.
+  @Test func emptyMatrixIsRefused() throws {
+    let model = model(["attn_q.weight": [2, 1]])
+    let error = #expect(throws: ImatrixError.self) {
+      try matrix(["attn_q.weight": ([0, 0], [0])]).fitted(to: model, file: "a.dat")
+    }
+    #expect(error == .empty(file: "a.dat", entries: 1))
+  }
+
   @Test func nothingThatFitsIsRefused() throws {
     let model = model(["attn_q.weight": [2, 1]])
     for entries: KeyValuePairs<String, (sums: [Float], counts: [Float])> in [

@@ -105,6 +105,9 @@ struct AddedTokens {
       notes.append(
         "\(path): \(subject) takes the place of \(piece.debugDescription), id \(token.id); `transformers` 5 would number it "
           + "\(base.count)")
+    } else if givesWay {
+      notes.append(
+        "\(path): \(subject) is in no other file; it is kept with id \(token.id), where `transformers` 5 leaves it out")
     }
     append(token, from: path)
   }
