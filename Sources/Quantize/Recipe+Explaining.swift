@@ -83,7 +83,7 @@ public struct RecipeExplainer: Sendable {
     var classes: [String]
 
     var rule: TypeRule {
-      let names = classes.map { $0.replacing(".", with: "\\.") }
+      let names = classes.map(\.escapedForPattern)
       let joined = names.count == 1 ? names[0] : "(" + names.joined(separator: "|") + ")"
       let text =
         if let layers { "^blk\\.\(LayerPattern.regex(for: layers))\\.\(joined)" } else {
@@ -144,5 +144,12 @@ extension StockMix {
   /// All stock mixes, those that differ in the fewest weights first.
   public static func nearest(to model: any ModelSource) -> [Nearness] {
     RecipeExplainer(model).nearest(to: model.tensors.map(\.type)).map(\.nearness)
+  }
+}
+
+extension String {
+  /// A pattern that matches this text alone. Names are what a file says they are.
+  fileprivate var escapedForPattern: String {
+    String(flatMap { #"\*?+[](){}^$|."#.contains($0) ? ["\\", $0] : [$0] })
   }
 }

@@ -120,6 +120,22 @@ import Testing
     #expect(error?.description.contains(message) == true, "\(String(describing: error))")
   }
 
+  /// A file's names may hold anything; the rules that explain its types match them as they are.
+  @Test(arguments: ["we(ird", "a[b", "c{", "d**", "e|f", "$^", "g\\", "h.i"]) func namesAreNoPatterns(_ part: String)
+    throws
+  {
+    let shape = try #require(Shape([256, 4]))
+    let tensors = (0..<3).flatMap { layer in
+      [
+        TensorInfo(name: "blk.\(layer).\(part).weight", shape: shape, type: layer == 1 ? .q8_0 : .q4_K),
+        TensorInfo(name: "blk.\(layer).attn_q.weight", shape: shape, type: .q4_K),
+      ]
+    }
+    let shapes = TypedShapes(name: "m", metadata: [:], tensors: tensors)
+    let recipe = try Recipe(yaml: Recipe(explaining: shapes).yaml(), file: "r")
+    #expect(recipe.types(for: shapes, hasImportance: false) == tensors.map(\.type))
+  }
+
   @Test func rulesThatMatchNothingAreNamed() throws {
     let shapes = try model("llama-8b")
     let recipe = try Recipe(yaml: "base: Q4_K\nrules: [ffn_down_exps=Q2_K, attn_v=Q6_K]", file: "r")
