@@ -1,13 +1,14 @@
 /// What someone who wrote a name that there is not probably meant.
 enum Suggestion {
-  /// The names that are nearest to `word`, three at most; none where all are far away. Case, dashes and the like don't
-  /// matter.
+  /// The names that are nearest to `word`, three at most; none where all are far away, or `word` is one of them: it is
+  /// not what was mistyped. Case, dashes and the like don't matter.
   static func nearest(to word: String, among names: some Sequence<String>) -> [String] {
     let wanted = letters(of: word)
     guard !wanted.isEmpty else { return [] }
     var best = max(1, wanted.count / 3)
     var found: [String] = []
     for name in names {
+      guard name != word else { return [] }
       let distance = editDistance(wanted, letters(of: name))
       guard distance <= best else { continue }
       if distance < best { found = [] }

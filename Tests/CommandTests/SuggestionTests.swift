@@ -28,6 +28,15 @@ import Testing
     #expect(result.error[question.upperBound...].prefix { $0 != "?" }.contains(meant), "\(result.error)")
   }
 
+  /// What is mistyped is something else.
+  @Test(arguments: ["blk\\.99\\.attn_q=Q6_K", "attn_q\\.bias=Q6_K"]) func aNameThatIsThereIsNotSuggested(_ rule: String)
+    throws
+  {
+    let result = try Self.qtool.run(Self.quantize + ["--type", "Q8_0", "--no-importance", "--pin", rule])
+    #expect(result.status == 64 && result.error.contains("matches no tensor that can be quantized"), "\(result.error)")
+    #expect(!result.error.contains("did you mean"), "\(result.error)")
+  }
+
   @Test func nothingIsNearNonsense() throws {
     let result = try Self.qtool.run(["xyzzyplugh"])
     #expect(result.status == 64 && !result.error.contains("did you mean"))

@@ -61,7 +61,8 @@ struct ConstraintOptions: ParsableArguments {
       let error = rule.unmatchedError(in: model)
       guard lenient else {
         // `blk`, `attn_q`, `weight`: what names consist of.
-        let parts = Set(model.tensors.flatMap { $0.name.split(separator: ".").map(String.init) })
+        let parts = Set(
+          model.tensors.filter(\.isQuantizable).flatMap { $0.name.split(separator: ".").map(String.init) })
         let words = rule.pattern.text.matches(of: /[A-Za-z_0-9]+/).map { String($0.output) }
         let word = words.max { $0.count < $1.count } ?? ""
         throw Failure(error)?.suggesting(word, among: parts.sorted().filter { Int($0) == nil }) ?? error
