@@ -17,7 +17,18 @@ struct RopeConfig: Sendable {
     }
     let (name, parameters) = Self.parameters(of: config)
     self.parameters = parameters
+    for key in Self.numbers {
+      for (value, place) in [
+        (parameters[key], "\(name).\(key)"), (Self.besides.contains(key) ? config[key] : nil, key),
+      ] {
+        guard let value, value != .null, value.double?.isFinite != true else { continue }
+        throw CheckpointError(path: config.path, subject: "key \(place)", "is not a number")
+      }
+    }
     self.theta = parameters["rope_theta"]?.double ?? config["rope_theta"]?.double ?? theta
+    guard self.theta > 0 else {
+      throw CheckpointError(path: config.path, subject: "key rope_theta", "is not a positive number")
+    }
     let type = Self.type(of: parameters)
     self.type = type
     let context = try config.int("max_position_embeddings")
@@ -42,6 +53,14 @@ struct RopeConfig: Sendable {
         path: config.path, subject: "key \(name)", "multiplies queries and keys by \(magnitude), which is not positive")
     }
   }
+
+  /// Parameters that are numbers where they are there, and those of them that may stand beside the others.
+  private static let numbers =
+    besides + [
+      "factor", "attention_factor", "mscale", "mscale_all_dim", "low_freq_factor", "high_freq_factor", "beta_fast",
+      "beta_slow", "extrapolation_factor",
+    ]
+  private static let besides = ["rope_theta", "original_max_position_embeddings"]
 
   /// The object that holds the parameters, with its name; null where there is none. Where kinds of layers have
   /// parameters of their own, those of full attention.
@@ -126,12 +145,12 @@ struct RopeConfig: Sendable {
 }
 
 extension RopeConfig {
-  /// What the magnitude of queries and keys grows by with the logarithm of the factor, as in YaRN's paper.
+  /// The growth of the magnitude of queries and keys with the logarithm of the factor, as in YaRN's paper.
   private func growth(_ scale: Double) -> Double { factor > 1 ? 1 + 0.1 * scale * log(factor) : 1 }
 
   private func nonzero(_ key: String) -> Double? { parameters[key]?.double.flatMap { $0 == 0 ? nil : $0 } }
 
-  /// What cosines and sines are multiplied by.
+  /// The factor of cosines and sines.
   private var magnitude: Double {
     guard type == "yarn" else { return 1 }
     if let given = parameters["attention_factor"]?.double { return given }

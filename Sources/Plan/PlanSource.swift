@@ -12,7 +12,7 @@ public struct PlanSource: Sendable {
   public let publishedMetadata: Int?
   /// Whether the tensors' types are those of an existing file, which then gets its own row.
   public let isFile: Bool
-  /// Of what has a config.json.
+  /// The findings on config.json; nil for a GGUF.
   public let configReview: ConfigReview?
 
   /// Opens a GGUF (the first shard; its first bytes are enough), a folder with config.json, a config.json, or a known shape

@@ -98,7 +98,7 @@ import Testing
       }
       #expect(error.keys.map(\.name) == [refused.key], "\(architecture)")
       #expect(error.keys.first?.value == refused.json, "\(architecture)")
-      // What shapes tensors is kept, the rest counts as missing.
+      // A key that shapes tensors is kept, any other counts as missing.
       let review = try model(architecture, [refused.key: try refused.object], ignoring: [refused.key]).configReview
       #expect(review.ignored == error.keys && review.unknown.isEmpty)
     }
@@ -309,6 +309,36 @@ import Testing
     }
   }
 
+  /// A value of another kind would otherwise be taken for a missing one.
+  @Test func valuesOfAnotherKind() throws {
+    for (key, value) in [("rope_theta", "5e5"), ("rope_theta", -1), ("original_max_position_embeddings", "4k")]
+      as [(String, Any)]
+    {
+      let error = try #require(throws: CheckpointError.self) { try model("Llama", [key: value]) }
+      #expect(error.subject == "key \(key)")
+    }
+    for key in ["factor", "attention_factor", "mscale"] {
+      let yarn: [String: Any] = ["type": "yarn", "factor": 4, "mscale_all_dim": 1]
+      let error = try #require(throws: CheckpointError.self) {
+        try model("Qwen2", ["rope_scaling": yarn.merging([key: "2"]) { $1 }])
+      }
+      #expect(error.subject == "key rope_scaling.\(key)")
+    }
+    for (architecture, key, value) in [
+      ("DeepseekV3", "norm_topk_prob", 1), ("Qwen3Moe", "norm_topk_prob", 1),
+      ("Llama", "layer_types", "sliding_attention"),
+      ("Qwen3", "layer_types", "sliding_attention"), ("Qwen3Moe", "use_sliding_window", 1),
+    ] as [(String, String, Any)] {
+      let error = try #require(throws: RefusedConfig.self) {
+        try model(architecture, [key: value, "sliding_window": 64])
+      }
+      #expect(error.keys.map(\.name) == [key], "\(architecture)")
+    }
+    // A value that counts as false asks for nothing.
+    _ = try model(
+      "Llama", ["final_logit_softcapping": 0, "num_kv_shared_layers": 0, "alibi": false, "no_rope_layers": []])
+  }
+
   @Test func unknownKeysAreListed() throws {
     let review = try model(
       "Llama",
@@ -330,7 +360,7 @@ import Testing
     }
   }
 
-  /// What people have on disk holds nothing unknown and nothing that is refused.
+  /// Published configurations have no unknown key, and none that is refused.
   @Test(arguments: [
     "Llama-3.1-405B", "Llama-3.3-70B", "Qwen2.5-72B", "Qwen2.5-Coder-32B", "Midnight-Miqu-103B", "Mistral-Large-2407",
     "DeepSeek-Coder-V2", "DeepSeek-R1", "Mixtral-8x7B", "Qwen3-30B-A3B", "Qwen3-8B",

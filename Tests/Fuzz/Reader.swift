@@ -123,6 +123,7 @@ func refusable(_ step: () throws -> Void) throws {
   } catch is MetadataError {
   } catch is FileError {
   } catch is CheckpointError {
+  } catch is RefusedConfig {
   } catch is TokenizerError {
   } catch is ForwardError {
   } catch is ImatrixError {

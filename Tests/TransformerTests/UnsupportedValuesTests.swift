@@ -70,7 +70,7 @@ import Transformer
     #expect(try logits(neutral) == expected)
   }
 
-  /// What multiplies cosines and sines multiplies queries and keys, and so scores by its square.
+  /// A factor of cosines and sines is one of queries and of keys, and so its square is one of scores.
   @Test func attentionFactorScalesScores() throws {
     for type in ["none", "linear", "yarn"] {
       let rope: [String: MetadataValue] = ["rope.scaling.type": .string(type), "rope.scaling.factor": .float32(4)]

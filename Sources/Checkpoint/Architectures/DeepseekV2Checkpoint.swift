@@ -8,7 +8,8 @@ import GGUF
 struct DeepseekV2Checkpoint: Architecture {
   static let names = ["DeepseekV2ForCausalLM"]
   static let ggufName = "deepseek2"
-  // Of weights that add up to 1 there are three readings: unheard of, scaled, and not scaled.
+  // Implementations differ in a true norm_topk_prob: transformers takes no notice of it, DeepSeek's code then leaves out
+  // the scale, and llama.cpp normalises and scales.
   static let keys = DeepseekConfig.keys.adding(
     KeyTable(rules: [
       .only("scoring_func", are: .string("softmax")), .only("norm_topk_prob", are: .bool(false)),

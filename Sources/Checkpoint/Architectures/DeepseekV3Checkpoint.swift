@@ -7,8 +7,10 @@ struct DeepseekV3Checkpoint: Architecture {
   static let ggufName = "deepseek2"
   static let keys = DeepseekConfig.keys.adding(
     KeyTable(
-      honoured: ["norm_topk_prob"],
-      rules: [.only("scoring_func", are: .string("sigmoid")), .only("topk_method", are: .string("noaux_tc"))]))
+      rules: [
+        .only("norm_topk_prob", are: .bool(true), .bool(false)), .only("scoring_func", are: .string("sigmoid")),
+        .only("topk_method", are: .string("noaux_tc")),
+      ]))
 
   private static let defaults = DeepseekConfig.Defaults(
     denseLayers: 3, sharedExperts: 1, groups: 8, groupsUsed: 4, scale: 2.5, normalizes: true)

@@ -1,6 +1,6 @@
 import Foundation
 
-/// What was found out about the keys of a config.json before anything was made of it.
+/// The findings on the keys of a config.json, before a model is made of it.
 public struct ConfigReview: Sendable, Equatable {
   public let path: String
   /// Keys that nothing here knows, in alphabetical order: they may mean anything.

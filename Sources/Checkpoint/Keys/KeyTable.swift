@@ -1,6 +1,6 @@
-/// The keys of config.json that an architecture knows, by what becomes of them.
+/// The keys of config.json that an architecture knows, by their effect.
 ///
-/// A key that none of the lists has is named once, and nothing else happens: it may mean anything.
+/// A key that is in none of the lists is named once, and has no other effect.
 struct KeyTable: Sendable {
   /// Every value has its effect, or is refused where it is read.
   var honoured: Set<String> = []
@@ -29,7 +29,7 @@ struct KeyRule: Sendable {
 
   /// Keys that may be missing, null, or hold one of some values.
   ///
-  /// - Parameter absent: what a missing key means to `transformers`, where that is none of the values.
+  /// - Parameter absent: the default of `transformers` for a missing key, where it is none of the values.
   static func only(
     _ names: String..., are values: JSONValue..., absent: JSONValue? = nil, shapesTensors: Bool = false
   ) -> KeyRule {
@@ -46,11 +46,11 @@ struct KeyRule: Sendable {
     }
   }
 
-  /// Keys of other architectures that must be missing, null, false, or an empty list or object.
+  /// Keys of other architectures that must be missing, or hold what counts as false.
   static func none(_ names: String..., shapesTensors: Bool = false) -> KeyRule {
     KeyRule(names) { config, gguf in
       names.compactMap { name in
-        guard let value = config[name], ![.bool(false), .array([]), .object([:])].contains(value) else { return nil }
+        guard let value = config[name], value.isTrue else { return nil }
         return RefusedKey(name, value.text, "a GGUF of \(gguf) means none", shapesTensors: shapesTensors)
       }
     }
@@ -77,6 +77,19 @@ public struct RefusedKey: Sendable, Equatable {
 }
 
 extension JSONValue {
+  /// As `transformers` takes values for flags: false are null, 0 and what is empty.
+  var isTrue: Bool {
+    switch self {
+    case .null: false
+    case .bool(let value): value
+    case .int(let value): value != 0
+    case .number(let value): value != 0
+    case .string(let value): !value.isEmpty
+    case .array(let values): !values.isEmpty
+    case .object(let fields): !fields.isEmpty
+    }
+  }
+
   /// Equality by value: 1 is 1.0.
   func equals(_ other: JSONValue) -> Bool {
     if let one = double, let two = other.double { return one == two }

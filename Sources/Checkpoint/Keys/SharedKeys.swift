@@ -77,14 +77,14 @@ extension KeyTable {
       .only("partial_rotary_factor", "rotary_pct", "rope_pct", "rope_percent", are: .int(1)),
     ])
 
-  /// What the dense architectures share.
+  /// The keys that the dense architectures share.
   static let dense = KeyTable(rules: [
     .only(
       "num_experts", "num_local_experts", "n_routed_experts", "num_experts_per_tok", are: .int(0), .int(1))
   ])
 
-  /// What the mixtures of experts without groups and shared experts have in common: the weights of the best experts of a
-  /// softmax, which add up to 1.
+  /// The keys that mixtures of experts without groups and shared experts have in common. Their weights are those of the
+  /// best experts of a softmax, and add up to 1.
   static let plainExperts = KeyTable(
     honoured: ["num_experts_per_tok", "num_local_experts", "num_experts"],
     rules: [

@@ -4,12 +4,12 @@ extension KeyRule {
   /// - Parameter isUniform: the window is all layers', whatever `max_window_layers` and `layer_types` say.
   static func slidingWindow(isUniform: Bool) -> KeyRule {
     KeyRule("use_sliding_window", "layer_types") { config, gguf in
-      let kinds = config["layer_types"]?.array
+      let kinds = config["layer_types"].map(Self.kinds)
       if let other = kinds?.first(where: { $0 != .string("full_attention") && $0 != .string("sliding_attention") }) {
         return [RefusedKey("layer_types", other.text, "a GGUF of \(gguf) has full attention in all layers")]
       }
       let named = kinds?.firstIndex(of: .string("sliding_attention"))
-      guard config["use_sliding_window"]?.bool == true else {
+      guard config["use_sliding_window"]?.isTrue == true else {
         guard let named else { return [] }
         return [RefusedKey("layer_types", "sliding from layer \(named) on", "use_sliding_window is not true")]
       }
@@ -21,20 +21,23 @@ extension KeyRule {
       }
       return [
         RefusedKey(
-          "use_sliding_window", "true",
+          "use_sliding_window", config["use_sliding_window"]?.text ?? "true",
           "a GGUF of \(gguf) has no layers that see \(window) tokens back, as from layer \(first) on")
       ]
     }
   }
 
+  /// The kinds of the layers; another value than a list is one that nothing knows.
+  private static func kinds(_ value: JSONValue) -> [JSONValue] { value.array ?? [value] }
+
   /// The same of architectures that know of no such layers.
   static let noSlidingWindow = KeyRule("use_sliding_window", "layer_types") { config, gguf in
     var refused: [RefusedKey] = []
     let reason = "a GGUF of \(gguf) has full attention in all layers"
-    if let kind = config["layer_types"]?.array?.first(where: { $0 != .string("full_attention") }) {
+    if let kind = config["layer_types"].map(Self.kinds)?.first(where: { $0 != .string("full_attention") }) {
       refused.append(RefusedKey("layer_types", kind.text, reason))
     }
-    if let flag = config["use_sliding_window"], flag != .bool(false) {
+    if let flag = config["use_sliding_window"], flag.isTrue {
       refused.append(RefusedKey("use_sliding_window", flag.text, reason))
     }
     return refused

@@ -105,6 +105,6 @@ extension Rope {
     }
   }
 
-  /// What YaRN multiplies queries and keys by.
+  /// The factor by which YaRN multiplies queries and keys.
   var growth: Double { factor > 1 ? 1 + 0.1 * log(factor) : 1 }
 }

@@ -1,7 +1,7 @@
 import ArgumentParser
 import Checkpoint
 
-/// What helps with a config.json that asks for what can't be honoured.
+/// Options for a config.json with keys that can't be honoured.
 struct ConfigOptions: ParsableArguments {
   @Option(
     name: .customLong("ignore-config"),
@@ -11,7 +11,7 @@ struct ConfigOptions: ParsableArguments {
 }
 
 extension ConfigReview {
-  /// What a person should know of a configuration that is accepted: a line for each.
+  /// A line for each finding on a configuration that is accepted.
   var notes: [String] {
     var notes: [String] = []
     if !unknown.isEmpty {

@@ -67,7 +67,7 @@ struct PlanCommand: ParsableCommand {
     } catch let error as PlanError where error.kind == .missing {
       throw Failure(error)?.suggesting(source, among: KnownShape.all.flatMap { [$0.name] + $0.aliases }) ?? error
     }
-    for note in opened.configReview?.notes ?? [] { Progress(quiet: json).note("note: \(note)") }
+    for note in opened.configReview?.notes ?? [] { Progress(quiet: false).note("note: \(note)") }
     var model = opened.model
     if oldMla {
       guard let old = TypedShapes(oldLatentFormOf: model) else {

@@ -3,7 +3,7 @@ import Checkpoint
 import GGUF
 import Tokenizers
 
-/// What helps with a Hugging Face directory whose tokenizer or configuration is out of the ordinary.
+/// Options for a Hugging Face directory whose tokenizer or configuration is out of the ordinary.
 struct SplitterOptions: ParsableArguments {
   @Option(
     name: .long,
