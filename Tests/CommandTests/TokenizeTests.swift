@@ -33,6 +33,22 @@ import Testing
     #expect(wrong.status == 64 && wrong.error.contains("--pre nonesuch: is unknown"))
   }
 
+  /// A padding token without a row of the embedding: a common fine-tune.
+  @Test func decisionsAreNotedUnlessQuiet() throws {
+    let directory = try TemporaryDirectory()
+    let model = try DemoCopy()
+    try model.replace(
+      #""model_max_length""#, by: #""pad_token": "<pad>", "model_max_length""#, in: "tokenizer_config.json")
+    let convert = ["convert", model.path, "-o", directory.path("o.gguf"), "--force"]
+    let said = try qtool.run(convert)
+    #expect(said.status == 0)
+    #expect(said.error.contains(#"note: \#(model.path)/tokenizer_config.json: token "<pad>" is left out: its id 2048"#))
+    let quiet = try qtool.run(convert + ["--quiet"])
+    #expect(quiet.status == 0 && quiet.error.isEmpty)
+    let inspected = try qtool.run(["inspect", model.path])
+    #expect(inspected.output.contains(#"token "<pad>" is left out"#) && !inspected.error.contains("note:"))
+  }
+
   @Test func aGGUFNamesItsOwn() throws {
     let directory = try TemporaryDirectory()
     let text = try text(in: directory)

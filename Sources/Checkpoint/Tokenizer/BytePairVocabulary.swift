@@ -1,6 +1,4 @@
-import Files
 import GGUF
-import Tensors
 import Tokenizers
 
 /// The keys of a byte-level tokenizer.json: tokens, types, merges, and the name of its splitter.

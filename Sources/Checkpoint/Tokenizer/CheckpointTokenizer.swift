@@ -11,7 +11,10 @@ import Tokenizers
 ///   token, with which no text is encoded right. Ids that no token has are padding there, too.
 /// - Where a tokenizer.json composes text, or keeps words that are tokens from being merged, unlike other models of its
 ///   splitter's name, `tokenizer.ggml.normalizer.nfc` and `tokenizer.ggml.ignore_merges` say so.
-/// - A tokenizer.model that puts no blank in front of text says so (`add_space_prefix`).
+/// - A tokenizer.model that puts no blank in front of text says so (`add_space_prefix`), and one that puts it nowhere else
+///   (`add_space_prefix_once`).
+/// - Added tokens come from every file, by the rule of ``AddedTokens``, and are written byte for byte as they are.
+/// - A SentencePiece model that llama.cpp cannot follow is refused.
 struct CheckpointTokenizer {
   let metadata: Metadata
   /// How it was read where its files leave that open, a line each.

@@ -1,4 +1,3 @@
-import Files
 import Tokenizers
 
 /// tokenizer.model: SentencePiece's `ModelProto`, a Protocol Buffers message.

@@ -1,3 +1,5 @@
+import Files
+
 /// The fields of a Protocol Buffers message: a tag (number and kind), then a varint, 4 or 8 bytes, or a length and bytes.
 struct WireReader {
   enum Value {
@@ -8,28 +10,25 @@ struct WireReader {
   }
 
   let path: String
-  let bytes: [UInt8]
-  private var offset: Int
-  private let end: Int
+  private var reader: ByteReader
 
-  init(path: String, bytes: [UInt8], range: Range<Int>? = nil) {
-    self.path = path
-    self.bytes = bytes
-    offset = range?.lowerBound ?? 0
-    end = range?.upperBound ?? bytes.count
-  }
+  init(path: String, bytes: [UInt8]) { self.init(path: path, ByteReader(bytes)) }
 
-  func nested(_ range: Range<Int>) -> WireReader { WireReader(path: path, bytes: bytes, range: range) }
+  private init(path: String, _ reader: ByteReader) { (self.path, self.reader) = (path, reader) }
+
+  var bytes: [UInt8] { reader.bytes }
+
+  func nested(_ range: Range<Int>) -> WireReader { WireReader(path: path, ByteReader(bytes, in: range)) }
 
   func failure(_ reason: String, subject: String? = nil) -> CheckpointError {
-    CheckpointError(path: path, subject: subject, offset: offset, reason)
+    CheckpointError(path: path, subject: subject, offset: reader.offset, reason)
   }
 
   private func damaged() -> CheckpointError { failure("is no SentencePiece model, or a damaged one") }
 
   /// The next field; nil at the end of the message.
   mutating func next() throws -> (number: Int, value: Value)? {
-    guard offset < end else { return nil }
+    guard reader.remaining > 0 else { return nil }
     let tag = try varint()
     guard tag >> 3 > 0, tag >> 3 <= UInt64(1) << 29 else { throw damaged() }
     let number = Int(tag >> 3)
@@ -40,8 +39,8 @@ struct WireReader {
       return (number, .fixed64)
     case 2: return (number, .bytes(try take(try varint())))
     case 5:
-      let range = try take(4)
-      return (number, .fixed32(bytes[range].reversed().reduce(0) { $0 << 8 | UInt32($1) }))
+      guard let value = reader.integer(UInt32.self) else { throw damaged() }
+      return (number, .fixed32(value))
     default: throw damaged()
     }
   }
@@ -49,9 +48,7 @@ struct WireReader {
   private mutating func varint() throws -> UInt64 {
     var value: UInt64 = 0
     for shift in stride(from: UInt64(0), to: 70, by: 7) {
-      guard offset < end else { break }
-      let byte = bytes[offset]
-      offset += 1
+      guard let byte = reader.integer(UInt8.self) else { break }
       value |= UInt64(byte & 0x7F) << shift
       if byte < 0x80 { return value }
     }
@@ -59,8 +56,7 @@ struct WireReader {
   }
 
   private mutating func take(_ count: UInt64) throws -> Range<Int> {
-    guard count <= UInt64(end - offset) else { throw damaged() }
-    defer { offset += Int(count) }
-    return offset..<offset + Int(count)
+    guard let slice = reader.take(Int(clamping: count)) else { throw damaged() }
+    return slice.startIndex..<slice.endIndex
   }
 }
