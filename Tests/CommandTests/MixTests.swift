@@ -96,7 +96,7 @@ import Testing
     #expect(try types(out.path("a.gguf")) == types(out.path("b.gguf")))
   }
 
-  /// Sensitivities are measured once, and serve any target.
+  /// Sensitivities are measured once, and serve any target: what the file says decides.
   @Test func sensitivitiesAreUsedAgain() throws {
     let out = try TemporaryDirectory()
     let text = out.path("text.txt")
@@ -107,6 +107,15 @@ import Testing
     ])
     #expect(made.output.contains("30 probes") && made.output.contains("ffn_down.weight"), "\(made.output)")
     #expect(out.contents == ["s.json", "text.txt"])
+    // As if one small matrix were worth more than all others.
+    let precious = "blk.2.attn_k.weight"
+    var table = try #require(
+      JSONSerialization.jsonObject(with: Data(contentsOf: URL(filePath: out.path("s.json")))) as? [String: Any])
+    var entries = try #require(table["entries"] as? [[String: Any]])
+    let index = try #require(entries.firstIndex { $0["tensor"] as? String == precious })
+    entries[index]["coefficient"] = 1e9
+    table["entries"] = entries
+    try JSONSerialization.data(withJSONObject: table).write(to: URL(filePath: out.path("s.json")))
     for target in ["1.9MB", "3.1MB"] {
       let result = try run([
         "quantize", Repository.demoModel, "--target", target, "--sensitivity", out.path("s.json"),
@@ -117,7 +126,10 @@ import Testing
       let size = try FileManager.default.attributesOfItem(atPath: out.path(target))[.size] as? Int ?? 0
       let limit = target == "1.9MB" ? 1_900_000 : 3_100_000
       #expect(size <= limit && Double(size) > 0.995 * Double(limit), "\(size)")
+      let types = try types(out.path(target))
+      #expect(types[precious] == "F16" && types["blk.1.attn_k.weight"] != "F16", "\(types)")
     }
+    #expect(out.contents == ["1.9MB", "3.1MB", "s.json", "text.txt"])
   }
 
   /// Types follow the sensitivities that are given. A text of one window leaves none to compare on: the allocation is

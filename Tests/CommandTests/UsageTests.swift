@@ -4,40 +4,70 @@ import Testing
 
 @Suite struct UsageTests {
   let qtool = Binary(beside: .module)
+  private let folder = Repository.root.appending(path: "Tests/CommandTests/Fixtures/help")
 
-  @Test func helpNamesTheExitCodes() throws {
-    let result = try qtool.run(["--help"])
-    #expect(result.status == 0)
-    #expect(result.output.contains("65 bad data"))
+  private func help(_ arguments: [String]) throws -> String {
+    let result = try qtool.run(arguments + ["--help"], environment: ["COLUMNS": "80", "LINES": "24"])
+    #expect(result.status == 0 && result.error.isEmpty, "\(result.error)")
+    return result.output
   }
 
+  /// The help of every command, word for word. With QTOOL_WRITE_HELP=1 the files are written instead.
+  @Test func helpIsAsRecorded() throws {
+    let overview = try help([])
+    let list = try #require(overview.split(separator: "SUBCOMMANDS:\n").last)
+    let commands = list.split(separator: "\n", omittingEmptySubsequences: false)
+      .prefix { $0.hasPrefix("  ") }.compactMap { $0.firstMatch(of: /^  ([a-z]+)/).map { String($0.1) } }
+    #expect(commands.count >= 15, "\(commands)")
+    let texts =
+      [("qtool", overview)]
+      + (try commands.map { command in (command, try help([command])) })
+    if ProcessInfo.processInfo.environment["QTOOL_WRITE_HELP"] != nil {
+      try? FileManager.default.removeItem(at: folder)
+      try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+      for (name, text) in texts {
+        try text.write(to: folder.appending(path: name + ".txt"), atomically: true, encoding: .utf8)
+      }
+    }
+    let recorded = try FileManager.default.contentsOfDirectory(atPath: folder.path).sorted()
+    #expect(recorded == texts.map { $0.0 + ".txt" }.sorted())
+    for (name, text) in texts {
+      let file = try String(contentsOf: folder.appending(path: name + ".txt"), encoding: .utf8)
+      guard file != text else { continue }
+      let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
+      let old = file.split(separator: "\n", omittingEmptySubsequences: false)
+      let first = zip(lines, old).first { $0 != $1 }
+      Issue.record(
+        """
+        the help of \(name) is not as recorded (QTOOL_WRITE_HELP=1 writes it anew):
+        \(first.map { "+ \($0.0)\n- \($0.1)" } ?? "\(lines.count) lines, \(old.count) recorded")
+        """)
+    }
+  }
+
+  @Test func helpNamesTheExitCodes() throws {
+    #expect(try help([]).contains("65 bad data"))
+  }
+
+  /// One line that says what is wrong, and a hint; usage goes to standard error.
   @Test func anUnknownCommandIsAUsageError() throws {
     let result = try qtool.run(["quantise"])
     #expect(result.status == 64)
     #expect(result.output.isEmpty)
-  }
-
-  /// Perplexity is printed in four digits behind the point; engines differ below that.
-  @Test func bothProductEnginesScoreAlike() throws {
-    let arguments = [
-      "perplexity", Repository.demoModel, "--text", Repository.root.appending(path: "Examples/held-out.txt").path,
-      "--chunks", "2", "--quiet",
-    ]
-    let results = try ["packed", "blas"].map { try qtool.run(arguments, environment: ["QTOOL_PRODUCT": $0]) }
-    #expect(results.allSatisfy { $0.status == 0 })
-    #expect(results[0].output == results[1].output)
-  }
-
-  @Test func anUnknownProductEngineIsAUsageError() throws {
-    let result = try qtool.run(
-      ["perplexity", Repository.demoModel, "--text", Repository.root.appending(path: "Examples/held-out.txt").path],
-      environment: ["QTOOL_PRODUCT": "abacus"])
-    #expect(result.status == 64)
     #expect(
-      result.error == """
-        qtool: QTOOL_PRODUCT names an unknown engine, abacus
-        hint: set it to packed or blas, or leave it unset
+      result.error
+        == "qtool: quantise: no such command\nhint: did you mean quantize? qtool --help lists the commands\n")
+  }
 
-        """)
+  @Test func anUnknownOptionIsAUsageError() throws {
+    let result = try qtool.run(["quantize", "model", "--typ", "Q4_K_M", "-o", "out.gguf"])
+    #expect(result.status == 64 && result.output.isEmpty)
+    #expect(result.error.contains("--typ: no such option of quantize\nhint: did you mean --type?"), "\(result.error)")
+  }
+
+  @Test func optionsThatContradictEachOther() throws {
+    let result = try qtool.run(["quantize", "model", "--type", "Q4_K_M", "--target", "1GB", "-o", "out.gguf"])
+    #expect(result.status == 64 && result.output.isEmpty)
+    #expect(result.error.contains("give one of --target, --fit, --type, --preset and --recipe"), "\(result.error)")
   }
 }
