@@ -1,6 +1,6 @@
 import Tensors
 
-/// What a tensor may become: a type, its bytes in the file, and what it costs in drift.
+/// A type that a tensor may get, with its bytes in the file and its cost in drift.
 public struct AllocationOption: Sendable, Equatable {
   public let type: GGMLType
   public let bytes: Int
@@ -13,13 +13,13 @@ public struct AllocationOption: Sendable, Equatable {
   }
 }
 
-/// Chooses one option for every tensor so that their bytes fit a budget and their costs add up to the least: the
-/// multiple-choice knapsack problem.
+/// One option for every tensor, with the minimum sum of costs whose bytes fit a budget: the multiple-choice knapsack
+/// problem.
 ///
-/// Where the sizes have a common unit that is coarse enough for a table of budgets, the result is exact, by dynamic
-/// programming. Otherwise the lower convex hull of every tensor's options is walked from the smallest file up, best gain
-/// per byte first: that is the Lagrangian optimum at every point where a step ends. What is then left of the budget is
-/// closed by single changes and by exchanges between two tensors, options off the hull included.
+/// If the sizes have a common unit that is coarse enough for a table of budgets, the solution is exact, by dynamic
+/// programming. Otherwise a greedy walk along the lower convex hulls of the tensors' options starts from the smallest file
+/// and takes the best gain per byte first; each of its points is a Lagrangian optimum. Single changes and exchanges of two
+/// tensors, options off the hull included, then use up the remaining bytes.
 ///
 /// Pure and deterministic: ties go to the first tensor and option.
 public struct Allocation: Sendable, Equatable {
@@ -28,7 +28,7 @@ public struct Allocation: Sendable, Equatable {
   public let bytes: Int
   public let cost: Double
 
-  /// nil where even the smallest options exceed the budget.
+  /// nil if even the smallest options exceed the budget.
   public init?(_ tensors: [[AllocationOption]], budget: Int) {
     guard let allocation = AllocationSolver(tensors, upTo: budget).allocation(budget: budget) else { return nil }
     self = allocation
@@ -41,12 +41,12 @@ public struct Allocation: Sendable, Equatable {
   }
 }
 
-/// Allocations of one set of tensors for any budget up to a largest one: a table that is made once holds them all.
+/// Allocations of one set of tensors for any budget up to a maximum. The table of budgets is built once.
 public struct AllocationSolver: Sendable {
   private let tensors: [[AllocationOption]]
   /// The index of each tensor's smallest option.
   private let smallest: [Int]
-  /// Bytes of the smallest options together.
+  /// Sum of the bytes of the smallest options.
   public let leastBytes: Int
   private let table: AllocationTable?
 
@@ -54,7 +54,7 @@ public struct AllocationSolver: Sendable {
     self.init(tensors, upTo: budget, tableLimit: 1 << 29)
   }
 
-  /// - Parameter tableLimit: additions that the exact solution may take.
+  /// - Parameter tableLimit: maximum additions of the exact solution.
   package init(_ tensors: [[AllocationOption]], upTo budget: Int, tableLimit: Int) {
     precondition(tensors.allSatisfy { !$0.isEmpty }, "a tensor without options")
     self.tensors = tensors
@@ -65,7 +65,7 @@ public struct AllocationSolver: Sendable {
     table = AllocationTable(tensors, smallest, spare: budget - leastBytes, limit: tableLimit)
   }
 
-  /// The allocation for a budget; nil where even the smallest options exceed it.
+  /// The allocation for a budget; nil if even the smallest options exceed it.
   public func allocation(budget: Int) -> Allocation? {
     guard leastBytes <= budget else { return nil }
     let choices =
@@ -82,7 +82,7 @@ public struct AllocationSolver: Sendable {
         Step(tensor: tensor, target: $0.target, slope: $0.slope)
       }
     }
-    // Within a tensor slopes fall, so that a stable order by slope keeps its steps in order.
+    // Slopes of one tensor decrease, so that a stable sort by slope keeps its steps in order.
     let order = steps.indices.sorted { (-steps[$0].slope, $0) < (-steps[$1].slope, $1) }
     var blocked = Set<Int>()
     for index in order where !blocked.contains(steps[index].tensor) {
@@ -116,7 +116,7 @@ public struct AllocationSolver: Sendable {
         let slope =
           (options[current].cost - options[index].cost) / Double(options[index].bytes - options[current].bytes)
         guard slope > 0 else { continue }
-        // Of equal slopes, the longer step.
+        // With equal slopes, the longer step wins.
         if let known = best,
           slope < known.slope || slope == known.slope && options[index].bytes <= options[known.target].bytes
         {
@@ -130,7 +130,7 @@ public struct AllocationSolver: Sendable {
     }
   }
 
-  /// Repeats the best single change or exchange of two tensors that fits, until none gains.
+  /// Makes the best single change or exchange of two tensors that fits, until none gains.
   private static func closeGap(
     _ tensors: [[AllocationOption]], budget: Int, _ choices: inout [Int], _ bytes: inout Int
   ) {
@@ -140,7 +140,7 @@ public struct AllocationSolver: Sendable {
       let bytes: Int
       let gain: Double
     }
-    // A bound on the rounds keeps the time known; each takes the best there is.
+    // The number of rounds is bounded, and with it the time.
     for _ in 0..<4 * tensors.count + 16 {
       let slack = budget - bytes
       var raises: [Change] = []
@@ -153,8 +153,8 @@ public struct AllocationSolver: Sendable {
           if change.gain > 0 { raises.append(change) } else if change.bytes < 0 { lowers.append(change) }
         }
       }
-      // Lowering frees bytes for a cost: sorted by what it frees, with the cheapest so far, a raise finds its partner
-      // by bisection.
+      // A lower frees bytes at a cost. Lowers are sorted by freed bytes, each with the cheapest up to it, so that a raise
+      // finds its partner by bisection.
       lowers.sort { ($0.bytes, -$0.gain, $0.tensor) < ($1.bytes, -$1.gain, $1.tensor) }
       var cheapest: [(first: Int, second: Int?)] = []
       for index in lowers.indices {
@@ -175,7 +175,7 @@ public struct AllocationSolver: Sendable {
           if raise.gain > best?.gain ?? 0 { best = (raise, nil, raise.gain) }
           continue
         }
-        // Partners that free at least what is lacking: a prefix of `lowers`.
+        // Partners that free enough bytes: a prefix of `lowers`.
         let lacking = raise.bytes - slack
         var (low, high) = (0, lowers.count)
         while low < high {

@@ -4,10 +4,10 @@ import Quantize
 import Tensors
 
 extension SensitivityTable {
-  /// Every tensor's options for an allocation: the types of its menu whose errors were measured, and its own type at no
-  /// cost. In the source's order; bytes as in the file, padding included.
+  /// Options of every tensor, in the source's order: the types of its menu whose errors were measured, and its source type
+  /// at no cost. Bytes include padding.
   ///
-  /// - Parameter scale: what each tensor's costs are multiplied by, in the source's order; nil for 1.
+  /// - Parameter scale: factor of each tensor's costs, in the source's order; nil for 1.
   public func options(_ menus: TypeMenus, alignment: Int, scale: [Double]? = nil) -> [[AllocationOption]] {
     let entries = Dictionary(uniqueKeysWithValues: entries.map { ($0.tensor, $0) })
     return menus.tensors.indices.map { index in
@@ -15,7 +15,7 @@ extension SensitivityTable {
       let entry = entries[tensor.name]
       let options = menus.types[index].compactMap { type -> AllocationOption? in
         guard let bytes = tensor.bytes(as: type, alignment: alignment) else { return nil }
-        // The only type of a menu may be one that was not measured, such as a pinned one: it is chosen at any cost.
+        // The only type of a menu, such as a pinned one, need not be measured: it is chosen at any cost.
         let isMeasured = type == tensor.type || menus.types[index].count == 1 || entry?.errors[type.name] != nil
         let cost = type == tensor.type ? 0 : entry?.cost(of: type) ?? 0
         return isMeasured ? AllocationOption(type: type, bytes: bytes, cost: cost * (scale?[index] ?? 1)) : nil
@@ -25,7 +25,7 @@ extension SensitivityTable {
     }
   }
 
-  /// The group of every tensor in the source's order: tensors that share a coefficient have the same number.
+  /// Group number of every tensor, in the source's order. Tensors that share a coefficient have the same number.
   public func groups(of source: any ModelSource) -> [Int] {
     let entries = Dictionary(uniqueKeysWithValues: entries.map { ($0.tensor, $0) })
     var numbers: [String: Int] = [:]

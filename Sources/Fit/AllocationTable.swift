@@ -1,27 +1,27 @@
 import Tensors
 
-/// The least cost for every number of spare units of bytes, tensor after tensor: the exact solution of the knapsack, by
-/// dynamic programming.
+/// The minimum cost for every number of spare units of bytes: the exact solution of the knapsack, by dynamic programming
+/// over the tensors.
 ///
-/// Complexity: time and memory grow with the number of options times the number of units.
+/// Complexity: O(options × units) in time, O(tensors × units) in memory.
 struct AllocationTable: Sendable {
-  /// Extra bytes over the smallest option, by tensor and option.
+  /// Bytes beyond the smallest option, by tensor and option.
   private let extras: [[Int]]
   /// The greatest common divisor of all extra bytes.
   private let unit: Int
   private let capacity: Int
-  /// The option of each tensor, by the units that it and all before it may take.
+  /// The option of each tensor, by the units available to it and all tensors before it.
   private let chosen: [[UInt8]]
 
-  /// nil where the table would take too long, or no tensor has a choice.
+  /// nil if the table would take too long, or no tensor has a choice.
   ///
-  /// - Parameter spare: the most bytes over the smallest options that will be asked for.
+  /// - Parameter spare: maximum bytes beyond the smallest options.
   init?(_ tensors: [[AllocationOption]], _ smallest: [Int], spare: Int, limit: Int) {
     func gcd(_ a: Int, _ b: Int) -> Int { b == 0 ? a : gcd(b, a % b) }
     extras = zip(tensors, smallest).map { options, start in options.map { $0.bytes - options[start].bytes } }
     unit = extras.joined().reduce(0, gcd)
     guard unit > 0, spare >= 0 else { return nil }
-    // More than every tensor's largest option is of no use.
+    // Units beyond every tensor's largest option are useless.
     let useful = extras.reduce(0) { $0 + ($1.max() ?? 0) }
     capacity = min(spare, useful) / unit
     let work = tensors.reduce(0.0) { [capacity] in $0 + Double($1.count) * Double(capacity + 1) }
@@ -45,7 +45,7 @@ struct AllocationTable: Sendable {
     self.chosen = chosen
   }
 
-  /// The option of every tensor for some bytes over the smallest options.
+  /// The option of every tensor for `spare` bytes beyond the smallest options.
   func choices(spare: Int) -> [Int] {
     var slot = min(capacity, spare / unit)
     var choices = [Int](repeating: 0, count: extras.count)

@@ -2,14 +2,14 @@ import GGUF
 import Perplexity
 import Tensors
 
-/// A round that refines the groups' coefficients where the mix is.
+/// A round that refines the groups' coefficients around the incumbent.
 ///
-/// It begins with probes around the incumbent: for every group of tensors that share a coefficient, the drift of the
-/// incumbent with that group one type lower. They run side by side, so that a probe costs the layers from its own on and
-/// all share the readings of weights. A ``MixSurrogate`` takes them in; the exact allocations for its coefficients, and for
-/// samples around them, are measured, and say more.
+/// First come probes: for every group of tensors that share a coefficient, the drift of the incumbent with that group one
+/// type lower. They run side by side: a probe starts at its group's first layer, and all share one reading of the weights.
+/// A ``MixSurrogate`` is fitted to them. The round then measures the exact allocations for its coefficients, and for
+/// samples around them.
 struct CoefficientRound {
-  /// What probes are measured on: some of the windows that candidates are measured on.
+  /// Windows for probes: a subset of those for candidates.
   let windows: ScoringWindows
 
   func run(_ state: inout SearchState) throws -> RoundEnd {
@@ -21,15 +21,15 @@ struct CoefficientRound {
     return state.incumbent.level > before * state.policy.lastCoefficientRound ? .settled : .goOn
   }
 
-  /// Measures all groups' neighbours of the incumbent for the surrogate; false where time ended it.
+  /// Measures the incumbent's neighbour in every group for the surrogate; false if time ran out.
   private func probe(_ state: inout SearchState) throws -> Bool {
     let (space, policy, incumbent) = (state.space, state.policy, state.incumbent)
     let around = (0..<space.groupCount).compactMap { group in
-      // Higher where there is nothing lower.
+      // One type higher if there is no lower one.
       space.stepped(incumbent.types, group: group, .down, least: policy.leastStep)
         ?? space.stepped(incumbent.types, group: group, .up, least: policy.leastStep)
     }
-    // On less text than candidates are measured on, they need the incumbent's drift there.
+    // Probes on fewer windows need the incumbent's drift on the same windows.
     var base = windows.windows.count < state.screen.windows.count ? nil : incumbent.drift
     for start in stride(from: 0, to: around.count, by: policy.batch) {
       guard start == 0 || !state.isLate() else { return false }
@@ -44,7 +44,7 @@ struct CoefficientRound {
     return true
   }
 
-  /// Allocations for the fitted coefficients and for samples around them, but for those that were measured.
+  /// New allocations for the fitted coefficients and for samples around them.
   private func candidates(_ state: inout SearchState) throws -> [[GGMLType]] {
     let fit = state.fit
     var weights = state.policy.shares.map { fit.weights(share: $0) }

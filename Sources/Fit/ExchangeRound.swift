@@ -2,19 +2,19 @@ import GGUF
 import Perplexity
 import Tensors
 
-/// Rounds that exchange single steps: the drift of every step from the incumbent is measured, one type up and one down for
-/// every group, and the sets of steps that ``MixSteps`` predicts most of are measured in turn.
+/// Rounds that exchange single steps. A round measures every step from the incumbent, one type up and one down for every
+/// group, and then the sets of steps for which ``MixSteps`` predicts the largest gain.
 ///
-/// The best of many measurements looks better than it is. So steps are measured on text of their own, other parts of it in
-/// every round; what earlier rounds found counts too; all is drawn towards what the surrogate expects, by as much as it is
-/// unsure; and the sets are judged on the text for candidates.
+/// The best of many measurements looks better than it is. So steps are measured on separate text, another part of it in
+/// every round; measurements of earlier rounds are averaged in; the result is shrunk towards the surrogate's expectation
+/// according to its error; and the sets are judged on the text for candidates.
 struct ExchangeRound {
-  /// Text for steps, and how many of its windows a round takes.
+  /// Windows for steps, and the number of them per round.
   let probes: ScoringWindows
   let count: Int
-  /// What steps change, in parts of the incumbent's drift.
+  /// Change of drift by step, relative to the incumbent's drift.
   private var measured: [StepKey: Estimate] = [:]
-  /// Rounds without a gain since the last with one.
+  /// Rounds since the last gain.
   private var failures = 0
 
   init(probes: ScoringWindows, count: Int) {
@@ -22,14 +22,14 @@ struct ExchangeRound {
     self.count = count
   }
 
-  /// What a step changes: the types of a group's tensors.
+  /// The types of a group's tensors before and after a step.
   private struct StepKey: Hashable {
     let group: Int
     let from: [GGMLType]
     let to: [GGMLType]
   }
 
-  /// A step and the mix that it leads to.
+  /// A step and the resulting mix.
   private struct Stepped {
     let step: MixSteps.Step
     let types: [GGMLType]
@@ -49,7 +49,7 @@ struct ExchangeRound {
     return failures < policy.failures ? .goOn : .settled
   }
 
-  /// Every single step from the incumbent, measured; nil where time ended it.
+  /// Measures every single step from the incumbent; nil if time ran out.
   private mutating func steps(_ state: inout SearchState, windows: ScoringWindows) throws -> [Stepped]? {
     let (space, policy, incumbent) = (state.space, state.policy, state.incumbent)
     let expected = state.fit.mean
@@ -75,7 +75,7 @@ struct ExchangeRound {
       for (mix, drift) in zip(part, drifts) {
         let prior = expected[mix.group] * (space.costs(mix.types)[mix.group] - costs[mix.group])
         let change = change(of: mix, state, drift, against: shown, prior: prior)
-        // Text differs in how far the incumbent drifts on it.
+        // The incumbent's drift differs between texts.
         let scale = (incumbent.drift.mean / max(shown.mean, 1e-12)).squareRoot()
         let step = MixSteps.Step(
           group: mix.group, bytes: space.bytes(mix.types) - bytes, change: change,
@@ -86,7 +86,7 @@ struct ExchangeRound {
     return result
   }
 
-  /// Nats that a step changes the incumbent's drift by: all that was measured of it, drawn towards the expectation.
+  /// Change of the incumbent's drift by a step in nats: all measurements of it, shrunk towards the expectation.
   private mutating func change(
     of mix: (group: Int, types: [GGMLType]), _ state: SearchState, _ drift: Drift, against base: Drift, prior: Double
   ) -> Double {
@@ -104,7 +104,7 @@ struct ExchangeRound {
     ).value
   }
 
-  /// Mixes by the sets of steps that are predicted to gain most, from all that gain to the few surest, within the target.
+  /// Mixes within the target by the sets of steps with the largest predicted gain, from all that gain to the few surest.
   private func sets(of steps: [Stepped], _ state: SearchState) throws -> [[GGMLType]] {
     let incumbent = state.incumbent
     let model = MixSteps(steps.map(\.step), policy: state.policy.steps)
@@ -119,7 +119,7 @@ struct ExchangeRound {
             types[tensor] = type
           }
         }
-        // What the recipe in the header takes depends on the types.
+        // The length of the recipe in the header depends on the types.
         let missing = try -state.space.spare(types)
         guard missing <= 0 else {
           room -= missing
@@ -134,7 +134,7 @@ struct ExchangeRound {
 }
 
 extension Estimate {
-  /// Two independent estimates of one number, each counted by its error.
+  /// The mean of two independent estimates of one number, weighted by their inverse variances.
   func joined(with other: Estimate) -> Estimate {
     let (first, second) = (error * error, other.error * other.error)
     guard first + second > 0 else { return self }

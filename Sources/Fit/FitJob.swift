@@ -6,32 +6,32 @@ import Perplexity
 import Quantize
 import Tensors
 
-/// A model, a size and a text: from them, the types of a file that drifts least.
+/// Chooses the type of every tensor so that a file of a given size drifts least from its model.
 ///
 ///     let job = FitJob(of: model, target: 4_200_000_000, text: text, run: FitRun(version: "1"))
 ///     let matrix = try job.importance()
 ///     let report = try job.run(matrix)
 ///     let plan = try job.header(matrix).plan(report.types(for: model))
 ///
-/// Each verb returns a value that the next one takes. With a workspace, what they measure is kept and used again, so that
-/// an interrupted job goes on where it was.
+/// Each stage returns a value that the next one takes. A workspace stores the measurements, so that an interrupted job
+/// continues where it stopped.
 public struct FitJob {
   public let source: any ModelSource
-  /// Bytes that the file may have.
+  /// Maximum size of the file in bytes.
   public let target: Int
-  /// What is measured on; importance may come from elsewhere.
+  /// The text of all measurements. Importance may come from elsewhere.
   public let text: CalibrationText
   public var importanceInput: ImportanceInput
   public var constraints = TypeConstraints()
-  /// Keys of the file that are set by hand.
+  /// Metadata keys that the user sets.
   public var overrides: [(key: String, value: MetadataValue)] = []
-  /// Sensitivities that were measured before, with the name of their file.
+  /// Sensitivities from an earlier measurement, with the name of their file.
   public var given: (table: SensitivityTable, file: String)?
   /// Seconds for measuring and searching.
   public var budget = 7200.0
-  /// Look for something better than the allocation.
+  /// Whether to search for a mix that is better than the allocation.
   public var searches = true
-  /// Of the search's random numbers.
+  /// Seed of the search's random numbers.
   public var seed: UInt64 = 1
   public var policy = FitPolicy()
   public var searchPolicy = SearchPolicy()
@@ -48,7 +48,7 @@ public struct FitJob {
 
   private var observer: any FitObserver { settings.observer }
 
-  /// What the file says of itself. Without the matrix, of one that is still to be measured.
+  /// The header of the file. Without a matrix, its provenance is a placeholder of the same length.
   public func header(_ matrix: ImportanceMatrix?) throws -> OutputHeader {
     OutputHeader(
       source: source, importance: importanceInput.provenance(matrix), fingerprint: try ModelFingerprint(of: source).hex,
@@ -66,14 +66,14 @@ public struct FitJob {
       constraints: try importanceInput.constraints(constraints, matrix, of: source))
   }
 
-  // MARK: the verbs
+  // MARK: stages
 
-  /// The importance matrix; nil where there is to be none.
+  /// The importance matrix; nil if none is used.
   public func importance() throws -> ImportanceMatrix? {
     try importanceInput.matrix(of: source, in: settings, workspace: workspace)
   }
 
-  /// All verbs, one after the other.
+  /// Runs all stages in order.
   public func run(_ matrix: ImportanceMatrix?) throws -> FitReport {
     let measured = try sensitivities(matrix)
     if let report = try keptReport(measured) { return report }
@@ -81,15 +81,15 @@ public struct FitJob {
     return try confirm(measured, allocated, try search(measured, from: allocated))
   }
 
-  /// What was measured of the tensors, with all that the next verbs need.
+  /// Measured sensitivities, with the input of the next stages.
   public struct Measured {
     public let matrix: ImportanceMatrix?
     public let table: SensitivityTable
     public let texts: FitTexts
     public let goal: FitTarget
-    /// Runs mixes; what it has encoded serves the search and the last comparison.
+    /// Runs mixes. The search and the last comparison share the tensors that it has encoded.
     let trials: MixTrials
-    /// When the time of the budget began.
+    /// System uptime at the start of the budget.
     let start: Double
     /// A digest of everything that the choice of types depends on.
     let key: String
@@ -97,7 +97,7 @@ public struct FitJob {
 
   private func now() -> Double { ProcessInfo.processInfo.systemUptime }
 
-  /// Sensitivities: those that were given, those of an earlier run, or measured now.
+  /// Sensitivities: given, stored by an earlier run, or measured now.
   public func sensitivities(_ matrix: ImportanceMatrix?) throws -> Measured {
     let start = now()
     let goal = try goal(matrix)
@@ -117,14 +117,14 @@ public struct FitJob {
       key: try key(table, texts))
   }
 
-  /// The types that an interrupted run had chosen from the same.
+  /// The report of an interrupted run of the same job.
   private func keptReport(_ measured: Measured) throws -> FitReport? {
     guard let report = workspace?.report(key: measured.key) else { return nil }
     observer.note(.typesReused)
     return report
   }
 
-  /// The exact allocation for what was measured.
+  /// The exact allocation for the measured costs.
   ///
   /// - Throws: `QuantizeError` where some tensor has no importance for the types that it would need.
   public func allocate(_ measured: Measured) throws -> [GGMLType] {
@@ -141,7 +141,7 @@ public struct FitJob {
       measured.table.options(measured.goal.menus, alignment: size.alignment, scale: scale), size: size, upTo: target)
   }
 
-  /// Looks for something better than the allocation; nil where that is not asked for, or time or text are short.
+  /// Searches for a mix that is better than the allocation; nil if the search is off, or time or text is too short.
   public func search(_ measured: Measured, from allocated: [GGMLType]) throws -> MixSearch.Result? {
     let remaining = budget - (now() - measured.start)
     guard searches, remaining > 0, let windows = measured.texts.search else { return nil }
@@ -166,7 +166,7 @@ public struct FitJob {
     return result
   }
 
-  /// Compares what was found with the stock mixes, on text that nothing before was measured on, and takes the best.
+  /// Compares the fitted mixes with stock mixes on text that no earlier stage has seen, and takes the best.
   public func confirm(
     _ measured: Measured, _ allocated: [GGMLType], _ found: MixSearch.Result?
   ) throws -> FitReport {

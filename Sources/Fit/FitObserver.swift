@@ -1,22 +1,22 @@
 import Tensors
 import Transformer
 
-/// Follows the long runs of a fit, and may stop them. The wording is the observer's.
+/// Receives the progress of a fit's long runs, and can stop them. The observer words the messages.
 public protocol FitObserver {
   func begin(_ stage: FitStage)
-  /// - Throws: anything, to stop the run where it is.
+  /// - Throws: any error, to stop the run at once.
   func advance(_ step: FitStep) throws
   func end(_ stage: FitStage)
   func note(_ note: FitNote)
-  /// Called where a run can be stopped and goes on from the same point later.
+  /// Called at points from which a later run can continue.
   ///
-  /// - Throws: anything, to stop the run.
+  /// - Throws: any error, to stop the run.
   func pause() throws
 }
 
-/// A run that takes long.
+/// A long run.
 public enum FitStage: Sendable {
-  /// A forward pass, with what it will take in seconds. Where `keepsLayers`, a stop waits for the end of a layer, where
+  /// A forward pass, with its estimated seconds. If `keepsLayers` is true, a stop waits for the end of a layer, where
   /// ``FitObserver/pause()`` is called.
   case importance(model: String, plan: ForwardPlan, tokens: Int, seconds: Double, keepsLayers: Bool)
   case sensitivities(model: String, measurements: Int)
@@ -24,35 +24,35 @@ public enum FitStage: Sendable {
   case comparison(model: String)
 }
 
-/// How far a stage is.
+/// Progress within a stage.
 public enum FitStep: Sendable, Equatable {
-  /// Layers done, of how many.
+  /// Finished layers, and their total.
   case layers(Int, of: Int)
-  /// A forward pass over all of the text.
+  /// Progress of a forward pass over all text.
   case pass(RunProgress)
-  /// Measurements done, of how many; the tensor whose errors come next.
+  /// Finished measurements, and the tensor whose errors are next.
   case errors(Int, tensor: String)
-  /// Measurements done; probes that run side by side, and their layers done, of how many.
+  /// Finished measurements; the number of probes that run side by side, their finished layers, and the total of layers.
   case probes(Int, count: Int, layers: Int, of: Int)
-  /// A search's round, and the divergence of the best mix so far.
+  /// The round of a search, and the divergence of the best mix so far.
   case round(Int, divergence: Double)
-  /// Trials of a search that has ended.
+  /// The number of trials of a finished search.
   case trials(Int)
 }
 
-/// What is worth telling on the way.
+/// A remark during a fit.
 public enum FitNote: Sendable, Equatable {
   case importanceReused(path: String)
-  /// Tensors that no token of the text went through, or that no forward pass runs.
+  /// Tensors that no token has reached, or that are not part of the forward pass.
   case importanceMissing(model: String, tensors: [String])
   case sensitivitiesReused(path: String, isComplete: Bool)
-  /// An interrupted run had chosen the types.
+  /// The types come from an interrupted run.
   case typesReused
-  /// Sensitivities that were given are those of another importance matrix.
+  /// The given sensitivities were measured with another importance matrix.
   case otherImportance
 }
 
-/// Follows nothing, and never stops.
+/// Ignores all progress, and never stops a run.
 public struct SilentObserver: FitObserver {
   public init() {}
   public func begin(_ stage: FitStage) {}
@@ -62,13 +62,13 @@ public struct SilentObserver: FitObserver {
   public func pause() {}
 }
 
-/// How the runs of a fit work.
+/// Settings that all runs of a fit share.
 public struct FitRun {
   public var forward: ForwardOptions
-  /// Of the program, which what is kept depends on.
+  /// Version of the program. Stored results of another version are not reused.
   public var version: String
   public var observer: any FitObserver
-  /// From one snapshot of a forward pass to the next.
+  /// Seconds between two snapshots of a forward pass.
   public var snapshotSeconds = 600.0
 
   public init(forward: ForwardOptions = ForwardOptions(), version: String, observer: any FitObserver = SilentObserver())

@@ -2,27 +2,27 @@ import GGUF
 import Quantize
 import Tensors
 
-/// How the types of a file were chosen, and the evidence for them.
+/// The chosen types of a file, and the evidence for them.
 public struct FitReport: Codable, Sendable, Equatable {
-  /// Where the types come from.
+  /// Origin of the types.
   public enum Choice: String, Codable, Sendable {
     /// The allocation from sensitivities.
     case allocation
-    /// A mix that a search found.
+    /// The mix that the search found.
     case search
     /// The stock mix ``Comparison/written``.
     case stock
   }
 
-  /// What a search did.
+  /// Statistics of a search.
   public struct Search: Codable, Sendable, Equatable {
     public let trials: Int
     public let rounds: Int
-    /// Time ended it: another run may find something else.
+    /// True if time ended the search: another run may find another mix.
     public let isCutShort: Bool
   }
 
-  /// A mix on the final text, which nothing before was measured on.
+  /// A mix, measured on the final text, which no earlier stage has seen.
   public struct Measured: Codable, Sendable, Equatable {
     public let name: String
     public let bytes: Int
@@ -32,37 +32,37 @@ public struct FitReport: Codable, Sendable, Equatable {
 
   /// The last comparison.
   public struct Comparison: Codable, Sendable, Equatable {
-    /// Windows of the final text.
+    /// Number of windows of the final text.
     public let windows: Int
     public let allocation: Double
-    /// The search's mix, where it is another one.
+    /// The search's mix, if it differs from the allocation.
     public let search: Double?
     /// The nearest stock mixes, the largest first.
     public let stock: [Measured]
-    /// 95 % interval of the fitted mix's divergence less that of the best stock mix.
+    /// 95 % interval of the fitted mix's divergence minus that of the best stock mix.
     public let low: Double
     public let high: Double
-    /// The stock mix that was written, because it is better.
+    /// The stock mix that is written because it is better; nil if a fitted mix is.
     public let written: String?
 
-    /// The best mix that was fitted.
+    /// Divergence of the best fitted mix.
     public var fitted: Double { min(allocation, search ?? allocation) }
     public var best: Measured? { stock.min { $0.divergence < $1.divergence } }
   }
 
-  /// Text that was missing for all parts of the evidence.
+  /// Too few windows of text for all three parts.
   public struct Shortage: Codable, Sendable, Equatable {
     public let windows: Int
     public let context: Int
     public let needed: Int
   }
 
-  /// By tensor name.
+  /// Types by tensor name.
   public let types: [String: String]
   public let choice: Choice
-  /// nil where no search ran.
+  /// nil if no search ran.
   public let search: Search?
-  /// nil where no text was left for it.
+  /// nil if no text was left for it.
   public let comparison: Comparison?
   public let shortage: Shortage?
 

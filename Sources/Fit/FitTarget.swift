@@ -2,7 +2,7 @@ import GGUF
 import Quantize
 import Tensors
 
-/// A size that a file is to have, and the files that there can be.
+/// A maximum size, and the files that can be written.
 public struct FitTarget: Sendable {
   public let bytes: Int
   public let size: FileSize
@@ -25,7 +25,7 @@ public struct FitTarget: Sendable {
   /// Bytes of the smallest file.
   public func smallest() throws -> Int { try size.bytes(of: size.smallest(menus.types)) }
 
-  /// Bytes of the largest file: every tensor has its own type where the constraints allow it.
+  /// Bytes of the largest file: every tensor keeps its source type where the constraints allow it.
   public func largest() throws -> Int {
     try size.bytes(of: constraints.applied(to: source.tensors.map(\.type), of: source))
   }

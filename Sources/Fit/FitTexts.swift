@@ -6,30 +6,30 @@ import Perplexity
 import Tokenizers
 import Transformer
 
-/// Calibration text in three disjoint parts, so that no measurement is taken on what chose its object:
+/// Calibration text in three disjoint parts, so that no mix is measured on the text that chose it:
 ///
-/// - `probes`: sensitivities, and the single steps of exchanges;
-/// - `search`: by which a search takes one mix over another;
-/// - `final`: which only the last comparison sees, of what was found with the stock mixes.
+/// - `probes`: for sensitivities and for the single steps of exchanges;
+/// - `search`: for the candidates of the search;
+/// - `final`: for the last comparison only.
 public struct FitTexts: Sendable {
   public let probes: ScoringWindows
-  /// nil where the text has fewer than three windows.
+  /// nil if the text has fewer than three windows.
   public let search: ScoringWindows?
-  /// nil where the text has only one window.
+  /// nil if the text has only one window.
   public let final: ScoringWindows?
-  /// Windows in the whole text, and tokens in each.
+  /// Number of windows in the whole text, and tokens in each.
   public let windowCount: Int
   public let context: Int
 
-  /// Windows that all three parts need together.
+  /// Minimum number of windows for all three parts.
   public static let neededWindows = 3
 
-  /// Cuts a text by its windows: of each four, two are for probes, one is for the search and one for the end, so that all
-  /// parts have all kinds of text.
+  /// Cuts a text by its windows. Of each four, two are for probes, one is for the search and one for the last comparison,
+  /// so that every part has all kinds of text.
   ///
   /// - Parameters:
-  ///   - seconds: what one window takes to run through the model.
-  ///   - budget: seconds for everything. Of each part as much is used as it allows for the passes that measuring takes.
+  ///   - seconds: time of a forward pass over one window.
+  ///   - budget: seconds for all measurements; limits the windows of each part.
   public init(_ text: ScoringWindows, seconds: Double, budget: Double, policy: FitPolicy = FitPolicy()) {
     let count = text.windows.count
     windowCount = count
@@ -38,19 +38,19 @@ public struct FitTexts: Sendable {
       let affordable = Int(max(0, min(1e6, budget / policy.passes / seconds)))
       let number = min(indices.count, max(limits.lowerBound, min(limits.upperBound, affordable)))
       guard number > 0 else { return nil }
-      // Evenly spread over the text.
+      // Spread evenly over the text.
       return ScoringWindows(
         joining: (0..<number).map { indices[$0 * indices.count / number] }.map { text[$0..<$0 + 1] })
     }
     func every(_ residues: Set<Int>) -> [Int] { (0..<count).filter { residues.contains($0 % 4) } }
-    // Of three windows, the third is the search's.
+    // With three windows, the third is for the search.
     probes = part(count == 3 ? [0] : every([0, 2]), policy.probeWindows) ?? text
     search = part(count == 3 ? [2] : every([3]), policy.judgingWindows)
     final = part(every([1]), policy.judgingWindows)
   }
 
-  /// Cuts a calibration text for a model. Amounts go by the machine's number of processors: neither by `--threads` nor by
-  /// the clock, so that the same command finds the same.
+  /// Cuts a calibration text for a model. The number of windows depends on the machine's processors, but neither on the
+  /// number of threads nor on the clock, so that a repeated run gives the same result.
   public init(
     _ calibration: CalibrationText, for source: any ModelSource, options: ForwardOptions, budget: Double,
     policy: FitPolicy = FitPolicy()
@@ -65,7 +65,7 @@ public struct FitTexts: Sendable {
 }
 
 extension CalibrationText {
-  /// All texts as one stream of tokens, cut into windows; `limit` keeps as many, evenly spread over the texts.
+  /// All texts as one stream of tokens, cut into windows. `limit` keeps that many, spread evenly over the texts.
   public func windows(by tokenizer: Tokenizer, context: Int, limit: Int? = nil) throws -> ScoringWindows {
     let tokens = sources.flatMap { source in
       source.documents.flatMap { tokenizer.encode($0, addSpecial: false) }
@@ -83,7 +83,7 @@ extension CalibrationText {
 }
 
 extension ScoringWindows {
-  /// SHA-256 of all tokens and of which are scored.
+  /// SHA-256 of the tokens, the context size and the scored positions.
   public var digest: String {
     var digest = DataDigest()
     digest.update(Array("\(context) \(scored)\n".utf8).span.bytes)

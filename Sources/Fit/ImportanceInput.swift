@@ -4,24 +4,24 @@ import Perplexity
 import Quantize
 import Tokenizers
 
-/// Where the importance of a model's columns comes from, and for which tensors it counts.
+/// The origin of the importance of a model's columns, and the tensors that it applies to.
 public struct ImportanceInput {
   public enum Origin {
     case nothing
-    /// A matrix from a file of that name.
+    /// A matrix from the named file.
     case given(ImportanceMatrix, file: String)
-    /// To be measured on a text.
+    /// A matrix to be measured on a text.
     case measured(CalibrationText)
   }
 
   public let origin: Origin
-  /// Where not empty, tensors whose names contain one of these; and never one of `excluded`.
+  /// Substrings of tensor names: only names with one of `included` (if not empty) and none of `excluded` are used.
   public var included: [String] = []
   public var excluded: [String] = []
 
   public init(_ origin: Origin) { self.origin = origin }
 
-  /// The matrix: the one that was given, one that an earlier run has left in the workspace, or one that is measured now.
+  /// The matrix: given, stored in the workspace by an earlier run, or measured now.
   public func matrix(of source: any ModelSource, in run: FitRun, workspace: Workspace?) throws -> ImportanceMatrix? {
     switch origin {
     case .nothing: nil
@@ -31,7 +31,7 @@ public struct ImportanceInput {
     }
   }
 
-  /// The matrix that was given, without the tensors that it is not to count for.
+  /// The given matrix, without excluded tensors.
   private var given: ImportanceMatrix? {
     guard case .given(let matrix, _) = origin else { return nil }
     return matrix.selecting(included: included, excluded: excluded)
@@ -52,7 +52,7 @@ public struct ImportanceInput {
     return matrix
   }
 
-  /// What a file says of the matrix that it was made with. Takes as many bytes of a header before the matrix is known.
+  /// The provenance of the matrix for a file's header. Without a matrix, a placeholder of the same length.
   public func provenance(_ matrix: ImportanceMatrix?) -> ImportanceProvenance? {
     switch origin {
     case .nothing: return nil
@@ -70,9 +70,9 @@ public struct ImportanceInput {
     }
   }
 
-  /// Constraints that keep types which need importance from the tensors without it, also before a matrix is measured.
+  /// Constraints that exclude types which need importance for the tensors without it, also before a matrix is measured.
   ///
-  /// - Throws: `QuantizeError` for pins that need importance where there is none at all.
+  /// - Throws: `QuantizeError` for pins that need importance if there is none at all.
   public func constraints(
     _ constraints: TypeConstraints, _ matrix: ImportanceMatrix?, of source: any ModelSource
   ) throws -> TypeConstraints {
@@ -81,18 +81,18 @@ public struct ImportanceInput {
     return result
   }
 
-  /// There is to be no importance at all.
+  /// Whether no importance is used.
   public var isNothing: Bool { if case .nothing = origin { true } else { false } }
 }
 
 extension ImportanceMatrix {
-  /// The importance of any tensor, as a quantizer asks for it.
+  /// The importance of a tensor, as a function for quantizers.
   public var lookup: Importance {
     { tensor in importance(for: tensor) }
   }
 
-  /// Without the tensors whose names contain one of `excluded`; only those that contain one of `included` where it
-  /// is not empty.
+  /// The matrix without tensors whose names contain one of `excluded`; if `included` is not empty, with only those that
+  /// contain one of it.
   func selecting(included: [String], excluded: [String]) -> ImportanceMatrix {
     var result = self
     result.entries = entries.filter { name, _ in
@@ -101,7 +101,7 @@ extension ImportanceMatrix {
     return result
   }
 
-  /// Under the names that a pruned model's layers have.
+  /// The matrix under the tensor names of a pruned model.
   public func following(_ model: PrunedModel) -> ImportanceMatrix {
     var result = self
     result.entries = [:]

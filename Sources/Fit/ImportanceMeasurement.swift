@@ -5,15 +5,15 @@ import Perplexity
 import Tensors
 import Transformer
 
-/// The importance of a model over windows of text.
+/// Measures the importance of a model over windows of text.
 public struct ImportanceMeasurement {
   public let source: any ModelSource
   public let windows: [[Int32]]
   /// Names of the texts.
   public let datasets: [String]
-  /// Also measure the output head.
+  /// Whether to measure the output head too.
   public var processOutput = false
-  /// Let every expert see every token.
+  /// Whether every expert sees every token.
   public var allExperts = false
 
   public init(of source: any ModelSource, windows: [[Int32]], datasets: [String]) {
@@ -22,12 +22,12 @@ public struct ImportanceMeasurement {
     self.datasets = datasets
   }
 
-  /// Measures, and has the matrix stored before the snapshots of the run are removed.
+  /// Measures the matrix, and calls `store` before the snapshots of the run are removed.
   ///
   /// - Parameters:
-  ///   - output: the file that `store` writes, beside which an unfinished run leaves its journal and snapshots; nil to
-  ///     keep nothing.
-  ///   - restart: begin anew, whatever an interrupted run has left.
+  ///   - output: the file that `store` writes. An unfinished run leaves its journal and snapshots beside it; nil for no
+  ///     snapshots.
+  ///   - restart: whether to ignore the files of an interrupted run.
   public func matrix(
     in run: FitRun, beside output: String?, restart: Bool, store: (ImportanceMatrix) throws -> Void = { _ in }
   ) throws -> ImportanceMatrix {
@@ -58,7 +58,7 @@ public struct ImportanceMeasurement {
     return matrix
   }
 
-  /// Everything that the matrix depends on.
+  /// All inputs of the matrix.
   private func identity(_ version: String) throws -> RunIdentity {
     RunIdentity([
       RunIdentity.Field("source model", try ModelFingerprint(of: source).hex),
@@ -72,7 +72,7 @@ public struct ImportanceMeasurement {
   }
 }
 
-/// Tells a fit's observer of a forward pass.
+/// Reports a forward pass to a fit's observer.
 private struct PassRelay: RunObserver {
   let observer: any FitObserver
 

@@ -1,29 +1,29 @@
 import Files
 import Tensors
 
-/// What a run keeps beside its output while it works: a journal, `OUTPUT.journal`, and the snapshots that it names,
-/// `OUTPUT.snapshot-…`. The same run goes on from them.
+/// Files of an unfinished run beside its output: a journal, `OUTPUT.journal`, and the snapshots that it names,
+/// `OUTPUT.snapshot-…`. The same run continues from them.
 public struct KeptRun {
   public let journal: RunJournal
-  /// What the names of all snapshots begin with.
+  /// Prefix of all snapshot paths.
   public let path: String
-  /// From one snapshot to the next.
+  /// Seconds between two snapshots.
   public let seconds: Double
 
-  /// - Throws: `OtherRun` where something else was begun under this name.
+  /// - Throws: `OtherRun` if another run has left files under this name.
   public init(output: String, identity: RunIdentity, restart: Bool, seconds: Double = 600) throws {
     journal = try RunJournal(output: output, identity: identity, restart: restart)
     path = output + ".snapshot"
     self.seconds = seconds
   }
 
-  /// The result is stored, or nothing is worth keeping.
+  /// Removes journal and snapshots, once the result is stored or nothing is worth keeping.
   public func finish() {
     PrefixedFiles(path + "-").remove()
     journal.remove()
   }
 
-  /// Does the work, and decides what stays after an error.
+  /// Does the work, and decides which files remain after an error.
   public func keeping<Result>(_ work: () throws -> Result) throws -> Result {
     do {
       let result = try work()

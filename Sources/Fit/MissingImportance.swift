@@ -5,16 +5,16 @@ import Quantize
 import Transformer
 
 extension ImportanceMatrix {
-  /// The tensors that a quantizer may change and this does not know.
+  /// Quantizable tensors of a model that have no entry.
   public func tensorsWithoutImportance(in model: any ModelSource) -> [TensorInfo] {
     model.tensors.filter { $0.isQuantizable && !hasImportance(for: $0) }
   }
 }
 
 extension TypeConstraints {
-  /// Keeps types that need importance from the tensors that have none.
+  /// Excludes types that need importance for the tensors that have none.
   ///
-  /// - Parameter matrix: nil where it is still to be computed: a forward pass sees the inputs of its layers' matrices.
+  /// - Parameter matrix: nil if it is still to be measured. A forward pass measures the matrices of its layers.
   public mutating func follow(_ matrix: ImportanceMatrix?, of model: any ModelSource) throws {
     if let matrix {
       withoutImportance = Set(matrix.tensorsWithoutImportance(in: model).map(\.name))
@@ -24,7 +24,7 @@ extension TypeConstraints {
     }
   }
 
-  /// Refuses pins that need importance where there is none at all.
+  /// Refuses pins that need importance, for a fit without any.
   ///
   /// - Throws: `QuantizeError`
   public func checkNoImportance(_ model: any ModelSource) throws {

@@ -4,37 +4,37 @@ import Perplexity
 import Quantize
 import Tensors
 
-/// Looks for a better mix than the allocation's by measuring: errors add up at many bits, and at few they don't.
+/// Searches for a mix that is better than the allocation, by measuring: at few bits, errors are not additive.
 ///
-/// First ``CoefficientRound``s: what tensors are worth around the incumbent is measured, and allocated for. Where that ends,
-/// ``ExchangeRound``s: single steps from the incumbent are measured, and sets of them tried. Every candidate fits the
-/// target, and one that is measured better becomes the incumbent.
+/// ``CoefficientRound``s come first: they measure coefficients around the incumbent and allocate for them. Then
+/// ``ExchangeRound``s measure single steps from the incumbent and try sets of them. Every candidate fits the target, and
+/// one with less measured drift becomes the incumbent.
 ///
-/// Nothing depends on the clock until `budget` is spent, and nothing on the machine.
+/// The result does not depend on the machine, and not on the clock unless `budget` ends the search.
 public struct MixSearch {
   public struct Result: Sendable {
     public let types: [GGMLType]
-    /// Mean divergence on the search's text, before and after.
+    /// Mean divergence on the search's text, before and after the search.
     public let initial: Double
     public let final: Double
     public let trials: Int
     public let rounds: Int
-    /// True where time ended the search: another run may find something else.
+    /// True if time ended the search: another run may find another mix.
     public let isCutShort: Bool
   }
 
   public let trials: any MixMeasuring
-  /// What candidates are judged on.
+  /// Windows that candidates are measured on.
   public let windows: ScoringWindows
-  /// What single steps are measured on: text that is not in `windows`.
+  /// Windows that single steps are measured on; none of them is in `windows`.
   public let stepWindows: ScoringWindows
   public let space: SearchSpace
   public var policy = SearchPolicy()
-  /// Of the random numbers.
+  /// Seed of the random numbers.
   public var seed: UInt64 = 1
-  /// Seconds to search; a round that was begun is finished, unless its probes are of very many groups. nil for no limit.
+  /// Seconds to search; nil for no limit. The last round is finished, unless it has very many groups to probe.
   public var budget: Double?
-  /// Seconds since some point in time.
+  /// A clock in seconds.
   public var clock: () -> Double = { ProcessInfo.processInfo.systemUptime }
 
   public init(
@@ -46,7 +46,7 @@ public struct MixSearch {
     self.space = space
   }
 
-  /// - Parameter progress: called with the number of the round and the incumbent's divergence; may throw to stop.
+  /// - Parameter progress: receives the round's number and the incumbent's divergence; may throw to stop.
   public func run(from initial: [GGMLType], progress: @escaping (Int, Double) throws -> Void = { _, _ in }) throws
     -> Result
   {
@@ -74,7 +74,7 @@ public struct MixSearch {
     return try result(state, first)
   }
 
-  /// Rounds until one says that it was the last.
+  /// Runs rounds until one settles, time runs out or the limit is reached.
   private static func repeated(
     _ limit: Int, _ state: inout SearchState, _ round: (inout SearchState, Int) throws -> RoundEnd
   ) throws -> RoundEnd {

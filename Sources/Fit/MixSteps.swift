@@ -1,25 +1,25 @@
-/// Which steps to take together: single steps from an incumbent mix, each of them measured, and how they go with each
-/// other.
+/// Chooses which steps from an incumbent mix to take together, from measurements of the single steps and an estimate of
+/// their interactions.
 ///
-/// A step (one group of tensors in another type) moves the logits of a position by D. Where it is small, the divergence
-/// that steps i and j cause together differs from the sum of what each causes alone by
+/// A step (one group of tensors in another type) changes the logits of a position by D. If it is small, the divergence
+/// that steps i and j cause together differs from the sum of their separate divergences by
 ///
 ///     c_ij = D_i' F D_j,    F = diag(q) - q q', q the incumbent's distribution,
 ///
-/// that is, by the covariance of D_i and D_j over tokens drawn from q. The text's own next tokens are such a draw: to
-/// first order, a step changes the next token's loss by the mean of D less D at that token. So the mean over positions of
-/// the product of two steps' changes of the loss estimates c_ij, and trials know losses anyway. An estimate within two
+/// which is the covariance of D_i and D_j over tokens drawn from q. The text's next tokens are such a sample: to first
+/// order, a step changes the next token's loss by the mean of D minus D at that token. So the mean over positions of the
+/// product of two steps' changes of the loss estimates c_ij, and every trial has the losses. An estimate within two
 /// standard errors of zero counts as zero.
 ///
-/// The set of least predicted drift that fits the bytes is looked for by taking the best exchange of one, two or three
-/// steps until none gains: a raise often needs two tensors to pay for it.
+/// A local search for the set of minimum predicted drift within the bytes makes the best exchange of one, two or three
+/// steps until none gains: a raise often needs two lowers to pay for it.
 package struct MixSteps {
   package struct Step {
     package let group: Int
-    /// More bytes than the incumbent, and more drift in nats.
+    /// Change of bytes, and of drift in nats, from the incumbent.
     package let bytes: Int
     package let change: Double
-    /// The next token's loss less the incumbent's, by position.
+    /// The next token's loss minus the incumbent's, by position.
     package let losses: [Double]
 
     package init(group: Int, bytes: Int, change: Double, losses: [Double]) {
@@ -31,7 +31,7 @@ package struct MixSteps {
   }
 
   package let steps: [Step]
-  /// c_ij; 0 within a group, of which one step is taken at most.
+  /// c_ij; 0 within a group, since at most one step of a group is taken.
   private let coupling: [[Double]]
   private let policy: StepsPolicy
 
@@ -54,7 +54,7 @@ package struct MixSteps {
     self.coupling = coupling
   }
 
-  /// The mean of the products, drawn towards zero by what its standard error leaves open.
+  /// The mean of the products, shrunk towards zero according to its standard error.
   private static func significant(_ a: [Double], _ b: [Double], errors: Double) -> Double {
     guard a.count > 1 else { return 0 }
     let count = Double(a.count)
@@ -69,7 +69,7 @@ package struct MixSteps {
     return mean == 0 ? 0 : mean * max(0, 1 - errors * errors * variance / (mean * mean))
   }
 
-  /// What the model says of taking these steps together, in nats.
+  /// Predicted change of drift in nats if these steps are taken together.
   package func change(of set: [Int]) -> Double {
     set.reduce(0) { $0 + steps[$1].change }
       + set.enumerated().reduce(0) { sum, one in
@@ -89,14 +89,14 @@ package struct MixSteps {
   /// The steps to take, in ascending order.
   ///
   /// - Parameters:
-  ///   - spare: bytes that they may take together.
-  ///   - penalty: nats that every step has to gain beyond what it costs: the fewer steps, the surer their sum.
+  ///   - spare: maximum sum of their bytes.
+  ///   - penalty: nats added to the cost of each step; fewer steps have a surer sum.
   package func best(spare: Int, penalty: Double) -> [Int] {
     let groups = (steps.map(\.group).max() ?? -1) + 1
     let members = (0..<groups).map { group in steps.indices.filter { steps[$0].group == group } }
     var taken = [Int?](repeating: nil, count: groups)
     var bytes = 0
-    // Of every step, with those that are taken in other groups.
+    // Change by step, given the steps taken in other groups.
     var field = steps.map { $0.change + penalty }
     for _ in 0..<4 * groups {
       var moves: [Move] = []
@@ -131,7 +131,7 @@ package struct MixSteps {
       best = set()
     }
     for move in moves { offer([move], move.change, move.bytes) }
-    // What a byte is worth: those moves first that gain most beyond it.
+    // Moves are sorted by their gain beyond the average price of a byte.
     let raises = moves.filter { $0.bytes > 0 && $0.change < 0 }
     let price = -raises.reduce(0) { $0 + $1.change } / Double(max(1, raises.reduce(0) { $0 + $1.bytes }))
     func worth(_ move: Move) -> Double { move.change + price * Double(move.bytes) }
@@ -153,7 +153,7 @@ package struct MixSteps {
     return best
   }
 
-  /// What two moves cost together beyond what each does alone.
+  /// Interaction of two moves: their joint change minus the sum of the single changes.
   private func cross(_ one: Move, _ two: Move) -> Double {
     func pair(_ a: Int?, _ b: Int?) -> Double {
       guard let a, let b else { return 0 }

@@ -1,21 +1,21 @@
 import Foundation
 import Tensors
 
-/// What trials have said so far: a linear model of a mix's drift around an incumbent, refined by every trial.
+/// A linear model of a mix's drift around an incumbent, fitted to all trials so far.
 ///
 /// With x_g the table's cost of group g (tensors that share a coefficient) under a mix, K the drift, and 0 the incumbent,
 ///
 ///     K / K0 - 1 = sum over g of w_g (x_g - x0_g) / K0
 ///
-/// If errors added up, every w_g would be 1. At few bits they don't: states that are far off already make some tensors
-/// matter less and others more. So the weights are fitted to the trials by ridge regression, w_g = s (1 + d_g) with one
-/// free scale s and deviations d_g that are normal with a standard deviation of `policy.spread`. A trial counts by its own
-/// standard error, and the less the farther its drift is from the incumbent's.
+/// If errors were additive, every w_g would be 1. At few bits they are not: once the hidden states are far off, some
+/// tensors matter less and others more. So the weights are fitted to the trials by ridge regression, w_g = s (1 + d_g) with
+/// one free scale s and normal deviations d_g of standard deviation `policy.spread`. A trial is weighted by its standard
+/// error, and less the further its drift is from the incumbent's.
 package struct MixSurrogate {
   package struct Trial {
     /// x_g of every group.
     let costs: [Double]
-    /// Drift over that of the mix that the search began with, on the same text.
+    /// Drift relative to the initial mix's on the same text.
     let level: Double
     /// Standard error of `level`.
     let error: Double
@@ -34,7 +34,7 @@ package struct MixSurrogate {
 
   package mutating func add(_ trial: Trial) { trials.append(trial) }
 
-  /// The weights' distribution: its mean, and the factor that samples are made with.
+  /// The posterior distribution of the weights: its mean, and the Cholesky factor for samples.
   package struct Fit {
     package let scale: Double
     package let mean: [Double]
@@ -43,14 +43,14 @@ package struct MixSurrogate {
     /// The lower bound of a multiplier.
     let least: Double
 
-    /// Multipliers of the table's coefficients. Between the table's own (share 0) and the fitted (1).
+    /// Multipliers of the table's coefficients: from 1 each (share 0) to the fitted ones (share 1).
     package func weights(share: Double = 1) -> [Double] {
       mean.map { pow(max(least, $0 / scale), share) }
     }
 
-    /// The same from a sample, at `temperature` standard deviations for one.
+    /// Multipliers from a random sample, whose standard deviations are multiplied by `temperature`.
     package func sample(temperature: Double, normal: () -> Double) -> [Double] {
-      // Solves the transposed factor: its covariance is the inverse of the precision.
+      // Solves the transposed factor: the sample's covariance is then the inverse of the precision.
       var z = mean.map { _ in normal() }
       for row in stride(from: z.count - 1, through: 0, by: -1) {
         for later in row + 1..<max(row + 1, z.count) { z[row] -= factor[later][row] * z[later] }
@@ -61,20 +61,20 @@ package struct MixSurrogate {
   }
 
   /// - Parameters:
-  ///   - costs: of the incumbent's groups.
-  ///   - level: the incumbent's.
-  ///   - drift: the incumbent's, in nats.
+  ///   - costs: the incumbent's cost by group.
+  ///   - level: the incumbent's level.
+  ///   - drift: the incumbent's drift in nats.
   package func fit(costs: [Double], level: Double, drift: Double) -> Fit {
     let count = costs.count
     var rows: [(x: [Double], y: Double, weight: Double)] = []
     for trial in trials {
       let y = trial.level / level - 1
-      // What the linear model leaves out grows with the distance.
+      // The error of the linear model grows with the distance.
       let variance = pow(trial.error / level, 2) + pow(policy.curvature * y, 2) + policy.variance
       rows.append(
         (zip(trial.costs, costs).map { ($0 - $1) / max(drift, 1e-12) }, y, exp(-policy.decay * abs(y)) / variance))
     }
-    // The scale is that of trials near the incumbent: those far off say more of what is not linear.
+    // Only trials that differ in one group determine the scale: others reflect interactions.
     var above = 0.0
     var below = 0.0
     for row in rows where row.x.count(where: { $0 != 0 }) == 1 {
@@ -108,7 +108,7 @@ package struct MixSurrogate {
     return Fit(scale: scale, mean: solution.map { scale + $0 }, factor: factor, least: policy.least)
   }
 
-  /// The lower factor of a symmetric matrix whose lower half is given. The ridge keeps it positive definite.
+  /// The lower Cholesky factor of a symmetric matrix, given by its lower half. The ridge keeps it positive definite.
   private static func cholesky(_ matrix: [[Double]]) -> [[Double]] {
     var factor = matrix
     for i in matrix.indices {
@@ -123,7 +123,7 @@ package struct MixSurrogate {
 }
 
 extension SplitMix {
-  /// A standard normal number, by Box and Muller.
+  /// A standard normal number, by the Box-Muller transform.
   package mutating func normal() -> Double {
     let u = Double((next() >> 11) + 1) * 0x1p-53
     return (-2 * log(u)).squareRoot() * cos(2 * .pi * fraction())

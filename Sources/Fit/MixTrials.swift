@@ -5,11 +5,11 @@ import Quantize
 import Tensors
 import Transformer
 
-/// Measures mixes of a model: what a search asks for.
+/// Measures the drift of a model's mixes.
 public protocol MixMeasuring {
-  /// The drift of each mix (types in the source's order) from the source, in their order.
+  /// The drift of each mix (types in the source's order) from the source.
   ///
-  /// - Parameter progress: called with the layers done, of how many; may throw to stop.
+  /// - Parameter progress: receives the finished layers and their total; may throw to stop.
   func drifts(of mixes: [[GGMLType]], windows: ScoringWindows, progress: (Int, Int) throws -> Void) throws -> [Drift]
 }
 
@@ -19,15 +19,15 @@ extension MixMeasuring {
   }
 }
 
-/// Runs mixes of one model side by side and measures each one's drift, without writing a file. Probes are mixes, too, that
-/// differ from the source in a few tensors.
+/// Runs mixes of one model side by side and measures the drift of each, without writing a file. A probe is a mix that
+/// differs from the source in a few tensors.
 public final class MixTrials: MixMeasuring {
   public let source: any ModelSource
   private let importance: Importance?
   private let pass: ForwardPass
   private let encoded: EncodedTensors?
 
-  /// - Parameter keepsEncoded: whether tensors are wanted again, in other mixes: up to a quarter of the memory holds them.
+  /// - Parameter keepsEncoded: whether to keep encoded tensors in memory, for other mixes that contain them.
   public init(
     source: any ModelSource, importance: Importance?, options: ForwardOptions, keepsEncoded: Bool = true
   ) throws {
@@ -40,7 +40,7 @@ public final class MixTrials: MixMeasuring {
   public func drifts(
     of mixes: [[GGMLType]], windows: ScoringWindows, progress: (Int, Int) throws -> Void
   ) throws -> [Drift] {
-    // Number 0 is the reference.
+    // Index 0 is the reference.
     let all = [source.tensors.map(\.type)] + mixes
     let shares = try pass.sideShares(windows: windows.windows, copies: all.count)
     encoded?.allow(shares.encoded)
@@ -53,7 +53,7 @@ public final class MixTrials: MixMeasuring {
       }
       return MixedSource(base: source, types: types, importance: importance, encoded: encoded)
     }
-    // Of the tensors outside of layers, states depend on the embedding alone; the head comes last.
+    // Of the tensors outside layers, hidden states depend only on the embedding.
     let embeddings = (tensors[nil] ?? []).filter { source.tensors[$0].role == .tokenEmbedding }
     let states = try Branches(pass: pass, windows: windows.windows).run(variants: all.count) { variant, layer in
       (layer == nil ? embeddings : tensors[layer] ?? []).map { all[variant][$0] }
@@ -63,9 +63,8 @@ public final class MixTrials: MixMeasuring {
       try progress($0, $1)
     }
     let reference = try pass.finish(states[0], scored: windows.scored)
-    // As many at a time as a quarter of the memory holds.
+    // As many at a time as fit their share of the memory, less one for the reference.
     let each = max(1, windows.rowCount * pass.decoder.width * 4)
-    // The reference's stay too.
     let share = max(1, shares.compared / each - 1)
     var result: [Drift] = []
     for start in stride(from: 1, to: all.count, by: share) {

@@ -4,10 +4,10 @@ import Quantize
 import Synchronization
 import Tensors
 
-/// A model in which some tensors went through a round trip in another type: what probes and trials run.
+/// A model with some tensors encoded in another type and decoded again. Probes and trials run it.
 package struct MixedSource: ModelSource {
   private let base: any ModelSource
-  /// Types by tensor name; tensors that are not in it, or keep their type, are read as they are.
+  /// Types by tensor name. Tensors without an entry, or with their source type, are read unchanged.
   private let types: [String: GGMLType]
   private let importance: ImportanceOnce
   private let encoded: EncodedTensors?
@@ -43,7 +43,7 @@ package struct MixedSource: ModelSource {
     try base.readRows(of: tensor, rows: rows, into: &output)
     let columns = tensor.shape.columns
     let weights = importance.columns(of: tensor)
-    // Ranges within a matrix, few enough rows that they stay in a core's cache from encoding to decoding.
+    // Ranges within a matrix, small enough to stay in a core's cache from encoding to decoding.
     let most = max(1, (1 << 16) / columns)
     var bytes = [UInt8](repeating: 0, count: min(most, rows.count) * rowBytes)
     var row = rows.lowerBound
@@ -62,7 +62,7 @@ package struct MixedSource: ModelSource {
   }
 }
 
-/// The importance of tensors, each of which is asked for once.
+/// A cache of tensors' importance.
 private final class ImportanceOnce: Sendable {
   private let importance: Importance?
   private let columns = Mutex<[String: ColumnImportance?]>([:])
@@ -80,8 +80,8 @@ private final class ImportanceOnce: Sendable {
   }
 }
 
-/// Tensors that were encoded once and are wanted again: trials of mixes share most of them. Holds as many as a limit of
-/// bytes allows; the others are encoded anew whenever they are read.
+/// A cache of encoded tensors, most of which several mixes share. Tensors beyond its limit of bytes are encoded again
+/// whenever they are read.
 package final class EncodedTensors: Sendable {
   private struct Key: Hashable {
     let tensor: String
@@ -94,7 +94,7 @@ package final class EncodedTensors: Sendable {
   }
   private let state = Mutex(State())
 
-  /// Sets how many bytes may be held: 0 at first.
+  /// Sets the limit of bytes, initially 0.
   func allow(_ bytes: Int) {
     state.withLock { state in
       state.limit = bytes
@@ -106,7 +106,7 @@ package final class EncodedTensors: Sendable {
     state.withLock { $0.bytes[Key(tensor: tensor, type: type)] }
   }
 
-  /// Encodes a tensor, unless it is there already or too large.
+  /// Encodes a tensor into the cache, unless it is there already or does not fit.
   func prepare(_ tensor: TensorInfo, as type: GGMLType, of source: any ModelSource, _ importance: Importance?) throws {
     let key = Key(tensor: tensor.name, type: type)
     guard type != tensor.type, let size = tensor.shape.bytes(as: type),

@@ -9,8 +9,8 @@ struct ProbeGroup: Sendable, Equatable {
   let layers: Range<Int>
   let tensors: [TensorInfo]
 
-  /// All groups of a model, with layers cut into `bands` of nearly equal length; as many bands as layers make every
-  /// tensor a group of its own.
+  /// All groups of a model, with layers cut into `bands` of nearly equal length. With one band per layer, every tensor is
+  /// a separate group.
   static func all(of source: any ModelSource, layers: Int, bands: Int) -> [ProbeGroup] {
     let tensors = source.tensors.filter(\.isQuantizable)
     var groups = tensors.filter { $0.layer == nil }.map { ProbeGroup(name: $0.name, layers: 0..<0, tensors: [$0]) }
@@ -30,8 +30,8 @@ struct ProbeGroup: Sendable, Equatable {
     return groups
   }
 
-  /// Passes through all layers that running these groups costs, the reference's own left out. A band's layers are run
-  /// for its probes with weights of their own, which have to be encoded: counted as one layer more.
+  /// Cost of running these groups in passes through all layers, without the reference's. A layer whose weights are
+  /// encoded for a probe counts twice.
   static func passes(_ groups: [ProbeGroup], layers: Int) -> Double {
     groups.reduce(0) { $0 + Double(layers - $1.layers.lowerBound + $1.layers.count) / Double(max(1, layers)) }
   }

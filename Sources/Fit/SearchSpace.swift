@@ -3,21 +3,21 @@ import Perplexity
 import Quantize
 import Tensors
 
-/// What a search chooses from: each tensor's options, the groups that change together, and the bytes that there are.
+/// The domain of a search: each tensor's options, the groups that change together, and the bytes available.
 public struct SearchSpace {
-  /// The options of every tensor at the table's costs, in the source's order.
+  /// Options of every tensor at the table's costs, in the source's order.
   public let options: [[AllocationOption]]
-  /// The group of every tensor, numbered from 0 in order of appearance. Tensors of a group share a coefficient.
+  /// Group number of every tensor, from 0 in order of appearance. Tensors of a group share a coefficient.
   public let groups: [Int]
   public let groupCount: Int
-  /// Passes over a text that probes of all groups take: from each one's first layer on.
+  /// Cost of probing all groups, in passes over a text. A probe starts at its group's first layer.
   public let probePasses: Double
-  /// The allocation for costs multiplied by factors, in the source's order; nil where nothing fits.
+  /// The allocation for costs multiplied by factors, in the source's order; nil if nothing fits.
   public let allocate: ([Double]) throws -> [GGMLType]?
-  /// The bytes that a file of these types leaves of the target; negative where it exceeds it.
+  /// Target minus the bytes of a file of these types; negative if the file is too large.
   public let spare: ([GGMLType]) throws -> Int
 
-  /// - Parameter groups: by tensor, which share a coefficient; any numbers.
+  /// - Parameter groups: group by tensor, as any numbers.
   public init(
     tensors: [TensorInfo], options: [[AllocationOption]], groups: [Int],
     allocate: @escaping ([Double]) throws -> [GGMLType]?, spare: @escaping ([GGMLType]) throws -> Int
@@ -60,7 +60,7 @@ public struct SearchSpace {
 
   enum Direction { case down, up }
 
-  /// The mix with all tensors of a group one type lower or higher; nil where none has such a type.
+  /// The mix with all tensors of a group one type lower or higher; nil if none of them has such a type.
   func stepped(_ types: [GGMLType], group: Int, _ direction: Direction, least: Double) -> [GGMLType]? {
     var result = types
     for index in groups.indices where groups[index] == group && options[index].count > 1 {
@@ -69,8 +69,8 @@ public struct SearchSpace {
     return result == types ? nil : result
   }
 
-  /// Down, the neighbour that costs least for the bytes it frees; up, the next larger one that gains anything. Steps of
-  /// less than a part of the bytes are left out.
+  /// Down: the smaller option of minimum cost per freed byte. Up: the smallest of the larger options that gain. The relative
+  /// change of bytes is at least `least`.
   private func step(
     _ options: [AllocationOption], from type: GGMLType, _ direction: Direction, least: Double
   ) -> GGMLType {
@@ -89,7 +89,7 @@ public struct SearchSpace {
 }
 
 extension ScoringWindows {
-  /// Windows spread evenly over the text, so that little text has all kinds too. At least one.
+  /// `count` windows, at least one, spread evenly over the text, so that they include all kinds of text.
   func spread(_ count: Int) -> ScoringWindows {
     let total = windows.count
     let count = max(1, count)
@@ -97,7 +97,7 @@ extension ScoringWindows {
     return ScoringWindows(joining: (0..<count).map { self[$0 * total / count..<$0 * total / count + 1] })
   }
 
-  /// Every k-th window, `count` of them; the offset moves by one with each round.
+  /// Every k-th window, `count` in total. The offset increases by one with each round.
   func portion(_ round: Int, count: Int) -> ScoringWindows {
     guard count < windows.count else { return self }
     let stride = windows.count / count

@@ -2,7 +2,7 @@ import GGUF
 import Perplexity
 import Tensors
 
-/// How a round ended.
+/// The outcome of a round.
 enum RoundEnd: Equatable {
   /// Another round may gain.
   case goOn
@@ -10,20 +10,20 @@ enum RoundEnd: Equatable {
   case outOfTime
 }
 
-/// A mix and what was measured of it.
+/// A mix and its measured drift.
 struct Measured {
   let types: [GGMLType]
   let drift: Drift
-  /// Drift over that of the mix that the search began with, on the same text.
+  /// Drift relative to the initial mix's on the same text.
   let level: Double
 }
 
-/// What the rounds of a search hand on.
+/// The state that the rounds of a search share.
 struct SearchState {
   let trials: any MixMeasuring
   let space: SearchSpace
   let policy: SearchPolicy
-  /// The text that candidates are measured on.
+  /// The windows that candidates are measured on.
   let screen: ScoringWindows
   var incumbent: Measured
   var surrogate = MixSurrogate()
@@ -53,7 +53,7 @@ struct SearchState {
     surrogate.add(MixSurrogate.Trial(costs: space.costs(incumbent.types), level: 1, error: 0))
   }
 
-  /// Measures mixes and counts them as trials; `more` are measured besides and not counted.
+  /// Measures mixes and counts them as trials. Mixes in `more` are measured too, but not counted.
   mutating func measure(
     _ mixes: [[GGMLType]], beside more: [[GGMLType]] = [], windows: ScoringWindows
   ) throws -> [Drift] {
@@ -70,8 +70,8 @@ struct SearchState {
     surrogate.fit(costs: space.costs(incumbent.types), level: incumbent.level, drift: incumbent.drift.mean)
   }
 
-  /// Measures candidates on the screen; one becomes the incumbent where its level is below `gain` times that of the
-  /// incumbent so far.
+  /// Measures candidates on the screen. A candidate replaces the incumbent if its level is below `gain` times the
+  /// incumbent's.
   ///
   /// - Parameter learn: called with each candidate's trial.
   mutating func judge(_ field: [[GGMLType]], gain: Double, learn: (inout MixSurrogate, MixSurrogate.Trial) -> Void)
@@ -88,7 +88,7 @@ struct SearchState {
     try report()
   }
 
-  /// A measurement relative to another one of the same text.
+  /// A measurement relative to another one on the same text.
   func trial(_ types: [GGMLType], _ drift: Drift, against base: Drift, level: Double) -> MixSurrogate.Trial {
     let ratio = drift.mean / max(base.mean, 1e-12)
     let difference = Estimate(meanOf: zip(drift.divergences, base.divergences).map { $0 - $1 })

@@ -5,15 +5,15 @@ import Imatrix
 import Perplexity
 import Tensors
 
-/// Measures the sensitivities of a model in every type that it can be encoded in.
+/// Measures the sensitivities of a model in every type that can be encoded.
 public struct SensitivityMeasurement {
   private let run: FitRun
   private var passes: SensitivityRun
 
   /// - Parameters:
-  ///   - windows: what probes run over.
+  ///   - windows: windows of the probes.
   ///   - budget: seconds; nil for no limit.
-  ///   - bands: of layers; nil for as many as the budget allows.
+  ///   - bands: number of bands of layers; nil for as many as the budget allows.
   public init(
     of source: any ModelSource, matrix: ImportanceMatrix?, windows: ScoringWindows, budget: Double?, bands: Int? = nil,
     in run: FitRun
@@ -29,8 +29,8 @@ public struct SensitivityMeasurement {
   }
 
   /// - Parameters:
-  ///   - earlier: what an earlier run has kept, given an empty table that says what is measured.
-  ///   - keep: called with the table so far, and when it is complete.
+  ///   - earlier: returns the stored table of an earlier run, given an empty table with the inputs.
+  ///   - keep: receives the table so far, and the complete one.
   public func table(
     earlier: (SensitivityTable) -> SensitivityTable? = { _ in nil }, keep: (SensitivityTable) throws -> Void = { _ in }
   ) throws -> SensitivityTable {
@@ -47,7 +47,7 @@ public struct SensitivityMeasurement {
   }
 }
 
-/// Tables of a run of hours beside its output, the last of them in a file of its own.
+/// Snapshots of a long run's table beside its output. Only the last one is kept.
 public struct KeptTables {
   private let kept: KeptRun
   private var prefix: String { kept.path + "-table-" }
@@ -57,7 +57,7 @@ public struct KeptTables {
 
   private func file(_ number: Int) -> String { "\(prefix)\(number).json" }
 
-  /// The last table that is whole.
+  /// The last complete table on disk.
   public func last() -> SensitivityTable? {
     let recorded = kept.journal.inherited.compactMap { key, digest in
       key.hasPrefix(Self.key) ? Int(key.dropFirst(Self.key.count)).map { (number: $0, digest: digest) } : nil

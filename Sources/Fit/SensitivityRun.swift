@@ -6,16 +6,16 @@ import Quantize
 import Tensors
 import Transformer
 
-/// Measures a model's sensitivities: the error of every (tensor, type), and coefficients from probes, as fine as a
-/// budget of time allows. What is done is handed out after every round, and taken up again from a table.
+/// Measures a model's sensitivities: the error of every tensor in every type, and coefficients from probes, as many as a
+/// time budget allows. The table is saved after every round, and a later run continues from it.
 public struct SensitivityRun {
   public let probes: Probes
   /// Types whose errors are measured.
   public let types: [GGMLType]
   public var errors = RelativeErrors()
-  /// Seconds for everything; nil for no limit. The first round is always run.
+  /// Seconds for all measurements; nil for no limit. The first round always runs.
   public var budget: Double?
-  /// Bands of layers; nil for as many as the budget allows, layer by layer at best.
+  /// Number of bands of layers; nil for as many as the budget allows, at most one per layer.
   public var bands: Int?
   public var importanceFingerprint: String?
   /// SHA-256 of the probes' windows.
@@ -29,10 +29,10 @@ public struct SensitivityRun {
   private var source: any ModelSource { probes.source }
 
   /// - Parameters:
-  ///   - earlier: a table of the same model, importance and text, finished or not; others are started over.
+  ///   - earlier: a table to continue, finished or not; ignored if its model, importance or text differ.
   ///   - progress: called before every measurement of errors and after every layer of probes; may throw to stop.
-  ///   - save: called with the table so far.
-  /// - Throws: `ForwardError`, `ScoringError`, `QuantizeError`, and what reading the source throws.
+  ///   - save: receives the table so far.
+  /// - Throws: `ForwardError`, `ScoringError`, `QuantizeError`, and errors of reading the source.
   public func run(
     continuing earlier: SensitivityTable? = nil, progress: (FitStep) throws -> Void = { _ in },
     save: (SensitivityTable) throws -> Void = { _ in }
@@ -72,7 +72,7 @@ public struct SensitivityRun {
     }
     let groups = ProbeGroup.all(of: source, layers: layers, bands: table.bands)
     let done = Set(table.probes.map(\.name))
-    // A round that is not whole is run again: probes of one round share their memory, which shows in the last bits.
+    // An incomplete round is run again: probes of one round share memory, which affects the last bits of their results.
     let rounds = rounds(groups)
     let missing = rounds.filter { !$0.allSatisfy { done.contains($0.name) } }
     for (number, round) in missing.enumerated() {
@@ -96,7 +96,7 @@ public struct SensitivityRun {
     return table
   }
 
-  /// What a run begins with: says what is measured, and on what.
+  /// A table without measurements, which describes the inputs of this run.
   public func emptyTable() throws -> SensitivityTable {
     SensitivityTable(
       model: source.name, modelFingerprint: try ModelFingerprint(of: source).hex,
@@ -105,8 +105,8 @@ public struct SensitivityRun {
       bands: bands ?? 0, isComplete: false, probes: [], entries: [])
   }
 
-  /// The most bands whose probes fit the seconds left. By the time that the reference should take, unless it takes twice
-  /// as long: the clock decides only where it has to.
+  /// Maximum number of bands whose probes fit the remaining seconds. Computed from the estimated time of the reference
+  /// pass, so that it is repeatable; from the measured time only if that is more than twice as long.
   private func bandsWithin(_ seconds: Double?, layers: Int) throws -> Int {
     guard let seconds else { return layers }
     let pass = try ForwardPass(source: source, options: probes.options)
@@ -118,7 +118,7 @@ public struct SensitivityRun {
     let taken = Double((ContinuousClock.now - start) / .seconds(1))
     let once = taken > 2 * expected ? taken : expected
     var bands = layers
-    // Four fifths: the estimate leaves out the scoring.
+    // Four fifths: the estimate does not include the scoring.
     while bands > 1,
       ProbeGroup.passes(ProbeGroup.all(of: source, layers: layers, bands: bands), layers: layers) * once
         > 0.8 * (seconds - once)
@@ -128,8 +128,8 @@ public struct SensitivityRun {
     return bands
   }
 
-  /// Rounds of at most 64 probes, so that an interruption loses little; each has groups from all depths, so that a run
-  /// that ends early knows something of all.
+  /// Rounds of at most 64 probes, so that an interruption loses little. Each has groups from all depths, so that a run that
+  /// ends early has measured some of every depth.
   private func rounds(_ groups: [ProbeGroup]) -> [[ProbeGroup]] {
     let count = max(1, (groups.count + 63) / 64)
     let all = (0..<count).map { round in groups.enumerated().filter { $0.offset % count == round }.map(\.element) }
@@ -146,15 +146,14 @@ public struct SensitivityRun {
 }
 
 extension SensitivityTable {
-  /// Whether two tables are of the same measurement.
+  /// Whether two tables have the same inputs.
   public func matches(_ other: SensitivityTable) -> Bool {
     modelFingerprint == other.modelFingerprint && importanceFingerprint == other.importanceFingerprint
       && textFingerprint == other.textFingerprint && probeTokens == other.probeTokens
       && Set(types).isSuperset(of: other.types) && (other.bands == 0 || bands == 0 || bands == other.bands)
   }
 
-  /// Gives every tensor its probe's coefficient; without one, that of the nearest layer of its class, and without any of
-  /// its class the mean.
+  /// Gives every tensor its probe's coefficient; else that of the nearest layer in its class; else the mean of all.
   package mutating func distribute() {
     var own: [String: (probe: String, coefficient: Double)] = [:]
     for probe in probes {

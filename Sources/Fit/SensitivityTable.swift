@@ -4,17 +4,17 @@ import GGUF
 import Quantize
 import Tensors
 
-/// What rounding costs, tensor by tensor: the measured part of every allocation. Reusable for any target.
+/// The measured cost of rounding each tensor. An allocation for any target uses it.
 ///
-/// The drift that a type costs a tensor is estimated as `coefficient * error[type]`: the local relative error, times one
-/// number per tensor (or per class and band of layers) that was measured end to end. Neither part is of use alone.
+/// The drift that a tensor in some type causes is estimated as `coefficient * error[type]`: the local relative error, times
+/// one number per tensor (or per class and band of layers) that is measured end to end. Neither factor suffices alone.
 public struct SensitivityTable: Codable, Sendable, Equatable {
   public struct Entry: Codable, Sendable, Equatable {
     public let tensor: String
     public let dimensions: [Int]
-    /// Importance-weighted relative squared error by type name.
+    /// Relative squared error, weighted by importance, by type name.
     public let errors: [String: Double]
-    /// The probe that its coefficient comes from; nil where none was run, and the coefficient is its neighbours'.
+    /// The probe that measured the coefficient; nil if the coefficient comes from a neighbouring tensor.
     public var probe: String?
     /// KL divergence (nats) per unit of relative error.
     public var coefficient: Double
@@ -30,7 +30,7 @@ public struct SensitivityTable: Codable, Sendable, Equatable {
     public func cost(of type: GGMLType) -> Double? { errors[type.name].map { $0 * coefficient } }
   }
 
-  /// Tensors that were rounded together, and what that cost.
+  /// Tensors that were rounded together, and the resulting drift.
   public struct Probe: Codable, Sendable, Equatable {
     public let name: String
     public let tensors: [String]
@@ -53,18 +53,18 @@ public struct SensitivityTable: Codable, Sendable, Equatable {
   public var format = currentFormat
   public let model: String
   public let modelFingerprint: String
-  /// Of the importance matrix that errors are weighted by; nil for equal weights.
+  /// Digest of the importance matrix that weights the errors; nil for equal weights.
   public let importanceFingerprint: String?
-  /// Of the text that the probes ran over.
+  /// Digest of the probes' windows.
   public let textFingerprint: String
-  /// Types whose errors were asked for.
+  /// Types whose errors are measured.
   public let types: [String]
-  /// Tokens that the probes ran over, and how many positions were scored.
+  /// Number of tokens of the probes' windows, and of their scored positions.
   public let probeTokens: Int
   public let scoredPositions: Int
-  /// Bands of layers that probes were run for.
+  /// Number of bands of layers.
   public var bands: Int
-  /// False while probes are missing that are still to be run.
+  /// False while probes are still to be run.
   public var isComplete: Bool
   public var probes: [Probe]
   public var entries: [Entry]
@@ -87,7 +87,7 @@ public struct SensitivityTable: Codable, Sendable, Equatable {
   }
 }
 
-/// Why a file of sensitivities can't be used.
+/// The reason why a file of sensitivities can't be used.
 public enum SensitivityError: Error, Equatable, Sendable, CustomStringConvertible {
   case malformed(file: String, reason: String)
   case otherModel(file: String, model: String)
@@ -107,7 +107,7 @@ public enum SensitivityError: Error, Equatable, Sendable, CustomStringConvertibl
 extension SensitivityTable {
   /// Reads a file.
   ///
-  /// - Throws: ``SensitivityError/malformed(file:reason:)``, and what reading throws.
+  /// - Throws: ``SensitivityError/malformed(file:reason:)``, and errors of reading.
   public init(path: String) throws {
     let file = try PositionedFile(path: path)
     let name = String(path.split(separator: "/").last ?? "")
@@ -143,7 +143,7 @@ extension SensitivityTable {
     try output.commit()
   }
 
-  /// Refuses a model that this was not measured on.
+  /// Refuses a model other than the measured one.
   public func check(against model: any ModelSource, file: String) throws {
     guard try ModelFingerprint(of: model).hex == modelFingerprint else {
       throw SensitivityError.otherModel(file: file, model: self.model)

@@ -4,7 +4,7 @@ import Perplexity
 import Quantize
 import Tensors
 
-/// The last comparison: what was fitted with the nearest stock mixes, on text that nothing before was measured on.
+/// The last comparison: the fitted mixes with the nearest stock mixes, on text that no earlier stage has seen.
 struct StockComparison {
   let source: any ModelSource
   let target: FitTarget
@@ -17,7 +17,7 @@ struct StockComparison {
     let bytes: Int
   }
 
-  /// The stock mixes that are nearest below the target, the largest first, under the constraints.
+  /// The largest stock mixes within the target, under the constraints, the largest first.
   func nearest() throws -> [Stock] {
     var all: [Stock] = []
     for mix in StockMix.allCases where mix.base.isQuantized {
@@ -26,7 +26,7 @@ struct StockComparison {
         type == tensor.type || type.canEncode && (hasImportance || !type.needsImportance)
       }
       let bytes = try target.size.bytes(of: types)
-      // One that is a little larger is no file to write, but the one to compare with.
+      // A mix that is slightly too large can't be written, but serves as a comparison.
       let isNear = Double(bytes) <= policy.stockTolerance * Double(target.bytes)
       if canBeWritten, isNear, !all.contains(where: { $0.types == types }) {
         all.append(Stock(mix: mix, types: types, bytes: bytes))
@@ -36,7 +36,7 @@ struct StockComparison {
     return Array(sorted.prefix(policy.stockMixes))
   }
 
-  /// The types to write, and what speaks for them.
+  /// The types to write, and the evidence for them.
   struct Verdict {
     let types: [GGMLType]
     let choice: FitReport.Choice
@@ -57,7 +57,7 @@ struct StockComparison {
     let own = isSearched ? drifts[1] : drifts[0]
     let best = stockDrifts.min { $0.mean < $1.mean }
     let difference = best.map { Bootstrap.difference(own, $0, rowsPerWindow: windows.scored.count) }
-    // The best of those that fit takes the fitted mix's place where it is better.
+    // The best stock mix that fits replaces the fitted mix if it is better.
     let fitting = zip(stock, stockDrifts).filter { $0.0.bytes <= target.bytes && $0.1.mean < own.mean }
     let written = fitting.min { $0.1.mean < $1.1.mean }?.0
     let comparison = FitReport.Comparison(

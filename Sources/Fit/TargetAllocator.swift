@@ -2,24 +2,24 @@ import GGUF
 import Quantize
 import Tensors
 
-/// The types that cost the least in a file of a given size, its header included.
+/// Finds the types of minimum cost for a file of a given size, header included.
 public struct TargetAllocator: Sendable {
   public let size: FileSize
-  /// By tensor, in the file's order.
+  /// Options by tensor, in the file's order.
   public let options: [[AllocationOption]]
   private let solver: AllocationSolver
 
-  /// - Parameter target: the largest target that will be asked for.
+  /// - Parameter target: the maximum target.
   public init(_ options: [[AllocationOption]], size: FileSize, upTo target: Int) {
     self.options = options
     self.size = size
     solver = AllocationSolver(options, upTo: target - size.leastHeaderBytes)
   }
 
-  /// The cheapest types whose file has at most `target` bytes; nil only where no file is as small.
+  /// The cheapest types whose file has at most `target` bytes; nil only if no file is that small.
   ///
-  /// The header's length depends on the types, by the recipe in it. So bytes are reserved for it, and more of them until
-  /// the file fits; where that leaves too few for the tensors, the smallest file is left.
+  /// The header contains the recipe, so its length depends on the types. Bytes are reserved for it, and the reserve grows
+  /// until the file fits. If that leaves too few bytes for the tensors, the result is the smallest file.
   public func types(for target: Int) throws -> [GGMLType]? {
     var reserved = try size.headerBytes(of: size.tensors.map(\.type))
     var round = 0
@@ -27,8 +27,8 @@ public struct TargetAllocator: Sendable {
       let types = zip(options, allocation.choices).map { $0[$1].type }
       let header = try size.headerBytes(of: types)
       if header + allocation.bytes <= target { return types }
-      // The tensors fit what was left, so that the header is longer than what was reserved. It nearly always settles in
-      // two or three rounds; from the eighth on, the reserve grows by itself too.
+      // The tensors fit their share, so the header is longer than its reserve. Two or three rounds are nearly always
+      // enough; from the eighth on, an extra reserve guarantees an end.
       round += 1
       reserved = header + (round < 8 ? 0 : size.alignment << min(round - 8, 16))
     }

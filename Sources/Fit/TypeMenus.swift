@@ -3,15 +3,15 @@ import GGUF
 import Quantize
 import Tensors
 
-/// The types that each tensor of a model may have in a file: those that it may become under the constraints, and its own.
+/// The types that each tensor of a model may have in a file: its source type, and others that the constraints allow.
 public struct TypeMenus: Sendable {
   public let tensors: [TensorInfo]
-  /// In the tensors' order; none is empty.
+  /// Types by tensor; no menu is empty.
   public let types: [[GGMLType]]
 
   /// - Parameters:
-  ///   - types: the types to choose from; default: every block format that can be written.
-  ///   - hasImportance: whether there is importance at all; the constraints say which tensors it leaves out.
+  ///   - types: the types to choose from; default: every block format that can be encoded.
+  ///   - hasImportance: whether there is importance at all. The constraints list the tensors without it.
   public init(
     of source: any ModelSource, types: [GGMLType] = GGMLType.allCases.filter { $0.canEncode && $0.isQuantized },
     hasImportance: Bool, constraints: TypeConstraints = TypeConstraints()

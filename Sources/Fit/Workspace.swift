@@ -5,22 +5,22 @@ import Imatrix
 import Perplexity
 import Tensors
 
-/// What fitting measures before a file is written, kept beside the output so that nothing is measured twice:
+/// Results of a fit's measurements, stored beside the output so that nothing is measured twice:
 ///
-/// - `MODEL.imatrix.gguf`, the importance matrix, and `MODEL.sensitivity.json`, the sensitivities, which serve any
-///   target; both are named for the output where a file of the model's name is of something else;
-/// - `OUTPUT.mix`, the types that were chosen, until the output is whole.
+/// - `MODEL.imatrix.gguf`, the importance matrix, and `MODEL.sensitivity.json`, the sensitivities, which serve any target.
+///   If another measurement has a file of that name, the output's name is used in place of the model's;
+/// - `OUTPUT.mix`, the chosen types, until the output is complete.
 ///
-/// Each says what it was measured on. It is used again where all of that is the same, and left alone where it is not.
+/// Each file records its inputs. It is reused if all of them are the same, and never changed otherwise.
 public struct Workspace: Sendable {
-  /// Names to look for, and to write to the first that is free.
+  /// Candidate paths. A new file gets the first that is free.
   private let imatrixPaths: [String]
   private let sensitivityPaths: [String]
   private let mixPath: String
-  /// Use nothing that is there.
+  /// Whether to ignore existing files.
   private let restart: Bool
 
-  /// An importance matrix alone, in a file of that name.
+  /// A workspace for an importance matrix only, in the file at `path`.
   public init(importance path: String, restart: Bool) {
     (imatrixPaths, sensitivityPaths, mixPath) = ([path], [], "")
     self.restart = restart
@@ -40,7 +40,7 @@ public struct Workspace: Sendable {
 
   private static let mark = "qtool.measured_on"
 
-  /// The importance of a model over windows: from a file that says it is that, or measured and kept.
+  /// The importance of a model over windows: from a file with the same inputs, or else measured and stored.
   func importance(_ measurement: ImportanceMeasurement, windows: String, in run: FitRun) throws -> ImportanceMatrix {
     let fingerprint = try ModelFingerprint(of: measurement.source).hex
     let key = DataDigest.of("\(run.version) \(fingerprint) \(windows)")
@@ -59,7 +59,7 @@ public struct Workspace: Sendable {
 
   // MARK: sensitivities
 
-  /// What an earlier run has measured, finished or not.
+  /// The table of an earlier run, finished or not.
   func sensitivities(like empty: SensitivityTable, _ observer: any FitObserver) -> SensitivityTable? {
     let path = sensitivityPath(empty)
     guard !restart, let table = try? SensitivityTable(path: path), table.matches(empty) else { return nil }
@@ -69,22 +69,22 @@ public struct Workspace: Sendable {
 
   func keep(_ table: SensitivityTable) throws { try table.write(to: sensitivityPath(table), overwrite: true) }
 
-  /// Where the sensitivities of a measurement are, or go.
+  /// Path of the stored sensitivities of a measurement, or of their new file.
   private func sensitivityPath(_ table: SensitivityTable) -> String {
     Self.free(sensitivityPaths) { path in
       (try? SensitivityTable(path: path)).map { $0.matches(table) } ?? false
     }
   }
 
-  /// A file of this measurement, else the first name that is free, else the name that nobody else uses.
+  /// The path of this measurement's file, else the first free path, else the last, which is this output's own.
   private static func free(_ paths: [String], isOurs: (String) -> Bool) -> String {
     paths.first(where: isOurs) ?? paths.first { !FileManager.default.fileExists(atPath: $0) } ?? paths[paths.count - 1]
   }
 
-  // MARK: the choice
+  // MARK: chosen types
 
-  /// A finished choice of types. An interrupted run has to go on with the same, and a search by time never chooses twice
-  /// alike.
+  /// A finished choice of types. An interrupted run must continue with the same types, and a search with a time limit need
+  /// not find them again.
   private struct Choice: Codable {
     /// A digest of everything that the choice depends on.
     let key: String
@@ -107,7 +107,7 @@ public struct Workspace: Sendable {
     try output.commit()
   }
 
-  /// The output is whole: its choice of types is written in it.
+  /// Removes the stored choice of types, once the output is complete and contains it.
   public func forgetChoice() { try? FileManager.default.removeItem(atPath: mixPath) }
 }
 
