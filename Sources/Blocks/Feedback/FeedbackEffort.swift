@@ -1,0 +1,23 @@
+import Tensors
+
+/// How long encoding with error feedback searches.
+public enum FeedbackEffort: Int, Sendable, CaseIterable, Comparable {
+  /// Feedback alone, with the scales that the plain encoder finds for a super-block's fed-back target.
+  case feedback = 1
+  /// Scales are chosen by the error after feedback.
+  case scales = 2
+  /// Then sweeps over all sub-blocks, each rounded again given all others, with super-block scales fitted again.
+  case descent = 3
+
+  public static func < (a: FeedbackEffort, b: FeedbackEffort) -> Bool { a.rawValue < b.rawValue }
+}
+
+extension GGMLType {
+  /// True where rows can be encoded with error feedback. Other types are encoded plainly.
+  public var takesFeedback: Bool {
+    switch self {
+    case .q4_0, .q4_1, .q5_0, .q5_1, .q8_0, .iq4_nl, .iq4_xs, .q2_K, .q3_K, .q4_K, .q5_K, .q6_K: true
+    default: false
+    }
+  }
+}
