@@ -13,7 +13,7 @@ const char *const cmachine_build = QTOOL_BUILD;
 #if defined(__x86_64__)
 static const char message[] =
     "qtool: this processor lacks AVX2, FMA or F16C (x86-64-v3)\n"
-    "hint: run qtool on a machine from 2013 (Intel Haswell) or 2015 (AMD Excavator) or later\n";
+    "hint: use a machine from 2013 (Intel Haswell) or 2015 (AMD Excavator) or later\n";
 
 __attribute__((constructor)) static void check_machine(void) {
   __builtin_cpu_init();

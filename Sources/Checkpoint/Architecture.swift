@@ -1,3 +1,4 @@
+import Files
 import GGUF
 
 /// One architecture of the `transformers` package: its hyperparameters and tensors under GGUF's names, all of which
@@ -37,7 +38,7 @@ enum Architectures {
   static func named(_ name: String, path: String) throws -> any Architecture.Type {
     guard let type = all.first(where: { $0.names.contains(name) }) else {
       let known = all.flatMap { $0.names }.joined(separator: ", ")
-      throw CheckpointError(
+      throw FormatError(
         path: path, subject: "key architectures", "names \(name), which is unknown",
         hint: "known: \(known); CONTRIBUTING.md shows how to add one")
     }

@@ -1,3 +1,4 @@
+import Files
 import Foundation
 import GGUF
 import Tensors
@@ -16,7 +17,7 @@ public struct CheckpointDirectory: ModelSource {
   ///   - path: a directory, or a file of its weights (``ModelLocation``).
   ///   - pre: the name of the tokenizer's splitter, where its structure is unknown.
   ///   - ignoring: keys of config.json that would be refused, and are to count as missing.
-  /// - Throws: ``RefusedConfig``, ``UnneededIgnoring``, ``CheckpointError``, and what reading files throws.
+  /// - Throws: ``RefusedConfig``, ``UnneededIgnoring``, `FormatError`, and what reading files throws.
   public init(path: String, pre: String? = nil, ignoring: [String] = []) throws {
     let location = try ModelLocation(path)
     let directory = location.directory
@@ -53,11 +54,11 @@ public struct CheckpointDirectory: ModelSource {
   ) throws -> (CheckpointWeights, [CheckpointNote]) {
     guard choice.candidates.count > 1 else { return (try open(choice.candidates[0]), []) }
     var opened: [(files: WeightFiles, weights: CheckpointWeights)] = []
-    var refused: [(files: WeightFiles, error: CheckpointError)] = []
+    var refused: [(files: WeightFiles, error: FormatError)] = []
     for files in choice.candidates {
       do {
         opened.append((files, try open(files)))
-      } catch let error as CheckpointError {
+      } catch let error as FormatError {
         refused.append((files, error))
       }
     }
@@ -99,7 +100,8 @@ public struct CheckpointDirectory: ModelSource {
 public func openModel(path: String, pre: String? = nil, ignoring: [String] = []) throws -> any ModelSource {
   if ModelLocation.isCheckpoint(path) { return try CheckpointDirectory(path: path, pre: pre, ignoring: ignoring) }
   guard pre == nil else {
-    throw CheckpointError(path: path, subject: "--pre", "does not apply: a GGUF names its splitter itself")
+    throw FormatError(
+      topic: .needlessSplitter, path: path, subject: "splitter", "does not apply: a GGUF names its splitter itself")
   }
   if let key = ignoring.first { throw UnneededIgnoring(path: path, key: key) }
   return try GGUFFile(path: path)

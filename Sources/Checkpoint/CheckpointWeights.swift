@@ -1,3 +1,5 @@
+import Files
+
 /// A directory's weights, put together as config.json asks for.
 struct CheckpointWeights {
   /// In the order of computation.
@@ -24,7 +26,7 @@ struct CheckpointWeights {
   /// Adapters that training has put around the model's matrices change what the model computes.
   private static func refuseAdapter(in stored: SafetensorsSet) throws {
     guard let name = stored.names.first(where: { $0.contains(".lora_") || $0.contains(".base_layer.") }) else { return }
-    throw CheckpointError(
+    throw FormatError(
       path: stored[name]?.file.path ?? stored.path, subject: "tensor \(name)",
       "belongs to a LoRA adapter that is not merged", hint: "merge it into the model (merge_and_unload of peft) first")
   }
@@ -44,7 +46,7 @@ struct CheckpointWeights {
       // Tensors without elements hold nothing that could be lost.
       if superfluous.contains(where: { name.hasSuffix($0) }) || stored[name]?.count == 0 { continue }
       if isIgnoredBias(name, config.ignored) { continue }
-      throw CheckpointError(
+      throw FormatError(
         path: stored[name]?.file.path ?? stored.path, subject: "tensor \(name)",
         "has no place in \(try config.architecture)", hint: "weights and config.json are of different models")
     }

@@ -1,3 +1,4 @@
+import Files
 import Tensors
 
 /// config.json: the hyperparameters, by the names of the `transformers` package.
@@ -19,7 +20,7 @@ struct Config: Sendable {
   private init(_ root: JSONValue, path: String) throws {
     self.path = path
     self.root = root
-    guard root.object != nil else { throw CheckpointError(path: path, "is no JSON object") }
+    guard root.object != nil else { throw FormatError(path: path, "is no JSON object") }
   }
 
   subscript(key: String) -> JSONValue? {
@@ -52,15 +53,15 @@ struct Config: Sendable {
     return .object(fields)
   }
 
-  private func missing(_ key: String, _ kind: String) -> CheckpointError {
+  private func missing(_ key: String, _ kind: String) -> FormatError {
     let reason = self[key] == nil ? "is missing" : "is not \(kind)"
-    return CheckpointError(path: path, subject: "key \(key)", reason)
+    return FormatError(path: path, subject: "key \(key)", reason)
   }
 
   /// A positive integer that fits a GGUF's u32.
   func int(_ key: String, most: Int = Int(UInt32.max)) throws -> Int {
     guard let value = self[key]?.int, value > 0 else { throw missing(key, "a positive integer") }
-    guard value <= most else { throw CheckpointError(path: path, subject: "key \(key)", "is \(value), beyond \(most)") }
+    guard value <= most else { throw FormatError(path: path, subject: "key \(key)", "is \(value), beyond \(most)") }
     return value
   }
 
@@ -77,7 +78,7 @@ struct Config: Sendable {
   var architecture: String {
     get throws {
       guard let name = self["architectures"]?.array?.first?.string else {
-        throw CheckpointError(path: path, subject: "key architectures", "does not name an architecture")
+        throw FormatError(path: path, subject: "key architectures", "does not name an architecture")
       }
       return name
     }

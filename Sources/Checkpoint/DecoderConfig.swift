@@ -1,3 +1,4 @@
+import Files
 import Foundation
 import GGUF
 
@@ -28,7 +29,7 @@ struct DecoderConfig: Sendable {
       "num_key_value_heads", default: config.has("num_key_value_heads") ? heads : absent ?? heads)
     vocabulary = try config.int("vocab_size")
     guard heads % keyHeads == 0, headSize != nil || config["head_dim"] != nil || width % heads == 0 else {
-      throw CheckpointError(
+      throw FormatError(
         path: config.path, subject: "key num_attention_heads",
         "\(heads) heads over \(keyHeads) key/value heads in width \(width)")
     }

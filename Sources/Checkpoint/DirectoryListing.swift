@@ -42,9 +42,9 @@ struct DirectoryListing: Sendable {
   }
 
   /// The error for a link that leads nowhere, as a download that was interrupted leaves it; nil for all else.
-  func danglingLink(_ name: String) -> CheckpointError? {
+  func danglingLink(_ name: String) -> FormatError? {
     dangling[name].map { target in
-      CheckpointError(
+      FormatError(
         .missing, path: path + "/" + name, "is a link to \(target), which is not there",
         hint: "the download is incomplete: download the model again")
     }
@@ -60,7 +60,7 @@ struct DirectoryListing: Sendable {
       guard file.size <= 1024 else { continue }
       let beginning = try file.bytes(in: 0..<min(file.size, ForeignFile.length))
       guard let foreign = ForeignFile(beginning), foreign == .gitPointer else { continue }
-      throw CheckpointError(path: file.path, "is \(foreign.noun), not the file itself", hint: foreign.hint)
+      throw FormatError(path: file.path, "is \(foreign.noun), not the file itself", hint: foreign.hint)
     }
   }
 }

@@ -24,17 +24,17 @@ struct JSONScanner {
   init(path: String, limit: Int) throws {
     let file = try PositionedFile(path: path)
     guard file.size <= limit else {
-      throw CheckpointError(path: path, "has \(file.size) bytes, too many for this file")
+      throw FormatError(path: path, "has \(file.size) bytes, too many for this file")
     }
     let bytes = try file.bytes(in: 0..<file.size)
     if let foreign = ForeignFile(Array(bytes.prefix(ForeignFile.length))), foreign != .json {
-      throw CheckpointError(path: path, "is \(foreign.noun), not a JSON file", hint: foreign.hint)
+      throw FormatError(path: path, "is \(foreign.noun), not a JSON file", hint: foreign.hint)
     }
     try self.init(path: path, bytes: bytes)
   }
 
-  func failure(_ reason: String, at place: Int? = nil) -> CheckpointError {
-    CheckpointError(path: path, offset: origin + (place ?? offset), "is no valid JSON: " + reason)
+  func failure(_ reason: String, at place: Int? = nil) -> FormatError {
+    FormatError(path: path, offset: origin + (place ?? offset), "is no valid JSON: " + reason)
   }
 
   /// The next byte that is no blank; nil at the end.

@@ -1,3 +1,4 @@
+import Files
 import Foundation
 
 /// The directory that a path leads to, and the weights in it that the path names.
@@ -15,7 +16,7 @@ public struct ModelLocation: Sendable {
     isDirectory(path) || path.hasSuffix(".safetensors") || path.hasSuffix(".safetensors.index.json")
   }
 
-  /// - Throws: ``CheckpointError`` for a cache that holds no snapshot, or several.
+  /// - Throws: ``FormatError`` for a cache that holds no snapshot, or several.
   public init(_ path: String) throws {
     guard isDirectory(path) else {
       guard FileManager.default.fileExists(atPath: path) else { throw Self.missing(path) }
@@ -41,9 +42,9 @@ public struct ModelLocation: Sendable {
     return parts.last ?? directory
   }
 
-  private static func missing(_ path: String) -> CheckpointError {
+  private static func missing(_ path: String) -> FormatError {
     let target = try? FileManager.default.destinationOfSymbolicLink(atPath: path)
-    return CheckpointError(
+    return FormatError(
       .missing, path: path, target.map { "is a link to \($0), which is not there" } ?? "no such file or directory",
       hint: target == nil ? "check the path" : "the download is incomplete: download the model again")
   }
@@ -55,7 +56,7 @@ public struct ModelLocation: Sendable {
     guard isInside || listing.isDirectory("snapshots") else {
       let models = listing.names.filter { $0.hasPrefix("models--") && listing.isDirectory($0) }
       guard !models.isEmpty else { return nil }
-      throw CheckpointError(
+      throw FormatError(
         .missing, path: listing.path, "is a cache of \(models.count == 1 ? "one model" : "\(models.count) models")",
         hint: "name a model in it: " + someOf(models.map { listing.path + "/" + $0 }))
     }
@@ -65,7 +66,7 @@ public struct ModelLocation: Sendable {
       DirectoryListing(path: snapshots.path + "/" + $0).names.contains("config.json")
     }
     guard let only = complete.first else {
-      throw CheckpointError(
+      throw FormatError(
         .missing, path: snapshots.path, "holds no snapshot with a config.json",
         hint: "the download is incomplete: download the model again")
     }
@@ -74,7 +75,7 @@ public struct ModelLocation: Sendable {
       let main = (try? String(contentsOfFile: root + "/refs/main", encoding: .utf8))?
         .trimmingCharacters(in: .whitespacesAndNewlines)
       let current = main.flatMap { complete.contains($0) ? $0 : nil }
-      throw CheckpointError(
+      throw FormatError(
         path: snapshots.path, "holds \(complete.count) snapshots of the model",
         hint: current.map { "name one; refs/main is \(snapshots.path)/\($0)" }
           ?? "name one: " + someOf(complete.map { snapshots.path + "/" + $0 }))

@@ -156,7 +156,7 @@ private func sampling(_ value: JSONValue, isInteger: Bool) -> MetadataValue? {
 /// reference converter's `--metadata` takes it.
 public func metadataOverrides(path: String) throws -> Metadata {
   guard let fields = try JSONValue.read(path, limit: 16 << 20).object else {
-    throw CheckpointError(path: path, "is no JSON object")
+    throw FormatError(path: path, "is no JSON object")
   }
   let strings = [
     "name", "author", "version", "organization", "finetune", "basename", "description", "quantized_by", "size_label",
@@ -165,8 +165,8 @@ public func metadataOverrides(path: String) throws -> Metadata {
   ]
   var metadata = Metadata()
   for (key, value) in fields.sorted(by: { $0.key < $1.key }) {
-    func failure(_ reason: String, hint: String? = nil) -> CheckpointError {
-      CheckpointError(path: path, subject: "key \(key)", reason, hint: hint)
+    func failure(_ reason: String, hint: String? = nil) -> FormatError {
+      FormatError(path: path, subject: "key \(key)", reason, hint: hint)
     }
     let short = key.hasPrefix("general.") ? String(key.dropFirst(8)) : ""
     if strings.contains(short) {
@@ -190,7 +190,7 @@ public func metadataOverrides(path: String) throws -> Metadata {
 }
 
 private func origins(
-  _ value: JSONValue, as name: String, into metadata: inout Metadata, _ failure: (String, String?) -> CheckpointError
+  _ value: JSONValue, as name: String, into metadata: inout Metadata, _ failure: (String, String?) -> FormatError
 ) throws {
   guard let entries = value.array else { throw failure("is no array of objects", nil) }
   metadata[name + ".count"] = .uint32(UInt32(entries.count))

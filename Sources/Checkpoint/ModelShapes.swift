@@ -1,3 +1,4 @@
+import Files
 import Foundation
 import GGUF
 import Tensors
@@ -17,7 +18,7 @@ public struct ModelShapes: ModelSource {
   /// - Parameters:
   ///   - path: a config.json, or the directory that holds one (``ModelLocation``).
   ///   - ignoring: keys that would be refused, and are to count as missing.
-  /// - Throws: ``RefusedConfig``, ``UnneededIgnoring``, ``CheckpointError``
+  /// - Throws: ``RefusedConfig``, ``UnneededIgnoring``, `FormatError`
   public init(path: String, ignoring: [String] = []) throws {
     let location = try ModelLocation(path)
     let config = try Config(path: location.weights == nil ? location.directory + "/config.json" : path)
@@ -56,8 +57,8 @@ public struct ModelShapes: ModelSource {
     throw withoutWeights(tensor)
   }
 
-  private func withoutWeights(_ tensor: TensorInfo) -> CheckpointError {
-    CheckpointError(
+  private func withoutWeights(_ tensor: TensorInfo) -> FormatError {
+    FormatError(
       .missing, path: name, subject: "tensor \(tensor.name)", "has no weights: only config.json was read",
       hint: "download the model")
   }

@@ -1,3 +1,5 @@
+import Files
+
 /// Weights that another quantizer has packed, known by the names and types of their tensors.
 struct PackedWeights {
   /// The forms that pack them so.
@@ -47,28 +49,28 @@ struct PackedWeights {
     return nil
   }
 
-  func error(_ quantization: QuantizationConfig, _ configPath: String) -> CheckpointError {
+  func error(_ quantization: QuantizationConfig, _ configPath: String) -> FormatError {
     let hint = "quantize from the original model, or from a copy whose weights are F32, F16, BF16 or FP8"
     let bits = quantization.bits.map { ", \($0) bits" } ?? ""
     if let key = quantization.key, form == "MLX" {
-      return CheckpointError(
+      return FormatError(
         path: configPath, subject: "key \(key)",
         "tells of an MLX model with quantized weights\(bits), which are not read",
         hint: hint)
     }
     guard let key = quantization.key, let title = quantization.title else {
-      return CheckpointError(
+      return FormatError(
         path: tensor.file.path, subject: "tensor \(tensor.name)", "holds weights that are packed as \(form)", hint: hint
       )
     }
     if quantization.method == "compressed-tensors" {
-      return CheckpointError(
+      return FormatError(
         path: configPath, subject: "key \(key).format",
         "is \(quantization.format ?? "missing") (compressed-tensors\(bits)), which is not read: "
           + "\(tensor.name) is \(tensor.element.rawValue)",
         hint: "known: float-quantized and naive-quantized, with FP8 weights; " + hint)
     }
-    return CheckpointError(
+    return FormatError(
       path: configPath, subject: "key \(key)",
       "tells of weights packed with \(title)\(bits), which are not read: \(tensor.name) is \(tensor.element.rawValue)",
       hint: hint)

@@ -1,3 +1,5 @@
+import Files
+
 /// config.json's `quantization_config` (MLX: `quantization`), as far as weights are concerned.
 struct QuantizationConfig: Sendable {
   /// The key of config.json; nil where it has none of the two.
@@ -41,7 +43,7 @@ struct QuantizationConfig: Sendable {
       return
     }
     guard let numbers = size.array?.compactMap(\.int), numbers.count == 2, numbers.allSatisfy({ $0 > 0 }) else {
-      throw CheckpointError(
+      throw FormatError(
         path: config.path, subject: "key quantization_config.weight_block_size", "is no pair of positive integers")
     }
     block = (numbers[0], numbers[1])
@@ -73,7 +75,7 @@ extension SafetensorsSet {
       return hasFloat8 || method != "compressed-tensors" ? nil : .plainWeights(key: key, method: method)
     }
     guard !hasFloat8, method.map(QuantizationConfig.packing.contains) ?? true else {
-      throw CheckpointError(
+      throw FormatError(
         path: configPath, subject: "key \(key).quant_method", "is \(method ?? "missing")",
         hint: "known: fp8, fbgemm_fp8, and compressed-tensors and modelopt with FP8 weights; quantize from the original"
           + " model")

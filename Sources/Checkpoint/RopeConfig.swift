@@ -1,3 +1,4 @@
+import Files
 import Foundation
 import GGUF
 
@@ -13,7 +14,7 @@ struct RopeConfig: Sendable {
   /// - Parameter theta: of an architecture whose config.json says none.
   init(_ config: Config, theta: Double) throws {
     for key in ["rope_scaling", "rope_parameters"] where config[key] != nil && config[key]?.object == nil {
-      throw CheckpointError(path: config.path, subject: "key \(key)", "is no object")
+      throw FormatError(path: config.path, subject: "key \(key)", "is no object")
     }
     let (name, parameters) = Self.parameters(of: config)
     self.parameters = parameters
@@ -22,12 +23,12 @@ struct RopeConfig: Sendable {
         (parameters[key], "\(name).\(key)"), (Self.besides.contains(key) ? config[key] : nil, key),
       ] {
         guard let value, value != .null, value.double?.isFinite != true else { continue }
-        throw CheckpointError(path: config.path, subject: "key \(place)", "is not a number")
+        throw FormatError(path: config.path, subject: "key \(place)", "is not a number")
       }
     }
     self.theta = parameters["rope_theta"]?.double ?? config["rope_theta"]?.double ?? theta
     guard self.theta > 0 else {
-      throw CheckpointError(path: config.path, subject: "key rope_theta", "is not a positive number")
+      throw FormatError(path: config.path, subject: "key rope_theta", "is not a positive number")
     }
     let type = Self.type(of: parameters)
     self.type = type
@@ -37,7 +38,7 @@ struct RopeConfig: Sendable {
     originalContext = config[key]?.double ?? parameters[key]?.double ?? Double(context)
     func positive(_ key: String) throws -> Double {
       guard let value = parameters[key]?.double, value > 0, value.isFinite else {
-        throw CheckpointError(
+        throw FormatError(
           path: config.path, subject: "key \(name).\(key)",
           parameters[key]?.double == nil ? "is missing, and type \(type) needs it" : "is not a positive number")
       }
@@ -46,10 +47,10 @@ struct RopeConfig: Sendable {
     factor = ["linear", "yarn", "llama3"].contains(type) ? try positive("factor") : 1
     if type == "llama3" { for key in ["low_freq_factor", "high_freq_factor"] { _ = try positive(key) } }
     guard UInt32(exactly: originalContext) ?? 0 > 0 else {
-      throw CheckpointError(path: config.path, subject: "key \(key)", "is not a positive integer")
+      throw FormatError(path: config.path, subject: "key \(key)", "is not a positive integer")
     }
     guard magnitude.isFinite, magnitude > 0 else {
-      throw CheckpointError(
+      throw FormatError(
         path: config.path, subject: "key \(name)", "multiplies queries and keys by \(magnitude), which is not positive")
     }
   }

@@ -15,16 +15,16 @@ package struct Safetensors: Sendable {
     let file = try PositionedFile(path: path)
     let beginning = try file.bytes(in: 0..<min(file.size, ForeignFile.length))
     guard file.size >= 8 else {
-      throw CheckpointError(
+      throw FormatError(
         path: path, "has \(file.size) bytes, too few for a safetensors header",
         hint: "the download is incomplete: download it again")
     }
     let length = UInt64(littleEndian: beginning.prefix(8))
     if let foreign = ForeignFile(beginning), foreign != .safetensors {
-      throw CheckpointError(path: path, "is \(foreign.noun), not a safetensors file", hint: foreign.hint)
+      throw FormatError(path: path, "is \(foreign.noun), not a safetensors file", hint: foreign.hint)
     }
     guard length <= UInt64(min(file.size - 8, SafetensorsHeader.longest)) else {
-      throw CheckpointError(
+      throw FormatError(
         path: path, offset: 0, "says that its header has \(length) bytes; the file has \(file.size)",
         hint: "the file is truncated, or is no safetensors file")
     }
@@ -36,14 +36,14 @@ package struct Safetensors: Sendable {
     var end = start
     for tensor in tensors {
       guard tensor.offset == end else {
-        throw CheckpointError(
+        throw FormatError(
           path: path, subject: "tensor \(tensor.name)", offset: tensor.offset,
           tensor.offset < end ? "overlaps the tensor before it" : "leaves a hole of \(tensor.offset - end) bytes")
       }
       end = tensor.end
     }
     guard end == file.size else {
-      throw CheckpointError(path: path, offset: end, "has \(file.size - end) bytes that belong to no tensor")
+      throw FormatError(path: path, offset: end, "has \(file.size - end) bytes that belong to no tensor")
     }
     self.tensors = tensors
     metadata = header.metadata
@@ -52,8 +52,8 @@ package struct Safetensors: Sendable {
   private static func tensor(
     _ entry: SafetensorsHeader.Entry, file: PositionedFile, start: Int
   ) throws -> StoredTensor {
-    func failure(_ reason: String, hint: String? = nil) -> CheckpointError {
-      CheckpointError(path: file.path, subject: "tensor \(entry.name)", reason, hint: hint)
+    func failure(_ reason: String, hint: String? = nil) -> FormatError {
+      FormatError(path: file.path, subject: "tensor \(entry.name)", reason, hint: hint)
     }
     guard let element = SourceElement(rawValue: entry.dtype) else {
       let known = SourceElement.weights.map(\.rawValue).joined(separator: ", ")

@@ -1,3 +1,5 @@
+import Files
+
 /// The JSON header of a safetensors file: an entry for each tensor, and `__metadata__`, a map of strings.
 ///
 /// Duplicate keys are refused, as the format demands: readers that take the first and readers that take the last would
@@ -42,7 +44,7 @@ struct SafetensorsHeader {
     guard let dtype = fields?["dtype"]?.string, let shape = integers("shape"),
       let offsets = integers("data_offsets"), offsets.count == 2
     else {
-      throw CheckpointError(
+      throw FormatError(
         path: scanner.path, subject: "tensor \(name)", "lacks dtype, shape or data_offsets of the right kind")
     }
     return Entry(name: name, dtype: dtype, shape: shape, offsets: offsets)
@@ -51,7 +53,7 @@ struct SafetensorsHeader {
   private static func metadata(_ scanner: inout JSONScanner) throws -> [String: String] {
     let fields = try fields("key __metadata__", &scanner)
     guard let fields, fields.values.allSatisfy({ $0.string != nil }) else {
-      throw CheckpointError(path: scanner.path, subject: "key __metadata__", "is not a map of strings")
+      throw FormatError(path: scanner.path, subject: "key __metadata__", "is not a map of strings")
     }
     return fields.compactMapValues(\.string)
   }
@@ -72,8 +74,8 @@ struct SafetensorsHeader {
 }
 
 extension JSONScanner {
-  fileprivate func twice(_ subject: String) -> CheckpointError {
-    CheckpointError(
+  fileprivate func twice(_ subject: String) -> FormatError {
+    FormatError(
       path: path, subject: subject, "occurs twice in the header, which the format forbids",
       hint: "the file is damaged or forged: download it again")
   }

@@ -1,3 +1,5 @@
+import Files
+
 /// All tensors of a checkpoint, by name.
 struct SafetensorsSet: Sendable {
   /// The file that names the tensors, for messages: the only one, the index, or the directory.
@@ -28,7 +30,7 @@ struct SafetensorsSet: Sendable {
     for tensor in file.tensors {
       if let other = tensors[tensor.name] {
         guard try tensor.hasContent(of: other) else {
-          throw CheckpointError(
+          throw FormatError(
             path: tensor.file.path, subject: "tensor \(tensor.name)",
             "is another one in \(other.file.path.split(separator: "/").last ?? "")",
             hint: "the shards are of different versions: download them again")
@@ -56,7 +58,7 @@ struct SafetensorsSet: Sendable {
     for (name, shard) in index.places.sorted(by: { $0.key < $1.key }) {
       let holder = tensors[name]?.file.path.split(separator: "/").last.map(String.init)
       guard holder != shard else { continue }
-      throw CheckpointError(
+      throw FormatError(
         path: index.path, subject: "tensor \(name)",
         "is said to be in \(shard), which does not hold it" + (holder.map { "; \($0) does" } ?? ""),
         hint: "the download is incomplete, or index and shards are of different versions; naming a shard as the model"
@@ -83,12 +85,12 @@ struct SafetensorsSet: Sendable {
         guard let scale = tensors[name] else { continue }
         let base = String(name.dropLast(suffix.count))
         guard let weight = tensors[base] else {
-          throw CheckpointError(
+          throw FormatError(
             path: scale.file.path, subject: "tensor \(name)", "is a scale without its weight \(base)",
             hint: "the download is incomplete")
         }
         guard weight.element.isFloat8 else {
-          throw CheckpointError(
+          throw FormatError(
             path: scale.file.path, subject: "tensor \(name)", "scales a weight of type \(weight.element.rawValue)",
             hint: "scales are known for F8_E4M3 and F8_E5M2")
         }
@@ -100,7 +102,7 @@ struct SafetensorsSet: Sendable {
     guard quantization.hasScales else { return }
     for name in names {
       guard let tensor = tensors[name], tensor.element.isFloat8, tensor.scale == nil, tensor.count > 0 else { continue }
-      throw CheckpointError(
+      throw FormatError(
         path: tensor.file.path, subject: "tensor \(name)", "has no scale, and config.json says that it is quantized",
         hint: "the download is incomplete")
     }

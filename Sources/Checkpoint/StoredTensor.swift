@@ -93,7 +93,7 @@ struct ScaleGrid: Sendable {
   ///   - block: rows and columns of a block where the shape of the scales leaves it open.
   init(_ scale: StoredTensor, of weight: StoredTensor, block: (rows: Int, columns: Int)) throws {
     guard scale.element.type != nil || scale.element == .f64 else {
-      throw CheckpointError(
+      throw FormatError(
         path: scale.file.path, subject: "tensor \(scale.name)", "is a scale of type \(scale.element.rawValue)",
         hint: "known: F64, F32, F16, BF16")
     }
@@ -115,7 +115,7 @@ struct ScaleGrid: Sendable {
     } else if count == matrices, scale.shape.first == matrices {
       (gridRows, gridColumns, blockRows, blockColumns, self.matrixRows) = (1, 1, matrixRows, columns, matrixRows)
     } else {
-      throw CheckpointError(
+      throw FormatError(
         path: scale.file.path, subject: "tensor \(scale.name)",
         "has shape \(scale.shape), which is neither one scale for \(weight.shape), nor one a row, nor one for each "
           + "block of \(block.rows) by \(block.columns)")

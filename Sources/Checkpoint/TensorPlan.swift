@@ -1,3 +1,4 @@
+import Files
 import GGUF
 import Tensors
 
@@ -122,12 +123,12 @@ struct TensorCollector {
     _ name: String, _ dimensions: [Int], _ parts: PlannedTensor.Parts, exact: Bool = false
   ) throws {
     guard let shape = Shape(dimensions), shape.bytes(as: .f32) != nil else {
-      throw CheckpointError(path: path, subject: "tensor \(name)", "would have the impossible shape \(dimensions)")
+      throw FormatError(path: path, subject: "tensor \(name)", "would have the impossible shape \(dimensions)")
     }
     let tensor = PlannedTensor(name: name, shape: shape, isExact: exact, parts: parts)
     storedNames += tensor.storedNames.count
     guard shape.count <= Shape.mostOfModel - weights, storedNames <= Self.mostStored else {
-      throw CheckpointError(path: path, subject: "tensor \(name)", "makes more weights than any model has")
+      throw FormatError(path: path, subject: "tensor \(name)", "makes more weights than any model has")
     }
     weights += shape.count
     tensors.append(tensor)

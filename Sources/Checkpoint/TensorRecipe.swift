@@ -1,4 +1,5 @@
 import Blocks
+import Files
 import GGUF
 import Tensors
 
@@ -13,17 +14,17 @@ struct TensorRecipe: Sendable {
     self.plan = plan
     func find(_ name: String, _ shape: [Int]) throws -> StoredTensor {
       guard let tensor = stored[name] else {
-        throw CheckpointError(
+        throw FormatError(
           path: stored.path, subject: "tensor \(name)", "is missing", hint: "config.json asks for it")
       }
       guard tensor.shape == shape else {
-        throw CheckpointError(
+        throw FormatError(
           path: tensor.file.path, subject: "tensor \(name)", "has shape \(tensor.shape); config.json asks for \(shape)",
           hint: tensor.count == 0
             ? "the tensor is empty, as DeepSpeed saves those that it did not gather: save the model again" : nil)
       }
       guard SourceElement.weights.contains(tensor.element) else {
-        throw CheckpointError(
+        throw FormatError(
           path: tensor.file.path, subject: "tensor \(name)", "is of type \(tensor.element.rawValue)",
           hint: "known: \(SourceElement.weights.map(\.rawValue).joined(separator: ", "))")
       }
@@ -86,12 +87,11 @@ struct TensorRecipe: Sendable {
     }
   }
 
-  private func nonFinite(row: Int, column: Int) -> CheckpointError {
+  private func nonFinite(row: Int, column: Int) -> FormatError {
     let stored = parts.count == 1 ? parts[0].name : plan.name
-    return CheckpointError(
-      path: path ?? "", subject: "tensor \(stored)",
-      "the weight in row \(row), column \(column) of \(plan.name) is NaN or infinite",
-      hint: "the checkpoint is damaged: download it again, or write such weights as zero with --replace-nonfinite 0")
+    return FormatError(
+      topic: .nonFiniteWeight, path: path ?? "", subject: "tensor \(stored)",
+      "the weight in row \(row), column \(column) of \(plan.name) is NaN or infinite")
   }
 
   private typealias Fetch = (StoredTensor, Range<Int>, UnsafeMutableRawBufferPointer) throws -> Void

@@ -1,3 +1,5 @@
+import Files
+
 /// Which of the two matrices that config.json may tie a model is read from: the embeddings, the head, or both.
 ///
 /// `transformers` ties them only where one is missing or both are equal. Fine-tunes that train the head leave
@@ -31,8 +33,8 @@ enum TiedEmbeddings {
       stored.rename(Self.head, to: Self.embeddings)
       return Outcome(note: .embeddingsFromHead)
     }
-    func failure(_ reason: String, hint: String) -> CheckpointError {
-      CheckpointError(path: head.file.path, subject: "tensor \(Self.head)", reason, hint: hint)
+    func failure(_ reason: String, hint: String) -> FormatError {
+      FormatError(path: head.file.path, subject: "tensor \(Self.head)", reason, hint: hint)
     }
     guard head.shape == embeddings.shape else {
       throw failure(
@@ -50,8 +52,8 @@ enum TiedEmbeddings {
     return Outcome(keepsHead: true, note: .keptHead(row: row))
   }
 
-  private static func missing(_ name: String, beside present: StoredTensor) -> CheckpointError {
-    CheckpointError(
+  private static func missing(_ name: String, beside present: StoredTensor) -> FormatError {
+    FormatError(
       path: present.file.path, subject: "tensor \(name)",
       "is missing, and config.json does not tie it to \(present.name)",
       hint: "the download is incomplete; or, if the model is tied, set tie_word_embeddings to true in config.json")

@@ -1,3 +1,4 @@
+import Files
 import Foundation
 
 /// A directory that is not a Hugging Face model in safetensors: what it is instead, as far as its names tell.
@@ -13,26 +14,26 @@ struct UnreadableDirectory {
   init(_ listing: DirectoryListing) { self.listing = listing }
 
   /// The error for a directory without config.json, or without safetensors of a name that is read.
-  func error(lacking part: Part) -> CheckpointError {
+  func error(lacking part: Part) -> FormatError {
     if let (reason, hint) = otherModel ?? otherWeights(lacking: part) {
-      return CheckpointError(.missing, path: path, reason, hint: hint)
+      return FormatError(.missing, path: path, reason, hint: hint)
     }
     let inner = listing.names.filter { listing.isDirectory($0) && has("\($0)/config.json") }
     let other = inner.isEmpty ? nil : "name a directory in it: " + someOf(inner.map { path + "/" + $0 })
     if part == .weights {
-      return CheckpointError(
+      return FormatError(
         .missing, path: path, "holds neither model.safetensors nor model.safetensors.index.json",
         hint: other ?? "the download is incomplete; or MODEL is another directory, or a GGUF file")
     }
     let weights = listing.names(endingIn: ".safetensors")
     if !weights.isEmpty {
-      return CheckpointError(
+      return FormatError(
         .missing, path: path, "holds weights (\(someOf(weights))) and no config.json",
         hint: "download config.json and the tokenizer's files to them")
     }
-    return CheckpointError(
+    return FormatError(
       .missing, path: path, "holds no config.json",
-      hint: other ?? "MODEL is a directory as published on Hugging Face, or a GGUF file")
+      hint: other ?? "a model is a directory as published on Hugging Face, or a GGUF file")
   }
 
   private func has(_ name: String) -> Bool { FileManager.default.fileExists(atPath: path + "/" + name) }
@@ -46,7 +47,7 @@ struct UnreadableDirectory {
       )
     }
     if listing.has("model_index.json") {
-      return ("is a pipeline of the diffusers package", "qtool reads language models alone")
+      return ("is a pipeline of the diffusers package", "only language models can be read")
     }
     return nil
   }

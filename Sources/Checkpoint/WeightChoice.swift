@@ -1,3 +1,5 @@
+import Files
+
 /// Which of a directory's safetensors files are the model's.
 ///
 /// `transformers` takes model.safetensors before an index, llama.cpp's converter whatever begins with "model". Both take old
@@ -46,7 +48,7 @@ struct WeightChoice {
     candidates = index.shards.contains(Self.single) || single.isEmpty ? others.map { .shards($0) } : single
     guard let first = candidates.first else {
       if let error = listing.danglingLink(lost) { throw error }
-      throw CheckpointError(
+      throw FormatError(
         .missing, path: listing.path + "/" + lost, subject: "key weight_map",
         "is named in \(Self.index) and is not there" + Self.count(absent, of: index.shards.count),
         hint: "the download is incomplete")
@@ -58,13 +60,13 @@ struct WeightChoice {
   private static func files(_ name: String, in listing: DirectoryListing) throws -> WeightFiles {
     if let error = listing.danglingLink(name) { throw error }
     guard listing.has(name) else {
-      throw CheckpointError(.missing, path: listing.path + "/" + name, "no such file", hint: "check the path")
+      throw FormatError(.missing, path: listing.path + "/" + name, "no such file", hint: "check the path")
     }
     if name.hasSuffix(".index.json") {
       let index = try WeightIndex(name, in: listing.path)
       guard let lost = index.shards.first(where: { !listing.has($0) }) else { return .index(index) }
       if let error = listing.danglingLink(lost) { throw error }
-      throw CheckpointError(
+      throw FormatError(
         .missing, path: listing.path + "/" + lost, subject: "key weight_map", "is named in \(name) and is not there",
         hint: "the download is incomplete")
     }
@@ -75,7 +77,7 @@ struct WeightChoice {
     return .shards(set)
   }
 
-  private static func none(_ listing: DirectoryListing, _ sets: [ShardSet]) -> CheckpointError {
+  private static func none(_ listing: DirectoryListing, _ sets: [ShardSet]) -> FormatError {
     if let error = listing.danglingLink(single) { return error }
     guard let best = sets.min(by: { $0.missing.count < $1.missing.count }) else {
       return UnreadableDirectory(listing).error(lacking: .weights)
@@ -83,9 +85,9 @@ struct WeightChoice {
     return incomplete(best, listing)
   }
 
-  private static func incomplete(_ set: ShardSet, _ listing: DirectoryListing) -> CheckpointError {
+  private static func incomplete(_ set: ShardSet, _ listing: DirectoryListing) -> FormatError {
     if let error = set.missing.lazy.compactMap({ listing.danglingLink($0) }).first { return error }
-    return CheckpointError(
+    return FormatError(
       .missing, path: listing.path + "/" + set.missing[0],
       "is not there, and is a shard of the model" + count(set.missing, of: set.files.count + set.missing.count),
       hint: "the download is incomplete")
@@ -96,8 +98,8 @@ struct WeightChoice {
   }
 
   /// The error for several complete models in one directory.
-  func contradiction(in directory: String) -> CheckpointError {
-    CheckpointError(
+  func contradiction(in directory: String) -> FormatError {
+    FormatError(
       path: directory,
       "holds the model more than once: " + candidates.map(\.description).joined(separator: " and "),
       hint: "name the one to read: "

@@ -1,3 +1,5 @@
+import Files
+
 /// The safetensors files of a directory that together hold one model.
 enum WeightFiles: Sendable {
   /// One file.
@@ -47,16 +49,16 @@ struct WeightIndex: Sendable {
     self.name = name
     path = directory + "/" + name
     let file = path
-    func failure(_ reason: String) -> CheckpointError {
-      CheckpointError(
+    func failure(_ reason: String) -> FormatError {
+      FormatError(
         path: file, subject: "key weight_map", reason,
         hint: "download it again; or name a safetensors file beside it, which is then read without it")
     }
     let root: JSONValue
     do {
       root = try JSONValue.read(path)
-    } catch let error as CheckpointError where error.hint == nil {
-      throw CheckpointError(path: path, offset: error.offset, error.reason, hint: failure("").hint)
+    } catch let error as FormatError where error.hint == nil {
+      throw FormatError(path: path, offset: error.offset, error.reason, hint: failure("").hint)
     }
     guard let map = root["weight_map"]?.object, !map.isEmpty else { throw failure("is missing, or empty") }
     places = try map.mapValues { value throws -> String in

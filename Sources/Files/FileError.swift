@@ -9,15 +9,18 @@ public struct FileError: Error, Equatable, Sendable {
   public enum Operation: String, Sendable { case open, read, write, reserve, sync, rename, create }
   public let operation: Operation
   public let path: String
-  /// Byte offset, where the operation has one; for `reserve` the bytes that are missing.
+  /// Byte offset, where the operation has one.
   public let offset: Int?
+  /// Bytes that the disk lacks, for `reserve`.
+  public let lacking: Int?
   /// `errno`, or 0 where the file simply ended.
   public let code: Int32
 
-  public init(_ operation: Operation, path: String, offset: Int? = nil, code: Int32) {
+  public init(_ operation: Operation, path: String, offset: Int? = nil, lacking: Int? = nil, code: Int32) {
     self.operation = operation
     self.path = path
     self.offset = offset
+    self.lacking = lacking
     self.code = code
   }
 

@@ -86,14 +86,14 @@ public final class OutputFile {
     return fstat(descriptor, &status) == 0 ? Int(status.st_blocks) * 512 : 0
   }
 
-  /// Makes sure that the disk of `path` has `bytes` left; the error's offset is how many are missing.
+  /// Makes sure that the disk of `path` has `bytes` left; the error says how many are lacking.
   public static func requireSpace(_ bytes: Int, for path: String) throws(FileError) {
     var space = statvfs()
     let folder = path.lastIndex(of: "/").map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
     guard statvfs(folder, &space) == 0 else { return }
     let free = UInt64(space.f_bavail) * UInt64(space.f_frsize)
     guard bytes <= 0 || UInt64(bytes) <= free else {
-      throw FileError(.reserve, path: path, offset: bytes - Int(clamping: free), code: ENOSPC)
+      throw FileError(.reserve, path: path, lacking: bytes - Int(clamping: free), code: ENOSPC)
     }
   }
 

@@ -44,8 +44,6 @@ public struct OtherRun: Error, Equatable, Sendable, CustomStringConvertible {
   public var description: String {
     "\(path): an unfinished run had another \(field): \(there.prefix(16)), and now it is \(here.prefix(16))"
   }
-
-  public var hint: String { "--restart begins anew; another output name keeps both" }
 }
 
 /// An error that a person's wish to stop throws.

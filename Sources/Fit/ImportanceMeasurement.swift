@@ -66,7 +66,8 @@ public struct ImportanceMeasurement {
       RunIdentity.Field("list of calibration files", datasets.joined(separator: " ")),
       RunIdentity.Field("number of windows", "\(windows.count)"),
       RunIdentity.Field("calibration text", ScoringWindows(windows: windows, scored: 0..<0).digest),
-      RunIdentity.Field("--process-output", "\(processOutput)"), RunIdentity.Field("--all-experts", "\(allExperts)"),
+      RunIdentity.Field("choice to measure the output head", "\(processOutput)"),
+      RunIdentity.Field("choice to send every token through all experts", "\(allExperts)"),
       RunIdentity.Field("version of qtool", version),
     ])
   }

@@ -100,8 +100,6 @@ public enum SensitivityError: Error, Equatable, Sendable, CustomStringConvertibl
     case .missingTensor(let file, let tensor): "\(file): tensor \(tensor) was not measured"
     }
   }
-
-  public var hint: String? { "measure this model's with `qtool sensitivity`" }
 }
 
 extension SensitivityTable {

@@ -25,7 +25,7 @@ public final class GGUFFile: ModelSource {
   /// `headerOnly` accepts files whose tensor data is missing or cut off, and a first shard whose others are missing:
   /// what a plan needs before the download. Such a model's rows can't be read beyond what is there.
   ///
-  /// - Throws: ``GGUFError`` where a header is malformed or a shard is missing, `FileError` where a file can't be opened.
+  /// - Throws: `FormatError` where a header is malformed or a shard is missing, `FileError` where a file can't be opened.
   public init(path: String, headerOnly: Bool = false) throws {
     let first = try PositionedFile(path: path)
     let header = try GGUFHeader(file: first, headerOnly: headerOnly)
@@ -36,7 +36,7 @@ public final class GGUFFile: ModelSource {
     for (index, path) in all.enumerated().dropFirst() {
       if FileIdentity(path: path) == nil {
         if headerOnly { continue }
-        throw GGUFError(
+        throw FormatError(
           path: path, subject: "key split.count", "is \(all.count), and this shard is not there",
           hint: "the download is incomplete: all shards lie in one folder")
       }
@@ -44,7 +44,7 @@ public final class GGUFFile: ModelSource {
       let header = try GGUFHeader(file: file, headerOnly: headerOnly)
       for (key, expected) in [("split.no", index), ("split.count", all.count)] {
         guard header.metadata.optionalInt(key) == expected else {
-          throw GGUFError(path: path, subject: "key \(key)", "is not \(expected), as the file's name says")
+          throw FormatError(path: path, subject: "key \(key)", "is not \(expected), as the file's name says")
         }
       }
       paths.append(path)
@@ -57,14 +57,14 @@ public final class GGUFFile: ModelSource {
     for (shard, header) in headers.enumerated() {
       for (tensor, offset) in zip(header.tensors, header.offsets) {
         guard places.updateValue(Place(tensor: tensor, shard: shard, offset: offset), forKey: tensor.name) == nil else {
-          throw GGUFError(path: paths[shard], subject: "tensor \(tensor.name)", "stands in another shard too")
+          throw FormatError(path: paths[shard], subject: "tensor \(tensor.name)", "stands in another shard too")
         }
         tensors.append(tensor)
       }
     }
     if missingShards == 0, let expected = header.metadata.optionalInt("split.tensors.count"), expected != tensors.count
     {
-      throw GGUFError(
+      throw FormatError(
         path: path, subject: "key split.tensors.count", "says \(expected), and the shards hold \(tensors.count) tensors"
       )
     }
@@ -105,7 +105,7 @@ public final class GGUFFile: ModelSource {
       preconditionFailure("\(tensor.name) of ragged rows")
     }
     guard !tensor.type.isInteger else {
-      throw GGUFError(
+      throw FormatError(
         path: path(of: tensor), subject: "tensor \(tensor.name)", offset: offset(of: tensor),
         "holds integers (\(tensor.type)), where weights are wanted")
     }

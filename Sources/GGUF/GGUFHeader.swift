@@ -39,20 +39,20 @@ public struct GGUFHeader: Sendable {
     let magic = try reader.bytes(4, of: nil)
     guard magic.elementsEqual("GGUF".utf8) else {
       if let foreign = ForeignFile(try fetch(0..<min(size, ForeignFile.length))) {
-        throw GGUFError(path: path, "is \(foreign.noun), not a GGUF file", hint: foreign.hint)
+        throw FormatError(path: path, "is \(foreign.noun), not a GGUF file", hint: foreign.hint)
       }
-      throw GGUFError(path: path, offset: 0, "is no GGUF: it does not begin with the letters GGUF")
+      throw FormatError(path: path, offset: 0, "is no GGUF: it does not begin with the letters GGUF")
     }
     version = try reader.integer(UInt32.self, of: "version")
     guard version == 2 || version == 3 else {
       let swapped = version.byteSwapped == 2 || version.byteSwapped == 3
-      throw GGUFError(
+      throw FormatError(
         path: path, offset: 4, swapped ? "is a big-endian GGUF" : "has version \(version); 2 and 3 are known")
     }
     let tensorCount = try reader.count(elementWidth: 24, of: "tensor count")
     let keyCount = try reader.count(elementWidth: 13, of: "key count")
     guard tensorCount <= Self.mostEntries, keyCount <= Self.mostEntries else {
-      throw GGUFError(path: path, offset: 8, "counts \(tensorCount) tensors and \(keyCount) keys")
+      throw FormatError(path: path, offset: 8, "counts \(tensorCount) tensors and \(keyCount) keys")
     }
 
     var metadata = Metadata(minimumCapacity: keyCount)
@@ -91,7 +91,7 @@ public struct GGUFHeader: Sendable {
 
   private static func alignment(_ metadata: Metadata, path: String) throws -> Int {
     guard let value = metadata["general.alignment"] else { return defaultAlignment }
-    if let fault = value.alignmentFault { throw GGUFError(path: path, subject: "key general.alignment", fault) }
+    if let fault = value.alignmentFault { throw FormatError(path: path, subject: "key general.alignment", fault) }
     return metadata.optionalInt("general.alignment") ?? defaultAlignment
   }
 
@@ -128,8 +128,8 @@ public struct GGUFHeader: Sendable {
   private static func absoluteOffsets(
     _ tensors: [TensorInfo], _ relative: [UInt64], dataOffset: Int, alignment: Int, size: Int, path: String
   ) throws -> [Int] {
-    func failure(_ index: Int, _ reason: String, hint: String? = nil) -> GGUFError {
-      GGUFError(path: path, subject: "tensor \(tensors[index].name)", reason, hint: hint)
+    func failure(_ index: Int, _ reason: String, hint: String? = nil) -> FormatError {
+      FormatError(path: path, subject: "tensor \(tensors[index].name)", reason, hint: hint)
     }
     let offsets = try relative.enumerated().map { index, raw -> Int in
       guard raw % UInt64(alignment) == 0 else { throw failure(index, "lies at \(raw), no multiple of \(alignment)") }

@@ -1,3 +1,4 @@
+import Files
 import Tensors
 
 /// Where a model is cut into several files.
@@ -17,7 +18,7 @@ public struct GGUFShards: Sendable {
   /// - Parameters:
   ///   - limit: nil for one file.
   ///   - emptyFirst: keep tensors out of the first shard, so that it holds metadata alone.
-  /// - Throws: ``GGUFError`` where a shard could hold nothing, or more than 65,535 would be needed.
+  /// - Throws: `FormatError` where a shard could hold nothing, or more than 65,535 would be needed.
   public init(metadata: Metadata, tensors: [TensorInfo], limit: ShardLimit? = nil, emptyFirst: Bool = false) throws {
     var metadata = metadata
     for key in ShardName.keys { metadata.removeValue(forKey: key) }
@@ -27,7 +28,7 @@ public struct GGUFShards: Sendable {
     }
     switch limit {
     case .bytes(let most) where most < 1, .tensors(let most) where most < 1:
-      throw GGUFError(path: "split", "a limit of \(most) leaves no room for a tensor")
+      throw FormatError(path: "split", "a limit of \(most) leaves no room for a tensor")
     default: break
     }
     var others = Metadata()
@@ -60,7 +61,7 @@ public struct GGUFShards: Sendable {
       return
     }
     guard groups.count <= Int(UInt16.max), tensors.count <= Int(Int32.max) else {
-      throw GGUFError(
+      throw FormatError(
         path: "split", "would make \(groups.count) files; 65,535 are possible", hint: "allow larger files")
     }
     layouts = groups.enumerated().map { index, group in

@@ -10,7 +10,7 @@ public enum GGUFSplit {
   ///   - path: what one file would be called; shards get `-00001-of-0000N` before `.gguf`.
   ///   - progress: hears of every block that was copied; its steps are tensors.
   /// - Returns: the paths of the files that were written.
-  /// - Throws: ``GGUFError`` where an output is also an input; `FileError`.
+  /// - Throws: `FormatError` where an output is also an input; `FileError`.
   @discardableResult
   public static func write(
     _ source: GGUFFile, to path: String, limit: ShardLimit?, emptyFirst: Bool = false, overwrite: Bool = false,
@@ -21,7 +21,7 @@ public enum GGUFSplit {
     let inputs = Set(source.paths.compactMap(FileIdentity.init(path:)))
     for output in shards.paths(path) {
       if let identity = FileIdentity(path: output), inputs.contains(identity) {
-        throw GGUFError(path: output, "is an input too", hint: "name another output")
+        throw FormatError(path: output, "is an input too", hint: "name another output")
       }
     }
     let writer = try GGUFWriter(path: path, shards: shards, overwrite: overwrite)

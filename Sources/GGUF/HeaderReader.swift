@@ -21,8 +21,8 @@ struct HeaderReader {
   /// What is left of the file.
   var remaining: Int { limit - offset }
 
-  func failure(_ subject: String?, _ reason: String, hint: String? = nil, at place: Int? = nil) -> GGUFError {
-    GGUFError(path: path, subject: subject, offset: place ?? offset, reason, hint: hint)
+  func failure(_ subject: String?, _ reason: String, hint: String? = nil, at place: Int? = nil) -> FormatError {
+    FormatError(path: path, subject: subject, offset: place ?? offset, reason, hint: hint)
   }
 
   mutating func bytes(_ count: Int, of subject: String?) throws -> ArraySlice<UInt8> {

@@ -1,3 +1,4 @@
+import Files
 import Tensors
 
 /// The names and keys of a model in several files: `NAME-00001-of-00003.gguf`, counted from 1 in names and 0 in keys.
@@ -18,10 +19,10 @@ enum ShardName {
   /// All files of the model that `path` begins; just `path` where the model is one file.
   static func siblings(of path: String, header: GGUFHeader) throws -> [String] {
     guard let count = header.metadata.optionalInt("split.count"), count > 1 else { return [path] }
-    guard count <= 65535 else { throw GGUFError(path: path, subject: "key split.count", "is \(count)") }
+    guard count <= 65535 else { throw FormatError(path: path, subject: "key split.count", "is \(count)") }
     let suffix = "-\(padded(1))-of-\(padded(count)).gguf"
     guard header.metadata.optionalInt("split.no") == 0, path.hasSuffix(suffix) else {
-      throw GGUFError(
+      throw FormatError(
         path: path, "is a shard of \(count), and not the first by number and name",
         hint: "name the file that ends in \(suffix)")
     }

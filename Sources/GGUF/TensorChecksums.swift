@@ -23,7 +23,7 @@ public struct TensorChecksums: Sendable, Equatable {
   /// Reads a file of sums, which `sha256sum` or a Windows editor may have written too: an asterisk may be in the place of
   /// the second blank.
   ///
-  /// - Throws: ``GGUFError`` naming the line that is none, `TextError`, `FileError`.
+  /// - Throws: `FormatError` naming the line that is none, `TextError`, `FileError`.
   public init(path: String) throws {
     self.init()
     let file = try PositionedFile(path: path)
@@ -37,7 +37,7 @@ public struct TensorChecksums: Sendable, Equatable {
         separator.elementsEqual("  ".utf8) || separator.elementsEqual(" *".utf8),
         case let name = String(stored: line.dropFirst(66)), sums[name] == nil
       else {
-        throw GGUFError(path: path, subject: "line \(index + 1)", "is no checksum of a tensor of its own")
+        throw FormatError(path: path, subject: "line \(index + 1)", "is no checksum of a tensor of its own")
       }
       add(String(decoding: hex, as: UTF8.self).lowercased(), for: name)
     }

@@ -18,11 +18,11 @@ public struct Verification {
 
   /// - Parameter progress: hears of every block that was read; its steps are tensors.
   /// - Returns: the sums of all tensors.
-  /// - Throws: ``GGUFError`` at the first bad block, wrong sum, or tensor without a sum; `FileError`.
+  /// - Throws: `FormatError` at the first bad block, wrong sum, or tensor without a sum; `FileError`.
   public func run(progress: any RunObserver = NoObserver()) throws -> TensorChecksums {
     if let expected {
       for name in expected.sums.keys.sorted() where file.tensor(named: name) == nil {
-        throw GGUFError(path: file.path, subject: "tensor \(name)", "has a checksum and is not in the file")
+        throw FormatError(path: file.path, subject: "tensor \(name)", "has a checksum and is not in the file")
       }
     }
     var sums = TensorChecksums()
@@ -50,10 +50,10 @@ public struct Verification {
       let hex = digest.hex()
       if let expected {
         guard let wanted = expected[tensor.name] else {
-          throw GGUFError(path: file.path, subject: "tensor \(tensor.name)", "has no checksum")
+          throw FormatError(path: file.path, subject: "tensor \(tensor.name)", "has no checksum")
         }
         guard wanted == hex else {
-          throw GGUFError(
+          throw FormatError(
             path: file.path(of: tensor), subject: "tensor \(tensor.name)", offset: file.offset(of: tensor),
             "has other data than its checksum says", hint: "the file is damaged: download or make it again")
         }
@@ -63,10 +63,10 @@ public struct Verification {
     return sums
   }
 
-  private func failure(_ tensor: TensorInfo, block: Int, rowBytes: Int) -> GGUFError {
+  private func failure(_ tensor: TensorInfo, block: Int, rowBytes: Int) -> FormatError {
     let perRow = rowBytes / tensor.type.blockBytes
     let place = tensor.type.isQuantized ? "block \(block % perRow)" : "column \(block % perRow)"
-    return GGUFError(
+    return FormatError(
       path: file.path(of: tensor), subject: "tensor \(tensor.name)",
       offset: file.offset(of: tensor) + block * tensor.type.blockBytes,
       "row \(block / perRow), \(place): \(tensor.type.isQuantized ? "a scale" : "the value") is NaN or infinite",

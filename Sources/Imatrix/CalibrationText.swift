@@ -139,18 +139,9 @@ extension CalibrationError: CustomStringConvertible {
     case .tooShort(let tokens, let needed):
       "the calibration text has \(tokens) tokens: \(needed - tokens) are missing to one window of \(needed)"
     case .nothingLeft(let windows, let first):
-      "--from-chunk \(first) leaves nothing of the calibration text, which has \(windows) windows"
+      "window \(first) is beyond the calibration text, which has \(windows) windows"
     case .unknownSource(let name, let known):
       "no calibration file is named '\(name)'; there are \(known.joined(separator: ", "))"
-    }
-  }
-
-  public var hint: String? {
-    switch self {
-    case .missing, .emptyDirectory: "name calibration text, or a folder of it"
-    case .tooShort: "give more text, or shorter windows with --ctx"
-    case .nothingLeft: "leave out fewer windows, or give more text"
-    default: nil
     }
   }
 }

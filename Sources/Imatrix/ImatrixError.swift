@@ -30,12 +30,4 @@ extension ImatrixError: CustomStringConvertible {
     case .unmergeable(let tensor, let reason): "importance matrices of different models: '\(tensor)' \(reason)"
     }
   }
-
-  public var hint: String? {
-    switch self {
-    case .malformed, .notANumber, .empty: "make it again with `qtool imatrix`"
-    case .otherModel, .nothingFits: "make one for this model with `qtool imatrix`"
-    case .unmergeable: "merge only files that were made from one model"
-    }
-  }
 }

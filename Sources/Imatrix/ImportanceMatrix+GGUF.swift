@@ -8,7 +8,7 @@ import Tensors
 extension ImportanceMatrix {
   /// Reads either form, told apart by the file's first bytes.
   ///
-  /// - Throws: ``ImatrixError``, `GGUFError` or `FileError`
+  /// - Throws: ``ImatrixError``, `FormatError` or `FileError`
   public init(path: String) throws {
     let file = try PositionedFile(path: path)
     let magic = try file.bytes(in: 0..<min(4, file.size))

@@ -40,13 +40,4 @@ extension ScoringError: CustomStringConvertible {
   }
 
   /// Advice for a person; nil where there is none.
-  public var hint: String? {
-    switch self {
-    case .badWindow: nil
-    case .textTooShort: "give more text, or a smaller --ctx"
-    case .unknownToken, .vocabulariesDiffer, .tokensDiffer: "compare models that share a tokenizer"
-    case .nonFiniteLogits: "some weights may be damaged: run qtool verify"
-    case .positionsDiffer: nil
-    }
-  }
 }

@@ -40,7 +40,7 @@ public struct Compatibility: Sendable, Equatable, Encodable {
       verdicts.append(
         Verdict(
           program: .llamaCpp, opens: false,
-          reason: "not known: architecture \(architecture) is none whose builds qtool has a record of"))
+          reason: "not known: there is no record of the builds that read architecture \(architecture)"))
     }
     verdicts.append(
       Verdict(

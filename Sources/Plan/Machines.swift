@@ -85,9 +85,8 @@ public enum Machines {
       let machine = all.first(where: { plain($0.name) == wanted || plain($0.name) + "\($0.memory / GiB)" == wanted })
     else {
       throw PlanError(
-        .usage, "--machine \(name): no such machine",
-        hint: "known: this, " + all.map(\.name).joined(separator: ", ")
-          + "; or describe one with --memory 256GB --bandwidth 819GB/s")
+        .usage, topic: .machine, "there is no machine \(name)",
+        hint: "known: this, " + all.map(\.name).joined(separator: ", "))
     }
     return machine
   }

@@ -33,8 +33,8 @@ public struct MemoryPlan: Sendable {
     cache = KeyValueCache(dimensions)
     guard let bytes = cache.bytes(context: context, type) else {
       throw PlanError(
-        .usage, "\(model.name): heads of \(dimensions.keyLength) elements are no whole number of \(type.type) blocks",
-        hint: "plan with --kv f16")
+        .usage, topic: .cacheType,
+        "\(model.name): heads of \(dimensions.keyLength) elements are not a whole number of \(type.type) blocks")
     }
     cacheBytes = bytes
     working = WorkingMemory(dimensions, context: context)

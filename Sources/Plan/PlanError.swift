@@ -11,12 +11,17 @@ public struct PlanError: Error, Equatable, Sendable, CustomStringConvertible {
     case unfit
   }
 
+  /// Names for which a program may have a way out that a library does not know of.
+  public enum Topic: Sendable { case machine, shape, cacheType }
+
   public let kind: Kind
+  public let topic: Topic?
   public let description: String
   public let hint: String?
 
-  public init(_ kind: Kind, _ description: String, hint: String? = nil) {
+  public init(_ kind: Kind, topic: Topic? = nil, _ description: String, hint: String? = nil) {
     self.kind = kind
+    self.topic = topic
     self.description = description
     self.hint = hint
   }

@@ -19,14 +19,13 @@ public struct PlanSource: Sendable {
   /// by name. An existing path takes precedence over a name.
   ///
   /// - Parameter ignoring: keys of config.json that would be refused.
-  /// - Throws: ``PlanError``, `RefusedConfig`, `UnneededIgnoring`, `CheckpointError`, `GGUFError`, `FileError`.
+  /// - Throws: ``PlanError``, `RefusedConfig`, `UnneededIgnoring`, `FormatError`, `FileError`.
   public init(_ source: String, ignoring: [String] = []) throws {
     var isDirectory: ObjCBool = false
     guard FileManager.default.fileExists(atPath: source, isDirectory: &isDirectory) else {
       guard let shape = KnownShape(named: source) else {
         throw PlanError(
-          .missing, "\(source): no such file or directory, and no shape is known by that name",
-          hint: "qtool plan --list shows the names")
+          .missing, topic: .shape, "\(source): no such file or directory, and no shape is known by that name")
       }
       let shapes = try ModelShapes(configuration: shape.config, name: shape.name, ignoring: ignoring)
       self.init(shapes, metadata: shape.metadataBytes)
@@ -75,7 +74,7 @@ public struct PlanSource: Sendable {
   private static func explaining(_ open: () throws -> ModelShapes) throws -> ModelShapes {
     do {
       return try open()
-    } catch let error as CheckpointError where error.subject == "key architectures" {
+    } catch let error as FormatError where error.subject == "key architectures" {
       throw PlanError(
         .data,
         "\(error.description); of a known one, a plan looks for hidden_size, num_hidden_layers, "

@@ -9,14 +9,14 @@ public struct PrunedModel: ModelSource {
   public let metadata: Metadata
   public let tensors: [TensorInfo]
 
-  /// - Throws: ``QuantizeError/unsupported(_:)`` where a layer is not there, or none would be left.
+  /// - Throws: ``QuantizeError`` where a layer is not there, or none would be left.
   public init(_ base: any ModelSource, without layers: Set<Int>) throws(QuantizeError) {
     let present = Set(base.tensors.compactMap(\.layer))
     if let missing = layers.subtracting(present).min() {
-      throw .unsupported("--prune-layers: \(base.name) has no layer \(missing)")
+      throw .noSuchLayer(missing, model: base.name)
     }
     let left = present.subtracting(layers).sorted()
-    guard !left.isEmpty else { throw .unsupported("--prune-layers: no layer would be left") }
+    guard !left.isEmpty else { throw .noLayerLeft }
     let places = Dictionary(uniqueKeysWithValues: left.enumerated().map { ($1, $0) })
     var originals: [String: TensorInfo] = [:]
     var tensors: [TensorInfo] = []

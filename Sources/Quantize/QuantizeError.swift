@@ -17,6 +17,10 @@ public enum QuantizeError: Error, Equatable, Sendable, CustomStringConvertible {
   case importanceOfOtherSize(tensor: String, count: Int, expected: Int)
   case needsRequantize(tensor: String, type: GGMLType)
   case unsupported(String)
+  /// A layer that is to be left out and is not there.
+  case noSuchLayer(Int, model: String)
+  /// All layers are to be left out.
+  case noLayerLeft
   /// What stands in the output is not what was written there.
   case writtenWrong(path: String, tensor: String, row: Int)
 
@@ -39,26 +43,10 @@ public enum QuantizeError: Error, Equatable, Sendable, CustomStringConvertible {
       "tensor \(tensor): importance has \(count) entries where the model needs \(expected)"
     case .needsRequantize(let tensor, let type): "tensor \(tensor): is quantized already, as \(type)"
     case .unsupported(let reason): reason
+    case .noSuchLayer(let layer, let model): "\(model) has no layer \(layer) to leave out"
+    case .noLayerLeft: "no layer would be left"
     case .writtenWrong(let path, let tensor, let row):
       "\(path): tensor \(tensor): row \(row) does not hold what was written"
-    }
-  }
-
-  public var hint: String? {
-    switch self {
-    case .targetTooSmall(_, let smallest, _): "raise --target to \((smallest + 999) / 1000)kB or more"
-    case .constraintsTooLarge(_, let smallest, _):
-      "raise --target to \((smallest + 999) / 1000)kB or more, or pin fewer tensors"
-    case .targetTooLarge(_, _, let largest): "the model fits as it is: lower --target below \(largest)B, or use --type"
-    case .nonFiniteWeight:
-      "the checkpoint is damaged: download it again, or write such weights as zero with --replace-nonfinite 0"
-    case .beyondHalf: "write BF16 or F32"
-    case .needsImportance(let tensor, _):
-      "give --imatrix FILE or --calibration DIR, or, where they lack this tensor, a type: --pin '\(tensor)=Q2_K'"
-    case .notEncodable, .unsupported: nil
-    case .importanceOfOtherSize: "the importance matrix is of another model"
-    case .writtenWrong: "the disk or the memory is faulty"
-    case .needsRequantize: "quantize from the original; --allow-requantize goes on and loses more"
     }
   }
 }

@@ -24,15 +24,4 @@ public enum RecipeError: Error, Equatable, Sendable, CustomStringConvertible {
     case .within(let file, let error): "\(file): \(error)"
     }
   }
-
-  public var hint: String? {
-    switch self {
-    case .badRule: "write REGEX=TYPE, such as 'attn_v=Q6_K'"
-    case .unknownType: "types are named as in llama.cpp: Q4_K, IQ2_XXS, F16, ..."
-    case .unmatched: "check the pattern against `qtool inspect --tensors`, or go on with --lenient"
-    case .integers: "leave the rule out, or go on with --lenient"
-    case .within(_, let error): error.hint
-    case .malformed: "a recipe has `base: TYPE` or `mix: NAME`, and a list `rules` of REGEX=TYPE"
-    }
-  }
 }

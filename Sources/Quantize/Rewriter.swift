@@ -34,7 +34,7 @@ public struct RewritePlan: Sendable {
 
   /// Writes shards instead of one file, where the limit asks for more than one.
   ///
-  /// - Throws: `GGUFError` where the limit is impossible.
+  /// - Throws: `FormatError` where the limit is impossible.
   public mutating func split(by limit: ShardLimit) throws {
     shards = try GGUFShards(metadata: metadata, tensors: layout.tensors, limit: limit)
   }

@@ -21,9 +21,10 @@ extension ReportPage {
       ["program": "llama.cpp", "command": "llama-cli -m \(file.name) -c 8192"]
     ]
     if isShard {
+      let merge = commands?.merge(file.name, stem + ".gguf") ?? ": merge the shards to \(stem).gguf"
       ways.append([
         "program": "Ollama",
-        "command": "qtool merge \(file.name) -o \(stem).gguf   # Ollama takes no shards\n"
+        "command": merge + "   # Ollama takes no shards\n"
           + "echo 'FROM ./\(stem).gguf' > Modelfile\nollama create \(stem.lowercased()) -f Modelfile",
       ])
     } else {

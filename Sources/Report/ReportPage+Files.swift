@@ -6,7 +6,11 @@ extension ReportPage {
       "name": file.name, "provenance": provenance(of: file), "bytesByPart": parts(of: file),
       "types": types(of: file), "run": running(file),
     ]
-    if let recipe = file.recipe { context["recipe"] = ["yaml": recipe] }
+    if let yaml = file.recipe {
+      var recipe = ["yaml": yaml]
+      recipe["command"] = commands?.quantize("mix.yaml")
+      context["recipe"] = recipe
+    }
     let grid = TensorGrid(file.tensors)
     if grid.layers > 0 { context["grid"] = chart { heatMap(grid).drawn(width: $0, label: "Bits per weight") } }
     context["others"] = grid.others.map { ["name": $0.name, "type": $0.type.name] }

@@ -22,21 +22,40 @@ public struct ReportPage: Sendable {
     }
   }
 
+  /// Commands of the program that made the page, for its readers.
+  public struct Commands: Sendable {
+    /// Joins the shards of a model, of which `shard` is one, to a file.
+    public let merge: @Sendable (_ shard: String, _ output: String) -> String
+    /// Writes a model in the types of a recipe.
+    public let quantize: @Sendable (_ recipe: String) -> String
+
+    public init(
+      merge: @escaping @Sendable (_ shard: String, _ output: String) -> String,
+      quantize: @escaping @Sendable (_ recipe: String) -> String
+    ) {
+      self.merge = merge
+      self.quantize = quantize
+    }
+  }
+
   public var title: String
   public var files: [File]
   public var drifts: [DriftFindings]
   public var sensitivity: SensitivityFindings?
   /// Name and version of the program that made the page.
   public var generator: String
+  public var commands: Commands?
 
   public init(
-    title: String, files: [File], drifts: [DriftFindings], sensitivity: SensitivityFindings?, generator: String
+    title: String, files: [File], drifts: [DriftFindings], sensitivity: SensitivityFindings?, generator: String,
+    commands: Commands? = nil
   ) {
     self.title = title
     self.files = files
     self.drifts = drifts
     self.sensitivity = sensitivity
     self.generator = generator
+    self.commands = commands
   }
 
   /// The page as HTML. The same inputs give the same bytes.

@@ -68,8 +68,8 @@ let pageTemplate = """
   {{#bytesByPart}}<figure><div class="wide">{{{wide}}}</div><div class="narrow">{{{narrow}}}</div></figure>{{/bytesByPart}}
   {{#recipe}}
   <h3>The recipe</h3>
-  <p>Save it as <code>mix.yaml</code>; <code>qtool quantize MODEL --recipe mix.yaml -o OUT.gguf</code> makes the mix
-  again.</p>
+  {{#command}}<p>Save it as <code>mix.yaml</code>; <code>{{.}}</code> makes the mix
+  again.</p>{{/command}}
   <pre>{{yaml}}</pre>
   {{/recipe}}
   <h3>Run it</h3>

@@ -60,16 +60,4 @@ extension ForwardError: CustomStringConvertible {
   private static func layer(of tensor: String) -> String {
     TensorName(tensor).layer.map { ", in layer \($0)" } ?? ""
   }
-
-  /// Advice for a person; nil where there is none.
-  public var hint: String? {
-    switch self {
-    case .nonFinite: "the model's weights or its metadata are damaged; try the original checkpoint"
-    case .budgetTooSmall(_, let least):
-      "pass --memory \((least + (1 << 20) - 1) >> 20)MiB or more, a shorter --ctx, or fewer --chunks"
-    case .missingKey, .invalidKey, .missingTensor, .wrongShape, .integers:
-      "the model was converted incompletely; convert it again"
-    default: nil
-    }
-  }
 }

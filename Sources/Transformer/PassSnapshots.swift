@@ -101,5 +101,5 @@ private func ifReadable<Value>(_ read: () throws -> Value?) throws -> Value? {
   do { return try read() } catch let error as FileError {
     guard error.operation == .open || error.code == 0 else { throw error }
     return nil
-  } catch is GGUFError { return nil } catch is MetadataError { return nil }
+  } catch is FormatError { return nil } catch is MetadataError { return nil }
 }

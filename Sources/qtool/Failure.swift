@@ -54,10 +54,9 @@ extension Failure {
     case let other as OtherRun: self.init(.data, other.description, hint: other.hint)
     case let error as FileError: self.init(file: error)
     case let error as TextError: self.init(.data, error.description, hint: error.hint)
-    case let error as GGUFError: self.init(.data, error.description, hint: error.hint)
+    case let error as FormatError:
+      self.init(error.kind == .missing ? .missing : .data, error.description, hint: error.advice)
     case let error as MetadataError: self.init(.data, error.description)
-    case let error as CheckpointError:
-      self.init(error.kind == .missing ? .missing : .data, error.description, hint: error.hint)
     case let error as RefusedConfig: self.init(refused: error)
     case let error as UnneededIgnoring: self.init(unneeded: error)
     case let error as TokenizerError: self.init(.data, error.description, hint: error.hint)
@@ -68,7 +67,6 @@ extension Failure {
         hint: "set it to \(ProductEngines.all.map(\.name).joined(separator: " or ")), or leave it unset")
     case let error as ScoringError: self.init(scoring: error)
     case let error as ReferenceError: self.init(reference: error)
-    case let error as TaskError: self.init(.data, error.description, hint: error.hint)
     case let error as ImatrixError: self.init(.data, error.description, hint: error.hint)
     case let error as CalibrationError: self.init(calibration: error)
     case let error as QuantizeError: self.init(quantize: error)
@@ -87,7 +85,7 @@ extension Failure {
       case .missing: .missing
       case .unfit: .unmet
       }
-    self.init(code, error.description, hint: error.hint)
+    self.init(code, error.description, hint: error.advice)
   }
 
   private init?(paused: Paused) {
@@ -139,7 +137,7 @@ extension Failure {
     let code: Code =
       switch error {
       case .targetTooSmall, .constraintsTooLarge, .targetTooLarge, .needsImportance, .notEncodable, .needsRequantize,
-        .unsupported:
+        .unsupported, .noSuchLayer, .noLayerLeft:
         .usage
       case .nonFiniteWeight, .beyondHalf, .importanceOfOtherSize: .data
       case .writtenWrong: .io
@@ -183,7 +181,7 @@ extension Failure {
     case (.read, _): self.init(.io, "\(place): cannot be read: \(error.reason)")
     case (.reserve, _):
       self.init(
-        .unwritable, "\(error.path): the disk lacks \(Figures.bytes(error.offset ?? 0)) for it",
+        .unwritable, "\(error.path): the disk lacks \(Figures.bytes(error.lacking ?? 0)) for it",
         hint: "free that much, or name an output on another disk")
     case (.write, ENOSPC): self.init(.io, "\(place): the disk is full", hint: "free some space and start again")
     case (.write, _), (.sync, _): self.init(.io, "\(place): cannot be written: \(error.reason)")

@@ -1,3 +1,4 @@
+import Files
 import GGUF
 import Quantize
 import Tokenizers
@@ -189,7 +190,7 @@ struct MetadataOverrides {
     func failure(_ reason: String) -> Failure { Failure(.usage, "--override-kv \(all.prefix(120)): \(reason)") }
     do {
       _ = try GGUFHeader(bytes: GGUFLayout(metadata: metadata, tensors: []).header, path: "", headerOnly: true)
-    } catch let error as GGUFError {
+    } catch let error as FormatError {
       throw failure((error.subject.map { $0 + " " } ?? "") + error.reason)
     }
     try checkTokens(metadata, replacing: source.metadata, keys, failure)

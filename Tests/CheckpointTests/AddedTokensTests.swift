@@ -1,4 +1,5 @@
 import Checkpoint
+import Files
 import Foundation
 import GGUF
 import TestSupport
@@ -134,7 +135,7 @@ import Tokenizers
   ]
 
   @Test(arguments: contradictions) func twoTokensForOneIDAreRefused(text: String, file: String, reason: String) throws {
-    let error = #expect(throws: CheckpointError.self) {
+    let error = #expect(throws: FormatError.self) {
       try read(["tokenizer.json": Self.json(added: Self.token("<t>", 257)), file: text])
     }
     #expect(error?.description.contains("\(file): token") == true, "\(error as Any)")
@@ -186,7 +187,7 @@ import Tokenizers
       (#""unk_id":0,"vocab":[["a",0]]"#, "Unigram"), (#""unk_token":"a","vocab":{"a":0}"#, "WordLevel"),
     ]
     for (model, kind) in others {
-      let error = #expect(throws: CheckpointError.self) { try read(["tokenizer.json": #"{"model":{\#(model)}}"#]) }
+      let error = #expect(throws: FormatError.self) { try read(["tokenizer.json": #"{"model":{\#(model)}}"#]) }
       #expect(error?.description.contains("is of an unknown kind: \(kind)") == true)
     }
   }
@@ -235,18 +236,18 @@ import Tokenizers
 
   @Test func aClassWithoutSplitterAsksForOne() throws {
     for config in [#"{"tokenizer_class":"LlamaTokenizer"}"#, "{}"] {
-      let error = #expect(throws: CheckpointError.self) { try separate(config) }
+      let error = #expect(throws: FormatError.self) { try separate(config) }
       #expect(error?.description.contains("vocab.json: does not say how text is split") == true)
-      #expect(error?.hint?.contains("--pre NAME") == true)
+      #expect(error?.topic == .unknownSplitter)
       #expect(try separate(config, pre: "qwen2").optionalString("tokenizer.ggml.pre") == "qwen2")
     }
     let gpt2 = #"{"tokenizer_class":"GPT2Tokenizer"}"#
     for (merges, reason) in [("a b\na b c\n", "line 2: is no pair"), ("a c\na bb\n", #"number 0: needs "ac""#)] {
-      let error = #expect(throws: CheckpointError.self) { try separate(gpt2, merges: merges) }
+      let error = #expect(throws: FormatError.self) { try separate(gpt2, merges: merges) }
       #expect(error?.description.contains("merges.txt: ") == true)
       #expect(error?.description.contains(reason) == true, "\(error as Any)")
     }
     let prefix = #"{"tokenizer_class":"GPT2Tokenizer","add_prefix_space":true}"#
-    #expect(throws: CheckpointError.self) { try separate(prefix) }
+    #expect(throws: FormatError.self) { try separate(prefix) }
   }
 }

@@ -1,4 +1,5 @@
 import Checkpoint
+import Files
 import Foundation
 import GGUF
 import TestSupport
@@ -257,7 +258,7 @@ import Testing
     ]
     let tensor = try model(architecture, ["rope_scaling": scaling]).tensor(named: "rope_freqs.weight")
     #expect(tensor?.shape.dimensions == [8])
-    #expect(throws: CheckpointError.self) {
+    #expect(throws: FormatError.self) {
       try model(architecture, ["rope_scaling": scaling.filter { $0.key != "factor" }])
     }
   }
@@ -314,12 +315,12 @@ import Testing
     for (key, value) in [("rope_theta", "5e5"), ("rope_theta", -1), ("original_max_position_embeddings", "4k")]
       as [(String, Any)]
     {
-      let error = try #require(throws: CheckpointError.self) { try model("Llama", [key: value]) }
+      let error = try #require(throws: FormatError.self) { try model("Llama", [key: value]) }
       #expect(error.subject == "key \(key)")
     }
     for key in ["factor", "attention_factor", "mscale"] {
       let yarn: [String: Any] = ["type": "yarn", "factor": 4, "mscale_all_dim": 1]
-      let error = try #require(throws: CheckpointError.self) {
+      let error = try #require(throws: FormatError.self) {
         try model("Qwen2", ["rope_scaling": yarn.merging([key: "2"]) { $1 }])
       }
       #expect(error.subject == "key rope_scaling.\(key)")

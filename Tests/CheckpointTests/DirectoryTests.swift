@@ -1,4 +1,5 @@
 import Checkpoint
+import Files
 import Foundation
 import GGUF
 import Plan
@@ -23,8 +24,8 @@ import Testing
     try FileManager.default.copyItem(at: model.directory.url, to: folder)
   }
 
-  private func error(_ path: String) throws -> (kind: CheckpointError.Kind, text: String) {
-    let error = try #require(throws: CheckpointError.self) { try openModel(path: path) }
+  private func error(_ path: String) throws -> (kind: FormatError.Kind, text: String) {
+    let error = try #require(throws: FormatError.self) { try openModel(path: path) }
     return (error.kind, error.description + " | " + (error.hint ?? ""))
   }
 

@@ -1,4 +1,5 @@
 import Checkpoint
+import Files
 import Foundation
 import GGUF
 import Tensors
@@ -53,10 +54,10 @@ import Testing
     var bytes = [UInt8](repeating: 0, count: 8192)
     var span = bytes.mutableSpan
     var raw = span.mutableBytes
-    var failure: CheckpointError?
+    var failure: FormatError?
     do {
       try model.readBytes(of: model.tensors[0], rows: 0..<1, into: &raw)
-    } catch let error as CheckpointError {
+    } catch let error as FormatError {
       failure = error
     }
     #expect(failure?.description.contains("token_embd.weight") == true)

@@ -19,7 +19,7 @@ import Testing
       bytes += (0..<90).map { UInt8($0) }
       try MutatedFiles.json.survive(
         bytes, named: "model.safetensors", damaging: damaged, repair: repairLength,
-        isTyped: { $0 is CheckpointError || $0 is FileError }, read: { path, _ in _ = try Safetensors(path: path) })
+        isTyped: { $0 is FormatError || $0 is FileError }, read: { path, _ in _ = try Safetensors(path: path) })
     }
     #expect(String(decoding: (result?.standardErrorContent ?? []).suffix(500), as: UTF8.self) == "")
   }
@@ -32,7 +32,7 @@ import Testing
     var bytes = withUnsafeBytes(of: UInt64(header.utf8.count).littleEndian) { Array($0) }
     bytes += Array(header.utf8)
     try Data(bytes).write(to: directory.url.appending(path: "a"))
-    let error = try #require(throws: CheckpointError.self) { try Safetensors(path: directory.path("a")) }
+    let error = try #require(throws: FormatError.self) { try Safetensors(path: directory.path("a")) }
     #expect(error.description.contains("tensor a"))
   }
 
@@ -42,7 +42,7 @@ import Testing
     (#""num_hidden_layers": 10000, "num_local_experts": 8"#, 1 << 26),
   ])
   func modelsBeyondMeasure(counts: String, width: Int) throws {
-    let error = try #require(throws: CheckpointError.self) {
+    let error = try #require(throws: FormatError.self) {
       try ModelShapes(
         configuration: """
           {"architectures": ["MixtralForCausalLM"], "hidden_size": \(width), "intermediate_size": \(width),
@@ -58,7 +58,7 @@ import Testing
       try MutatedFiles.json.survive(
         Array(TokenizerBadInputTests.json.utf8), named: "tokenizer.json",
         others: ["config.json": Array(#"{"vocab_size":5}"#.utf8)],
-        isTyped: { $0 is CheckpointError || $0 is TextError || $0 is FileError },
+        isTyped: { $0 is FormatError || $0 is TextError || $0 is FileError },
         read: { _, directory in _ = try tokenizerMetadata(directory: directory, architecture: "llama") })
     }
     #expect(String(decoding: (result?.standardErrorContent ?? []).suffix(500), as: UTF8.self) == "")
@@ -79,7 +79,7 @@ import Testing
       bytes += [0x12, 5, 0x18, 2, 0x98, 2, 1] + [0x1A, 2, 0x20, 0]
       try MutatedFiles.binary.survive(
         bytes, named: "tokenizer.model", others: ["config.json": Array(#"{"vocab_size":261}"#.utf8)],
-        isTyped: { $0 is CheckpointError || $0 is TextError || $0 is FileError },
+        isTyped: { $0 is FormatError || $0 is TextError || $0 is FileError },
         read: { _, directory in _ = try tokenizerMetadata(directory: directory, architecture: "llama") })
     }
     #expect(String(decoding: (result?.standardErrorContent ?? []).suffix(500), as: UTF8.self) == "")

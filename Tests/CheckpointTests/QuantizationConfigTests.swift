@@ -1,4 +1,5 @@
 import Checkpoint
+import Files
 import Foundation
 import GGUF
 import TestSupport
@@ -26,7 +27,7 @@ import Testing
   }
 
   private func message() throws -> String {
-    let error = try #require(throws: CheckpointError.self) { try CheckpointDirectory(path: model.path) }
+    let error = try #require(throws: FormatError.self) { try CheckpointDirectory(path: model.path) }
     return error.description + " | " + (error.hint ?? "")
   }
 
@@ -112,7 +113,7 @@ import Testing
     let copy = try ReferenceModel.copy("deepseek3-fp8")
     try copy.set(
       "quantization_config", ["quant_method": "fp8", "weight_block_size": [Int.max, Int.max]] as [String: Any])
-    let error = try #require(throws: CheckpointError.self) { try CheckpointDirectory(path: copy.path) }
+    let error = try #require(throws: FormatError.self) { try CheckpointDirectory(path: copy.path) }
     #expect(error.subject?.hasSuffix("_scale_inv") == true)
   }
 }

@@ -1,4 +1,5 @@
 import Checkpoint
+import Files
 import Foundation
 import GGUF
 import Tensors
@@ -36,7 +37,7 @@ import Testing
   }
 
   @Test func emptyTensorInsideAnotherIsRefused() throws {
-    let error = try #require(throws: CheckpointError.self) {
+    let error = try #require(throws: FormatError.self) {
       try open("{\(Self.entry("k", "[2]", "[0,8]")),\(Self.entry("e", "[3,0]", "[4,4]"))}", bytes: 8)
     }
     #expect(error.subject == "tensor e" && error.reason == "overlaps the tensor before it")
@@ -52,7 +53,7 @@ import Testing
   ])
   func duplicateKeys(header: String, subject: String) throws {
     let header = header.replacing("ENTRY", with: Self.entry("k", "[2]", "[0,8]"))
-    let error = try #require(throws: CheckpointError.self) { try open(header, bytes: 8) }
+    let error = try #require(throws: FormatError.self) { try open(header, bytes: 8) }
     #expect(error.subject == subject)
     #expect(error.reason == "occurs twice in the header, which the format forbids")
   }
@@ -63,12 +64,12 @@ import Testing
     (#"{"k":{"dtype":"F32","shape":[0],"data_offsets":[0,0,0]}}"#, "tensor k"),
   ])
   func entriesOfAnotherForm(header: String, subject: String) throws {
-    #expect(try #require(throws: CheckpointError.self) { try open(header, bytes: 0) }.subject == subject)
+    #expect(try #require(throws: FormatError.self) { try open(header, bytes: 0) }.subject == subject)
   }
 
   /// Offsets in messages count from the file's first byte.
   @Test func badJSONIsPlaced() throws {
-    let error = try #require(throws: CheckpointError.self) { try open(#"{"k":}"#, bytes: 0) }
+    let error = try #require(throws: FormatError.self) { try open(#"{"k":}"#, bytes: 0) }
     #expect(error.offset == 8 + 5 && error.reason.hasPrefix("is no valid JSON"))
   }
 
@@ -80,7 +81,7 @@ import Testing
   ])
   func elementTypes(dtype: String, bytes: Int) throws {
     try open("{\(Self.entry("k", "[2,4]", "[0,\(bytes)]", dtype: dtype))}", bytes: bytes)
-    #expect(throws: CheckpointError.self) {
+    #expect(throws: FormatError.self) {
       try open("{\(Self.entry("k", "[2,4]", "[0,\(bytes - 1)]", dtype: dtype))}", bytes: bytes - 1)
     }
     // A buffer of any type is passed over; a weight is refused by its name unless its type holds weights.
@@ -92,13 +93,13 @@ import Testing
     if ["F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2"].contains(dtype) {
       _ = try CheckpointDirectory(path: model.path)
     } else {
-      let error = try #require(throws: CheckpointError.self) { try CheckpointDirectory(path: model.path) }
+      let error = try #require(throws: FormatError.self) { try CheckpointDirectory(path: model.path) }
       #expect(error.subject == "tensor model.norm.weight" && error.reason == "is of type \(dtype)")
     }
   }
 
   @Test func unknownTypeIsRefused() throws {
-    let error = try #require(throws: CheckpointError.self) {
+    let error = try #require(throws: FormatError.self) {
       try open("{\(Self.entry("k", "[2]", "[0,2]", dtype: "F9"))}", bytes: 2)
     }
     #expect(error.subject == "tensor k" && error.reason == "has the unknown dtype F9")
@@ -141,7 +142,7 @@ import Testing
     }
     #expect(try CheckpointDirectory(path: model.path).tensors.count == 21)
     try model.edit { $0["model.norm.weight"] = .init(dtype: "F16", shape: [0], bytes: []) }
-    let error = try #require(throws: CheckpointError.self) { try CheckpointDirectory(path: model.path) }
+    let error = try #require(throws: FormatError.self) { try CheckpointDirectory(path: model.path) }
     #expect(error.subject == "tensor model.norm.weight" && error.reason == "has shape [0]; config.json asks for [32]")
   }
 }

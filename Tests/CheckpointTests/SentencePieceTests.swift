@@ -1,4 +1,5 @@
 import Checkpoint
+import Files
 import Foundation
 import GGUF
 import TestSupport
@@ -65,7 +66,7 @@ import Tokenizers
   }
 
   private func refusal(_ files: [String: [UInt8]]) -> String {
-    let error = #expect(throws: CheckpointError.self) { try read(files) }
+    let error = #expect(throws: FormatError.self) { try read(files) }
     return error.map { "\($0.description) | \($0.hint ?? "")" } ?? ""
   }
 

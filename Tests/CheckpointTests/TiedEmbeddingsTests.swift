@@ -1,4 +1,5 @@
 import Checkpoint
+import Files
 import GGUF
 import Tensors
 import TestSupport
@@ -114,7 +115,7 @@ import Testing
     let copy = try model { content in
       content[Self.head] = .init((0..<276 * 32).map { Double($0 % 7) }, dtype: "F16", shape: [276, 32])
     }
-    let error = try #require(throws: CheckpointError.self) { try CheckpointDirectory(path: copy.path) }
+    let error = try #require(throws: FormatError.self) { try CheckpointDirectory(path: copy.path) }
     #expect(error.subject == "tensor lm_head.weight")
     #expect(error.reason.contains("[276, 32]") && error.reason.contains("[272, 32]"))
   }
@@ -125,7 +126,7 @@ import Testing
       let bytes = [UInt8](repeating: 1, count: 272 * 32 * (dtype == "I32" ? 4 : 1))
       $0[Self.head] = .init(dtype: dtype, shape: [272, 32], bytes: bytes)
     }
-    let error = try #require(throws: CheckpointError.self) { try CheckpointDirectory(path: copy.path) }
+    let error = try #require(throws: FormatError.self) { try CheckpointDirectory(path: copy.path) }
     #expect(error.description.contains("tensor lm_head.weight: is of type \(dtype)"))
   }
 
@@ -133,7 +134,7 @@ import Testing
   @Test(arguments: [(head, embeddings), (embeddings, head)])
   func missingWithoutATieIsRefused(missing: String, present: String) throws {
     let copy = try model(ties: false) { $0[missing] = nil }
-    let error = try #require(throws: CheckpointError.self) { try CheckpointDirectory(path: copy.path) }
+    let error = try #require(throws: FormatError.self) { try CheckpointDirectory(path: copy.path) }
     #expect(error.subject == "tensor \(missing)")
     #expect(error.reason == "is missing, and config.json does not tie it to \(present)")
   }

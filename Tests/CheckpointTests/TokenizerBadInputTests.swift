@@ -1,4 +1,5 @@
 import Checkpoint
+import Files
 import Foundation
 import GGUF
 import Tensors
@@ -21,10 +22,10 @@ import Testing
   }
 
   private func expect(
-    _ files: [String: [UInt8]], config: String = #"{"vocab_size":5}"#, kind: CheckpointError.Kind = .data,
+    _ files: [String: [UInt8]], config: String = #"{"vocab_size":5}"#, kind: FormatError.Kind = .data,
     _ parts: [String], location: SourceLocation = #_sourceLocation
   ) {
-    let error = #expect(throws: CheckpointError.self, sourceLocation: location) {
+    let error = #expect(throws: FormatError.self, sourceLocation: location) {
       try metadata(files, config: config)
     }
     #expect(error?.kind == kind, sourceLocation: location)
@@ -56,13 +57,16 @@ import Testing
     ("a b", "b a", [#"merge number 0: needs "ba", which is no token"#]),
     (#"["a b"]"#, #"[["a","b","a"]]"#, ["merge number 0: is no pair of tokens"]),
     (#"["a b"]"#, "[7]", ["merge number 0: is no pair of tokens"]),
-    (#""BPE""#, #""Unigram""#, ["key model: is of an unknown kind: Unigram, 3 tokens, ByteLevel", "--pre NAME"]),
+    (
+      #""BPE""#, #""Unigram""#,
+      ["key model: is of an unknown kind: Unigram, 3 tokens, ByteLevel", "known: byte-level BPE"]
+    ),
     (#""BPE""#, #""WordPiece""#, ["unknown kind: WordPiece"]),
     (#""BPE""#, #""BPE","end_of_word_suffix":"</w>""#, ["key model: is of an unknown kind: BPE"]),
     (#"{"type":"BPE","vocab":{"a":0,"b":1,"ab":3},"merges":["a b"]}"#, "null", ["unknown kind: no kind"]),
     (#""add_prefix_space":false"#, #""add_prefix_space":true"#, ["unknown structure: ByteLevel add_prefix_space true"]),
     (#""normalizer":null"#, #""normalizer":{"type":"NFKC"}"#, ["unknown structure: normalizer NFKC, ByteLevel"]),
-    (#"{"type":"ByteLevel","add_prefix_space":false,"use_regex":true}"#, "null", ["no pre_tokenizer", "--pre NAME"]),
+    (#"{"type":"ByteLevel","add_prefix_space":false,"use_regex":true}"#, "null", ["no pre_tokenizer", "known: "]),
     ("<e>", #"\\ud800"#, ["is no valid JSON: half a surrogate pair"]),
     ("<e>", #"\\ud800\\u0041"#, ["is no valid JSON: half a surrogate pair"]),
     ("<e>", #"\\uD8"#, ["is no valid JSON: an escape without four"]), ("<e>", #"\\x"#, ["an unknown escape"]),
@@ -182,7 +186,7 @@ import Testing
       if random.next() % 4 == 0 { bytes.removeLast(Int(random.next() % UInt64(bytes.count))) }
       do {
         _ = try metadata([isModel ? "tokenizer.model" : "tokenizer.json": bytes])
-      } catch is CheckpointError {
+      } catch is FormatError {
         failures += 1
       }
     }

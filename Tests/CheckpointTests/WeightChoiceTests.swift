@@ -1,4 +1,5 @@
 import Checkpoint
+import Files
 import Foundation
 import GGUF
 import Tensors
@@ -57,11 +58,11 @@ import Testing
   }
 
   private func expectError(
-    _ parts: String..., kind: CheckpointError.Kind = .data, at name: String? = nil,
+    _ parts: String..., kind: FormatError.Kind = .data, at name: String? = nil,
     location: SourceLocation = #_sourceLocation
   ) throws {
     let path = name.map { model.directory.path($0) } ?? model.path
-    let error = try #require(throws: CheckpointError.self, sourceLocation: location) {
+    let error = try #require(throws: FormatError.self, sourceLocation: location) {
       try CheckpointDirectory(path: path)
     }
     #expect(error.kind == kind, "\(error)", sourceLocation: location)

@@ -104,7 +104,7 @@ import Testing
     try interrupt(imatrix("out.gguf"), journal: "out.gguf.journal")
     try refused(imatrix("out.gguf", ["--ctx", "128"]), "context size")
     try refused(imatrix("out.gguf", ["--chunks", "1"]), "number of windows")
-    try refused(imatrix("out.gguf", ["--process-output"]), "--process-output")
+    try refused(imatrix("out.gguf", ["--process-output"]), "choice to measure the output head")
     try refused(imatrix("out.gguf", ["--seed", "3", "--calibration", Repository.calibration]), "calibration files")
     try makeCandidate()
     var other = imatrix("out.gguf")

@@ -119,17 +119,16 @@ func refusable(_ step: () throws -> Void) throws {
   do {
     try step()
   } catch is TextError {
-  } catch is GGUFError {
+  } catch is FormatError {
   } catch is MetadataError {
   } catch is FileError {
-  } catch is CheckpointError {
+  } catch is FormatError {
   } catch is RefusedConfig {
   } catch is TokenizerError {
   } catch is ForwardError {
   } catch is ImatrixError {
   } catch is ReferenceError {
   } catch is ScoringError {
-  } catch is TaskError {
   } catch is RecipeError {
   } catch is SensitivityError {
   } catch is PlanError {

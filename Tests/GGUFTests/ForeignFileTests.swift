@@ -17,7 +17,7 @@ import Testing
     ("{\"architectures\": []}", "a JSON file", "directory"),
   ])
   func isNamed(content: String, noun: String, hint: String) throws {
-    let error = try #require(throws: GGUFError.self) { try GGUFHeader(bytes: Array(content.utf8), path: "m.gguf") }
+    let error = try #require(throws: FormatError.self) { try GGUFHeader(bytes: Array(content.utf8), path: "m.gguf") }
     #expect(error.description.hasPrefix("m.gguf: is \(noun)") && error.reason.hasSuffix("not a GGUF file"))
     #expect(error.hint?.contains(hint) == true)
   }
@@ -31,7 +31,7 @@ import Testing
   func nothingElseIsGuessed(content: String) { #expect(ForeignFile(Array(content.utf8)) == nil) }
 
   @Test func bytesOfNoKindAreNoGGUF() throws {
-    let error = try #require(throws: GGUFError.self) {
+    let error = try #require(throws: FormatError.self) {
       try GGUFHeader(bytes: Array("hello, world".utf8), path: "m.gguf")
     }
     #expect(error.reason == "is no GGUF: it does not begin with the letters GGUF")

@@ -114,7 +114,7 @@ func values(of name: String, in model: some ModelSource) throws -> [Float] {
     let directory = try TemporaryDirectory()
     let path = directory.path("head.gguf")
     try Data(layout.header).write(to: URL(filePath: path))
-    #expect(throws: GGUFError.self) { try GGUFFile(path: path) }
+    #expect(throws: FormatError.self) { try GGUFFile(path: path) }
     let head = try GGUFFile(path: path, headerOnly: true)
     #expect(head.tensors == model.tensors)
     #expect(throws: FileError.self) { try values(of: "f32", in: head) }
@@ -124,7 +124,7 @@ func values(of name: String, in model: some ModelSource) throws -> [Float] {
   @Test func truncatedHeaders() throws {
     let end = GGUFLayout(metadata: model.metadata, tensors: model.tensors).header.count - 32
     for length in 0..<end {
-      #expect(throws: GGUFError.self, "\(length) bytes") {
+      #expect(throws: FormatError.self, "\(length) bytes") {
         try GGUFHeader(bytes: Array(bytes.prefix(length)), path: "cut.gguf", headerOnly: true)
       }
     }

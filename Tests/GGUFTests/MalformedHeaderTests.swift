@@ -1,3 +1,4 @@
+import Files
 import Foundation
 import GGUF
 import Tensors
@@ -6,7 +7,7 @@ import Testing
 
 @Suite struct MalformedHeaderTests {
   @Test(arguments: Malformed.all) func isRefused(_ case: Malformed) throws {
-    let error = try #require(throws: GGUFError.self) { try GGUFHeader(bytes: `case`.bytes, path: "bad.gguf") }
+    let error = try #require(throws: FormatError.self) { try GGUFHeader(bytes: `case`.bytes, path: "bad.gguf") }
     #expect(error.path == "bad.gguf")
     #expect(error.subject == `case`.subject)
     #expect(error.reason.contains(`case`.says), "\(error)")
@@ -41,7 +42,7 @@ import Testing
         do {
           let header = try GGUFHeader(bytes: bytes, path: "mutated.gguf", headerOnly: Bool.random(using: &random))
           precondition(header.tensors.count <= bytes.count)
-        } catch is GGUFError {
+        } catch is FormatError {
           refused += 1
         }
       }

@@ -69,13 +69,13 @@ import Testing
   }
 
   @Test func nothingToPutInAShard() {
-    #expect(throws: GGUFError.self) {
+    #expect(throws: FormatError.self) {
       try GGUFShards(metadata: model.metadata, tensors: model.tensors, limit: .tensors(0))
     }
   }
 
   @Test func anOutputThatIsTheInput() throws {
-    #expect(throws: GGUFError.self) {
+    #expect(throws: FormatError.self) {
       try GGUFSplit.write(model, to: model.paths[0], limit: nil, overwrite: true)
     }
     #expect(throws: FileError(.create, path: directory.path("whole.gguf"), code: EEXIST)) {
@@ -87,7 +87,7 @@ import Testing
   @Test func aMissingShardIsNamed() throws {
     let paths = try GGUFSplit.write(model, to: directory.path("gap.gguf"), limit: .tensors(3))
     try FileManager.default.removeItem(atPath: paths[1])
-    let error = try #require(throws: GGUFError.self) { try GGUFFile(path: paths[0]) }
+    let error = try #require(throws: FormatError.self) { try GGUFFile(path: paths[0]) }
     #expect(error.path == paths[1] && error.hint?.contains("incomplete") == true)
     let head = try GGUFFile(path: paths[0], headerOnly: true)
     #expect(head.missingShards == 1 && head.tensors.count == 4)
@@ -95,20 +95,20 @@ import Testing
 
   @Test func onlyTheFirstShardOpensTheModel() throws {
     let paths = try GGUFSplit.write(model, to: directory.path("order.gguf"), limit: .tensors(3))
-    let error = try #require(throws: GGUFError.self) { try GGUFFile(path: paths[1]) }
+    let error = try #require(throws: FormatError.self) { try GGUFFile(path: paths[1]) }
     #expect(error.hint?.contains("-00001-of-00003.gguf") == true)
     let renamed = directory.path("renamed.gguf")
     try FileManager.default.moveItem(atPath: paths[0], toPath: renamed)
-    #expect(throws: GGUFError.self) { try GGUFFile(path: renamed) }
+    #expect(throws: FormatError.self) { try GGUFFile(path: renamed) }
   }
 
   @Test func shardsOfAnotherModelAreRefused() throws {
     let paths = try GGUFSplit.write(model, to: directory.path("mixed.gguf"), limit: .tensors(3))
     try bytes(paths[2]).write(to: URL(filePath: paths[1]))
-    let error = try #require(throws: GGUFError.self) { try GGUFFile(path: paths[0]) }
+    let error = try #require(throws: FormatError.self) { try GGUFFile(path: paths[0]) }
     #expect(error.path == paths[1] && error.subject == "key split.no")
     // The right number, and tensors that another shard holds.
     try bytes(paths[0]).write(to: URL(filePath: paths[1]))
-    #expect(throws: GGUFError.self) { try GGUFFile(path: paths[0]) }
+    #expect(throws: FormatError.self) { try GGUFFile(path: paths[0]) }
   }
 }

@@ -27,7 +27,7 @@ import Testing
 
   @Test func otherTextIsRefused() throws {
     for text in ["\(one) a", "\(one)  ", "\(one)**a", "\(one.dropLast())g  a", "\(one)  b\n\(two)  b"] {
-      let error = #expect(throws: GGUFError.self) { try read(Array("\(two)  a\n\(text)\n".utf8)) }
+      let error = #expect(throws: FormatError.self) { try read(Array("\(two)  a\n\(text)\n".utf8)) }
       #expect(error?.description.contains(/line [23]: is no checksum/) == true)
     }
     let utf16 = "\(one)  a\n".utf16.flatMap { [UInt8($0 & 255), UInt8($0 >> 8)] }

@@ -101,7 +101,7 @@ import Testing
     let error = try #require(throws: FileError.self) {
       try GGUFWriter(path: directory.path("huge.gguf"), layout: layout, overwrite: false)
     }
-    #expect(error.operation == .reserve && (error.offset ?? 0) > 1 << 60)
+    #expect(error.operation == .reserve && (error.lacking ?? 0) > 1 << 60)
     #expect(directory.contents.isEmpty)
   }
 }

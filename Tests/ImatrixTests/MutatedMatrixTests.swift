@@ -24,7 +24,7 @@ import Testing
       ]
       try MutatedFiles.binary.survive(
         Array(try Data(contentsOf: URL(filePath: path))), named: name,
-        isTyped: { $0 is ImatrixError || $0 is GGUFError || $0 is MetadataError || $0 is FileError },
+        isTyped: { $0 is ImatrixError || $0 is FormatError || $0 is MetadataError || $0 is FileError },
         read: { path, _ in
           let matrix = try ImportanceMatrix(path: path)
           for tensor in tensors { _ = matrix.importance(for: tensor) }

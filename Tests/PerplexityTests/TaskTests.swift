@@ -1,3 +1,4 @@
+import Files
 import Foundation
 import Perplexity
 import Tensors
@@ -93,12 +94,12 @@ struct CountingModel {
     "one\ntwo\n", "", "ctx\n4\na\nb\nc\nd\n", "ctx\nx\na\nb\nc\nd\n", "ctx\n0\nsame\nsame\nsame\nsame\n",
   ])
   func refusesBadHellaSwag(text: String) {
-    #expect(throws: TaskError.self) { try ChoiceTask.hellaSwag(text, path: "h", tokenize: model.tokenize) }
+    #expect(throws: FormatError.self) { try ChoiceTask.hellaSwag(text, path: "h", tokenize: model.tokenize) }
   }
 
   @Test(arguments: ["", "0,no gap,a,b,1\n", "0,a _ b,a,b,3\n", "0,a _ b,a,1\n", "0,\"a _ b,a,b,1\n", "0,a _ b,x,x,1\n"])
   func refusesBadWinoGrande(text: String) {
-    #expect(throws: TaskError.self) { try ChoiceTask.winoGrande(text, path: "w", tokenize: model.tokenize) }
+    #expect(throws: FormatError.self) { try ChoiceTask.winoGrande(text, path: "w", tokenize: model.tokenize) }
   }
 
   /// Every damaged file of tasks is refused or read; none crashes.

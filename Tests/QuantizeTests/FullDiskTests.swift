@@ -41,7 +41,7 @@ import Files
       let early = try #require(throws: FileError.self) {
         _ = try Rewriter(plan).write(to: output, options: options)
       }
-      #expect(early.operation == .reserve && (early.offset ?? 0) > 1 << 18)
+      #expect(early.operation == .reserve && (early.lacking ?? 0) > 1 << 18)
       #expect(disk.contents == ["filler", "out.gguf.journal", "out.gguf.part"])
 
       disk.empty()

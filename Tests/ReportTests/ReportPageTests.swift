@@ -28,7 +28,19 @@ import Testing
       drifts: [try drift()],
       sensitivity: try SensitivityFindings(
         json: Data(#"{"model":"demo","entries":[{"tensor":"blk.0.attn_q.weight","coefficient":0.4}]}"#.utf8)),
-      generator: "qtool")
+      generator: "qtool",
+      commands: .init(merge: { "join \($0) to \($1)" }, quantize: { "make MODEL by \($0)" }))
+  }
+
+  /// The page has commands of the program that makes it only where that gives some.
+  @Test func showsTheProgramsCommands() throws {
+    var page = try page(name: "demo-00001-of-00002.gguf")
+    let html = try page.html()
+    #expect(html.contains("join demo-00001-of-00002.gguf to demo-00001-of-00002.gguf"))
+    #expect(html.contains("<code>make MODEL by mix.yaml</code> makes the mix"))
+    page.commands = nil
+    let bare = try page.html()
+    #expect(bare.contains(": merge the shards to demo-00001-of-00002.gguf") && !bare.contains("mix.yaml"))
   }
 
   @Test func holdsEverythingAndLoadsNothing() throws {

@@ -8,19 +8,6 @@ import Testing
   private static let marks =
     #"Unsafe(Mutable)?(Raw)?(Buffer)?Pointer|withUnsafe|_unsafe|unsafe[A-Z]\w*[(:]|\(unsafe\)|[eE]xtend(ed)?Lifetime"#
 
-  private static let sources = Repository.root.appending(path: "Sources").path
-
-  /// Swift files below Sources, by their path from the root, without comments.
-  private static func files() throws -> [String: String] {
-    var files: [String: String] = [:]
-    for path in try FileManager.default.subpathsOfDirectory(atPath: sources) where path.hasSuffix(".swift") {
-      let text = try String(contentsOfFile: sources + "/" + path, encoding: .utf8)
-      files[path] = text.split(separator: "\n").filter { !$0.drop(while: { $0 == " " }).hasPrefix("//") }
-        .joined(separator: "\n")
-    }
-    return files
-  }
-
   /// The paths in the table's second column: files, or folders with a slash at the end.
   private static func addresses() throws -> [String] {
     let text = try String(
@@ -40,7 +27,7 @@ import Testing
     let addresses = try Self.addresses()
     #expect(addresses.count > 5)
     let marks = try Regex(Self.marks)
-    let unsafe = try Self.files().filter { $0.value.firstMatch(of: marks) != nil }.keys
+    let unsafe = try SourceFiles.withoutComments().filter { $0.value.firstMatch(of: marks) != nil }.keys
     for path in unsafe.sorted() {
       #expect(addresses.contains { Self.holds($0, path) }, "\(path) has unsafe code, and is not listed")
     }
@@ -59,6 +46,7 @@ import Testing
   ])
   func hasOneAddress(pattern: String, expected: [String]) throws {
     let regex = try Regex(pattern)
-    #expect(try Self.files().filter { $0.value.firstMatch(of: regex) != nil }.keys.sorted() == expected)
+    #expect(
+      try SourceFiles.withoutComments().filter { $0.value.firstMatch(of: regex) != nil }.keys.sorted() == expected)
   }
 }

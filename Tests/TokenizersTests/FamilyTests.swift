@@ -1,4 +1,5 @@
 import Checkpoint
+import Files
 import Foundation
 import GGUF
 import TestSupport
@@ -96,16 +97,18 @@ import Tokenizers
 
   @Test func unknownStructureIsShownAndCanBeNamed() throws {
     let change = { (text: String) in text.replacing(#"\\p{N}{1,3}"#, with: #"\\p{N}{1,4}"#) }
-    let error = #expect(throws: CheckpointError.self) { try changed("llama-bpe", change) }
+    let error = #expect(throws: FormatError.self) { try changed("llama-bpe", change) }
     #expect(error?.description.contains("key pre_tokenizer: has an unknown structure: Split (?i:'s|'t") == true)
-    #expect(error?.hint?.contains("--pre NAME; known: ") == true && error?.hint?.contains("llama-bpe") == true)
+    #expect(
+      error?.topic == .unknownSplitter && error?.hint?.hasPrefix("known: ") == true
+        && error?.hint?.contains("llama-bpe") == true)
     #expect(try changed("llama-bpe", pre: "qwen2", change).optionalString("tokenizer.ggml.pre") == "qwen2")
-    let unknown = #expect(throws: CheckpointError.self) { try changed("llama-bpe", pre: "nonesuch", change) }
-    #expect(unknown?.description.contains("--pre nonesuch: is unknown") == true)
-    let needless = #expect(throws: CheckpointError.self) {
+    let unknown = #expect(throws: FormatError.self) { try changed("llama-bpe", pre: "nonesuch", change) }
+    #expect(unknown?.description.contains("splitter nonesuch: is unknown") == true)
+    let needless = #expect(throws: FormatError.self) {
       try tokenizerMetadata(directory: path("llama-spm"), architecture: "llama", pre: "qwen2")
     }
-    #expect(needless?.description.contains("--pre: does not apply") == true)
+    #expect(needless?.description.contains("splitter: does not apply") == true)
   }
 
   /// The keys of a family whose tokenizer.json is changed.

@@ -1,3 +1,4 @@
+import Files
 import Tokenizers
 
 /// The tokens that a directory's files add to a vocabulary, by one rule for every kind of tokenizer.
@@ -82,7 +83,7 @@ struct AddedTokens {
       let holder = earlier.map { paths[$0] } ?? base.path
       if id != token.id {
         guard holder != path else {
-          throw CheckpointError(path: path, subject: subject, "stands twice: it has ids \(id) and \(token.id)")
+          throw FormatError(path: path, subject: subject, "stands twice: it has ids \(id) and \(token.id)")
         }
         notes.append("\(path): \(subject) has id \(token.id), but \(id) in \(Self.name(holder)), which is believed")
       }
@@ -114,9 +115,9 @@ struct AddedTokens {
 
   private func contradiction(
     _ path: String, _ subject: String, _ reason: String, _ holder: String
-  ) -> CheckpointError {
-    guard holder != path else { return CheckpointError(path: path, subject: subject, reason) }
-    return CheckpointError(
+  ) -> FormatError {
+    guard holder != path else { return FormatError(path: path, subject: subject, reason) }
+    return FormatError(
       path: path, subject: subject, reason + " in \(Self.name(holder))", hint: "make the two files agree")
   }
 
@@ -169,7 +170,7 @@ struct AddedTokens {
   mutating func limit(to size: Int?) throws -> Int {
     let count = size ?? largestID + 1
     // Ids are then all that bounds what is allocated.
-    guard count <= 1 << 24 else { throw CheckpointError(path: base.path, "gives a token the id \(count - 1)") }
+    guard count <= 1 << 24 else { throw FormatError(path: base.path, "gives a token the id \(count - 1)") }
     for (token, path) in zip(tokens, paths) where token.id >= count && base.id(of: token.content) == nil {
       notes.append(
         "\(path): token \(token.content.debugDescription) is left out: its id \(token.id) is beyond config.json's vocabulary "

@@ -1,3 +1,4 @@
+import Files
 import Tokenizers
 
 /// A tokenizer's vocabulary before tokens are added to it: each token has one id, and each id one token.
@@ -8,20 +9,20 @@ struct BaseVocabulary {
   private var ids: ByteTable
   private(set) var count = 0
 
-  /// - Throws: ``CheckpointError`` where two tokens have one id, or one token two.
+  /// - Throws: ``FormatError`` where two tokens have one id, or one token two.
   init(path: String, _ entries: some Collection<(token: String, id: Int)>) throws {
     self.path = path
     ids = ByteTable(minimumCapacity: entries.count)
     for (token, id) in entries {
       // Ids are all that bounds what is allocated.
-      guard id < 1 << 24 else { throw CheckpointError(path: path, "gives a token the id \(id)") }
+      guard id < 1 << 24 else { throw FormatError(path: path, "gives a token the id \(id)") }
       while tokens.count <= id { tokens.append(nil) }
       if let other = tokens[id] {
-        throw CheckpointError(
+        throw FormatError(
           path: path, subject: "token \(token.debugDescription)", "has id \(id), as has \(other.debugDescription)")
       }
       if let other = ids.insert(Array(token.utf8), value: Int32(id)) {
-        throw CheckpointError(
+        throw FormatError(
           path: path, subject: "token \(token.debugDescription)", "stands twice: it has ids \(other) and \(id)")
       }
       tokens[id] = token

@@ -1,3 +1,5 @@
+import Files
+
 /// Where a SentencePiece tokenizer puts a blank in front of text. Everything else that it may do to text is refused:
 /// llama.cpp's tokenizer of models called `llama` takes text as it is.
 enum BlankPrefix {
@@ -10,8 +12,8 @@ enum BlankPrefix {
   /// From the steps of a tokenizer.json. Known are those that converters write for Llama's kin.
   init(_ tokenizer: TokenizerJSON, _ base: BaseVocabulary) throws {
     let structure = SplitStructure(tokenizer)
-    func unknown(_ key: String) -> CheckpointError {
-      CheckpointError(
+    func unknown(_ key: String) -> FormatError {
+      FormatError(
         path: tokenizer.path, subject: "key \(key)",
         "has a structure that llama.cpp's SentencePiece has not: \(structure.description)",
         hint: "known: blanks become U+2581, and one goes in front of text (Prepend or Metaspace)")
@@ -34,7 +36,7 @@ enum BlankPrefix {
         escapes = true
         let splits = part["split"]?.bool ?? true
         if splits, let token = base.tokens.first(where: { $0.map(Self.spansWords) ?? false }) {
-          throw CheckpointError(
+          throw FormatError(
             path: tokenizer.path, subject: "key pre_tokenizer",
             "splits text at blanks, which llama.cpp does not: it would give \((token ?? "").debugDescription)")
         }
@@ -66,13 +68,13 @@ enum BlankPrefix {
     if !model.escapesBlanks { others.append("keeps blanks (escape_whitespaces is false)") }
     if model.isSuffix, model.addsBlank { others.append("puts a blank behind text (treat_whitespace_as_suffix)") }
     guard others.isEmpty else {
-      throw CheckpointError(
+      throw FormatError(
         path: model.path, subject: "key normalizer_spec",
         others.joined(separator: ", ") + "; llama.cpp's tokenizer takes text as it is",
         hint: "a tokenizer.json beside it decides instead: that which transformers writes for Llama has no such steps")
     }
     guard model.fallsBackToBytes else {
-      throw CheckpointError(
+      throw FormatError(
         path: model.path, subject: "key trainer_spec.byte_fallback",
         "is false; llama.cpp ends at a character that has no token")
     }

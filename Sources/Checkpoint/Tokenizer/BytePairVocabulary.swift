@@ -1,3 +1,4 @@
+import Files
 import GGUF
 import Tokenizers
 
@@ -21,7 +22,7 @@ struct BytePairVocabulary {
     for (id, token) in base.tokens.enumerated() {
       guard let token else { continue }
       guard id < count else {
-        throw CheckpointError(
+        throw FormatError(
           path: path, subject: "token \(token.debugDescription)",
           "has id \(id); config.json gives a vocabulary of \(count)")
       }
@@ -83,8 +84,8 @@ struct BytePairVocabulary {
   private static func name(_ structure: SplitStructure, _ tokenizer: TokenizerJSON, pre: String?) throws -> String {
     if let pre {
       guard PreTokenizer(name: pre) != nil else {
-        throw CheckpointError(
-          path: tokenizer.path, subject: "--pre \(pre)", "is unknown",
+        throw FormatError(
+          topic: .misnamedSplitter, path: tokenizer.path, subject: "splitter \(pre)", "is unknown",
           hint: "known: \(PreTokenizer.names.joined(separator: ", "))")
       }
       return pre
@@ -92,9 +93,10 @@ struct BytePairVocabulary {
     guard structure.composes != nil, let steps = structure.steps, let splitter = Splitter(steps: steps),
       let name = PreTokenizer.name(for: splitter)
     else {
-      throw CheckpointError(
-        path: tokenizer.path, subject: "key pre_tokenizer", "has an unknown structure: \(structure.description)",
-        hint: "name the one it equals with --pre NAME; known: \(PreTokenizer.names.joined(separator: ", "))")
+      throw FormatError(
+        topic: .unknownSplitter, path: tokenizer.path, subject: "key pre_tokenizer",
+        "has an unknown structure: \(structure.description)",
+        hint: "known: \(PreTokenizer.names.joined(separator: ", "))")
     }
     return name
   }
@@ -126,7 +128,7 @@ struct BytePairVocabulary {
     if merges.isEmpty, let mergesPath { (merges, path) = (try VocabularyFiles.merges(mergesPath), mergesPath) }
     for (index, merge) in merges.enumerated() {
       for part in [merge.left, merge.right, merge.left + merge.right] where base.id(of: part) == nil {
-        throw CheckpointError(
+        throw FormatError(
           path: path, subject: "merge number \(index)", "needs \(part.debugDescription), which is no token")
       }
     }

@@ -23,12 +23,12 @@ struct CheckpointTokenizer {
   /// - Parameters:
   ///   - architecture: GGUF's name of it; some rules hold for Llama's family only.
   ///   - pre: what `--pre` says.
-  /// - Throws: ``CheckpointError`` where there is no tokenizer, one of an unknown kind, or a damaged one.
+  /// - Throws: `FormatError` where there is no tokenizer, one of an unknown kind, or a damaged one.
   init(directory: String, config: Config, architecture: String, pre: String?) throws {
     let files = try TokenizerFiles(directory: directory)
     let size: Int? = config["vocab_size"] == nil ? nil : try config.int("vocab_size")
     if let size, size > 1 << 24 {
-      throw CheckpointError(path: config.path, subject: "key vocab_size", "is \(size), more than any model's")
+      throw FormatError(path: config.path, subject: "key vocab_size", "is \(size), more than any model's")
     }
     let isLlama = architecture == "llama"
     let addsBlank = isLlama ? files.config?["add_prefix_space"]?.bool : nil
@@ -38,8 +38,9 @@ struct CheckpointTokenizer {
     let parts: Parts
     if model != nil || json.map({ $0.isSentencePiece && !Self.isByteLevel($0) }) == true {
       guard pre == nil else {
-        throw CheckpointError(
-          path: directory, subject: "--pre", "does not apply: the tokenizer is SentencePiece's, which has no splitter")
+        throw FormatError(
+          topic: .needlessSplitter, path: directory, subject: "splitter",
+          "does not apply: the tokenizer is SentencePiece's, which has no splitter")
       }
       if let json { try Self.checkKind(json, isSentencePiece: true) }
       let pieces = try SentencePieceVocabulary(model, json, files, size: size, addsBlank: addsBlank)
@@ -100,7 +101,7 @@ struct CheckpointTokenizer {
     guard let path = files.path("tokenizer.model") else { return nil }
     let file = try PositionedFile(path: path)
     guard file.size <= 256 << 20 else {
-      throw CheckpointError(path: path, "has \(file.size) bytes, too many for this file")
+      throw FormatError(path: path, "has \(file.size) bytes, too many for this file")
     }
     let bytes = try file.bytes(in: 0..<file.size)
     let isText = bytes.prefix(256).allSatisfy { $0 == 0x0A || (0x20..<0x7F).contains($0) }
@@ -120,27 +121,27 @@ struct CheckpointTokenizer {
       !suffix("continuing_subword_prefix"), !suffix("end_of_word_suffix")
     else {
       let bytes = tokenizer.model["byte_fallback"]?.bool == true ? " with byte_fallback" : ""
-      throw CheckpointError(
+      throw FormatError(
         path: tokenizer.path, subject: "key model",
         "is of an unknown kind: \(kind)\(bytes), \(tokenizer.vocabulary.count) tokens, "
           + SplitStructure(tokenizer).description,
-        hint: "known: byte-level BPE (whose splitter --pre NAME names) and SentencePiece's BPE with byte_fallback")
+        hint: "known: byte-level BPE and SentencePiece's BPE with byte_fallback")
     }
   }
 
-  private static func missing(_ files: TokenizerFiles) -> CheckpointError {
+  private static func missing(_ files: TokenizerFiles) -> FormatError {
     let hint =
       files.path("tekken.json") != nil
       ? "tekken.json alone is not known: use the repository's Hugging Face form"
       : "a checkpoint has tokenizer.json or tokenizer.model beside config.json"
-    return CheckpointError(.missing, path: files.directory + "/tokenizer.json", "is missing", hint: hint)
+    return FormatError(.missing, path: files.directory + "/tokenizer.json", "is missing", hint: hint)
   }
 
   /// An id that no token has would make the written file unreadable.
   private static func checkIDs(_ metadata: Metadata, _ rules: SpecialRules, _ config: Config) throws {
     let count = metadata.optionalStrings("tokenizer.ggml.tokens")?.count ?? 0
     for (kind, id) in rules.ids where id >= count {
-      throw CheckpointError(path: config.path, subject: "key \(kind)_token_id", "is \(id), beyond \(count) tokens")
+      throw FormatError(path: config.path, subject: "key \(kind)_token_id", "is \(id), beyond \(count) tokens")
     }
   }
 }

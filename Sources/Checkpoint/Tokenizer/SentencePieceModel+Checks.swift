@@ -1,3 +1,4 @@
+import Files
 import Tokenizers
 
 extension SentencePieceModel {
@@ -5,12 +6,12 @@ extension SentencePieceModel {
   /// gives those.
   ///
   /// - Returns: notes on the pieces that it renames.
-  /// - Throws: ``CheckpointError`` that names the first piece in which they differ.
+  /// - Throws: ``FormatError`` that names the first piece in which they differ.
   func compare(with tokenizer: TokenizerJSON, _ base: BaseVocabulary) throws -> [String] {
     let added = Dictionary(tokenizer.added.map { ($0.id, $0.content) }) { first, _ in first }
     var notes: [String] = []
-    func differ(_ id: Int, _ piece: String, _ token: String) -> CheckpointError {
-      CheckpointError(
+    func differ(_ id: Int, _ piece: String, _ token: String) -> FormatError {
+      FormatError(
         path: path, "is another tokenizer than tokenizer.json: id \(id) is \(piece) here and \(token) there",
         hint: "take away the one that the model was not trained with")
     }
@@ -38,7 +39,7 @@ extension SentencePieceModel {
       let subject = "piece \(piece.text.debugDescription)"
       switch piece.type {
       case .userDefined where prefix != .never && !isAtom(piece):
-        throw CheckpointError(
+        throw FormatError(
           path: path, subject: subject, "is user-defined: llama.cpp puts a blank behind it, SentencePiece does not",
           hint: "a tokenizer.json beside it decides instead, such as transformers writes")
       case .unused:
@@ -47,7 +48,7 @@ extension SentencePieceModel {
           joined.contains(Array(bytes[..<split])) && joined.contains(Array(bytes[split...]))
         }
         guard isMade else { break }
-        throw CheckpointError(
+        throw FormatError(
           path: path, subject: subject, "is unused: SentencePiece takes it apart again, llama.cpp does not")
       default: break
       }

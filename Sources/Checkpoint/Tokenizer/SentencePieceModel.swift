@@ -1,3 +1,4 @@
+import Files
 import Tokenizers
 
 /// tokenizer.model: SentencePiece's `ModelProto`, a Protocol Buffers message.
@@ -46,11 +47,11 @@ struct SentencePieceModel {
       default: break
       }
     }
-    guard !pieces.isEmpty else { throw CheckpointError(path: path, "is a SentencePiece model without pieces") }
+    guard !pieces.isEmpty else { throw FormatError(path: path, "is a SentencePiece model without pieces") }
     // Only byte-pair encoding merges by score; other kinds would be encoded wrongly without a word.
     guard kind == 2 else {
       let names: [UInt64: String] = [1: "unigram", 3: "word", 4: "char"]
-      throw CheckpointError(
+      throw FormatError(
         path: path, subject: "key trainer_spec.model_type", "is of an unknown kind: \(names[kind] ?? "\(kind)")",
         hint: "known: SentencePiece's bpe")
     }

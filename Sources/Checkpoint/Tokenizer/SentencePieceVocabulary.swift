@@ -1,3 +1,4 @@
+import Files
 import GGUF
 import Tokenizers
 
@@ -41,7 +42,7 @@ struct SentencePieceVocabulary {
       guard let token else { continue }
       guard id < count else {
         guard model != nil else {
-          throw CheckpointError(
+          throw FormatError(
             path: base.path, subject: "token \(token.debugDescription)",
             "has id \(id); config.json gives a vocabulary of \(count)")
         }
@@ -82,7 +83,7 @@ struct SentencePieceVocabulary {
     var scores: [Int: Float] = [:]
     for (index, merge) in tokenizer.merges.enumerated() {
       for part in [merge.left, merge.right, merge.left + merge.right] where base.id(of: part) == nil {
-        throw CheckpointError(
+        throw FormatError(
           path: base.path, subject: "merge number \(index)", "needs \(part.debugDescription), which is no token")
       }
       let id = base.id(of: merge.left + merge.right) ?? 0
@@ -143,7 +144,7 @@ struct SentencePieceVocabulary {
     for byte in 0..<256 where !tokens.contains([UInt8(byte)]) {
       let name = "<0x" + (byte < 16 ? "0" : "") + String(byte, radix: 16, uppercase: true) + ">"
       guard tokens.contains(Array(name.utf8)) else {
-        throw CheckpointError(path: path, subject: "token \(name)", "is missing; llama.cpp ends at text that needs it")
+        throw FormatError(path: path, subject: "token \(name)", "is missing; llama.cpp ends at text that needs it")
       }
     }
   }

@@ -1,3 +1,4 @@
+import Files
 import GGUF
 import OrderedCollections
 
@@ -46,7 +47,7 @@ struct SpecialRules {
       guard let value = config[key] ?? config["text_config"]?[key], let id = value.int else { continue }
       // Older configurations say -1 for none.
       if id == -1 { continue }
-      guard id >= 0 else { throw CheckpointError(path: config.path, subject: "key \(key)", "is \(id)") }
+      guard id >= 0 else { throw FormatError(path: config.path, subject: "key \(key)", "is \(id)") }
       set(kind, id, bound: bound)
     }
     // Where an id is missing, llama.cpp has one of its own for these.

@@ -1,3 +1,4 @@
+import Files
 import GGUF
 import Tokenizers
 
@@ -24,12 +25,12 @@ struct TokenList {
 
   func texts() -> [String] { tokens.enumerated().map { $1 ?? "[PAD\($0)]" } }
 
-  /// - Throws: ``CheckpointError`` where two ids share a text: no model that says so can be loaded.
+  /// - Throws: `FormatError` where two ids share a text: no model that says so can be loaded.
   func check(path: String) throws {
     var table = ByteTable(minimumCapacity: count)
     for (id, text) in texts().enumerated() {
       if let other = table.insert(Array(text.utf8), value: Int32(id)) {
-        throw CheckpointError(
+        throw FormatError(
           path: path, subject: "token \(text.debugDescription)", "stands twice: it has ids \(other) and \(id)")
       }
     }

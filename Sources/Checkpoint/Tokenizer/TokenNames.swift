@@ -1,3 +1,5 @@
+import Files
+
 /// The tokens that tokenizer_config.json and special_tokens_map.json name without giving them ids, in the order in which
 /// `transformers` adds those that no vocabulary has.
 struct TokenNames {
@@ -61,7 +63,7 @@ struct TokenNames {
   /// their own.
   private static func members(_ path: String) throws -> [Member] {
     var scanner = try JSONScanner(path: path, limit: 64 << 20)
-    guard scanner.peek() == UInt8(ascii: "{") else { throw CheckpointError(path: path, "is no JSON object") }
+    guard scanner.peek() == UInt8(ascii: "{") else { throw FormatError(path: path, "is no JSON object") }
     var members: [Member] = []
     try scanner.object { key, scanner in
       if key == "extra_special_tokens", scanner.peek() == UInt8(ascii: "{") {

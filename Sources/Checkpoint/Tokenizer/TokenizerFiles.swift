@@ -12,7 +12,7 @@ struct TokenizerFiles {
     self.directory = directory
     configPath = directory + "/tokenizer_config.json"
     config = FileManager.default.fileExists(atPath: configPath) ? try JSONValue.read(configPath, limit: 64 << 20) : nil
-    guard config == nil || config?.object != nil else { throw CheckpointError(path: configPath, "is no JSON object") }
+    guard config == nil || config?.object != nil else { throw FormatError(path: configPath, "is no JSON object") }
   }
 
   /// The path of a file of the directory; nil where there is none.
@@ -28,10 +28,10 @@ struct TokenizerFiles {
   /// added_tokens.json: ids by token.
   func addedTokens() throws -> [AddedToken] {
     guard let path = path("added_tokens.json") else { return [] }
-    guard let entries = try JSONValue.read(path).object else { throw CheckpointError(path: path, "is no JSON object") }
+    guard let entries = try JSONValue.read(path).object else { throw FormatError(path: path, "is no JSON object") }
     return try entries.map { content, value in
       guard let id = value.int, (0...Int(Int32.max)).contains(id) else {
-        throw CheckpointError(path: path, subject: "token \(content.debugDescription)", "has no valid id")
+        throw FormatError(path: path, subject: "token \(content.debugDescription)", "has no valid id")
       }
       return AddedToken(content, id: id, isSpecial: false, isNormalized: true)
     }.sorted { ($0.id, $0.content) < ($1.id, $1.content) }
@@ -41,11 +41,11 @@ struct TokenizerFiles {
   func addedTokensDecoder() throws -> [AddedToken] {
     guard let value = config?["added_tokens_decoder"], value != .null else { return [] }
     guard let entries = value.object else {
-      throw CheckpointError(path: configPath, subject: "key added_tokens_decoder", "is no object")
+      throw FormatError(path: configPath, subject: "key added_tokens_decoder", "is no object")
     }
     return try entries.map { key, entry in
       guard let id = Int(key), (0...Int(Int32.max)).contains(id), let token = AddedToken(entry, id: id) else {
-        throw CheckpointError(
+        throw FormatError(
           path: configPath, subject: "key added_tokens_decoder",
           "holds an entry \(key.debugDescription) that is no token")
       }

@@ -1,3 +1,5 @@
+import Files
+
 /// tokenizer.json, the form of the `tokenizers` package: read in one pass, the vocabulary without a tree.
 struct TokenizerJSON {
   let path: String
@@ -21,7 +23,7 @@ struct TokenizerJSON {
     self.path = path
     mergesPath = path
     var scanner = try JSONScanner(path: path, limit: 256 << 20)
-    guard scanner.peek() == UInt8(ascii: "{") else { throw CheckpointError(path: path, "is no JSON object") }
+    guard scanner.peek() == UInt8(ascii: "{") else { throw FormatError(path: path, "is no JSON object") }
     try scanner.object { key, scanner in
       switch key {
       case "model" where scanner.peek() == UInt8(ascii: "{"): try readModel(&scanner)
@@ -56,7 +58,7 @@ struct TokenizerJSON {
   private mutating func readVocabulary(_ scanner: inout JSONScanner) throws {
     try scanner.object { token, scanner in
       guard let id = try scanner.value().int, (0...Int(Int32.max)).contains(id) else {
-        throw CheckpointError(path: path, subject: "token \(token.debugDescription)", "has no valid id")
+        throw FormatError(path: path, subject: "token \(token.debugDescription)", "has no valid id")
       }
       vocabulary.append((token, id))
     }
@@ -73,7 +75,7 @@ struct TokenizerJSON {
     self.merges = merges
     self.mergesPath = mergesPath
     var scanner = try JSONScanner(path: path, limit: 256 << 20)
-    guard scanner.peek() == UInt8(ascii: "{") else { throw CheckpointError(path: path, "is no JSON object") }
+    guard scanner.peek() == UInt8(ascii: "{") else { throw FormatError(path: path, "is no JSON object") }
     try readVocabulary(&scanner)
     try scanner.end()
     self.normalizer = normalizer
@@ -98,7 +100,7 @@ struct TokenizerJSON {
       try scanner.skip()
     }
     guard parts.count == 2 else {
-      throw CheckpointError(path: path, subject: "merge number \(merges.count)", "is no pair of tokens")
+      throw FormatError(path: path, subject: "merge number \(merges.count)", "is no pair of tokens")
     }
     merges.append((parts[0], parts[1]))
   }
@@ -106,11 +108,11 @@ struct TokenizerJSON {
   private mutating func readAdded(_ value: JSONValue) throws {
     guard value != .null else { return }
     guard let entries = value.array else {
-      throw CheckpointError(path: path, subject: "key added_tokens", "is no array")
+      throw FormatError(path: path, subject: "key added_tokens", "is no array")
     }
     for entry in entries {
       guard let id = entry["id"]?.int, (0...Int(Int32.max)).contains(id), let token = AddedToken(entry, id: id) else {
-        throw CheckpointError(path: path, subject: "key added_tokens", "holds an entry without content or valid id")
+        throw FormatError(path: path, subject: "key added_tokens", "holds an entry without content or valid id")
       }
       added.append(token)
     }

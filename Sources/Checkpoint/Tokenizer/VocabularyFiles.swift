@@ -40,11 +40,11 @@ struct VocabularyFiles {
 
   /// nil where there is no vocab.json.
   ///
-  /// - Parameter pre: what `--pre` says.
+  /// - Parameter pre: the name of the splitter that the caller gave.
   init?(_ files: TokenizerFiles, _ config: Config, pre: String?) throws {
     guard let path = files.path("vocab.json") else { return nil }
     guard let mergesPath = files.path("merges.txt") else {
-      throw CheckpointError(
+      throw FormatError(
         .missing, path: files.directory + "/merges.txt", "is missing: vocab.json alone is no tokenizer")
     }
     let name = (files.config?["tokenizer_class"] ?? config["tokenizer_class"])?.string
@@ -54,9 +54,10 @@ struct VocabularyFiles {
     defaultNames = known?.defaultNames ?? [:]
     let given = pre.flatMap { PreTokenizer(name: $0) }
     guard known != nil || pre != nil else {
-      throw CheckpointError(
-        path: path, "does not say how text is split" + (name.map { ", nor does the class \($0)" } ?? ""),
-        hint: "name the splitter with --pre NAME; known: \(PreTokenizer.names.joined(separator: ", "))")
+      throw FormatError(
+        topic: .unknownSplitter, path: path,
+        "does not say how text is split" + (name.map { ", nor does the class \($0)" } ?? ""),
+        hint: "known: \(PreTokenizer.names.joined(separator: ", "))")
     }
     let composes = given?.composes ?? known?.composes ?? false
     let prefix = files.config?["add_prefix_space"]?.bool ?? false
@@ -93,7 +94,7 @@ struct VocabularyFiles {
       guard parts.count == 2, !parts[0].isEmpty, !parts[1].isEmpty else {
         // Other comments than the version's stand in the first line alone.
         if index == 0, line.first == UInt8(ascii: "#") { continue }
-        throw CheckpointError(path: path, subject: "line \(index + 1)", "is no pair of tokens")
+        throw FormatError(path: path, subject: "line \(index + 1)", "is no pair of tokens")
       }
       merges.append((String(Substring(parts[0])), String(Substring(parts[1]))))
     }

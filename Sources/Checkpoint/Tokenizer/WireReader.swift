@@ -20,11 +20,11 @@ struct WireReader {
 
   func nested(_ range: Range<Int>) -> WireReader { WireReader(path: path, ByteReader(bytes, in: range)) }
 
-  func failure(_ reason: String, subject: String? = nil) -> CheckpointError {
-    CheckpointError(path: path, subject: subject, offset: reader.offset, reason)
+  func failure(_ reason: String, subject: String? = nil) -> FormatError {
+    FormatError(path: path, subject: subject, offset: reader.offset, reason)
   }
 
-  private func damaged() -> CheckpointError { failure("is no SentencePiece model, or a damaged one") }
+  private func damaged() -> FormatError { failure("is no SentencePiece model, or a damaged one") }
 
   /// The next field; nil at the end of the message.
   mutating func next() throws -> (number: Int, value: Value)? {

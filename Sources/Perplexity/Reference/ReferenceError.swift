@@ -20,11 +20,4 @@ extension ReferenceError: CustomStringConvertible {
   }
 
   /// Advice for a person; nil where there is none.
-  public var hint: String? {
-    switch self {
-    case .malformed: "the file is truncated or damaged: make it again"
-    case .mismatch: "make a reference of this model, text and context"
-    case .notExpressible: "save a .qref reference instead"
-    }
-  }
 }

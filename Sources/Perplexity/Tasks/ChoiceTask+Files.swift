@@ -11,10 +11,10 @@ extension ChoiceTask {
   ///   - tokenize: ids of a text, with what the vocabulary puts in front of every text.
   public static func hellaSwag(
     _ text: String, path: String, limit: Int? = nil, tokenize: (String) -> [Int32]
-  ) throws(TaskError) -> [ChoiceTask] {
+  ) throws(FormatError) -> [ChoiceTask] {
     let lines = lines(of: text)
     guard !lines.isEmpty, lines.count % 6 == 0 else {
-      throw TaskError(path: path, "\(lines.count) lines where a task has six")
+      throw FormatError(path: path, "\(lines.count) lines where a task has six")
     }
     var left = Array(0..<lines.count / 6)
     var chosen = left
@@ -26,7 +26,8 @@ extension ChoiceTask {
     for index in chosen {
       let part = lines[index * 6..<index * 6 + 6].map(String.init)
       guard let right = Int(part[1].trimmingCharacters(in: .whitespaces)), (0..<4).contains(right) else {
-        throw TaskError(path: path, task: index + 1, "its second line, \(part[1]), is not the number of an ending")
+        throw FormatError(
+          path: path, subject: "task \(index + 1)", "its second line, \(part[1]), is not the number of an ending")
       }
       tasks.append(
         try ChoiceTask(
@@ -42,13 +43,13 @@ extension ChoiceTask {
   /// differ; else the choice counts too.
   public static func winoGrande(
     _ text: String, path: String, limit: Int? = nil, tokenize: (String) -> [Int32]
-  ) throws(TaskError) -> [ChoiceTask] {
+  ) throws(FormatError) -> [ChoiceTask] {
     var lines = lines(of: text)
-    guard !lines.isEmpty else { throw TaskError(path: path, "no tasks") }
+    guard !lines.isEmpty else { throw FormatError(path: path, "no tasks") }
     if let limit, limit < lines.count { lines = MersenneTwister.picks(limit, of: lines.count).map { lines[$0] } }
     var tasks: [ChoiceTask] = []
     for (index, line) in lines.enumerated() {
-      func failure(_ reason: String) -> TaskError { TaskError(path: path, task: index + 1, reason) }
+      func failure(_ reason: String) -> FormatError { FormatError(path: path, subject: "task \(index + 1)", reason) }
       guard let fields = commaSeparated(line), fields.count == 5 else {
         throw failure("not five fields: number, sentence, choice, choice, answer")
       }
@@ -76,10 +77,10 @@ extension ChoiceTask {
   /// is a u32 length and bytes; answers are a u32 count, texts, and an i32 label each, 1 where it is right.
   public static func multipleChoice(
     _ bytes: [UInt8], path: String, limit: Int? = nil, tokenize: (String) -> [Int32]
-  ) throws(TaskError) -> [ChoiceTask] {
+  ) throws(FormatError) -> [ChoiceTask] {
     var reader = TaskReader(bytes, path: path)
     let count = try reader.count(leastBytes: 4)
-    guard count > 0 else { throw TaskError(path: path, "no tasks") }
+    guard count > 0 else { throw FormatError(path: path, "no tasks") }
     var offsets: [Int] = []
     for _ in 0..<count { offsets.append(Int(try reader.integer())) }
     let chosen: [Int]? = limit.flatMap { $0 < count ? MersenneTwister.picks($0, of: count) : nil }
@@ -91,7 +92,7 @@ extension ChoiceTask {
       let (answers, labels) = try reader.answers()
       _ = try reader.answers()
       guard !question.isEmpty, !answers.isEmpty, !answers.contains("") else {
-        throw TaskError(path: path, task: index + 1, "its question or one of its answers is empty")
+        throw FormatError(path: path, subject: "task \(index + 1)", "its question or one of its answers is empty")
       }
       tasks.append(
         try ChoiceTask(
@@ -134,26 +135,28 @@ private struct TaskReader {
     self.path = path
   }
 
-  private func failure(_ reason: String) -> TaskError {
-    TaskError(path: path, task: task, "at byte \(reader.offset): \(reason)", hint: "the file is truncated or damaged")
+  private func failure(_ reason: String) -> FormatError {
+    FormatError(
+      path: path, subject: task.map { "task \($0)" }, offset: reader.offset, reason,
+      hint: "the file is truncated or damaged")
   }
 
-  mutating func seek(_ place: Int) throws(TaskError) {
+  mutating func seek(_ place: Int) throws(FormatError) {
     guard reader.seek(to: place) else { throw failure("a task at byte \(place), beyond the end") }
   }
 
-  mutating func integer() throws(TaskError) -> UInt32 {
+  mutating func integer() throws(FormatError) -> UInt32 {
     guard let value = reader.integer(UInt32.self) else { throw failure("the file ends") }
     return value
   }
 
-  mutating func count(leastBytes: Int) throws(TaskError) -> Int {
+  mutating func count(leastBytes: Int) throws(FormatError) -> Int {
     let count = Int(try integer())
     guard count <= reader.remaining / leastBytes else { throw failure("counts \(count), more than is left") }
     return count
   }
 
-  mutating func text() throws(TaskError) -> String {
+  mutating func text() throws(FormatError) -> String {
     let length = try count(leastBytes: 1)
     let start = reader
     guard let bytes = reader.take(length), let text = String(validating: bytes, as: UTF8.self) else {
@@ -163,7 +166,7 @@ private struct TaskReader {
     return text
   }
 
-  mutating func answers() throws(TaskError) -> (texts: [String], labels: [UInt32]) {
+  mutating func answers() throws(FormatError) -> (texts: [String], labels: [UInt32]) {
     let count = try count(leastBytes: 8)
     guard count <= 100 else { throw failure("\(count) answers") }
     var texts: [String] = []

@@ -1,3 +1,4 @@
+import Files
 import Tensors
 
 /// A question with several continuations, of which the model should find the right one likeliest.
@@ -22,11 +23,12 @@ public struct ChoiceTask: Sendable, Equatable {
   ///   - tokenize: ids of a text, with what the vocabulary puts in front of every text.
   init(
     question: String, answers: [String], correct: Set<Int>, path: String, number: Int, tokenize: (String) -> [Int32]
-  ) throws(TaskError) {
+  ) throws(FormatError) {
     let sequences = answers.map { tokenize(question + " " + $0) }
     let prefix = Self.commonPrefix(sequences)
     guard prefix > 0, answers.count > 1, sequences.allSatisfy({ $0.count > prefix }) else {
-      throw TaskError(path: path, task: number, "its answers do not differ, or one of them begins another")
+      throw FormatError(
+        path: path, subject: "task \(number)", "its answers do not differ, or one of them begins another")
     }
     self.init(sequences: sequences, scored: sequences.map { prefix..<$0.count }, correct: correct)
   }

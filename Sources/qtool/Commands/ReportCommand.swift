@@ -51,7 +51,9 @@ struct ReportCommand: ParsableCommand {
     }
     let page = ReportPage(
       title: title ?? files.first?.name ?? drifts.first.map { "Drift from \($0.baseName)" } ?? "Sensitivity",
-      files: files, drifts: drifts, sensitivity: sensitivity, generator: "qtool \(QTool.version)")
+      files: files, drifts: drifts, sensitivity: sensitivity, generator: "qtool \(QTool.version)",
+      commands: ReportPage.Commands(
+        merge: { "qtool merge \($0) -o \($1)" }, quantize: { "qtool quantize MODEL --recipe \($0) -o OUT.gguf" }))
     let file = try OutputFile(path: output, overwrite: force)
     try file.write(Array(try page.html().readable.utf8))
     try file.commit()

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Checkpoint
+import Files
 import GGUF
 import Tokenizers
 
@@ -48,10 +49,14 @@ struct SplitterOptions: ParsableArguments {
       let model = try openModel(path: path, pre: pre, ignoring: ignoring)
       for note in model.openingNotes { progress.note("note: \(note)") }
       return model
-    } catch let error as CheckpointError {
-      guard let pre, error.subject?.hasPrefix("--pre") == true else { throw error }
-      let failure = Failure(.usage, error.description, hint: error.hint)
-      throw error.subject == "--pre" ? failure : failure.suggesting(pre, among: PreTokenizer.names)
+    } catch let error as FormatError {
+      switch (error.topic, pre) {
+      case (.needlessSplitter, _?): throw Failure(.usage, "\(error.path): --pre: \(error.reason)", hint: error.hint)
+      case (.misnamedSplitter, let pre?):
+        throw Failure(.usage, "\(error.path): --pre \(pre): \(error.reason)", hint: error.hint)
+          .suggesting(pre, among: PreTokenizer.names)
+      default: throw error
+      }
     }
   }
 }

@@ -1,0 +1,135 @@
+import Files
+import Fit
+import Imatrix
+import Perplexity
+import Plan
+import Quantize
+import Transformer
+
+// What helps against the errors of libraries, in the words of the command line: libraries throw facts, and know neither
+// options nor commands.
+
+extension FormatError {
+  /// The library's own advice, with the options that help.
+  var advice: String? {
+    switch topic {
+    case .unknownSplitter: "name the splitter it equals with --pre NAME" + (hint.map { "; \($0)" } ?? "")
+    case .nonFiniteWeight: Advice.nonFiniteWeight
+    case .misnamedSplitter, .needlessSplitter, nil: hint
+    }
+  }
+}
+
+private enum Advice {
+  static let nonFiniteWeight =
+    "the checkpoint is damaged: download it again, or write such weights as zero with --replace-nonfinite 0"
+}
+
+extension OtherRun {
+  var hint: String { "--restart begins anew; another output name keeps both" }
+}
+
+extension QuantizeError {
+  var hint: String? {
+    switch self {
+    case .targetTooSmall(_, let smallest, _): "raise --target to \((smallest + 999) / 1000)kB or more"
+    case .constraintsTooLarge(_, let smallest, _):
+      "raise --target to \((smallest + 999) / 1000)kB or more, or pin fewer tensors"
+    case .targetTooLarge(_, _, let largest): "the model fits as it is: lower --target below \(largest)B, or use --type"
+    case .nonFiniteWeight: Advice.nonFiniteWeight
+    case .beyondHalf: "write BF16 or F32"
+    case .needsImportance(let tensor, _):
+      "give --imatrix FILE or --calibration DIR, or, where they lack this tensor, a type: --pin '\(tensor)=Q2_K'"
+    case .notEncodable, .unsupported: nil
+    case .noSuchLayer, .noLayerLeft: "--prune-layers takes numbers of layers that the model has, and not all of them"
+    case .importanceOfOtherSize: "the importance matrix is of another model"
+    case .writtenWrong: "the disk or the memory is faulty"
+    case .needsRequantize: "quantize from the original; --allow-requantize goes on and loses more"
+    }
+  }
+}
+
+extension RecipeError {
+  var hint: String? {
+    switch self {
+    case .badRule: "write REGEX=TYPE, such as 'attn_v=Q6_K'"
+    case .unknownType: "types are named as in llama.cpp: Q4_K, IQ2_XXS, F16, ..."
+    case .unmatched: "check the pattern against `qtool inspect --tensors`, or go on with --lenient"
+    case .integers: "leave the rule out, or go on with --lenient"
+    case .within(_, let error): error.hint
+    case .malformed: "a recipe has `base: TYPE` or `mix: NAME`, and a list `rules` of REGEX=TYPE"
+    }
+  }
+}
+
+extension ForwardError {
+  var hint: String? {
+    switch self {
+    case .nonFinite: "the model's weights or its metadata are damaged; try the original checkpoint"
+    case .budgetTooSmall(_, let least):
+      "pass --memory \((least + (1 << 20) - 1) >> 20)MiB or more, a shorter --ctx, or fewer --chunks"
+    case .missingKey, .invalidKey, .missingTensor, .wrongShape, .integers:
+      "the model was converted incompletely; convert it again"
+    default: nil
+    }
+  }
+}
+
+extension ScoringError {
+  var hint: String? {
+    switch self {
+    case .badWindow: nil
+    case .textTooShort: "give more text, or a smaller --ctx"
+    case .unknownToken, .vocabulariesDiffer, .tokensDiffer: "compare models that share a tokenizer"
+    case .nonFiniteLogits: "some weights may be damaged: run qtool verify"
+    case .positionsDiffer: nil
+    }
+  }
+}
+
+extension ReferenceError {
+  var hint: String? {
+    switch self {
+    case .malformed: "the file is truncated or damaged: make it again"
+    case .mismatch: "make a reference of this model, text and context"
+    case .notExpressible: "save a .qref reference instead"
+    }
+  }
+}
+
+extension ImatrixError {
+  var hint: String? {
+    switch self {
+    case .malformed, .notANumber, .empty: "make it again with `qtool imatrix`"
+    case .otherModel, .nothingFits: "make one for this model with `qtool imatrix`"
+    case .unmergeable: "merge only files that were made from one model"
+    }
+  }
+}
+
+extension CalibrationError {
+  var hint: String? {
+    switch self {
+    case .missing, .emptyDirectory: "name calibration text, or a folder of it"
+    case .tooShort: "give more text, or shorter windows with --ctx"
+    case .nothingLeft: "leave out fewer windows with --from-chunk, or give more text"
+    default: nil
+    }
+  }
+}
+
+extension SensitivityError {
+  var hint: String? { "measure this model's with `qtool sensitivity`" }
+}
+
+extension PlanError {
+  /// The library's own advice, with the options that help.
+  var advice: String? {
+    switch topic {
+    case .machine: (hint.map { "\($0); or " } ?? "") + "describe one with --memory 256GB --bandwidth 819GB/s"
+    case .shape: "qtool plan --list shows the names"
+    case .cacheType: "plan with --kv f16"
+    case nil: hint
+    }
+  }
+}
