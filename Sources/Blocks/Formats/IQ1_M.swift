@@ -30,7 +30,10 @@ struct BlockIQ1_M: Block {
   }
 
   init(_ x: Floats, weights: Floats) {
-    let fit = fitCodebookSuperBlock(x, weights, .iq1_m)
+    self.init(fitCodebookSuperBlock(x, weights, .iq1_m))
+  }
+
+  init(_ fit: CodebookSuperBlock) {
     qs = InlineArray(repeating: 0)
     qh = InlineArray(repeating: 0)
     scales = InlineArray(repeating: 0)

@@ -29,7 +29,10 @@ struct BlockIQ1_S: Block {
   }
 
   init(_ x: Floats, weights: Floats) {
-    let fit = fitCodebookSuperBlock(x, weights, .iq1_s)
+    self.init(fitCodebookSuperBlock(x, weights, .iq1_s))
+  }
+
+  init(_ fit: CodebookSuperBlock) {
     d = fit.d
     qs = InlineArray(repeating: 0)
     qh = InlineArray(repeating: 0)

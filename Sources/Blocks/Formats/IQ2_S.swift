@@ -31,7 +31,10 @@ struct BlockIQ2_S: Block {
   }
 
   init(_ x: Floats, weights: Floats) {
-    let fit = fitCodebookSuperBlock(x, weights, .iq2_s)
+    self.init(fitCodebookSuperBlock(x, weights, .iq2_s))
+  }
+
+  init(_ fit: CodebookSuperBlock) {
     d = fit.d
     qs = InlineArray(repeating: 0)
     signs = InlineArray(repeating: 0)

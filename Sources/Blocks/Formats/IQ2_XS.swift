@@ -27,7 +27,10 @@ struct BlockIQ2_XS: Block {
   }
 
   init(_ x: Floats, weights: Floats) {
-    let fit = fitCodebookSuperBlock(x, weights, .iq2_xs)
+    self.init(fitCodebookSuperBlock(x, weights, .iq2_xs))
+  }
+
+  init(_ fit: CodebookSuperBlock) {
     d = fit.d
     qs = InlineArray(repeating: 0)
     scales = InlineArray(repeating: 0)

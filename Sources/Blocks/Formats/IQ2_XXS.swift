@@ -29,7 +29,10 @@ struct BlockIQ2_XXS: Block {
   }
 
   init(_ x: Floats, weights: Floats) {
-    let fit = fitCodebookSuperBlock(x, weights, .iq2_xxs)
+    self.init(fitCodebookSuperBlock(x, weights, .iq2_xxs))
+  }
+
+  init(_ fit: CodebookSuperBlock) {
     d = fit.d
     qs = InlineArray(repeating: 0)
     for j in 0..<8 {

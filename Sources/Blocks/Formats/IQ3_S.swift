@@ -32,7 +32,10 @@ struct BlockIQ3_S: Block {
   }
 
   init(_ x: Floats, weights: Floats) {
-    let fit = fitCodebookSuperBlock(x, weights, .iq3_s)
+    self.init(fitCodebookSuperBlock(x, weights, .iq3_s))
+  }
+
+  init(_ fit: CodebookSuperBlock) {
     d = fit.d
     qs = InlineArray(repeating: 0)
     qh = InlineArray(repeating: 0)

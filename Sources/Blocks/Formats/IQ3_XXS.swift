@@ -30,7 +30,10 @@ struct BlockIQ3_XXS: Block {
   }
 
   init(_ x: Floats, weights: Floats) {
-    let fit = fitCodebookSuperBlock(x, weights, .iq3_xxs)
+    self.init(fitCodebookSuperBlock(x, weights, .iq3_xxs))
+  }
+
+  init(_ fit: CodebookSuperBlock) {
     d = fit.d
     qs = InlineArray(repeating: 0)
     scales = InlineArray(repeating: 0)

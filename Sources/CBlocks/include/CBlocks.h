@@ -4,6 +4,7 @@
 #define CBLOCKS_H
 
 #include "CVectors.h"
+#include "CodewordScan.h"
 
 #define CV static inline __attribute__((always_inline))
 

@@ -1,0 +1,65 @@
+import Tensors
+
+extension CodebookShape {
+  /// The shape of a type that has one.
+  static func of(_ type: GGMLType) -> CodebookShape? {
+    switch type {
+    case .iq1_s: .iq1_s
+    case .iq1_m: .iq1_m
+    case .iq2_xxs: .iq2_xxs
+    case .iq2_xs: .iq2_xs
+    case .iq2_s: .iq2_s
+    case .iq3_xxs: .iq3_xxs
+    case .iq3_s: .iq3_s
+    default: nil
+    }
+  }
+}
+
+extension CodebookSuperBlock {
+  /// Writes the block's bytes.
+  func store(as type: GGMLType, into output: UnsafeMutableRawPointer) {
+    switch type {
+    case .iq1_s: output.storeBytes(of: BlockIQ1_S(self), as: BlockIQ1_S.self)
+    case .iq1_m: output.storeBytes(of: BlockIQ1_M(self), as: BlockIQ1_M.self)
+    case .iq2_xxs: output.storeBytes(of: BlockIQ2_XXS(self), as: BlockIQ2_XXS.self)
+    case .iq2_xs: output.storeBytes(of: BlockIQ2_XS(self), as: BlockIQ2_XS.self)
+    case .iq2_s: output.storeBytes(of: BlockIQ2_S(self), as: BlockIQ2_S.self)
+    case .iq3_xxs: output.storeBytes(of: BlockIQ3_XXS(self), as: BlockIQ3_XXS.self)
+    case .iq3_s: output.storeBytes(of: BlockIQ3_S(self), as: BlockIQ3_S.self)
+    default: preconditionFailure("\(type) has no codebook")
+    }
+  }
+}
+
+/// The codewords that feedback chooses for one sub-block at one scale, for tests.
+package struct CodebookTrial {
+  package let values: [Float]
+  /// Normalised errors.
+  package let errors: [Float]
+  package let cost: Float
+
+  /// - Parameters:
+  ///   - targets: the weights of a sub-block.
+  ///   - factor: U, row-major and upper triangular.
+  ///   - step: the scale; in IQ1_S the better of both shifts is taken.
+  package init(_ targets: [Float], factor: [Float], as type: GGMLType, step: Float) {
+    let shape = CodebookShape.of(type)!
+    let length = shape.subBlock
+    precondition(targets.count == length && factor.count == length * length)
+    let metric = CodebookMetric(shape, subBlocks: 1)
+    factor.withUnsafeBufferPointer { metric.set(0, factor: $0.baseAddress!, rowStride: length) }
+    let feedback = CodebookFeedback(metric: metric, j: 0)
+    var result: (values: [Float], errors: [Float], cost: Float) = ([], [], .infinity)
+    withUnsafeTemporaryAllocation(of: Float.self, capacity: CodebookPath.size) { memory in
+      memory.initialize(repeating: 0)
+      for shift in shape.signs == .sharedShift ? [0, 1] : [nil] {
+        var path = CodebookPath(memory.baseAddress!)
+        for (index, target) in targets.enumerated() { path.t[index] = target }
+        guard feedback.encode(&path, step: step, bound: result.cost, shift: shift) else { continue }
+        result = ((0..<length).map { path.v[$0] }, (0..<length).map { path.y[$0] }, path.cost)
+      }
+    }
+    (values, errors, cost) = result
+  }
+}
