@@ -46,7 +46,7 @@ public struct FitJob {
     importanceInput = ImportanceInput(.measured(text))
   }
 
-  private var observer: any FitObserver { settings.observer }
+  private var observer: any RunObserver { settings.observer }
 
   /// The header of the file. Without a matrix, its provenance is a placeholder of the same length.
   public func header(_ matrix: ImportanceMatrix?) throws -> OutputHeader {
@@ -103,7 +103,7 @@ public struct FitJob {
     let goal = try goal(matrix)
     try goal.check()
     try given?.table.check(against: source, file: given?.file ?? "")
-    if let given, given.table.importanceFingerprint != matrix?.digest { observer.note(.otherImportance) }
+    if let given, given.table.importanceFingerprint != matrix?.digest { observer.note(FitNote.otherImportance) }
     let texts = try FitTexts(text, for: source, options: settings.forward, budget: budget, policy: policy)
     let table =
       try given?.table
@@ -120,7 +120,7 @@ public struct FitJob {
   /// The report of an interrupted run of the same job.
   private func keptReport(_ measured: Measured) throws -> FitReport? {
     guard let report = workspace?.report(key: measured.key) else { return nil }
-    observer.note(.typesReused)
+    observer.note(FitNote.typesReused)
     return report
   }
 
@@ -160,8 +160,8 @@ public struct FitJob {
     let stage = FitStage.search(
       model: source.name, rounds: searchPolicy.coefficientRounds + searchPolicy.exchangeRounds)
     observer.begin(stage)
-    let result = try search.run(from: allocated) { try observer.advance(.round($0, divergence: $1)) }
-    try observer.advance(.trials(result.trials))
+    let result = try search.run(from: allocated, progress: observer)
+    observer.note(FitNote.searched(trials: result.trials))
     observer.end(stage)
     return result
   }
@@ -179,9 +179,8 @@ public struct FitJob {
       observer.begin(stage)
       let verdict = try StockComparison(
         source: source, target: measured.goal, hasImportance: measured.matrix != nil, policy: policy
-      ).verdict(allocated: allocated, searched: found?.types, trials: measured.trials, windows: windows) {
-        try observer.advance(.layers($0, of: $1))
-      }
+      ).verdict(
+        allocated: allocated, searched: found?.types, trials: measured.trials, windows: windows, progress: observer)
       observer.end(stage)
       (types, choice, comparison) = (verdict.types, verdict.choice, verdict.comparison)
     }

@@ -48,7 +48,9 @@ public struct ImportanceInput {
     let missing = matrix.tensorsWithoutImportance(in: source).filter {
       $0.role != .tokenEmbedding && $0.role != .output
     }
-    if !missing.isEmpty { run.observer.note(.importanceMissing(model: source.name, tensors: missing.map(\.name))) }
+    if !missing.isEmpty {
+      run.observer.note(FitNote.importanceMissing(model: source.name, tensors: missing.map(\.name)))
+    }
     return matrix
   }
 

@@ -47,13 +47,13 @@ public struct ImportanceMeasurement {
     return try kept.keeping(measured)
   }
 
-  private func measure(_ passes: ImportanceRun, _ observer: any FitObserver) throws -> ImportanceMatrix {
+  private func measure(_ passes: ImportanceRun, _ observer: any RunObserver) throws -> ImportanceMatrix {
     let plan = try passes.plan()
     let stage = FitStage.importance(
       model: source.name, plan: plan, tokens: windows.reduce(0) { $0 + $1.count },
       seconds: try passes.pass.estimatedSeconds(plan), keepsLayers: passes.snapshots != nil)
     observer.begin(stage)
-    let matrix = try passes.run(progress: PassRelay(observer: observer))
+    let matrix = try passes.run(progress: observer)
     observer.end(stage)
     return matrix
   }
@@ -71,12 +71,4 @@ public struct ImportanceMeasurement {
       RunIdentity.Field("version of qtool", version),
     ])
   }
-}
-
-/// Reports a forward pass to a fit's observer.
-private struct PassRelay: RunObserver {
-  let observer: any FitObserver
-
-  func advance(_ progress: RunProgress) throws { try observer.advance(.pass(progress)) }
-  func pause() throws { try observer.pause() }
 }

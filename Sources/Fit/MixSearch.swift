@@ -46,20 +46,17 @@ public struct MixSearch {
     self.space = space
   }
 
-  /// - Parameter progress: receives the round's number and the incumbent's divergence; may throw to stop.
-  public func run(from initial: [GGMLType], progress: @escaping (Int, Double) throws -> Void = { _, _ in }) throws
-    -> Result
-  {
+  /// - Parameter progress: its steps are rounds; ``FitNote/incumbent(divergence:)`` is noted after each.
+  public func run(from initial: [GGMLType], progress: any RunObserver = NoObserver()) throws -> Result {
     let start = clock()
     let screen = windows.spread(policy.tokens / max(1, windows.context))
     let probed = screen.spread(Int(Double(screen.windows.count) * min(1, policy.passes / space.probePasses)))
     var state = SearchState(
       trials: trials, space: space, policy: policy, screen: screen, seed: seed,
-      incumbent: Measured(types: initial, drift: try trials.drifts(of: [initial], windows: screen)[0], level: 1)
+      incumbent: Measured(types: initial, drift: try trials.drifts(of: [initial], windows: screen)[0], level: 1),
+      progress: progress
     ) { [clock, budget] in
       budget.map { clock() - start >= $0 } ?? false
-    } progress: {
-      try progress($0, $1)
     }
     let first = state.incumbent
     let ending = try Self.repeated(policy.coefficientRounds, &state) { state, _ in

@@ -9,13 +9,13 @@ import Transformer
 public protocol MixMeasuring {
   /// The drift of each mix (types in the source's order) from the source.
   ///
-  /// - Parameter progress: receives the finished layers and their total; may throw to stop.
-  func drifts(of mixes: [[GGMLType]], windows: ScoringWindows, progress: (Int, Int) throws -> Void) throws -> [Drift]
+  /// - Parameter progress: its steps are layers.
+  func drifts(of mixes: [[GGMLType]], windows: ScoringWindows, progress: any RunObserver) throws -> [Drift]
 }
 
 extension MixMeasuring {
   public func drifts(of mixes: [[GGMLType]], windows: ScoringWindows) throws -> [Drift] {
-    try drifts(of: mixes, windows: windows) { _, _ in }
+    try drifts(of: mixes, windows: windows, progress: NoObserver())
   }
 }
 
@@ -38,7 +38,7 @@ public final class MixTrials: MixMeasuring {
   }
 
   public func drifts(
-    of mixes: [[GGMLType]], windows: ScoringWindows, progress: (Int, Int) throws -> Void
+    of mixes: [[GGMLType]], windows: ScoringWindows, progress: any RunObserver
   ) throws -> [Drift] {
     // Index 0 is the reference.
     let all = [source.tensors.map(\.type)] + mixes
@@ -55,12 +55,11 @@ public final class MixTrials: MixMeasuring {
     }
     // Of the tensors outside layers, hidden states depend only on the embedding.
     let embeddings = (tensors[nil] ?? []).filter { source.tensors[$0].role == .tokenEmbedding }
-    let states = try Branches(pass: pass, windows: windows.windows).run(variants: all.count) { variant, layer in
+    let states = try Branches(pass: pass, windows: windows.windows).run(variants: all.count, progress: progress) {
+      variant, layer in
       (layer == nil ? embeddings : tensors[layer] ?? []).map { all[variant][$0] }
     } source: {
       try mixed($0, $1)
-    } progress: {
-      try progress($0, $1)
     }
     let reference = try pass.finish(states[0], scored: windows.scored)
     // As many at a time as fit their share of the memory, less one for the reference.

@@ -36,8 +36,8 @@ public struct Probes {
 
   /// KL divergence in nats by group.
   ///
-  /// - Parameter progress: receives the finished layers and their total; may throw to stop.
-  func divergences(of groups: [ProbeGroup], progress: (Int, Int) throws -> Void) throws -> [Double] {
+  /// - Parameter progress: its steps are layers.
+  func divergences(of groups: [ProbeGroup], progress: any RunObserver) throws -> [Double] {
     let mixes = groups.map { group in
       let rounded = Set(group.tensors.map(\.name))
       return source.tensors.map { rounded.contains($0.name) ? probeType($0) : $0.type }

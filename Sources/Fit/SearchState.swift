@@ -34,11 +34,11 @@ struct SearchState {
   var rounds = 0
   var isCutShort = false
   let isLate: () -> Bool
-  private let progress: (Int, Double) throws -> Void
+  private let progress: any RunObserver
 
   init(
     trials: any MixMeasuring, space: SearchSpace, policy: SearchPolicy, screen: ScoringWindows, seed: UInt64,
-    incumbent: Measured, isLate: @escaping () -> Bool, progress: @escaping (Int, Double) throws -> Void
+    incumbent: Measured, progress: any RunObserver, isLate: @escaping () -> Bool
   ) {
     self.trials = trials
     self.space = space
@@ -57,13 +57,21 @@ struct SearchState {
   mutating func measure(
     _ mixes: [[GGMLType]], beside more: [[GGMLType]] = [], windows: ScoringWindows
   ) throws -> [Drift] {
-    let (rounds, mean) = (rounds, incumbent.drift.mean)
-    let drifts = try trials.drifts(of: more + mixes, windows: windows) { _, _ in try progress(rounds, mean) }
+    // The number of measurements of a round is not known, so that they do not advance the fraction.
+    let drifts = try trials.drifts(
+      of: more + mixes, windows: windows, progress: PartObserver(of: progress, from: fraction, share: 0))
     trialCount += mixes.count
     return drifts
   }
 
-  func report() throws { try progress(rounds, incumbent.drift.mean) }
+  private var roundCount: Int { policy.coefficientRounds + policy.exchangeRounds }
+
+  private var fraction: Double { roundCount == 0 ? 1 : Double(rounds) / Double(roundCount) }
+
+  func report() throws {
+    progress.note(FitNote.incumbent(divergence: incumbent.drift.mean))
+    try progress.advance(RunProgress(fraction: fraction, step: rounds, stepCount: roundCount))
+  }
 
   /// The surrogate around the incumbent.
   var fit: MixSurrogate.Fit {

@@ -40,7 +40,7 @@ public struct SensitivityMeasurement {
     let stage = FitStage.sensitivities(
       model: source.name, measurements: 2 * source.tensors.count { $0.isQuantizable })
     run.observer.begin(stage)
-    let table = try passes.run(continuing: earlier, progress: run.observer.advance, save: keep)
+    let table = try passes.run(continuing: earlier, progress: run.observer, save: keep)
     if table != earlier { try keep(table) }
     run.observer.end(stage)
     return table

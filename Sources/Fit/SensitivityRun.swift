@@ -30,11 +30,11 @@ public struct SensitivityRun {
 
   /// - Parameters:
   ///   - earlier: a table to continue, finished or not; ignored if its model, importance or text differ.
-  ///   - progress: called before every measurement of errors and after every layer of probes; may throw to stop.
+  ///   - progress: hears of every measurement of errors and every layer of probes, half of the work each.
   ///   - save: receives the table so far.
   /// - Throws: `ForwardError`, `ScoringError`, `QuantizeError`, and errors of reading the source.
   public func run(
-    continuing earlier: SensitivityTable? = nil, progress: (FitStep) throws -> Void = { _ in },
+    continuing earlier: SensitivityTable? = nil, progress: any RunObserver = NoObserver(),
     save: (SensitivityTable) throws -> Void = { _ in }
   ) throws -> SensitivityTable {
     let start = ContinuousClock.now
@@ -48,7 +48,12 @@ public struct SensitivityRun {
     var known = Set(table.entries.map(\.tensor))
     var saved = ContinuousClock.now
     for (index, tensor) in tensors.enumerated() where !known.contains(tensor.name) {
-      do { try progress(.errors(index, tensor: tensor.name)) } catch {
+      do {
+        try progress.advance(
+          RunProgress(
+            fraction: 0.5 * Double(index) / Double(tensors.count), step: index, stepCount: tensors.count,
+            detail: "errors of \(tensor.name)"))
+      } catch {
         try save(table)
         throw error
       }
@@ -78,13 +83,11 @@ public struct SensitivityRun {
     for (number, round) in missing.enumerated() {
       let before = spent()
       if number > 0, let budget, before * Double(number + 1) / Double(number) > budget { break }
-      let values = try probes.divergences(of: round) { layer, count in
-        let share =
-          (Double(rounds.count - missing.count + number) + Double(layer) / Double(count)) / Double(rounds.count)
-        try progress(
-          .probes(
-            tensors.count + Int(share * Double(tensors.count)), count: round.count, layers: layer, of: count))
-      }
+      let share = 0.5 / Double(rounds.count)
+      let values = try probes.divergences(
+        of: round,
+        progress: PartObserver(
+          of: progress, from: 0.5 + share * Double(rounds.count - missing.count + number), share: share))
       let names = Set(round.map(\.name))
       table.probes.removeAll { names.contains($0.name) }
       for (group, divergence) in zip(round, values) { table.probes.append(probe(group, divergence, table)) }

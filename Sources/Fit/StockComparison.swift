@@ -46,7 +46,7 @@ struct StockComparison {
   /// - Parameter searched: the search's mix; nil for none.
   func verdict(
     allocated: [GGMLType], searched: [GGMLType]?, trials: any MixMeasuring, windows: ScoringWindows,
-    progress: (Int, Int) throws -> Void
+    progress: any RunObserver
   ) throws -> Verdict {
     let stock = try nearest()
     let other = searched.flatMap { $0 == allocated ? nil : $0 }

@@ -48,7 +48,7 @@ public struct Workspace: Sendable {
       (try? GGUFFile(path: path).metadata.optionalString(Self.mark)) == key
     }
     if !restart, let path = imatrixPaths.first(where: isOurs) {
-      run.observer.note(.importanceReused(path: path))
+      run.observer.note(FitNote.importanceReused(path: path))
       return try ImportanceMatrix(path: path)
     }
     let path = Self.free(imatrixPaths, isOurs: isOurs)
@@ -60,10 +60,10 @@ public struct Workspace: Sendable {
   // MARK: sensitivities
 
   /// The table of an earlier run, finished or not.
-  func sensitivities(like empty: SensitivityTable, _ observer: any FitObserver) -> SensitivityTable? {
+  func sensitivities(like empty: SensitivityTable, _ observer: any RunObserver) -> SensitivityTable? {
     let path = sensitivityPath(empty)
     guard !restart, let table = try? SensitivityTable(path: path), table.matches(empty) else { return nil }
-    observer.note(.sensitivitiesReused(path: path, isComplete: table.isComplete))
+    observer.note(FitNote.sensitivitiesReused(path: path, isComplete: table.isComplete))
     return table
   }
 

@@ -25,6 +25,8 @@ public struct ModelDifference: Sendable {
 
   /// Floats held in memory per thread.
   private static let block = 1 << 18
+  /// Blocks between two calls of an observer.
+  private static let batch = 32
 
   /// The relative squared error of a tensor, sum (a - b)^2 / sum a^2, streamed by rows on all threads. 0 for equal
   /// tensors; NaN if either contains a NaN; infinity if the reference is all zero and the other is not; nil for tensors that
@@ -32,10 +34,10 @@ public struct ModelDifference: Sendable {
   ///
   /// The result does not depend on the number of threads.
   ///
-  /// - Parameter check: called after every block; may throw to stop.
+  /// - Parameter progress: hears of every batch of blocks.
   public static func relativeError(
     _ pair: (first: TensorInfo, second: TensorInfo), _ first: any ModelSource, _ second: any ModelSource,
-    check: @Sendable () throws -> Void = {}
+    progress: any RunObserver = NoObserver()
   ) throws -> Double? {
     let shape = pair.first.shape
     precondition(shape == pair.second.shape, "\(pair.first.name) \(shape) and \(pair.second.shape)")
@@ -44,28 +46,44 @@ public struct ModelDifference: Sendable {
     let grain = max(1, block / columns)
     if pair.first.type == pair.second.type {
       let isEqual = Mutex(true)
-      try parallelRanges(rows, grain: grain) { _, range in
+      let half = PartObserver(of: progress, from: 0, share: 0.5)
+      try forEachBlock(of: pair.first, grain: grain, progress: half) { _, range in
         guard isEqual.withLock({ $0 }) else { return }
         if try first.bytes(range, of: pair.first) != second.bytes(range, of: pair.second) {
           isEqual.withLock { $0 = false }
         }
-        try check()
       }
       if isEqual.withLock({ $0 }) { return 0 }
     }
     guard !pair.first.type.isInteger, !pair.second.type.isInteger else { return nil }
     let sums = Mutex([RelativeError](repeating: RelativeError(), count: (rows + grain - 1) / grain))
-    try parallelRanges(rows, grain: grain) { index, range in
+    let isHalf = pair.first.type == pair.second.type
+    let part = PartObserver(of: progress, from: isHalf ? 0.5 : 0, share: isHalf ? 0.5 : 1)
+    try forEachBlock(of: pair.first, grain: grain, progress: part) { index, range in
       let a = try first.floats(range, of: pair.first)
       let b = try second.floats(range, of: pair.second)
       var part = RelativeError()
       part.add(b.span, to: a.span, columns: columns)
       let sum = part
       sums.withLock { $0[index] = sum }
-      try check()
     }
     let all = sums.withLock { $0.reduce(into: RelativeError()) { $0 += $1 } }
     return all.error == 0 ? 0 : all.error / all.energy
+  }
+
+  /// Calls `body` for blocks of at most `grain` rows, on all threads.
+  private static func forEachBlock(
+    of tensor: TensorInfo, grain: Int, progress: any RunObserver,
+    _ body: @Sendable (_ index: Int, _ rows: Range<Int>) throws -> Void
+  ) throws {
+    let rows = tensor.shape.rows
+    for start in stride(from: 0, to: rows, by: batch * grain) {
+      let count = min(batch * grain, rows - start)
+      try parallelRanges(count, grain: grain) { index, range in
+        try body(start / grain + index, start + range.lowerBound..<start + range.upperBound)
+      }
+      try progress.advance(RunProgress(fraction: Double(start + count) / Double(rows), detail: tensor.name))
+    }
   }
 }
 

@@ -7,20 +7,43 @@
 ///       }
 ///     }
 ///
-/// Both methods are called on the thread that started the run, between two pieces of its work. An error that they throw
+/// All methods are called on the thread that started the run, between two pieces of its work. An error that they throw
 /// ends the run, which throws it on: nothing appears under a final name.
+///
+/// Stages and notes are facts, which an observer words. Each module has types of its own for them.
 public protocol RunObserver {
+  /// Called before the first piece of work of a stage, in runs that have several.
+  func begin(_ stage: any RunStage)
+
   /// Called after every piece of work.
   func advance(_ progress: RunProgress) throws
+
+  /// Called after the last piece of work of a stage.
+  func end(_ stage: any RunStage)
+
+  /// Receives a remark.
+  func note(_ note: any RunNote)
 
   /// Called where a run can be resumed from. A run that keeps snapshots writes one before it ends.
   func pause() throws
 }
 
 extension RunObserver {
+  /// Does nothing.
+  public func begin(_ stage: any RunStage) {}
+  /// Does nothing.
+  public func end(_ stage: any RunStage) {}
+  /// Does nothing.
+  public func note(_ note: any RunNote) {}
   /// Never stops the run.
   public func pause() throws {}
 }
+
+/// A stage of a long run.
+public protocol RunStage: Sendable {}
+
+/// A remark during a long run.
+public protocol RunNote: Sendable {}
 
 /// How far a run is.
 public struct RunProgress: Sendable, Equatable {
@@ -73,6 +96,12 @@ public struct PartObserver: RunObserver {
         detail: progress.detail))
   }
 
+  /// Tells the whole run's observer.
+  public func begin(_ stage: any RunStage) { whole.begin(stage) }
+  /// Tells the whole run's observer.
+  public func end(_ stage: any RunStage) { whole.end(stage) }
+  /// Tells the whole run's observer.
+  public func note(_ note: any RunNote) { whole.note(note) }
   /// Asks the whole run's observer.
   public func pause() throws { try whole.pause() }
 }

@@ -1,4 +1,5 @@
 import GGUF
+import Tensors
 
 /// Many variants of one model over the same windows, side by side and layer-major.
 ///
@@ -27,11 +28,10 @@ public struct Branches {
   ///
   /// - Parameters:
   ///   - key: equal for two variants exactly where they have the same weights in a layer, or the same embedding (nil).
-  ///   - progress: called with the layers done, of how many; may throw to stop.
+  ///   - progress: its steps are layers.
   /// - Returns: each variant's states behind the last layer; variants without a difference share memory.
   public func run<Key: Hashable>(
-    variants: Int, key: (_ variant: Int, _ layer: Int?) -> Key, source: Source,
-    progress: (Int, Int) throws -> Void = { _, _ in }
+    variants: Int, progress: any RunObserver = NoObserver(), key: (_ variant: Int, _ layer: Int?) -> Key, source: Source
   ) throws -> [HiddenStates] {
     var branches = try grouped(Array(0..<variants)) { key($0, nil) }.map { members in
       Branch(
@@ -55,7 +55,10 @@ public struct Branches {
         for (index, state) in zip(together, states) { parts[index].states = state }
       }
       branches = parts
-      try progress(layer + 1, layers)
+      try progress.advance(
+        RunProgress(
+          fraction: Double(layer + 1) / Double(layers), step: layer + 1, stepCount: layers,
+          detail: "\(variants) variants, layer \(layer + 1) of \(layers)"))
     }
     var result = [HiddenStates?](repeating: nil, count: variants)
     for branch in branches { for variant in branch.variants { result[variant] = branch.states } }

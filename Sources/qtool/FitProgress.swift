@@ -1,16 +1,21 @@
 import Fit
+import Tensors
 
 /// Tells on standard error how far a fit is, and stops it on Ctrl-C.
-final class FitProgress: FitObserver {
+final class FitProgress: RunObserver {
   private let progress: Progress
   /// The forward pass in work.
   private var pass: ForwardStage?
+  private var stage: FitStage?
+  /// Of a search: the divergence of its best mix, and the number of mixes that were measured.
+  private var divergence: Double?
   private var trials = 0
 
   init(_ progress: Progress) { self.progress = progress }
 
-  func begin(_ stage: FitStage) {
-    switch stage {
+  func begin(_ stage: any RunStage) {
+    self.stage = stage as? FitStage
+    switch self.stage {
     case .importance(let model, let plan, let tokens, let seconds, let keepsLayers):
       progress.note(plan.summary(of: model, seconds: seconds))
       pass = ForwardStage(model, tokens: tokens, "importance", progress, finishesLayers: keepsLayers)
@@ -20,35 +25,36 @@ final class FitProgress: FitObserver {
       progress.start("\(model): search", total: rounds, unit: .count("rounds"))
     case .comparison(let model):
       progress.start("\(model): check against stock mixes", total: 1, unit: .count("layers"))
+    case nil: break
     }
   }
 
-  func advance(_ step: FitStep) throws {
-    if let pass, case .pass(let done) = step { return try pass.advance(done) }
+  func advance(_ done: RunProgress) throws {
+    if let pass { return try pass.advance(done) }
     try Interruption.check()
-    switch step {
-    case .layers(let done, let layers): progress.update(done, of: layers)
-    case .errors(let done, let tensor): progress.update(done, "errors of \(tensor)")
-    case .probes(let done, let count, let layer, let layers):
-      progress.update(done, "\(count) probes, layer \(layer) of \(layers)")
-    case .round(let number, let divergence):
-      progress.update(number, "round \(number), KLD \(Figures.significant(divergence))")
-    case .trials(let count): trials = count
-    case .pass: break
+    switch stage {
+    case .sensitivities(_, let count):
+      progress.update(Int((done.fraction * Double(count)).rounded(.down)), done.detail)
+    case .search(_, let rounds):
+      let round = Int((done.fraction * Double(rounds)).rounded())
+      progress.update(
+        round, "round \(round)" + (divergence.map { ", KLD \(Figures.significant($0))" } ?? ", \(done.detail)"))
+    default: progress.update(done.step, of: done.stepCount, done.detail)
     }
   }
 
-  func end(_ stage: FitStage) {
+  func end(_ stage: any RunStage) {
     pass = nil
-    if case .search(let model, _) = stage {
+    self.stage = nil
+    if case .search(let model, _) = stage as? FitStage {
       progress.finish("\(model): search, \(trials) trials")
     } else {
       progress.finish()
     }
   }
 
-  func note(_ note: FitNote) {
-    switch note {
+  func note(_ note: any RunNote) {
+    switch note as? FitNote {
     case .importanceReused(let path): progress.note("importance matrix from an earlier run: \(path)")
     case .importanceMissing(let model, let tensors):
       progress.noteMissing(tensors, of: model, named: "the calibration text")
@@ -57,6 +63,9 @@ final class FitProgress: FitObserver {
     case .typesReused: progress.note("types as an interrupted run had chosen them")
     case .otherImportance:
       progress.note("warning: the sensitivities were measured with another importance matrix")
+    case .incumbent(let divergence): self.divergence = divergence
+    case .searched(let trials): self.trials = trials
+    case nil: break
     }
   }
 

@@ -2,6 +2,7 @@ import Fit
 import GGUF
 import Perplexity
 import Tensors
+import TestSupport
 import Testing
 
 /// When searches go on and when they end, with trials whose results are made up.
@@ -25,7 +26,7 @@ import Testing
     init(_ drift: @escaping ([GGMLType], Int) -> Double) { self.drift = drift }
 
     func drifts(
-      of mixes: [[GGMLType]], windows: ScoringWindows, progress: (Int, Int) throws -> Void
+      of mixes: [[GGMLType]], windows: ScoringWindows, progress: any RunObserver
     ) throws -> [Drift] {
       count += mixes.count
       return mixes.map { mix in
@@ -84,6 +85,24 @@ import Testing
     let result = try search.run(from: start)
     #expect(result.rounds == 3 && result.types == chain[2] && !result.isCutShort)
     #expect(abs(result.final - 0.729) < 1e-12 && result.initial == 1)
+  }
+
+  /// An observer hears of every round and its best mix, and stops the search.
+  @Test func anObserverFollowsASearch() throws {
+    var search = try search(chained(0.9), allocations: chain)
+    search.policy.exchangeRounds = 1
+    search.policy.coefficientRounds = 3
+    let recorder = RunRecorder()
+    _ = try search.run(from: start, progress: recorder)
+    #expect(recorder.isOrdered && recorder.steps.prefix(3) == [1, 2, 3])
+    let divergences = recorder.notes.compactMap { note -> Double? in
+      if case .incumbent(let divergence) = note as? FitNote { divergence } else { nil }
+    }
+    #expect(zip(divergences, [0.9, 0.81, 0.729]).allSatisfy { abs($0 - $1) < 1e-12 } && divergences.count > 2)
+    #expect(throws: StoppedByTest.self) {
+      try self.search(chained(0.9), allocations: chain).run(
+        from: start, progress: RunRecorder { _ in throw StoppedByTest() })
+    }
   }
 
   /// A gain of half a percent is taken, and ends the rounds of coefficients; a tenth of a percent is noise.

@@ -30,8 +30,10 @@ import Transformer
   @Test func bandsAreProbedTogether() throws {
     var run = run()
     run.bands = 2
-    let table = try run.run()
+    let recorder = RunRecorder()
+    let table = try run.run(progress: recorder)
     #expect(table.probes.count == 16)
+    #expect(recorder.isOrdered && recorder.heard.last?.fraction == 1)
     let probe = try #require(table.probes.first { $0.name == "blk.2-3.ffn_down.weight" })
     #expect(probe.tensors == ["blk.2.ffn_down.weight", "blk.3.ffn_down.weight"])
     let coefficients = table.entries.filter { probe.tensors.contains($0.tensor) }.map(\.coefficient)
@@ -70,18 +72,11 @@ import Transformer
     }
   }
 
-  private struct Stop: Error {}
-
   @Test func anInterruptedRunGoesOn() throws {
     let whole = try run().run()
     var saved: SensitivityTable?
-    #expect(throws: Stop.self) {
-      _ = try run().run { step in
-        if case .errors(12, _) = step { throw Stop() }
-      } save: {
-        saved = $0
-      }
-    }
+    let stopping = RunRecorder { if $0.steps.last == 12 { throw StoppedByTest() } }
+    #expect(throws: StoppedByTest.self) { _ = try run().run(progress: stopping) { saved = $0 } }
     // Errors are saved every half minute: the run begins anew, or goes on, with the same result.
     #expect(try run().run(continuing: saved) == whole)
     var partial = whole

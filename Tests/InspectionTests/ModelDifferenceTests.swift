@@ -51,6 +51,24 @@ import Testing
     #expect(one.rowReads.withLock { $0["t"] } == rows)
   }
 
+  /// 33 blocks are two batches, of the comparison of bytes and of the sum.
+  @Test func batchesAddUpAndCanBeStopped() throws {
+    let (columns, rows) = (1 << 18, 33)
+    let a = [Float](repeating: 2, count: columns * rows)
+    var b = a
+    b[0] = 3
+    b[b.count - 1] = 4
+    let (one, other) = (model([("t", [columns, rows], a)]), model([("t", [columns, rows], b)]))
+    let pair = try #require(ModelDifference(one, other).common.first)
+    let recorder = RunRecorder()
+    #expect(
+      try ModelDifference.relativeError(pair, one, other, progress: recorder) == 5 / (4 * Double(columns * rows)))
+    #expect(recorder.heard.map(\.fraction) == [0.5 * 32 / 33, 0.5, 0.5 + 0.5 * 32 / 33, 1])
+    #expect(throws: StoppedByTest.self) {
+      try ModelDifference.relativeError(pair, one, other, progress: RunRecorder { _ in throw StoppedByTest() })
+    }
+  }
+
   @Test func metadataIsComparedByKey() {
     let one: Metadata = ["a": .uint32(1), "b": .string("x"), "c": .bool(true)]
     let other: Metadata = ["d": .uint32(1), "c": .bool(true), "a": .uint64(1)]

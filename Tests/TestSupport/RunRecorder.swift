@@ -3,6 +3,7 @@ import Tensors
 /// Keeps what a run tells, and stops it where a test wants.
 public final class RunRecorder: RunObserver {
   public private(set) var heard: [RunProgress] = []
+  public private(set) var notes: [any RunNote] = []
   public private(set) var pauses = 0
   private let onAdvance: (RunRecorder) throws -> Void
   private let onPause: (RunRecorder) throws -> Void
@@ -19,6 +20,8 @@ public final class RunRecorder: RunObserver {
     heard.append(progress)
     try onAdvance(self)
   }
+
+  public func note(_ note: any RunNote) { notes.append(note) }
 
   public func pause() throws {
     pauses += 1

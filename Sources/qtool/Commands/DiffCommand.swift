@@ -34,12 +34,13 @@ struct DiffCommand: ParsableCommand {
     if !noErrors {
       let total = tensors.common.reduce(0) { $0 + $1.first.shape.count }
       progress.start("\(first) and \(second)", total: total, unit: .count("weights"))
+      let stage = StageObserver(progress: progress, total: total)
       var done = 0
       errors = try tensors.common.map { pair in
-        let error = try ModelDifference.relativeError(pair, one, other) { try Interruption.check() }
-        done += pair.first.shape.count
-        progress.update(done, pair.first.name)
-        return error
+        let count = pair.first.shape.count
+        defer { done += count }
+        let part = PartObserver(of: stage, from: Double(done) / Double(total), share: Double(count) / Double(total))
+        return try ModelDifference.relativeError(pair, one, other, progress: part)
       }
       progress.finish("compared \(Figures.grouped(total)) weights")
     }
