@@ -117,12 +117,7 @@ public final class OutputFile {
       return nil
     }
     if let failure { throw failure }
-    #if os(Linux)
-      // The disk begins with it now: the system alone waits until gigabytes have come together, and ``commit()`` for them.
-      if bytes.byteCount >= 1 << 18 {
-        _ = posix_fadvise(descriptor, off_t(position), off_t(bytes.byteCount), POSIX_FADV_DONTNEED)
-      }
-    #endif
+    Self.beginSync(of: descriptor, offset: position, count: bytes.byteCount)
   }
 
   public func write(_ bytes: [UInt8]) throws(FileError) { try write(bytes.span.bytes) }
