@@ -20,12 +20,12 @@ public struct Likelihood: Sendable, Equatable {
   ///   - name: what messages call the model.
   ///   - memory: bytes for tiles of logits.
   /// - Throws: ``ScoringError``, and what `source` and `progress` throw.
-  public init(
-    of source: any LogitSource, named name: String = "model", windows: ScoringWindows,
+  public static func measuring(
+    _ source: any LogitSource, named name: String = "model", windows: ScoringWindows,
     memory: Int, progress: any RunObserver = NoObserver()
-  ) throws {
+  ) throws -> Likelihood {
     let pass = try ScoringPass.run(models: [(name, source)], windows: windows, memory: memory, progress: progress)
-    losses = pass.losses(model: 0)
+    return Likelihood(losses: pass.losses(model: 0))
   }
 
   /// Over all positions, or over some rows of them.

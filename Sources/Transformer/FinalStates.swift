@@ -39,24 +39,29 @@ public final class FinalStates {
     rowCount = states.layout.tokens
   }
 
-  init(
+  /// Normalizes the hidden states of the scored positions. States beyond `limit` bytes go to the scratch file.
+  static func normalizing(
     _ hidden: HiddenStates, decoder: Decoder, source: any ModelSource, engine: any ProductEngine, scored: Range<Int>,
     limit: Int, observer: (any ForwardObserver)?
-  ) throws {
+  ) throws -> FinalStates {
     let activations = hidden.activations
     let layout = activations.layout
     let kept = layout.firstPosition..<layout.firstPosition + layout.length
     precondition(
       scored.lowerBound >= kept.lowerBound && scored.upperBound <= kept.upperBound, "\(scored) of \(kept)")
-    width = decoder.width
-    head = decoder.output
-    self.source = source
-    self.engine = engine
-    self.scored = scored
-    rowCount = layout.windows * scored.count
-    states = Activations(
-      layout.keeping(scored), columns: width,
-      storage: ActivationStorage(account: MemoryAccount(limit: limit), scratch: activations.storage.scratch))
+    let result = FinalStates(
+      Activations(
+        layout.keeping(scored), columns: decoder.width,
+        storage: ActivationStorage(account: MemoryAccount(limit: limit), scratch: activations.storage.scratch)),
+      decoder: decoder, source: source, engine: engine, scored: scored)
+    try result.fill(from: activations, decoder, observer)
+    return result
+  }
+
+  private func fill(
+    from activations: Activations, _ decoder: Decoder, _ observer: (any ForwardObserver)?
+  ) throws {
+    let layout = activations.layout
     let weight = FloatBuffer(count: width)
     try weight.floats.withMutableSpan { try source.readRows(of: decoder.outputNorm, rows: 0..<1, into: &$0) }
     guard isFinite(weight.floats, rows: 1, columns: width) else {

@@ -155,7 +155,7 @@ public final class ForwardPass {
     _ states: HiddenStates, scored: Range<Int>, source: (any ModelSource)? = nil,
     observer: (any ForwardObserver)? = nil
   ) throws -> FinalStates {
-    try FinalStates(
+    try FinalStates.normalizing(
       states, decoder: decoder, source: source ?? self.source, engine: engine, scored: scored,
       limit: states.plan.finalLimit, observer: observer)
   }

@@ -58,7 +58,7 @@ struct DriftRun {
     let stored = batch.map { places[$0] }
     var sources = candidates
     if case .model(let source) = base { sources.insert(source, at: 0) }
-    let scored = try ScoredModels(
+    let scored = try ScoredModels.running(
       sources, over: part, options, progress, snapshots: { snapshots(batch: number, model: $0) }
     ) { index, states, memory in
       if case .model = base, index == 0 { try finishedBase(states, memory) }

@@ -21,23 +21,23 @@ struct ScoredModels {
   /// folder, and come back by ranges of positions.
   ///
   /// - Parameter snapshots: of each model by its number, what an interrupted run goes on from; nil to keep nothing.
-  init(
+  static func running(
     _ sources: [any ModelSource], over windows: ScoringWindows, _ options: RunOptions, _ progress: Progress,
     snapshots: (Int) -> PassSnapshots? = { _ in nil },
     finished: (_ index: Int, _ states: any LogitSource, _ memory: Int) throws -> Void = { _, _, _ in }
-  ) throws {
+  ) throws -> ScoredModels {
     var forward = options.forward
     forward.results = sources.count
     // All plans before the first run: what is wrong with the last model shows at once.
     let passes = try sources.map { try ForwardPass(source: $0, options: forward) }
-    let kept = windows.rowCount * sources.count * Self.positionBytes
-    let memory = try passes.map { try $0.logitBytes(beside: kept, minimum: Self.leastMemory) }.min() ?? 0
-    models = try zip(sources, passes).enumerated().map { index, model in
-      let states = try Self.finalStates(of: model.0, model.1, windows, progress, snapshots(index))
+    let kept = windows.rowCount * sources.count * positionBytes
+    let memory = try passes.map { try $0.logitBytes(beside: kept, minimum: leastMemory) }.min() ?? 0
+    let models: [(name: String, source: any LogitSource)] = try zip(sources, passes).enumerated().map { index, model in
+      let states = try finalStates(of: model.0, model.1, windows, progress, snapshots(index))
       try finished(index, states, memory)
       return (model.0.name, states)
     }
-    self.memory = memory
+    return ScoredModels(models: models, memory: memory)
   }
 
   private static func finalStates(

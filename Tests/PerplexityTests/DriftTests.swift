@@ -80,7 +80,7 @@ func randomPair(
     let pair = randomPair(rows: windows.rowCount, vocabulary: 50, spread: 5, noise: 1, seed: 4)
     let drift = try Drift.measure(
       base: ("a", pair.base), candidates: [("b", pair.candidate)], windows: windows, memory: scoringMemory)[0]
-    let likelihood = try Likelihood(of: pair.candidate, windows: windows, memory: scoringMemory)
+    let likelihood = try Likelihood.measuring(pair.candidate, windows: windows, memory: scoringMemory)
     #expect(likelihood.losses == drift.losses)
     let statistics = likelihood.statistics()
     #expect(statistics.positions == windows.rowCount)
@@ -115,7 +115,7 @@ func randomPair(
         base: ("a", pair.base), candidates: [("b", pair.candidate)], windows: windows, memory: scoringMemory)
     }
     #expect(throws: ScoringError.nonFiniteLogits(model: "b", window: 1, position: 5)) {
-      try Likelihood(of: pair.candidate, named: "b", windows: windows, memory: scoringMemory)
+      try Likelihood.measuring(pair.candidate, named: "b", windows: windows, memory: scoringMemory)
     }
   }
 
@@ -131,6 +131,6 @@ func randomPair(
       try Drift.measure(base: ("a", a), candidates: [("b", long)], windows: windows, memory: scoringMemory)
     }
     let small = TableSource(rows: 6, vocabulary: 3, values: Array(repeating: 0, count: 18))
-    #expect(throws: ScoringError.self) { try Likelihood(of: small, windows: windows, memory: scoringMemory) }
+    #expect(throws: ScoringError.self) { try Likelihood.measuring(small, windows: windows, memory: scoringMemory) }
   }
 }

@@ -129,11 +129,11 @@ struct PerplexityCommand: ParsableCommand {
   private func likelihood(
     of subject: Subject, _ windows: ScoringWindows, _ options: RunOptions, _ progress: Progress
   ) throws -> Likelihood {
-    let scored = try ScoredModels([subject.source], over: windows, options, progress)
+    let scored = try ScoredModels.running([subject.source], over: windows, options, progress)
     progress.start("\(subject.name): scoring", total: windows.rowCount, unit: .positions)
     defer { progress.finish() }
-    return try Likelihood(
-      of: scored.models[0].source, named: subject.name, windows: windows, memory: scored.memory,
+    return try Likelihood.measuring(
+      scored.models[0].source, named: subject.name, windows: windows, memory: scored.memory,
       progress: StageObserver(progress: progress, total: windows.rowCount))
   }
 
@@ -142,7 +142,7 @@ struct PerplexityCommand: ParsableCommand {
   ) throws -> [Bool] {
     try ChoiceTask.answers(tasks, named: subject.name, memory: options.forward.budget.tasks) { sequences, positions in
       let windows = ScoringWindows(windows: sequences, scored: positions)
-      return try ScoredModels([subject.source], over: windows, options, progress).models[0].source
+      return try ScoredModels.running([subject.source], over: windows, options, progress).models[0].source
     }
   }
 }
