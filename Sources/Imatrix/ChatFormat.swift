@@ -31,9 +31,6 @@ public enum ChatFormat: Sendable, CaseIterable {
     self = markers.first { template?.contains($0.0) == true }?.1 ?? .plain
   }
 
-  /// Whether text in this form has to be tokenized with control tokens recognised.
-  public var hasControlTokens: Bool { self != .plain }
-
   public func text(_ turns: [Turn]) -> String {
     switch self {
     case .plain: turns.map { $0.content + "\n\n" }.joined()

@@ -20,7 +20,6 @@ struct Failure: Error {
     case usage = 64
     case data = 65
     case missing = 66
-    case software = 70
     case machine = 69
     case unwritable = 73
     case io = 74
