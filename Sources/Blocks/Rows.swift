@@ -214,7 +214,7 @@ private func encodeBlocks<B: Block>(
 }
 
 /// The index of the first NaN or infinity.
-private func firstNonFinite(_ x: Span<Float>) -> Int? {
+func firstNonFinite(_ x: Span<Float>) -> Int? {
   x.withUnsafeBufferPointer { x in
     guard let base = x.baseAddress else { return nil }
     var index = 0
@@ -267,7 +267,7 @@ struct SearchWeights {
 }
 
 /// Floats that threads read at once.
-private struct SharedFloats: @unchecked Sendable {
+struct SharedFloats: @unchecked Sendable {
   let buffer: UnsafeBufferPointer<Float>
 
   /// The caller keeps the floats alive while threads work.

@@ -65,7 +65,9 @@ struct FeedbackBatch<Format: FeedbackFormat>: ~Copyable {
       loadTargets(rows, count: count, panel)
       multiply(errors, panel, storage.pointer(panel.far), rows: panel.farRows, count: count, accumulate: true)
       forEachOctet(count, index, panel) { octet, view in
-        for c in 0..<panel.width { view.targets[c] = cv_load(tile + c * Self.capacity + 8 * octet) }
+        for c in 0..<panel.width {
+          view.targets[c] = cv_clamp(cv_load(tile + c * Self.capacity + 8 * octet), cv_splat(-bound), cv_splat(bound))
+        }
         format.encode(view, into: choices + index * Self.capacity + 8 * octet)
         for c in 0..<panel.width { cv_store(slot(errors, octet, panel.start + c), view.errors[c]) }
         guard sweeps > 0 else { return }

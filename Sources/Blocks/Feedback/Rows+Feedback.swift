@@ -8,15 +8,19 @@ import Tensors
 ///   - rows: whole rows of `columns` floats.
 ///   - metric: the Gram matrix of the inputs, of `columns` columns.
 ///   - importance: for types without feedback (``Tensors/GGMLType/takesFeedback``), which are encoded as
-///     ``encodeRows(_:columns:importance:as:into:)`` does. Others take the diagonal of the metric.
+///     ``encodeRows(_:columns:importance:as:into:)`` does. Others take the metric alone.
 ///   - output: exactly the bytes of the rows in `type`.
 /// - Throws: ``EncodeError``
 public func encodeRows(
   _ rows: Span<Float>, columns: Int, metric: FeedbackMetric, importance: Span<Float>?, as type: GGMLType,
   effort: FeedbackEffort, into output: inout MutableRawSpan
 ) throws(EncodeError) {
-  precondition(metric.columns == columns, "a metric of \(metric.columns) columns for rows of \(columns)")
-  try encodeRows(rows, columns: columns, importance: importance, as: type, into: &output)
+  guard type.takesFeedback else {
+    try encodeRows(rows, columns: columns, importance: importance, as: type, into: &output)
+    return
+  }
+  let encoder = try FeedbackEncoder(metric, columns: columns, as: type, effort: effort)
+  try encoder.encode(rows, into: &output)
 }
 
 /// Encodes rows with error feedback on all threads; the bytes are those of
@@ -25,6 +29,62 @@ public func encodeRowsInParallel(
   _ rows: Span<Float>, columns: Int, metric: FeedbackMetric, importance: Span<Float>?, as type: GGMLType,
   effort: FeedbackEffort, into output: inout MutableRawSpan
 ) throws {
-  precondition(metric.columns == columns, "a metric of \(metric.columns) columns for rows of \(columns)")
-  try encodeRowsInParallel(rows, columns: columns, importance: importance, as: type, into: &output)
+  guard type.takesFeedback else {
+    try encodeRowsInParallel(rows, columns: columns, importance: importance, as: type, into: &output)
+    return
+  }
+  let encoder = try FeedbackEncoder(metric, columns: columns, as: type, effort: effort)
+  let source = SharedFloats(rows)
+  try parallelRows(of: &output, rowBytes: encoder.rowBytes, grain: FeedbackEncoder.grain) { range, slice in
+    do {
+      let rows = Span(_unsafeElements: source.buffer[range.lowerBound * columns..<range.upperBound * columns])
+      try encoder.encode(rows, into: &slice)
+    } catch EncodeError.nonFiniteWeight(let row, let column) {
+      throw EncodeError.nonFiniteWeight(row: row + range.lowerBound, column: column)
+    }
+  }
+}
+
+/// A format with its tables, for all rows of a matrix.
+private struct FeedbackEncoder: Sendable {
+  /// Rows that a thread encodes at a time.
+  static let grain = FeedbackBatch<ScalarFeedback>.capacity
+
+  let metric: FeedbackMetric
+  let rowBytes: Int
+  private let format: ScalarFeedback
+  private let sweeps: Int
+
+  init(_ metric: FeedbackMetric, columns: Int, as type: GGMLType, effort: FeedbackEffort) throws(EncodeError) {
+    precondition(metric.columns == columns, "a metric of \(metric.columns) columns for rows of \(columns)")
+    guard let rowBytes = type.rowBytes(columns: columns) else { throw .raggedRow(columns: columns, type: type) }
+    guard let shape = ScalarShape(type) else { throw .notEncodable(type) }
+    self.metric = metric
+    self.rowBytes = rowBytes
+    format = ScalarFeedback(shape, metric: metric, effort: effort)
+    sweeps = effort >= .descent ? 3 : 0
+  }
+
+  func encode(_ rows: Span<Float>, into output: inout MutableRawSpan) throws(EncodeError) {
+    let columns = metric.columns
+    precondition(rows.count % columns == 0, "\(rows.count) weights in rows of \(columns)")
+    let count = rows.count / columns
+    precondition(output.byteCount == count * rowBytes, "\(output.byteCount) bytes for \(format.type)")
+    if let index = firstNonFinite(rows) {
+      throw .nonFiniteWeight(row: index / columns, column: index % columns)
+    }
+    guard count > 0 else { return }
+    let capacity = FeedbackBatch<ScalarFeedback>.capacity
+    let batch = FeedbackBatch(format, metric: metric, sweeps: sweeps)
+    rows.withUnsafeBufferPointer { rows in
+      output.withUnsafeMutableBytes { output in
+        let bytes = output.baseAddress!.assumingMemoryBound(to: UInt8.self)
+        for row in stride(from: 0, to: count, by: capacity) {
+          batch.encode(
+            rows.baseAddress! + row * columns, count: min(capacity, count - row), into: bytes + row * rowBytes,
+            rowBytes: rowBytes)
+        }
+      }
+    }
+  }
 }

@@ -24,18 +24,28 @@ enum BlockIQ4_NL: BlockFormat {
   }
 
   static func encode(_ x: Floats, weights: Floats, count: Int, into output: UnsafeMutablePointer<UInt8>) {
-    forEachOctet(x, weights, count: count) { lanes, x, first, blocks in
-      let fit = fitScale(LevelsIQ4.self, lanes)
+    fit(x, weights: weights, count: count) { index, d, x in
       var q = InlineArray<32, UInt8>(repeating: 0)
       q.withBytes { q in
-        for k in 0..<blocks {
-          let block = output + 18 * (first + k)
-          let d = half(fit[k])
-          block.store(d, at: 0)
-          roundIQ4(x + 32 * k, step: Float(d), into: q)
-          for l in 0..<16 { block[2 + l] = q[l] | q[l + 16] << 4 }
-        }
+        roundIQ4(x, step: Float(d), into: q)
+        pack(d, q, into: output + 18 * index)
       }
     }
+  }
+
+  /// Calls `body` with every block's index, scale and weights.
+  @inline(__always)
+  static func fit(_ x: Floats, weights: Floats, count: Int, _ body: (Int, Float16, Floats) -> Void) {
+    forEachOctet(x, weights, count: count) { lanes, x, first, blocks in
+      let fit = fitScale(LevelsIQ4.self, lanes)
+      for k in 0..<blocks { body(first + k, half(fit[k]), x + 32 * k) }
+    }
+  }
+
+  /// Packs indices of levels.
+  @inline(__always)
+  static func pack(_ d: Float16, _ q: UnsafePointer<UInt8>, into block: UnsafeMutablePointer<UInt8>) {
+    block.store(d, at: 0)
+    for l in 0..<16 { block[2 + l] = q[l] | q[l + 16] << 4 }
   }
 }

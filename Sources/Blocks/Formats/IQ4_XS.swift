@@ -30,20 +30,28 @@ enum BlockIQ4_XS: BlockFormat {
     for index in 0..<count { encode(x + 256 * index, weights: weights + 256 * index, into: output + 136 * index) }
   }
 
+  @inline(__always) static func fit(_ x: Floats, weights: Floats) -> ScaledSuperBlock {
+    withLanes(x, weights, length: 32) { fitScaledSuperBlock(LevelsIQ4.self, $0, scaleLevels: 32) }
+  }
+
   private static func encode(_ x: Floats, weights: Floats, into block: UnsafeMutablePointer<UInt8>) {
-    let fit = withLanes(x, weights, length: 32) { fitScaledSuperBlock(LevelsIQ4.self, $0, scaleLevels: 32) }
-    block.store(fit.d, at: 0)
-    (block + 2).update(repeating: 0, count: 6)
-    var q = InlineArray<32, UInt8>(repeating: 0)
+    let fit = fit(x, weights: weights)
+    var q = InlineArray<256, UInt8>(repeating: 0)
     q.withBytes { q in
-      for j in 0..<8 {
-        let scale = fit.scale(j)
-        roundIQ4(x + 32 * j, step: Float(fit.d) * Float(scale), into: q)
-        for l in 0..<16 { block[8 + 16 * j + l] = q[l] | q[l + 16] << 4 }
-        let bits = UInt8(scale + 32)
-        block[4 + j / 2] |= (bits & 15) << UInt8(j % 2 * 4)
-        block[2 + j / 4] |= (bits >> 4) << UInt8(j % 4 * 2)
-      }
+      for j in 0..<8 { roundIQ4(x + 32 * j, step: Float(fit.d) * Float(fit.scale(j)), into: q + 32 * j) }
+      pack(SuperBlockScales(fit), q, into: block)
+    }
+  }
+
+  /// Packs indices of levels.
+  static func pack(_ stored: SuperBlockScales, _ q: UnsafePointer<UInt8>, into block: UnsafeMutablePointer<UInt8>) {
+    block.store(stored.d, at: 0)
+    (block + 2).update(repeating: 0, count: 6)
+    for j in 0..<8 {
+      for l in 0..<16 { block[8 + 16 * j + l] = q[32 * j + l] | q[32 * j + l + 16] << 4 }
+      let bits = UInt8(stored.scales[j] + 32)
+      block[4 + j / 2] |= (bits & 15) << UInt8(j % 2 * 4)
+      block[2 + j / 4] |= (bits >> 4) << UInt8(j % 4 * 2)
     }
   }
 }

@@ -28,26 +28,35 @@ struct BlockQ2_K: Block {
     }
   }
 
-  init(_ x: Floats, weights: Floats) {
-    let shape = AffineShape(
+  private static var shape: AffineShape {
+    AffineShape(
       length: 16, levels: 3, scaleLevels: 15, clipOffsets: ClipOffsets(first: -0.4, step: 0.2, count: 6), trials: 8,
-      magnitudeWeight: 0.25,
-      correctsShrinkage: true)
-    let fit = withLanes(x, weights, length: 16, magnitudeWeight: shape.magnitudeWeight) {
-      fitAffineSuperBlock($0, shape)
+      magnitudeWeight: 0.25, correctsShrinkage: true)
+  }
+
+  @inline(__always) static func fit(_ x: Floats, weights: Floats) -> AffineSuperBlock {
+    withLanes(x, weights, length: 16, magnitudeWeight: shape.magnitudeWeight) { fitAffineSuperBlock($0, shape) }
+  }
+
+  init(_ x: Floats, weights: Floats) {
+    let fit = Self.fit(x, weights: weights)
+    var q = InlineArray<256, UInt8>(repeating: 0)
+    self = q.withBytes { q in
+      fit.round(x, Self.shape, into: q)
+      return Self(SuperBlockScales(fit), q)
     }
-    d = fit.stored.d
-    dmin = fit.stored.dmin
+  }
+
+  /// Packs integers of weights, 0 to 3.
+  init(_ stored: SuperBlockScales, _ q: UnsafePointer<UInt8>) {
+    d = stored.d
+    dmin = stored.dmin
     scales = InlineArray(repeating: 0)
     qs = InlineArray(repeating: 0)
-    for j in 0..<16 { scales[j] = fit.scale(j) | fit.min(j) << 4 }
-    var q = InlineArray<256, UInt8>(repeating: 0)
-    q.withBytes { q in
-      fit.round(x, shape, into: q)
-      for l in 0..<32 {
-        qs[l] = q[l] | q[l + 32] << 2 | q[l + 64] << 4 | q[l + 96] << 6
-        qs[l + 32] = q[l + 128] | q[l + 160] << 2 | q[l + 192] << 4 | q[l + 224] << 6
-      }
+    for j in 0..<16 { scales[j] = UInt8(stored.scales[j]) | UInt8(stored.mins[j]) << 4 }
+    for l in 0..<32 {
+      qs[l] = q[l] | q[l + 32] << 2 | q[l + 64] << 4 | q[l + 96] << 6
+      qs[l + 32] = q[l + 128] | q[l + 160] << 2 | q[l + 192] << 4 | q[l + 224] << 6
     }
   }
 }

@@ -33,28 +33,39 @@ struct BlockQ3_K: Block {
     }
   }
 
+  @inline(__always) static func fit(_ x: Floats, weights: Floats) -> ScaledSuperBlock {
+    withLanes(x, weights, length: 16) { fitScaledSuperBlock(Levels3.self, $0, scaleLevels: 32) }
+  }
+
   init(_ x: Floats, weights: Floats) {
-    let fit = withLanes(x, weights, length: 16) { fitScaledSuperBlock(Levels3.self, $0, scaleLevels: 32) }
-    d = fit.stored
+    let fit = Self.fit(x, weights: weights)
+    var q = InlineArray<256, UInt8>(repeating: 0)
+    self = q.withBytes { q in
+      for j in 0..<16 {
+        let step = Float(fit.d) * Float(fit.scale(j))
+        roundWhole(Levels3.self, x + 16 * j, count: 16, step: step, offset: 4, into: q + 16 * j)
+      }
+      return Self(SuperBlockScales(fit), q)
+    }
+  }
+
+  /// Packs integers of weights plus 4, 0 to 7.
+  init(_ stored: SuperBlockScales, _ q: UnsafePointer<UInt8>) {
+    d = stored.d
     hmask = InlineArray(repeating: 0)
     qs = InlineArray(repeating: 0)
     scales = InlineArray(repeating: 0)
-    var q = InlineArray<256, UInt8>(repeating: 0)
-    q.withBytes { q in
-      for j in 0..<16 {
-        let scale = fit.scale(j)
-        let bits = UInt8(scale + 32)
-        scales[j % 8] |= (bits & 15) << (j < 8 ? 0 : 4)
-        scales[8 + j % 4] |= (bits >> 4) << UInt8(j / 4 * 2)
-        roundWhole(Levels3.self, x + 16 * j, count: 16, step: Float(fit.d) * Float(scale), offset: 4, into: q + 16 * j)
-      }
-      for l in 0..<32 {
-        qs[l] = q[l] & 3 | (q[l + 32] & 3) << 2 | (q[l + 64] & 3) << 4 | (q[l + 96] & 3) << 6
-        qs[l + 32] = q[l + 128] & 3 | (q[l + 160] & 3) << 2 | (q[l + 192] & 3) << 4 | (q[l + 224] & 3) << 6
-        var high: UInt8 = 0
-        for j in 0..<8 { high |= (q[32 * j + l] >> 2) << UInt8(j) }
-        hmask[l] = high
-      }
+    for j in 0..<16 {
+      let bits = UInt8(stored.scales[j] + 32)
+      scales[j % 8] |= (bits & 15) << (j < 8 ? 0 : 4)
+      scales[8 + j % 4] |= (bits >> 4) << UInt8(j / 4 * 2)
+    }
+    for l in 0..<32 {
+      qs[l] = q[l] & 3 | (q[l + 32] & 3) << 2 | (q[l + 64] & 3) << 4 | (q[l + 96] & 3) << 6
+      qs[l + 32] = q[l + 128] & 3 | (q[l + 160] & 3) << 2 | (q[l + 192] & 3) << 4 | (q[l + 224] & 3) << 6
+      var high: UInt8 = 0
+      for j in 0..<8 { high |= (q[32 * j + l] >> 2) << UInt8(j) }
+      hmask[l] = high
     }
   }
 }

@@ -19,10 +19,13 @@ enum BlockQ4_0: BlockFormat {
   }
 
   static func encode(_ x: Floats, weights: Floats, count: Int, into output: UnsafeMutablePointer<UInt8>) {
-    encodeScaled(Levels4.self, x, weights, count: count) { index, d, q in
-      let block = output + 18 * index
-      block.store(d, at: 0)
-      for l in 0..<16 { block[2 + l] = q[l] | q[l + 16] << 4 }
-    }
+    encodeScaled(Levels4.self, x, weights, count: count) { index, d, q in pack(d, q, into: output + 18 * index) }
+  }
+
+  /// Packs integers of weights plus 8.
+  @inline(__always)
+  static func pack(_ d: Float16, _ q: UnsafePointer<UInt8>, into block: UnsafeMutablePointer<UInt8>) {
+    block.store(d, at: 0)
+    for l in 0..<16 { block[2 + l] = q[l] | q[l + 16] << 4 }
   }
 }

@@ -33,23 +33,33 @@ struct BlockQ4_K: Block {
     }
   }
 
-  init(_ x: Floats, weights: Floats) {
-    let shape = AffineShape(
+  private static var shape: AffineShape {
+    AffineShape(
       length: 32, levels: 15, scaleLevels: 63, clipOffsets: ClipOffsets(first: -0.6, step: 0.25, count: 8), trials: 2,
       magnitudeWeight: 0.7)
-    let fit = withLanes(x, weights, length: 32, magnitudeWeight: shape.magnitudeWeight) {
-      fitAffineSuperBlock($0, shape)
-    }
-    d = fit.d
-    dmin = fit.dmin
-    scales = ScalesK4(fit)
-    qs = InlineArray(repeating: 0)
+  }
+
+  @inline(__always) static func fit(_ x: Floats, weights: Floats) -> AffineSuperBlock {
+    withLanes(x, weights, length: 32, magnitudeWeight: shape.magnitudeWeight) { fitAffineSuperBlock($0, shape) }
+  }
+
+  init(_ x: Floats, weights: Floats) {
+    let fit = Self.fit(x, weights: weights)
     var q = InlineArray<256, UInt8>(repeating: 0)
-    q.withBytes { q in
-      fit.round(x, shape, into: q)
-      for group in 0..<4 {
-        for l in 0..<32 { qs[32 * group + l] = q[64 * group + l] | q[64 * group + 32 + l] << 4 }
-      }
+    self = q.withBytes { q in
+      fit.round(x, Self.shape, into: q)
+      return Self(SuperBlockScales(fit), q)
+    }
+  }
+
+  /// Packs integers of weights, 0 to 15.
+  init(_ stored: SuperBlockScales, _ q: UnsafePointer<UInt8>) {
+    d = stored.d
+    dmin = stored.dmin
+    scales = ScalesK4(stored)
+    qs = InlineArray(repeating: 0)
+    for group in 0..<4 {
+      for l in 0..<32 { qs[32 * group + l] = q[64 * group + l] | q[64 * group + 32 + l] << 4 }
     }
   }
 }

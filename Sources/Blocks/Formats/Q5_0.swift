@@ -22,12 +22,15 @@ enum BlockQ5_0: BlockFormat {
   }
 
   static func encode(_ x: Floats, weights: Floats, count: Int, into output: UnsafeMutablePointer<UInt8>) {
-    encodeScaled(Levels5.self, x, weights, count: count) { index, d, q in
-      let block = output + 22 * index
-      block.store(d, at: 0)
-      for j in 0..<4 { block[2 + j] = fifthBits(q + 8 * j) }
-      for l in 0..<16 { block[6 + l] = q[l] & 15 | (q[l + 16] & 15) << 4 }
-    }
+    encodeScaled(Levels5.self, x, weights, count: count) { index, d, q in pack(d, q, into: output + 22 * index) }
+  }
+
+  /// Packs integers of weights plus 16.
+  @inline(__always)
+  static func pack(_ d: Float16, _ q: UnsafePointer<UInt8>, into block: UnsafeMutablePointer<UInt8>) {
+    block.store(d, at: 0)
+    for j in 0..<4 { block[2 + j] = fifthBits(q + 8 * j) }
+    for l in 0..<16 { block[6 + l] = q[l] & 15 | (q[l + 16] & 15) << 4 }
   }
 }
 

@@ -24,13 +24,19 @@ enum BlockQ5_1: BlockFormat {
   }
 
   static func encode(_ x: Floats, weights: Floats, count: Int, into output: UnsafeMutablePointer<UInt8>) {
-    let shape = AffineShape(length: 32, levels: 31, clipOffsets: ClipOffsets(first: -0.5, step: 0.3, count: 6))
-    encodeAffine(shape, x, weights, count: count) { index, d, m, q in
-      let block = output + 24 * index
-      block.store(d, at: 0)
-      block.store(m, at: 2)
-      for j in 0..<4 { block[4 + j] = fifthBits(q + 8 * j) }
-      for l in 0..<16 { block[8 + l] = q[l] & 15 | (q[l + 16] & 15) << 4 }
-    }
+    encodeAffine(shape, x, weights, count: count) { index, d, m, q in pack(d, m, q, into: output + 24 * index) }
+  }
+
+  static var shape: AffineShape {
+    AffineShape(length: 32, levels: 31, clipOffsets: ClipOffsets(first: -0.5, step: 0.3, count: 6))
+  }
+
+  /// Packs integers of weights.
+  @inline(__always)
+  static func pack(_ d: Float16, _ m: Float16, _ q: UnsafePointer<UInt8>, into block: UnsafeMutablePointer<UInt8>) {
+    block.store(d, at: 0)
+    block.store(m, at: 2)
+    for j in 0..<4 { block[4 + j] = fifthBits(q + 8 * j) }
+    for l in 0..<16 { block[8 + l] = q[l] & 15 | (q[l + 16] & 15) << 4 }
   }
 }

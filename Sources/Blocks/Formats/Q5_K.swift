@@ -36,29 +36,39 @@ struct BlockQ5_K: Block {
     }
   }
 
-  init(_ x: Floats, weights: Floats) {
-    let shape = AffineShape(
+  private static var shape: AffineShape {
+    AffineShape(
       length: 32, levels: 31, scaleLevels: 63, clipOffsets: ClipOffsets(first: -0.6, step: 0.25, count: 8), trials: 2,
       magnitudeWeight: 1)
-    let fit = withLanes(x, weights, length: 32, magnitudeWeight: shape.magnitudeWeight) {
-      fitAffineSuperBlock($0, shape)
+  }
+
+  @inline(__always) static func fit(_ x: Floats, weights: Floats) -> AffineSuperBlock {
+    withLanes(x, weights, length: 32, magnitudeWeight: shape.magnitudeWeight) { fitAffineSuperBlock($0, shape) }
+  }
+
+  init(_ x: Floats, weights: Floats) {
+    let fit = Self.fit(x, weights: weights)
+    var q = InlineArray<256, UInt8>(repeating: 0)
+    self = q.withBytes { q in
+      fit.round(x, Self.shape, into: q)
+      return Self(SuperBlockScales(fit), q)
     }
-    d = fit.d
-    dmin = fit.dmin
-    scales = ScalesK4(fit)
+  }
+
+  /// Packs integers of weights, 0 to 31.
+  init(_ stored: SuperBlockScales, _ q: UnsafePointer<UInt8>) {
+    d = stored.d
+    dmin = stored.dmin
+    scales = ScalesK4(stored)
     qh = InlineArray(repeating: 0)
     qs = InlineArray(repeating: 0)
-    var q = InlineArray<256, UInt8>(repeating: 0)
-    q.withBytes { q in
-      fit.round(x, shape, into: q)
-      for l in 0..<32 {
-        var high: UInt8 = 0
-        for j in 0..<8 { high |= (q[32 * j + l] >> 4) << UInt8(j) }
-        qh[l] = high
-      }
-      for group in 0..<4 {
-        for l in 0..<32 { qs[32 * group + l] = q[64 * group + l] & 15 | (q[64 * group + 32 + l] & 15) << 4 }
-      }
+    for l in 0..<32 {
+      var high: UInt8 = 0
+      for j in 0..<8 { high |= (q[32 * j + l] >> 4) << UInt8(j) }
+      qh[l] = high
+    }
+    for group in 0..<4 {
+      for l in 0..<32 { qs[32 * group + l] = q[64 * group + l] & 15 | (q[64 * group + 32 + l] & 15) << 4 }
     }
   }
 }

@@ -35,29 +35,37 @@ struct BlockQ6_K: Block {
     }
   }
 
-  init(_ x: Floats, weights: Floats) {
-    let fit = withLanes(x, weights, length: 16, magnitudeWeight: Levels6.magnitudeWeight) {
+  @inline(__always) static func fit(_ x: Floats, weights: Floats) -> ScaledSuperBlock {
+    withLanes(x, weights, length: 16, magnitudeWeight: Levels6.magnitudeWeight) {
       fitScaledSuperBlock(Levels6.self, $0, scaleLevels: 128)
     }
+  }
+
+  init(_ x: Floats, weights: Floats) {
+    let fit = Self.fit(x, weights: weights)
+    var q = InlineArray<256, UInt8>(repeating: 0)
+    self = q.withBytes { q in
+      for j in 0..<16 {
+        let step = Float(fit.d) * Float(fit.scale(j))
+        roundWhole(Levels6.self, x + 16 * j, count: 16, step: step, offset: 32, into: q + 16 * j)
+      }
+      return Self(SuperBlockScales(fit), q)
+    }
+  }
+
+  /// Packs integers of weights plus 32, 0 to 63.
+  init(_ stored: SuperBlockScales, _ q: UnsafePointer<UInt8>) {
     ql = InlineArray(repeating: 0)
     qh = InlineArray(repeating: 0)
     scales = InlineArray(repeating: 0)
-    d = fit.d
-    var q = InlineArray<256, UInt8>(repeating: 0)
-    q.withBytes { q in
-      for j in 0..<16 {
-        let scale = fit.scale(j)
-        scales[j] = Int8(scale)
-        roundWhole(Levels6.self, x + 16 * j, count: 16, step: Float(d) * Float(scale), offset: 32, into: q + 16 * j)
-      }
-      for part in 0..<2 {
-        let q = q + 128 * part
-        for l in 0..<32 {
-          ql[64 * part + l] = q[l] & 15 | (q[l + 64] & 15) << 4
-          ql[64 * part + 32 + l] = q[l + 32] & 15 | (q[l + 96] & 15) << 4
-          qh[32 * part + l] =
-            q[l] >> 4 | (q[l + 32] >> 4) << 2 | (q[l + 64] >> 4) << 4 | (q[l + 96] >> 4) << 6
-        }
+    d = stored.d
+    for j in 0..<16 { scales[j] = Int8(stored.scales[j]) }
+    for part in 0..<2 {
+      let q = q + 128 * part
+      for l in 0..<32 {
+        ql[64 * part + l] = q[l] & 15 | (q[l + 64] & 15) << 4
+        ql[64 * part + 32 + l] = q[l + 32] & 15 | (q[l + 96] & 15) << 4
+        qh[32 * part + l] = q[l] >> 4 | (q[l + 32] >> 4) << 2 | (q[l + 64] >> 4) << 4 | (q[l + 96] >> 4) << 6
       }
     }
   }

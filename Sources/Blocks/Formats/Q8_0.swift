@@ -17,9 +17,14 @@ enum BlockQ8_0: BlockFormat {
 
   static func encode(_ x: Floats, weights: Floats, count: Int, into output: UnsafeMutablePointer<UInt8>) {
     encodeScaled(Levels8.self, offset: 0, x, weights, count: count) { index, d, q in
-      let block = output + 34 * index
-      block.store(d, at: 0)
-      (block + 2).update(from: q, count: 32)
+      pack(d, q, into: output + 34 * index)
     }
+  }
+
+  /// Packs integers of weights, as signed bytes.
+  @inline(__always)
+  static func pack(_ d: Float16, _ q: UnsafePointer<UInt8>, into block: UnsafeMutablePointer<UInt8>) {
+    block.store(d, at: 0)
+    (block + 2).update(from: q, count: 32)
   }
 }

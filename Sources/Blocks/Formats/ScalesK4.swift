@@ -12,12 +12,14 @@ struct ScalesK4: BitwiseCopyable {
     return (bytes[j + 4] & 15 | (bytes[j - 4] >> 6) << 4, bytes[j + 4] >> 4 | (bytes[j] >> 6) << 4)
   }
 
-  init(_ fit: AffineSuperBlock) {
+  init(_ stored: SuperBlockScales) {
     bytes = InlineArray(repeating: 0)
     for j in 0..<4 {
-      bytes[j] = fit.scale(j) | (fit.scale(j + 4) >> 4) << 6
-      bytes[j + 4] = fit.min(j) | (fit.min(j + 4) >> 4) << 6
-      bytes[j + 8] = fit.scale(j + 4) & 15 | fit.min(j + 4) << 4
+      let (scale0, scale4) = (UInt8(stored.scales[j]), UInt8(stored.scales[j + 4]))
+      let (min0, min4) = (UInt8(stored.mins[j]), UInt8(stored.mins[j + 4]))
+      bytes[j] = scale0 | (scale4 >> 4) << 6
+      bytes[j + 4] = min0 | (min4 >> 4) << 6
+      bytes[j + 8] = scale4 & 15 | min4 << 4
     }
   }
 }

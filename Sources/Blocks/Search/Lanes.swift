@@ -47,7 +47,7 @@ struct Lanes {
 }
 
 /// Weights are clipped to this, so that squares stay finite. Half-precision scales cannot represent larger ones anyway.
-private let bound: Float = 0x1p30
+let bound: Float = 0x1p30
 /// Smaller extremes encode to zeros in any format, and their reciprocals may overflow.
 let negligible: Float = 0x1p-60
 
@@ -118,7 +118,7 @@ extension Lane {
 }
 
 extension InlineArray where Element == UInt8 {
-  @inline(__always) mutating func withBytes(_ body: (UnsafeMutablePointer<UInt8>) -> Void) {
+  @inline(__always) mutating func withBytes<R>(_ body: (UnsafeMutablePointer<UInt8>) -> R) -> R {
     withUnsafeMutablePointer(to: &self) { body(UnsafeMutableRawPointer($0).assumingMemoryBound(to: UInt8.self)) }
   }
 }

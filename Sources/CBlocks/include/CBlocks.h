@@ -283,5 +283,7 @@ CV uint32_t cv_octal(cv_f32x8 v, float first, float step) {
   return (uint32_t)low | (uint32_t)high << 16;
 }
 
+#include "CFeedback.h"
+
 #undef CV
 #endif
