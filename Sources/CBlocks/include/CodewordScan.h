@@ -24,8 +24,8 @@ CV void cv_subtract_rows(float *y, const float *x, long count, const float *rows
   }
 }
 
-// t = v + g inv(H) with inv(H) = U'U, U upper triangular with `count` rows and columns. Returns g inv(H) g'.
-CV float cv_solve(const float *g, const float *u, long count, const float *v, float *t) {
+// t = v + g inv(H) with inv(H) = U' inv(D) U, U unit upper triangular with `count` rows and columns. Returns g inv(H) g'.
+CV float cv_solve(const float *g, const float *u, const float *d, long count, const float *v, float *t) {
   cv_f32x8 cost = cv_splat(0);
   float z[32];
   for (long i = 0; i < count; i++) {
@@ -34,19 +34,19 @@ CV float cv_solve(const float *g, const float *u, long count, const float *v, fl
     z[i] = cv_sum(sum);
   }
   for (long k = 0; k < count; k += 8) {
-    cv_f32x8 sum = cv_load(v + k), x = cv_load(z + k);
-    cost = cv_fma(x, x, cost);
+    cv_f32x8 x = cv_load(z + k), y = x / cv_load(d + k);
+    cost = cv_fma(x, y, cost);
+    cv_store(z + k, y);
+  }
+  for (long k = 0; k < count; k += 8) {
+    cv_f32x8 sum = cv_load(v + k);
     for (long i = 0; i < k + 8; i++) sum = cv_fma(cv_splat(z[i]), cv_load(u + i * count + k), sum);
     cv_store(t + k, sum);
   }
   return cv_sum(cost);
 }
 
-// The diagonal of a matrix of eight (four) rows of eight numbers; the front half of one vector, the back half of another.
-CV cv_f32x8 cv_diagonal8(const float *m) {
-  return (cv_f32x8){m[0], m[9], m[18], m[27], m[36], m[45], m[54], m[63]};
-}
-CV cv_f32x8 cv_diagonal4(const float *m) { return (cv_f32x8){m[0], m[9], m[18], m[27], 0, 0, 0, 0}; }
+// The front half of one vector, the back half of another.
 CV cv_f32x8 cv_front(cv_f32x8 a, cv_f32x8 b) { return __builtin_shufflevector(a, b, 0, 1, 2, 3, 12, 13, 14, 15); }
 
 // The indices of the two lowest of eight numbers, the first among equals.

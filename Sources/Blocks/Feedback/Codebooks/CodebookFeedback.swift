@@ -9,8 +9,8 @@ struct CodebookPath {
   let t: UnsafeMutablePointer<Float>
   /// Decoded values.
   let v: UnsafeMutablePointer<Float>
-  /// Normalised errors; the cost is the sum of their squares.
-  let y: UnsafeMutablePointer<Float>
+  /// Errors e = t - v as they are fed back: of every column after those before it.
+  let e: UnsafeMutablePointer<Float>
   /// Errors of a group, and what a scan reads.
   let work: UnsafeMutablePointer<Float>
   var cost: Float = 0
@@ -23,7 +23,7 @@ struct CodebookPath {
   static let size = 160
 
   init(_ memory: UnsafeMutablePointer<Float>) {
-    (t, v, y, work) = (memory, memory + 40, memory + 80, memory + 120)
+    (t, v, e, work) = (memory, memory + 40, memory + 80, memory + 120)
   }
 }
 
@@ -38,6 +38,7 @@ enum SignRule {
 
 struct CodebookFeedback {
   let metric: CodebookMetric
+  let squares: CodewordSquares
   /// The sub-block.
   let j: Int
 
@@ -57,9 +58,9 @@ struct CodebookFeedback {
     var keys = cv_splat(.infinity)
     var signs = cv_bits_below(target, 0)
     if dims == 8 {
-      keys = cv_abs(target) * cv_diagonal8(m)
+      keys = cv_abs(target) * cv_load(metric.diagonal(j) + 8 * g)
     } else {
-      keys = cv_front(cv_abs(target) * cv_diagonal4(m), keys)
+      keys = cv_front(cv_abs(target) * cv_load(metric.diagonal(j) + 4 * g), keys)
       signs &= 15
     }
     let weak = cv_two_lowest(keys)
@@ -74,8 +75,8 @@ struct CodebookFeedback {
     cv_store(c, cv_flip(h * cv_splat(-2 * inverse), signs))
     let (i, k) = (Int(weak.first), Int(weak.second))
     var scan = cv_scan(
-      m: table.values, count: table.count, q0: metric.q(j, g, pattern: table.pattern(signs)),
-      q1: metric.q(j, g, pattern: table.pattern(turned)), c: c, i: i, j: k, fi: -2 * c[i], fj: -2 * c[k])
+      m: table.values, count: table.count, q0: squares.squares(g, pattern: table.pattern(signs), m),
+      q1: squares.squares(g, pattern: table.pattern(turned), m), c: c, i: i, j: k, fi: -2 * c[i], fj: -2 * c[k])
     let found =
       dims == 8
       ? rule == .free ? cv_scan8_one(&scan) : cv_scan8_two(&scan)
@@ -89,12 +90,13 @@ struct CodebookFeedback {
   func shiftedCodeword(
     _ g: Int, _ t: UnsafePointer<Float>, inverse: Float, shift: Int?, work c: UnsafeMutablePointer<Float>
   ) -> UInt16 {
-    let h = cv_times_rows(t, metric.m(j, g), dims) * cv_splat(-2 * inverse)
+    let m = metric.m(j, g)
+    let h = cv_times_rows(t, m, dims) * cv_splat(-2 * inverse)
     cv_store(c, h)
     c[8] = cv_sum(h) * Codebook.shiftIQ1
     var scan = cv_scan(
-      m: table.values, count: table.count, q0: metric.q(j, g, pattern: shift ?? 0), q1: metric.q(j, g, pattern: 1),
-      c: c, i: 8, j: 8, fi: -2 * c[8], fj: 0)
+      m: table.values, count: table.count, q0: squares.squares(g, pattern: shift ?? 0, m),
+      q1: squares.squares(g, pattern: shift ?? 1, m), c: c, i: 8, j: 8, fi: -2 * c[8], fj: 0)
     guard let shift else {
       let found = cv_scan9_one(&scan)
       return UInt16(found.code & 0x7FF) | UInt16(found.code >> 16) << 11
@@ -102,15 +104,25 @@ struct CodebookFeedback {
     return UInt16(cv_scan8(&scan).code) | UInt16(shift) << 11
   }
 
-  /// Stores what `values` leave of group g: decoded values and normalised errors. Returns the cost.
+  /// Stores the decoded values of group g and the errors to feed back. Returns the cost.
   @inline(__always) func settle(_ g: Int, _ values: Lane, _ path: CodebookPath) -> Float {
     let offset = g * dims
     let error = cv_load(path.t + offset) - values
     cv_store(path.v + offset, values)
     cv_store(path.work, error)
-    let y = cv_times_rows(path.work, metric.r(j, g), dims)
-    cv_store(path.y + offset, y)
-    return cv_sum(y * y)
+    let fed = cv_times_rows(path.work, metric.r(j, g), dims)
+    cv_store(path.e + offset, fed)
+    return cv_sum(fed * fed * cv_load(metric.pivots(j) + offset))
+  }
+
+  /// Errors to feed back where all values are zero.
+  func leaveZeros(
+    _ t: UnsafeMutablePointer<Float>, _ v: UnsafeMutablePointer<Float>, _ e: UnsafeMutablePointer<Float>
+  ) {
+    for i in 0..<length {
+      (v[i], e[i]) = (0, t[i])
+      for k in i + 1..<max(length, i + 1) { t[k] -= e[i] * metric.u(j)[i * length + k] }
+    }
   }
 
   /// Encodes the targets of `path` at a scale of `step`. Returns false as soon as it costs `bound` or more.
@@ -138,7 +150,7 @@ struct CodebookFeedback {
         encodeEvenHalves(o, &path, scale, inverse: inverse)
       }
       guard path.cost < bound else { return false }
-      cv_subtract_rows(path.t, path.y + 8 * o, 8, metric.u(j) + 8 * o * length, length, 8 * o + 8, length)
+      cv_subtract_rows(path.t, path.e + 8 * o, 8, metric.u(j) + 8 * o * length, length, 8 * o + 8, length)
     }
     return true
   }
@@ -157,7 +169,7 @@ struct CodebookFeedback {
       path.signs[o] |= signs
       cost += settle(g, cv_flip(scale * table.codebook.words(found.index, found.index), found.signs), path)
       if g & 1 == 0 {
-        cv_subtract_rows(path.t, path.y + 4 * g, 4, metric.u(j) + 4 * g * length, length, 8 * o, 8 * o + 8)
+        cv_subtract_rows(path.t, path.e + 4 * g, 4, metric.u(j) + 4 * g * length, length, 8 * o, 8 * o + 8)
       }
     }
     return cost
@@ -168,14 +180,14 @@ struct CodebookFeedback {
   private func encodeEvenHalves(_ o: Int, _ path: inout CodebookPath, _ scale: Lane, inverse: Float) {
     let target = cv_load(path.t + 8 * o)
     let even = encodeHalves(o, &path, scale, inverse: inverse, rule: .even)
-    let (v, y) = (cv_load(path.v + 8 * o), cv_load(path.y + 8 * o))
+    let (v, e) = (cv_load(path.v + 8 * o), cv_load(path.e + 8 * o))
     let (first, second, signs) = (path.codes[2 * o], path.codes[2 * o + 1], path.signs[o])
     cv_store(path.t + 8 * o, target)
     let odd = encodeHalves(o, &path, scale, inverse: inverse, rule: .odd)
     path.cost += min(even, odd)
     guard even <= odd else { return }
     cv_store(path.v + 8 * o, v)
-    cv_store(path.y + 8 * o, y)
+    cv_store(path.e + 8 * o, e)
     (path.codes[2 * o], path.codes[2 * o + 1], path.signs[o]) = (first, second, signs)
   }
 }

@@ -48,8 +48,15 @@ package struct CodebookTrial {
     let length = shape.subBlock
     precondition(targets.count == length && factor.count == length * length)
     let metric = CodebookMetric(shape, subBlocks: 1)
-    factor.withUnsafeBufferPointer { metric.set(0, factor: $0.baseAddress!, rowStride: length) }
-    let feedback = CodebookFeedback(metric: metric, j: 0)
+    // U = D^-1/2 times a unit triangular matrix.
+    let pivots = (0..<length).map { 1 / factor[$0 * (length + 1)] / factor[$0 * (length + 1)] }
+    let unit = factor.indices.map { factor[$0] / factor[$0 / length * (length + 1)] }
+    unit.withUnsafeBufferPointer { unit in
+      pivots.withUnsafeBufferPointer {
+        metric.set(0, factor: unit.baseAddress!, rowStride: length, pivots: $0.baseAddress!)
+      }
+    }
+    let feedback = CodebookFeedback(metric: metric, squares: CodewordSquares(shape), j: 0)
     var result: (values: [Float], errors: [Float], cost: Float) = ([], [], .infinity)
     withUnsafeTemporaryAllocation(of: Float.self, capacity: CodebookPath.size) { memory in
       memory.initialize(repeating: 0)
@@ -57,7 +64,9 @@ package struct CodebookTrial {
         var path = CodebookPath(memory.baseAddress!)
         for (index, target) in targets.enumerated() { path.t[index] = target }
         guard feedback.encode(&path, step: step, bound: result.cost, shift: shift) else { continue }
-        result = ((0..<length).map { path.v[$0] }, (0..<length).map { path.y[$0] }, path.cost)
+        result = (
+          (0..<length).map { path.v[$0] }, (0..<length).map { path.e[$0] / factor[$0 * (length + 1)] }, path.cost
+        )
       }
     }
     (values, errors, cost) = result
