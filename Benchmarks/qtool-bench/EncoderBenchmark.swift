@@ -2,7 +2,7 @@ import Blocks
 import Foundation
 import Tensors
 
-/// The rows of one matrix, and what an error in each column costs.
+/// The rows of one matrix, and the importance of each column.
 struct Sample {
   let name: String
   let columns: Int
@@ -10,11 +10,11 @@ struct Sample {
   let importance: [Float]?
 }
 
-/// What encoding one sample costs, in time and in error.
+/// Time and error of encoding one sample.
 struct Measurement {
   var name = ""
   var weights = 0
-  /// CPU seconds of the calling thread, the best of all repetitions.
+  /// Minimum CPU seconds of the calling thread over all repetitions.
   var seconds = 0.0
   /// Σw(x - y)² / Σwx².
   var error = 0.0
@@ -25,7 +25,7 @@ struct Measurement {
   var ggmlNanoseconds: Double? { ggmlSeconds.map { $0 * 1e9 / Double(max(1, weights)) } }
 }
 
-/// Our encoder and ggml's on the same rows, in turns, in one thread.
+/// Measures our encoder and ggml's on the same rows, alternating, in one thread.
 struct EncoderBenchmark {
   let ggml: Ggml?
   let repetitions: Int
@@ -33,21 +33,21 @@ struct EncoderBenchmark {
   func measure(_ sample: Sample, as type: GGMLType) throws -> Measurement {
     var result = Measurement(name: sample.name, weights: sample.rows.count)
     guard let rowBytes = type.rowBytes(columns: sample.columns) else { return result }
-    var own = [UInt8](repeating: 0, count: rowBytes * (sample.rows.count / sample.columns))
-    var other = own
+    var ours = [UInt8](repeating: 0, count: rowBytes * (sample.rows.count / sample.columns))
+    var theirs = ours
     ggml?.prepare(type)
     result.seconds = .infinity
     for _ in 0..<max(1, repetitions) {
       let start = Self.threadSeconds()
-      try Self.encode(sample, as: type, into: &own)
+      try Self.encode(sample, as: type, into: &ours)
       result.seconds = min(result.seconds, Self.threadSeconds() - start)
       guard let ggml else { continue }
-      let turn = Self.threadSeconds()
-      ggml.encode(sample.rows, columns: sample.columns, importance: sample.importance, as: type, into: &other)
-      result.ggmlSeconds = min(result.ggmlSeconds ?? .infinity, Self.threadSeconds() - turn)
+      let ggmlStart = Self.threadSeconds()
+      ggml.encode(sample.rows, columns: sample.columns, importance: sample.importance, as: type, into: &theirs)
+      result.ggmlSeconds = min(result.ggmlSeconds ?? .infinity, Self.threadSeconds() - ggmlStart)
     }
-    result.error = Self.error(own, sample, type)
-    if ggml != nil { result.ggmlError = Self.error(other, sample, type) }
+    result.error = Self.error(ours, sample, type)
+    if ggml != nil { result.ggmlError = Self.error(theirs, sample, type) }
     return result
   }
 
@@ -79,7 +79,7 @@ struct EncoderBenchmark {
   }
 }
 
-/// All samples of one type.
+/// The measurements of one type.
 struct TypeSummary {
   let type: GGMLType
   let measurements: [Measurement]
@@ -104,7 +104,7 @@ struct TypeSummary {
     let errors = measurements.compactMap(\.ggmlError)
     return errors.count == measurements.count ? errors.reduce(0, +) / Double(max(1, errors.count)) : nil
   }
-  /// The mean over tensors of our error over ggml's, and the worst tensor's.
+  /// Our error divided by ggml's: the mean over tensors, and the maximum.
   var errorRatio: (mean: Double, worst: Double)? {
     let ratios = measurements.compactMap { one in one.ggmlError.map { $0 > 0 ? one.error / $0 : 1 } }
     guard ratios.count == measurements.count, let worst = ratios.max() else { return nil }

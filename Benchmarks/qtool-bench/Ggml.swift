@@ -7,7 +7,7 @@ import Tensors
   import Glibc
 #endif
 
-/// ggml's own encoder, taken from a shared library at run time: what ours is compared with.
+/// ggml's encoder, loaded from a shared library at run time.
 struct Ggml {
   private typealias Initialise = @convention(c) (UInt32) -> Void
   private typealias Quantize =
@@ -24,13 +24,13 @@ struct Ggml {
     }
     guard let initialise = dlsym(handle, "ggml_quantize_init"), let quantize = dlsym(handle, "ggml_quantize_chunk")
     else {
-      throw BenchmarkError(description: "\(path): exports no ggml_quantize_chunk")
+      throw BenchmarkError(description: "\(path): does not export ggml_quantize_chunk")
     }
     self.initialise = unsafeBitCast(initialise, to: Initialise.self)
     self.quantize = unsafeBitCast(quantize, to: Quantize.self)
   }
 
-  /// Builds ggml's tables for a type, which is not part of what is timed.
+  /// Builds ggml's tables for a type, before the time is measured.
   func prepare(_ type: GGMLType) { initialise(type.rawValue) }
 
   func encode(_ rows: [Float], columns: Int, importance: [Float]?, as type: GGMLType, into bytes: inout [UInt8]) {

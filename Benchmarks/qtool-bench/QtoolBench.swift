@@ -6,13 +6,13 @@ import GGUF
 import Imatrix
 import Tensors
 
-/// Benchmarks of the project. So far: encoders against ggml's.
+/// Benchmarks of the encoders, compared with ggml's.
 @main struct QtoolBench: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "qtool-bench",
-    abstract: "Time and error of every encoder, ours and ggml's, on the 2-D tensors of a model.",
+    abstract: "Measure time and error of every encoder, ours and ggml's, on the 2-D tensors of a model.",
     discussion: """
-      Rows, importance and thread are the same for both; times are CPU time, the best of some repetitions in turns. \
+      Rows, importance and thread are the same for both. Times are CPU time, the minimum of alternating repetitions. \
       ggml's encoder comes from a shared library (libggml-base) built for this machine.
       """)
 
@@ -21,12 +21,12 @@ import Tensors
   @Option(help: "ggml's library (default: the environment variable QTOOL_GGML).") var ggml: String?
   @Option(parsing: .upToNextOption, help: "Types to measure (default: all).") var types: [String] = []
   @Option(parsing: .upToNextOption, help: "Only tensors whose names contain one of these.") var only: [String] = []
-  @Option(help: "Times that each encoder runs.") var repetitions = 3
-  @Option(help: "Rows of a tensor to encode at most.") var rows = 4096
+  @Option(help: "Number of runs of each encoder.") var repetitions = 3
+  @Option(help: "Maximum number of rows of a tensor to encode.") var rows = 4096
   @Flag(help: "Print every tensor.") var tensors = false
-  @Flag(help: "Time rows in parallel, too: with one thread and with all.") var threads = false
+  @Flag(help: "Also measure parallel rows, with one thread and with all.") var threads = false
   @Option(help: "A Markdown file to write the table to.") var write: String?
-  @Option(help: "What the table says of the machine.") var machine: String?
+  @Option(help: "Name of the machine in the table.") var machine: String?
 
   func run() throws {
     let path = ggml ?? ProcessInfo.processInfo.environment["QTOOL_GGML"]
@@ -85,7 +85,7 @@ import Tensors
         && (only.isEmpty || only.contains { tensor.name.contains($0) })
     }.compactMap { tensor in
       let importance = matrix?.importance(for: tensor)
-      // The embedding is looked up, not multiplied: it has no importance, and both encoders go without.
+      // The embedding is looked up, not multiplied, so it has no importance; both encoders run without.
       if matrix != nil && importance == nil && !tensor.name.hasPrefix("token_embd") { return nil }
       let count = min(self.rows, tensor.shape.rows)
       var rows = [Float](repeating: 0, count: count * tensor.shape.columns)

@@ -34,7 +34,7 @@ enum Report {
     return lines.joined(separator: "\n")
   }
 
-  /// Elapsed seconds for one matrix with some numbers of threads.
+  /// Elapsed seconds for one matrix, by number of threads.
   static func threads(_ rows: [(type: GGMLType, seconds: [Double])], _ counts: [Int]) -> String {
     let heads = counts.map { "seconds, \($0) thread\($0 == 1 ? "" : "s")" }
     var lines = [
@@ -55,7 +55,7 @@ enum Report {
 
   private static func scientific(_ value: Double?) -> String { value.map { String(format: "%.4e", $0) } ?? "-" }
 
-  /// Puts `text` between the two marks of `section` in a Markdown file, or appends the section with its heading.
+  /// Writes `text` between the two marks of `section` in a Markdown file, or appends the section with its heading.
   static func write(_ text: String, section: String, heading: String, to path: String) throws {
     let open = "<!-- \(section) -->"
     let close = "<!-- /\(section) -->"

@@ -2,9 +2,9 @@ import Blocks
 import Foundation
 import Tensors
 
-/// How much faster rows of one large matrix are encoded on all processors than on one.
+/// Measures the speed of encoding the rows of one large matrix with different numbers of threads.
 struct ThreadBenchmark {
-  /// Rows of a sample, again and again until there are enough.
+  /// A sample whose rows are repeated until there are enough.
   let sample: Sample
   let repetitions: Int
 
@@ -15,11 +15,11 @@ struct ThreadBenchmark {
     self.repetitions = repetitions
   }
 
-  /// Elapsed seconds with each number of threads, the least of all repetitions in turns.
+  /// Elapsed seconds by number of threads, the minimum of alternating repetitions.
   func seconds(as type: GGMLType, threads: [Int]) throws -> [Double] {
     let before = Threads.count
     defer { Threads.count = before }
-    var least = threads.map { _ in Double.infinity }
+    var minimum = threads.map { _ in Double.infinity }
     var bytes = [UInt8](
       repeating: 0, count: (type.rowBytes(columns: sample.columns) ?? 0) * (sample.rows.count / sample.columns))
     for _ in 0..<max(1, repetitions) {
@@ -34,9 +34,9 @@ struct ThreadBenchmark {
         } else {
           try encodeRowsInParallel(sample.rows.span, columns: sample.columns, importance: nil, as: type, into: &raw)
         }
-        least[index] = min(least[index], (ContinuousClock.now - start) / .seconds(1))
+        minimum[index] = min(minimum[index], (ContinuousClock.now - start) / .seconds(1))
       }
     }
-    return least
+    return minimum
   }
 }

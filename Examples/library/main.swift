@@ -1,4 +1,4 @@
-// Fits a model to a size with qtool's library, and says what speaks for the result:
+// Fits a model to a size with qtool's library, and prints the evidence for the result:
 //
 //     swift run -c release quantize-example Examples/demo-model calibration 1600000 demo-1.6MB.gguf
 import Checkpoint
@@ -17,7 +17,7 @@ let output = CommandLine.arguments[4]
 // A folder of safetensors or a GGUF: metadata, and tensors whose rows can be read.
 let model = try openModel(path: CommandLine.arguments[1])
 
-// What is measured stays beside the output, so that the same command goes on, and another size costs little.
+// Measurements are stored beside the output, so that the same command continues a run, and another size reuses them.
 var job = FitJob(
   of: model, target: bytes, text: try CalibrationText(paths: [CommandLine.arguments[2]]),
   run: FitRun(version: "example"))
@@ -25,15 +25,15 @@ job.budget = 30
 job.workspace = Workspace(output: output, model: model.name)
 try job.check()
 
-// Importance, then sensitivities, the allocation, a search, and the comparison with the stock mixes.
+// Measures importance and sensitivities, allocates, searches, and compares with the stock mixes.
 let matrix = try job.importance()
 let report = try job.run(matrix)
 print("types from the \(report.choice)")
 if let comparison = report.comparison, let best = comparison.best {
-  print("KL divergence \(comparison.fitted) nats, against \(best.divergence) of \(best.name)")
+  print("KL divergence \(comparison.fitted) nats, \(best.name) \(best.divergence)")
 }
 
-// Rows stream: memory does not depend on the model's size. The file has its name once it is whole.
+// Rows are streamed: memory does not depend on the model's size. The file gets its name when it is complete.
 let plan = try job.header(matrix).plan(report.types(for: model))
 let written = try Rewriter(plan, importance: matrix?.lookup).write(to: output, options: RewriteOptions())
 print("\(output): \(written.bytes) bytes")

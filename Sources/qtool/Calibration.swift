@@ -2,14 +2,14 @@ import Foundation
 import GGUF
 import Imatrix
 
-/// Calibration text as a command line names it.
+/// The calibration text of a command.
 struct Calibration {
   let text: CalibrationText
 
   /// - Parameters:
-  ///   - paths: files and folders; the text that ships with qtool where none is named.
-  ///   - source: the model whose chat template conversations are written in.
-  ///   - hint: what helps where none is named and none is there.
+  ///   - paths: files and folders; if empty, the text that ships with qtool.
+  ///   - source: the model whose chat template formats conversations.
+  ///   - hint: hint of the error if `paths` is empty and qtool's text is missing.
   init(
     _ paths: [String], orShippedFor source: any ModelSource,
     hint: String = "name one with --calibration, or an importance matrix with --imatrix"
@@ -25,8 +25,8 @@ struct Calibration {
     if let path = Bundle.main.executablePath { folder = URL(filePath: path).resolvingSymlinksInPath() }
     for _ in 0..<6 {
       folder = folder.deletingLastPathComponent()
-      for place in ["calibration", "share/qtool/calibration"] {
-        let candidate = folder.appending(path: place)
+      for path in ["calibration", "share/qtool/calibration"] {
+        let candidate = folder.appending(path: path)
         if FileManager.default.fileExists(atPath: candidate.appending(path: "README.md").path) { return candidate.path }
       }
     }
@@ -36,6 +36,6 @@ struct Calibration {
 
   var names: [String] { text.names }
 
-  /// What was read otherwise than it is stored.
+  /// Notes on text whose content was changed on reading.
   var notes: [String] { text.sources.flatMap(\.notes) }
 }

@@ -12,14 +12,14 @@ extension CheckpointNote {
       count == 1 ? "no index names the only shard, which is read" : "no index names the \(count) shards, which are read"
     case .filesNotRead(let files):
       files.count == 1
-        ? "\(files[0]) is of an incomplete numbering and is not read"
-        : "\(files[0]) and \(files.count - 1) more are of an incomplete numbering and are not read"
+        ? "\(files[0]) belongs to an incomplete set of shards and is not read"
+        : "\(files[0]) and \(files.count - 1) more belong to an incomplete set of shards and are not read"
     case .staleIndex(let missing, let read):
-      "model.safetensors.index.json is stale: it names \(missing), which is not there; \(read) is read"
+      "model.safetensors.index.json is stale: it names \(missing), which is missing; \(read) is read"
     case .indexDisagrees(let tensor, let file):
-      "model.safetensors.index.json is stale: it and \(file) disagree over \(tensor); the file is read as it is"
+      "model.safetensors.index.json is stale: it contradicts \(file) about \(tensor); the file is used"
     case .unlistedTensors(let count, let first):
-      "the index does not name \(first)\(count == 1 ? "" : " and \(count - 1) more"), read from the shards all the same"
+      "the index does not name \(first)\(count == 1 ? "" : " and \(count - 1) more"), which the shards contain and are read"
     case .passedOver(let files, let reason, let read):
       "\(files) does not fit config.json and is not read: \(reason); \(read) is read"
     case .plainWeights(let key, let method):
@@ -32,7 +32,7 @@ extension CheckpointNote {
 }
 
 extension ModelSource {
-  /// How the model was read where its files leave that open, a line each; nothing where it is a GGUF.
+  /// Notes on how ambiguous files of a directory were read; empty for a GGUF.
   var openingNotes: [String] {
     guard let directory = self as? CheckpointDirectory else { return [] }
     return directory.configReview.notes

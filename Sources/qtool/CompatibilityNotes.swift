@@ -2,7 +2,7 @@ import Plan
 import Quantize
 
 extension RewritePlan {
-  /// What opens the file, or the shards, that are about to be written.
+  /// Programs that can open the file or shards of this plan.
   var compatibility: Compatibility {
     Compatibility(types: layout.tensors.map(\.type), metadata: source.metadata, files: shards.layouts.count)
   }

@@ -2,25 +2,25 @@ import GGUF
 import Inspection
 import Tensors
 
-/// What `qtool diff` found, as text and as JSON.
+/// The output of `qtool diff`, as text and as JSON.
 struct DifferenceReport {
   let first: any ModelSource
   let second: any ModelSource
   let metadata: [MetadataDifference]
   let tensors: ModelDifference
-  /// Of ``ModelDifference/common``; nil where no weights were read.
+  /// Relative errors of ``ModelDifference/common``; nil if no weights were read.
   let errors: [Double?]?
 
   var text: String {
     var parts = ["A  \(line(first))\nB  \(line(second))"]
     parts.append(metadataText)
-    let lone = [("only in A", tensors.onlyInFirst), ("only in B", tensors.onlyInSecond)]
-    for (title, list) in lone where !list.isEmpty {
+    let unmatched = [("only in A", tensors.onlyInFirst), ("only in B", tensors.onlyInSecond)]
+    for (title, list) in unmatched where !list.isEmpty {
       parts.append(title + ":\n" + list.map { "  \($0.name) \($0.shape) \($0.type)" }.joined(separator: "\n"))
     }
     if !tensors.otherShape.isEmpty {
       let lines = tensors.otherShape.map { "  \($0.first.name): \($0.first.shape) and \($0.second.shape)" }
-      parts.append("of other shapes:\n" + lines.joined(separator: "\n"))
+      parts.append("different shapes:\n" + lines.joined(separator: "\n"))
     }
     parts.append(tensorText)
     return parts.joined(separator: "\n\n")
@@ -60,8 +60,8 @@ struct DifferenceReport {
     }
     let same = tensors.common.count { $0.first.type == $0.second.type }
     if errors == nil {
-      let rest = "\(same) of \(tensors.common.count) tensors in both have the same type"
-      return same == tensors.common.count ? rest : table.rendered() + "\n\n" + rest
+      let summary = "\(same) of \(tensors.common.count) tensors in both have the same type"
+      return same == tensors.common.count ? summary : table.rendered() + "\n\n" + summary
     }
     return table.rendered() + "\n\n\(equal) of \(tensors.common.count) tensors in both are equal, bit for bit"
       + "\nrelative error: sum (A - B)² / sum A²"

@@ -1,7 +1,7 @@
 import GGUF
 import Perplexity
 
-/// What `qtool drift` found, for programs.
+/// The JSON and CSV output of `qtool drift`.
 struct DriftDocument: Encodable {
   struct Base: Encodable {
     let name: String
@@ -33,7 +33,7 @@ struct DriftDocument: Encodable {
   let context: Int
   let positionsPerWindow: Int
   let windows: Int
-  /// Windows that the text has; more than `windows` where the comparison stopped early.
+  /// Number of windows of the text; more than `windows` if the comparison stopped early.
   let windowsAvailable: Int
   let models: [Model]
   let comparisons: [DriftComparison]
@@ -69,7 +69,7 @@ struct DriftDocument: Encodable {
     comparisons = report.comparisons
   }
 
-  /// A row a model and kind of text, the whole text first. Differences between models are in the JSON form.
+  /// One row per model and kind of text, all text first. Only the JSON has differences between models.
   var csv: String {
     var rows: [[String]] = []
     for model in models {

@@ -5,10 +5,10 @@ import GGUF
 import Perplexity
 import Transformer
 
-/// What of a comparison outlives its process: snapshots of the pass in work, the final states of every model that is
-/// through, and, where batches of windows are compared one after the other, the figures of those that are done.
+/// Results that an interrupted comparison keeps: snapshots of the current pass, the final states of every finished model,
+/// and the figures of every finished batch of windows.
 extension DriftRun {
-  /// What the figures depend on.
+  /// The inputs of the figures.
   func identity(stoppingAt limit: Double?) throws -> RunIdentity {
     var fields: [RunIdentity.Field] = []
     switch base {
@@ -37,7 +37,7 @@ extension DriftRun {
   private func key(_ batch: Int) -> String { "batch \(batch), drift" }
   private func file(_ batch: Int, _ kept: KeptRun) -> String { "\(kept.path)-\(batch)-drift.json" }
 
-  /// What an interrupted run has measured of a batch.
+  /// The figures of a batch from an interrupted run.
   func keptDrifts(batch: Int) throws -> [Drift]? {
     guard let kept, let digest = kept.journal.inherited[key(batch)],
       (try? DataDigest.ofFile(file(batch, kept))) == digest,
@@ -46,7 +46,7 @@ extension DriftRun {
     return try? JSONDecoder().decode([Drift].self, from: data)
   }
 
-  /// Keeps the figures of a batch in the place of the states that they come from.
+  /// Stores the figures of a batch, and removes the states from which they were computed.
   func keep(_ drifts: [Drift], batch: Int) throws {
     guard let kept, kept.journal.entries[key(batch)] == nil else { return }
     let output = try OutputFile(path: file(batch, kept), overwrite: true)

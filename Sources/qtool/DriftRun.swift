@@ -7,7 +7,7 @@ import Perplexity
 import Tensors
 import Tokenizers
 
-/// What models are compared with.
+/// The base that models are compared with.
 enum DriftBase {
   case model(any ModelSource)
   case compact(CompactReference)
@@ -23,7 +23,7 @@ enum DriftBase {
 
   enum Form { case model, compact, logits }
 
-  /// What a path names, by its first bytes.
+  /// The form of a file, by its first bytes.
   static func form(of path: String) throws -> Form {
     if ModelLocation.isCheckpoint(path) { return .model }
     let file = try PositionedFile(path: path)
@@ -38,24 +38,24 @@ struct DriftRun {
   let base: DriftBase
   let candidates: [any ModelSource]
   let windows: ScoringWindows
-  /// Of each window, its place in a stored reference.
-  let places: [Int]
+  /// Index of each window in a stored reference.
+  let storedIndices: [Int]
   let options: RunOptions
   let progress: Progress
-  /// What an interrupted run goes on from; nil to keep nothing.
+  /// Journal and snapshots; nil to keep nothing.
   var kept: KeptRun?
 
-  /// The drift of every candidate over some of the windows.
+  /// The drift of every candidate over a batch of windows.
   ///
   /// - Parameters:
-  ///   - number: which batch of windows it is.
-  ///   - finishedBase: called with a base model that has run, before the candidates run.
+  ///   - number: index of the batch.
+  ///   - finishedBase: called after the base model has run, before the candidates run.
   func measure(
     windows batch: [Int], number: Int = 0,
     finishedBase: (_ states: any LogitSource, _ memory: Int) throws -> Void = { _, _ in }
   ) throws -> [Drift] {
     let part = batch == Array(windows.windows.indices) ? windows : windows.selecting(batch)
-    let stored = batch.map { places[$0] }
+    let stored = batch.map { storedIndices[$0] }
     var sources = candidates
     if case .model(let source) = base { sources.insert(source, at: 0) }
     let scored = try ScoredModels.running(
@@ -83,7 +83,7 @@ struct DriftRun {
     return drifts
   }
 
-  /// Scores batch after batch until the widest interval of what is compared is narrower than `limit`.
+  /// Scores batch after batch until the widest interval is narrower than `limit`.
   func measure(stoppingAt limit: Double) throws -> (drifts: [Drift], windows: ScoringWindows) {
     var drifts: [Drift] = []
     var chosen: [Int] = []

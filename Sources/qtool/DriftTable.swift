@@ -2,7 +2,7 @@ import GGUF
 import Perplexity
 import Tensors
 
-/// Drift as people read it.
+/// Tables of drift.
 enum DriftTable {
   /// All tables of a comparison.
   static func text(_ report: DriftReport, base: DriftBase, models: [any ModelSource]) -> String {
@@ -12,18 +12,18 @@ enum DriftTable {
     parts.append(details(report))
     let bounds = report.models.compactMap { model in
       model.truncation.map { truncation in
-        "\(model.name): the reference is compact: it leaves the mean KLD uncertain by "
-          + "\(Figures.significant(truncation.bound, 2)) at most (three standard errors), and it can't be below "
-          + "\(Figures.fixed(truncation.least, 6)) or above \(Figures.fixed(truncation.most, 6))"
+        "\(model.name): error of the mean KLD from the compact reference: at most "
+          + "\(Figures.significant(truncation.bound, 2)) (three standard errors); bounds of the mean: "
+          + "\(Figures.fixed(truncation.least, 6)) to \(Figures.fixed(truncation.most, 6))"
       }
     }
     if !bounds.isEmpty { parts.append(bounds.joined(separator: "\n")) }
     return parts.joined(separator: "\n\n")
   }
 
-  /// One row a model, the reference first.
+  /// One row per model, the reference first.
   private static func summary(_ report: DriftReport, base: DriftBase, models: [any ModelSource]) -> String {
-    // Bytes of whole files; of a directory, what its tensors take.
+    // Bytes of whole files; for a directory, bytes of its tensors.
     var table = Table([
       ("model", .left), ("bytes", .right), ("bpw", .right), ("perplexity", .right), ("±", .right),
       ("mean KLD", .right), ("±", .right), ("95 % interval", .right), ("99.9 % KLD", .right), ("same top", .right),
@@ -54,7 +54,7 @@ enum DriftTable {
     "\(Figures.fixed(interval.low, 6)) to \(Figures.fixed(interval.high, 6))"
   }
 
-  /// One row a model and kind of text.
+  /// One row per model and kind of text.
   private static func kinds(_ report: DriftReport) -> String {
     var table = Table([
       ("kind of text", .left), ("model", .left), ("windows", .right), ("perplexity", .right), ("PPL ratio", .right),
@@ -62,12 +62,12 @@ enum DriftTable {
     ])
     for kind in report.models.first?.kinds.map(\.kind) ?? [] {
       for model in report.models {
-        guard let own = model.kinds.first(where: { $0.kind == kind }) else { continue }
-        let statistics = own.statistics
+        guard let drift = model.kinds.first(where: { $0.kind == kind }) else { continue }
+        let statistics = drift.statistics
         table.add([
-          kind, model.name, "\(own.windows)", Figures.fixed(statistics.perplexity.value, 4),
+          kind, model.name, "\(drift.windows)", Figures.fixed(statistics.perplexity.value, 4),
           Figures.fixed(statistics.ratio.value, 4), Figures.fixed(statistics.divergence.value, 6),
-          Figures.fixed(statistics.divergence.error, 6), interval(own.interval),
+          Figures.fixed(statistics.divergence.error, 6), interval(drift.interval),
           Figures.fixed(statistics.divergenceQuantile(0.999) ?? 0, 4), Figures.percent(statistics.sameTop.value),
         ])
       }
@@ -75,14 +75,14 @@ enum DriftTable {
     return table.rendered()
   }
 
-  /// One row a pair of models.
+  /// One row per pair of models.
   private static func comparisons(_ report: DriftReport) -> String {
     var table = Table([
       ("model", .left), ("against", .left), ("KLD difference", .right), ("±", .right), ("95 % interval", .right),
       ("closer to the base", .left),
     ])
     for pair in report.comparisons {
-      let closer = !pair.interval.excludesZero ? "not told apart" : pair.interval.high < 0 ? pair.one : pair.other
+      let closer = !pair.interval.excludesZero ? "undecided" : pair.interval.high < 0 ? pair.one : pair.other
       table.add([
         pair.one, pair.other, Figures.fixed(pair.difference.value, 6), Figures.fixed(pair.difference.error, 6),
         interval(pair.interval), closer,
@@ -91,7 +91,7 @@ enum DriftTable {
     return table.rendered()
   }
 
-  /// Bytes of the file or its shards (of a directory: of all tensors as stored), and bits per weight.
+  /// Bytes of the file or its shards (for a directory: of all stored tensors), and bits per weight.
   static func storage(of model: any ModelSource) -> (bytes: Int, bitsPerWeight: Double) {
     let tensors = model.tensors.reduce(0) { $0 + ($1.shape.bytes(as: $1.type) ?? 0) }
     let weights = model.tensors.reduce(0) { $0 + $1.shape.count }
@@ -99,7 +99,7 @@ enum DriftTable {
     return (bytes, Double(tensors) * 8 / Double(max(1, weights)))
   }
 
-  /// Every figure of every model: llama-perplexity's list.
+  /// All figures of llama-perplexity, for every model.
   private static func details(_ report: DriftReport) -> String {
     let single = report.models.count == 1
     var table = Table(

@@ -1,6 +1,6 @@
 import Foundation
 
-/// Numbers as people read them.
+/// Formatting of numbers.
 enum Figures {
   /// Groups thousands: 1,234,567.
   static func grouped(_ value: Int) -> String {
@@ -17,7 +17,7 @@ enum Figures {
 
   static func fixed(_ value: Double, _ digits: Int) -> String {
     let text = String(format: "%.\(digits)f", value)
-    // What is rounded to zero has no sign.
+    // A value that is rounded to zero has no sign.
     let isZero = value.isFinite && text.allSatisfy { $0 == "-" || $0 == "0" || $0 == "." }
     return isZero && value.sign == .minus ? String(text.dropFirst()) : text
   }
@@ -31,7 +31,7 @@ enum Figures {
 
   static func percent(_ fraction: Double, _ digits: Int = 2) -> String { fixed(fraction * 100, digits) + " %" }
 
-  /// Decimal units, as disks and downloads are sold: 1 GB is 10^9 bytes.
+  /// Bytes in decimal units: 1 GB is 10^9 bytes.
   static func bytes(_ value: Int) -> String {
     let units = [("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)]
     for (unit, size) in units where Double(value) >= size { return "\(significant(Double(value) / size)) \(unit)" }

@@ -1,10 +1,10 @@
 import Fit
 import Tensors
 
-/// Tells on standard error how far a fit is, and stops it on Ctrl-C.
+/// Reports the progress of a fit on standard error, and stops it on Ctrl-C.
 final class FitProgress: RunObserver {
   private let progress: Progress
-  /// The forward pass in work.
+  /// The current forward pass.
   private var pass: ForwardStage?
   private var stage: FitStage?
   /// Of a search: the divergence of its best mix, and the number of mixes that were measured.
@@ -24,7 +24,7 @@ final class FitProgress: RunObserver {
     case .search(let model, let rounds):
       progress.start("\(model): search", total: rounds, unit: .count("rounds"))
     case .comparison(let model):
-      progress.start("\(model): check against stock mixes", total: 1, unit: .count("layers"))
+      progress.start("\(model): comparison with stock mixes", total: 1, unit: .count("layers"))
     case nil: break
     }
   }
@@ -59,8 +59,8 @@ final class FitProgress: RunObserver {
     case .importanceMissing(let model, let tensors):
       progress.noteMissing(tensors, of: model, named: "the calibration text")
     case .sensitivitiesReused(let path, let isComplete):
-      progress.note("\(isComplete ? "sensitivities from an earlier run" : "going on from"): \(path)")
-    case .typesReused: progress.note("types as an interrupted run had chosen them")
+      progress.note("\(isComplete ? "sensitivities from an earlier run" : "continuing sensitivities"): \(path)")
+    case .typesReused: progress.note("types chosen by an interrupted run")
     case .otherImportance:
       progress.note("warning: the sensitivities were measured with another importance matrix")
     case .incumbent(let divergence): self.divergence = divergence
@@ -73,7 +73,7 @@ final class FitProgress: RunObserver {
 }
 
 extension RunOptions {
-  /// How the runs of a fit work.
+  /// Settings of a fit's runs.
   func fitRun(_ progress: Progress) -> FitRun {
     FitRun(forward: forward, version: QTool.version, observer: FitProgress(progress))
   }

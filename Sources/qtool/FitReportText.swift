@@ -1,7 +1,7 @@
 import Fit
 
 extension FitReport {
-  /// How the types were chosen, a line a fact.
+  /// The choice of types and its evidence, one line per fact.
   var lines: [String] { [searchLine, comparisonLine, shortageLine].compactMap { $0 } }
 
   private var searchLine: String? {
@@ -11,8 +11,8 @@ extension FitReport {
         let after = comparison.search ?? comparison.allocation
         line +=
           ", KLD \(Figures.significant(comparison.allocation)) to \(Figures.significant(after)) "
-          + "(\(Figures.percent(after / comparison.allocation - 1, 1))) on text that it had not seen"
-        if after > comparison.allocation { line += ", so that the allocation is kept" }
+          + "(\(Figures.percent(after / comparison.allocation - 1, 1))) on unseen text"
+        if after > comparison.allocation { line += ", so the allocation is kept" }
       }
       return line + (search.isCutShort ? ", ended by --budget" : "")
     }
@@ -21,17 +21,17 @@ extension FitReport {
   private var comparisonLine: String? {
     guard let comparison else { return nil }
     guard let best = comparison.best else { return "no stock mix is as small as the target" }
-    let (own, other) = (comparison.fitted, best.divergence)
+    let (fitted, stock) = (comparison.fitted, best.divergence)
     let figures =
-      "KLD \(Figures.significant(own)) against \(Figures.significant(other)) of \(best.name) on \(comparison.windows) "
-      + "windows (\(Figures.percent(own / other - 1, 1)); 95 % of \(Figures.significant(comparison.low, 3)) to "
-      + "\(Figures.significant(comparison.high, 3)))"
-    guard own > other else { return "the fitted mix is kept: " + figures }
+      "KLD \(Figures.significant(fitted)), \(best.name) \(Figures.significant(stock)), on \(comparison.windows) windows "
+      + "(\(Figures.percent(fitted / stock - 1, 1)); 95 % interval of the difference: "
+      + "\(Figures.significant(comparison.low, 3)) to \(Figures.significant(comparison.high, 3)))"
+    guard fitted > stock else { return "the fitted mix is kept: " + figures }
     switch comparison.written {
-    case nil: return "\(best.name) is better and a little too large: " + figures
+    case nil: return "\(best.name) is better, but slightly too large: " + figures
     case best.name?: return "the stock mix \(best.name) is better and was written: " + figures
     case let name?:
-      return "the stock mix \(name) was written; \(best.name) is better and a little too large: " + figures
+      return "the stock mix \(name) was written; \(best.name) is better, but slightly too large: " + figures
     }
   }
 
@@ -41,7 +41,7 @@ extension FitReport {
         search == nil && $0.needed > 2 ? "no search" : nil, comparison == nil ? "no comparison with stock mixes" : nil,
       ].compactMap { $0 }.joined(separator: " and ")
       return "\(lacking): the calibration text has \($0.windows) window\($0.windows == 1 ? "" : "s") of \($0.context) "
-        + "tokens, and \($0.needed) are needed, each for itself: give more with --calibration"
+        + "tokens, but \($0.needed) are needed: give more text with --calibration"
     }
   }
 }

@@ -5,9 +5,9 @@ import Quantize
 import Tensors
 
 extension ImportanceMatrix {
-  /// The matrix of a file as a model takes it. Says which tensors it lacks and which entries are left over.
+  /// Reads a matrix and fits it to a model. Notes the tensors without importance and the unused entries.
   ///
-  /// - Parameter layers: layers of the model that will not be used.
+  /// - Parameter layers: removed layers of the model.
   init(path: String, for model: any ModelSource, without layers: Set<Int> = [], _ progress: Progress) throws {
     let matrix = try ImportanceMatrix(path: path)
     let file = path.split(separator: "/").last.map(String.init) ?? path
@@ -22,7 +22,7 @@ extension ImportanceMatrix {
     matrix.noteUnread(named: file, progress)
   }
 
-  /// Says which matrices have no importance. The embedding and the output head are not named: few files know them.
+  /// Notes the tensors without importance, except the embedding and the output head, which few files have.
   func noteMissing(
     from model: any ModelSource, without layers: Set<Int> = [], named name: String, _ progress: Progress
   ) {
@@ -32,7 +32,7 @@ extension ImportanceMatrix {
     if !missing.isEmpty { progress.noteMissing(missing.map(\.name), of: model.name, named: name) }
   }
 
-  /// Says which tensors of the file are not importance.
+  /// Notes the tensors of the file that are not importance.
   func noteUnread(named file: String, _ progress: Progress) {
     guard !unread.isEmpty else { return }
     progress.note("note: \(file): \(unread.count) tensors are not importance: \(firstNames(of: unread))")
@@ -40,7 +40,7 @@ extension ImportanceMatrix {
 }
 
 extension TypeConstraints {
-  /// Says which tensors get another type because they have no importance, a line for each type.
+  /// Notes the tensors that get another type because they have no importance, one line per type.
   func noteReplacements(in types: [GGMLType], of model: any ModelSource, _ progress: Progress) throws {
     let replaced = try replacements(in: types, of: model)
     for group in Dictionary(grouping: replaced, by: { [$0.wanted, $0.given] }).values
@@ -54,13 +54,13 @@ extension TypeConstraints {
   }
 }
 
-/// The first three of a list, for one line.
+/// The first three names of a list.
 func firstNames(of names: [String]) -> String {
   names.prefix(3).joined(separator: ", ") + (names.count > 3 ? ", ..." : "")
 }
 
 extension Progress {
-  /// Says which tensors of a model an importance matrix does not know.
+  /// Notes the tensors of a model that an importance matrix lacks.
   func noteMissing(_ tensors: [String], of model: String, named name: String) {
     note(
       "note: \(name) has no importance for \(tensors.count == 1 ? "1 tensor" : "\(tensors.count) tensors") of \(model): "

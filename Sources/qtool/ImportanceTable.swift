@@ -3,7 +3,7 @@ import Imatrix
 import Transformer
 
 extension ImportanceMatrix {
-  /// The columns of `llama-imatrix --show-statistics`, then its averages by layer.
+  /// The table of `llama-imatrix --show-statistics`, and its averages by layer.
   func statisticsTable() -> String {
     let statistics = statistics
     var tensors = Table([
@@ -30,7 +30,7 @@ extension ImportanceMatrix {
     return tensors.rendered() + "\n\n" + layers.rendered()
   }
 
-  /// How many tokens experts saw, or nil for a model without experts. Starved ones are listed.
+  /// Tokens by expert, with a list of starved experts; nil for a model without experts.
   func coverageReport() -> String? {
     let coverage = coverage
     guard !coverage.isEmpty else { return nil }
@@ -52,10 +52,10 @@ extension ImportanceMatrix {
 }
 
 extension ForwardPlan {
-  /// What a pass will take, in a line.
+  /// One line with the resources of a pass.
   func summary(of model: String, seconds: Double) -> String {
-    let place = needsScratch ? ", hidden states partly in the scratch folder" : ""
-    return "\(model): plan: \(Figures.bytes(residentBytes)) in memory at most, \(Figures.bytes(bytesToRead)) to read, "
-      + "\(Figures.significant(operations / 1e12, 3)) TFLOP, about \(Figures.duration(seconds))\(place)"
+    let scratch = needsScratch ? ", hidden states partly in the scratch folder" : ""
+    return "\(model): plan: at most \(Figures.bytes(residentBytes)) in memory, \(Figures.bytes(bytesToRead)) to read, "
+      + "\(Figures.significant(operations / 1e12, 3)) TFLOP, about \(Figures.duration(seconds))\(scratch)"
   }
 }

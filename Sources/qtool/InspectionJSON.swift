@@ -63,7 +63,7 @@ struct InspectionJSON: Encodable {
   }
 }
 
-/// A key with its value; of arrays the count and the first elements, since tokenizers have hundreds of thousands.
+/// A key with its value. Arrays are reduced to their count and first elements, since tokenizers have very long ones.
 struct MetadataJSON: Encodable {
   let key: String
   let value: MetadataValue

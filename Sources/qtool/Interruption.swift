@@ -7,16 +7,16 @@ import Synchronization
   import Glibc
 #endif
 
-/// Ctrl-C: long work asks ``check()`` between blocks and unwinds, so that temporary files go; a second Ctrl-C ends the
-/// process at once.
+/// Handling of Ctrl-C: long work calls ``check()`` between blocks and unwinds, so that temporary files are removed. A second
+/// Ctrl-C ends the process at once.
 struct Interruption: StopRequest {
   private static let requested = Atomic<Bool>(false)
 
   static func install() {
-    // A parent may have blocked them, and its mask is inherited.
+    // A parent process may have blocked them, and its mask is inherited.
     var mask = sigset_t()
     sigemptyset(&mask)
-    // SIGTERM: what a machine that shuts down sends.
+    // SIGTERM is sent when the machine shuts down.
     for number in [SIGINT, SIGTERM] {
       signal(number) { _ in
         if Interruption.requested.exchange(true, ordering: .relaxed) { _exit(130) }
@@ -24,13 +24,13 @@ struct Interruption: StopRequest {
       sigaddset(&mask, number)
     }
     pthread_sigmask(SIG_UNBLOCK, &mask, nil)
-    // A reader that goes away (qtool … | head) ends the output, not the run that writes a file.
+    // If a reader closes the pipe (qtool … | head), output ends, but a run that writes a file continues.
     signal(SIGPIPE, SIG_IGN)
-    // Beyond `ulimit -f`, too, writing fails with an error that can be told.
+    // Writing beyond `ulimit -f` then fails with an error that can be reported.
     signal(SIGXFSZ, SIG_IGN)
   }
 
-  /// The command line of this process, for a shell: started again, it goes on.
+  /// The command line of this process, quoted for a shell. Running it again continues an interrupted run.
   static var resumeCommand: String {
     let plain = Set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./=+:,@%")
     return CommandLine.arguments.map { argument in

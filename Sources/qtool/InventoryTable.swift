@@ -2,7 +2,7 @@ import GGUF
 import Inspection
 import Tensors
 
-/// What a model is made of, in tables.
+/// Tables of a model's tensors.
 enum InventoryTable {
   /// Tensors that differ only in their layer share a row; the bar shows a class's share of the bytes.
   static func classes(_ inventory: Inventory) -> String {
@@ -20,14 +20,14 @@ enum InventoryTable {
     return table.rendered()
   }
 
-  /// `Q4_K 40, Q6_K 40`; just the type where all have the same.
+  /// `Q4_K 40, Q6_K 40`; only the type if all tensors have the same.
   private static func types(_ counts: [Inventory.TypeCount]) -> String {
     guard counts.count > 1 else { return counts.first?.type.name ?? "" }
     let shown = counts.prefix(2).map { "\($0.type.name) \($0.tensors)" }.joined(separator: ", ")
     return counts.count > 2 ? shown + ", …" : shown
   }
 
-  /// A bar of eighths of a character, 16 characters for everything.
+  /// A bar of at most 16 characters, in steps of an eighth of a character.
   static func bar(_ share: Double, width: Int = 16) -> String {
     let eighths = Int((share * Double(width * 8)).rounded())
     guard eighths > 0 else { return share > 0 ? "▏" : "" }

@@ -1,7 +1,7 @@
 import Foundation
 import GGUF
 
-/// Prints a value as JSON: keys in snake case and sorted, so that output can be compared.
+/// Prints a value as JSON, with keys in snake case and sorted, so that outputs can be compared.
 func printJSON(_ value: some Encodable) throws {
   let encoder = JSONEncoder()
   encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
@@ -11,6 +11,6 @@ func printJSON(_ value: some Encodable) throws {
   print(String(decoding: try encoder.encode(value), as: UTF8.self))
 }
 
-/// Writes a result to standard output. Whatever qtool prints goes through here: bytes of a model's strings that are not UTF-8
-/// are shown as U+FFFD.
+/// Writes a result to standard output. All output goes through this function, which shows bytes of a model's strings that
+/// are not UTF-8 as U+FFFD.
 func print(_ text: String, terminator: String = "\n") { Swift.print(text.readable, terminator: terminator) }

@@ -2,20 +2,20 @@ import ArgumentParser
 import Files
 import Fit
 
-/// How a long run without an output of gigabytes is kept.
+/// Options of the journal of a measuring run.
 struct JournalOptions: ParsableArguments {
   @Option(
     name: .long,
-    help: ArgumentHelp("Minutes between snapshots that a run goes on from; 0 for none.", valueName: "minutes"))
+    help: ArgumentHelp("Minutes between snapshots of the run; 0 for none.", valueName: "minutes"))
   var snapshotEvery = 10.0
 
-  @Flag(name: .long, help: "Begin anew, whatever an interrupted run has left.") var restart = false
+  @Flag(name: .long, help: "Start over, ignoring the files of an interrupted run.") var restart = false
 
   func validate() throws {
-    if !(snapshotEvery >= 0) { throw ValidationError("--snapshot-every is 0 or more") }
+    if !(snapshotEvery >= 0) { throw ValidationError("--snapshot-every must not be negative") }
   }
 
-  /// - Throws: `OtherRun` where something else was begun under this name.
+  /// - Throws: `OtherRun` if another run has left files under this name.
   func keptRun(output: String, identity: RunIdentity) throws -> KeptRun {
     try KeptRun(output: output, identity: identity, restart: restart, seconds: snapshotEvery * 60)
   }

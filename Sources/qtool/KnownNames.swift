@@ -1,6 +1,6 @@
 import Plan
 
-/// What `plan --list` shows: models and machines by name, with where the machines' figures come from.
+/// Output of `plan --list`: known models and machines, with the sources of the machines' figures.
 enum KnownNames {
   static var text: String {
     var models = Table([("model", .left), ("also", .left)])
@@ -25,7 +25,7 @@ enum KnownNames {
     }
     return [
       models.rendered(), machines.rendered(), "Sources:\n" + sources.joined(separator: "\n"),
-      "`--machine this`, the default, asks the operating system.",
+      "`--machine this`, the default, queries the operating system.",
     ].joined(separator: "\n\n")
   }
 

@@ -4,16 +4,16 @@ import Quantize
 import Tokenizers
 import Transformer
 
-/// Keys that are set by hand: `KEY=TYPE:VALUE`. Whatever readers ask of a key, or of keys beside each other, is asked here,
-/// before anything is written.
+/// Metadata keys that the user sets: `KEY=TYPE:VALUE`. They are checked as readers of the file would check them, alone and
+/// together, before anything is written.
 struct MetadataOverrides {
   typealias Override = (key: String, value: MetadataValue)
 
   let texts: [String]
 
-  /// The values, in the types that the model's own have.
+  /// The values, in the types of the model's own values.
   ///
-  /// - Throws: ``Failure`` where a reader would refuse the file.
+  /// - Throws: ``Failure`` if a reader would refuse the file.
   func values(for source: any ModelSource) throws -> [Override] {
     var metadata = source.metadata
     var values: [Override] = []
@@ -41,7 +41,7 @@ struct MetadataOverrides {
 
   // MARK: one key
 
-  /// A value as it is written, before it is known how wide it is stored.
+  /// A value as given, before its stored width is known.
   private enum Given {
     case int(Int)
     case float(Double)
@@ -66,10 +66,10 @@ struct MetadataOverrides {
     let key = String(text[..<equals])
     guard !key.isEmpty else { throw failure(text, "names no key", hint: hint) }
     guard key.utf8.count < 1 << 16 else {
-      throw failure(text, "keys have at most 65535 bytes, and this \(key.utf8.count)")
+      throw failure(text, "the key has \(key.utf8.count) bytes, but at most 65535 are allowed")
     }
     guard key.utf8.allSatisfy({ (0x21...0x7E).contains($0) }) else {
-      throw failure(text, "keys are of ASCII letters, digits, points and underscores")
+      throw failure(text, "a key consists of ASCII letters, digits, points and underscores")
     }
     let type = text[text.index(after: equals)..<colon]
     let value = String(text[text.index(after: colon)...])
@@ -89,25 +89,25 @@ struct MetadataOverrides {
   }
 
   private static let reserved = [
-    "split.no": "says how a file is split, which qtool split does",
-    "split.count": "says how a file is split, which qtool split does",
-    "split.tensors.count": "says how a file is split, which qtool split does",
+    "split.no": "describes shards; use qtool split",
+    "split.count": "describes shards; use qtool split",
+    "split.tensors.count": "describes shards; use qtool split",
     "quantize.source.fingerprint": "is qtool's record of the source",
     "quantize.imatrix.fingerprint": "is qtool's record of the importance matrix",
   ]
 
-  /// The value as the model has it, or as readers want it where the model lacks the key.
-  private static func typed(_ given: Given, _ key: String, _ own: MetadataValue?, _ text: String) throws
+  /// The value in the type that the model stores, or that readers expect if the model lacks the key.
+  private static func typed(_ given: Given, _ key: String, _ stored: MetadataValue?, _ text: String) throws
     -> MetadataValue
   {
-    let kind = own ?? usual(key)
+    let kind = stored ?? expected(key)
     func refusal(_ wanted: String, _ type: String) -> Failure {
       failure(text, "key \(key) is \(wanted), and readers refuse another type", hint: "write \(key)=\(type):VALUE")
     }
     func integer<T: FixedWidthInteger>(_ make: (T) -> MetadataValue, _ wanted: String) throws -> MetadataValue {
       guard case .int(let number) = given else { throw refusal("an integer (\(wanted))", "int") }
       guard let value = T(exactly: number) else {
-        throw failure(text, "key \(key) is \(wanted), which \(number) is not")
+        throw failure(text, "key \(key) is \(wanted), and \(number) is out of its range")
       }
       return make(value)
     }
@@ -131,9 +131,9 @@ struct MetadataOverrides {
       guard case .string(let string) = given else { throw refusal("a string", "str") }
       return .string(string)
     case .array:
-      // A number of every layer may become one for all.
+      // A number per layer may become one for all layers.
       let isPerLayer = ["head_count", "head_count_kv", "feed_forward_length"].contains { key.hasSuffix("." + $0) }
-      guard isPerLayer, case .int = given else { throw failure(text, "key \(key) is an array, and can't be set") }
+      guard isPerLayer, case .int = given else { throw failure(text, "key \(key) is an array, which can't be set") }
       return try integer(MetadataValue.uint32, "u32")
     case nil:
       switch given {
@@ -141,7 +141,7 @@ struct MetadataOverrides {
       case .bool(let flag): return .bool(flag)
       case .string(let string): return .string(string)
       case .int(let number):
-        // Unsigned as in llama-quantize: that is what readers of most keys ask for.
+        // Unsigned as in llama-quantize: readers of most keys require that.
         if let value = UInt32(exactly: number) { return .uint32(value) }
         if let value = Int32(exactly: number) { return .int32(value) }
         throw failure(text, "\(number) has more than 32 bits")
@@ -149,8 +149,8 @@ struct MetadataOverrides {
     }
   }
 
-  /// A value of the type that llama.cpp wants a key in, of keys that models may lack; nil for keys that it does not read.
-  private static func usual(_ key: String) -> MetadataValue? {
+  /// A value of the type that llama.cpp requires for a key; nil for keys that it does not read.
+  private static func expected(_ key: String) -> MetadataValue? {
     let last = key.split(separator: ".").last.map(String.init) ?? ""
     let arrays = ["tokens", "scores", "token_type", "merges", "added_tokens"]
     if key.hasPrefix("tokenizer.ggml.") {
@@ -184,7 +184,7 @@ struct MetadataOverrides {
 
   // MARK: all keys together
 
-  /// What a reader of the whole file would refuse. What it refuses in the model as it is, is no reason.
+  /// Refuses values with which a reader would refuse the whole file, unless it also refuses the unchanged model.
   private func check(_ metadata: Metadata, of source: any ModelSource, keys: [String]) throws {
     let all = keys.joined(separator: ", ")
     func failure(_ reason: String) -> Failure { Failure(.usage, "--override-kv \(all.prefix(120)): \(reason)") }
@@ -196,30 +196,32 @@ struct MetadataOverrides {
     try checkTokens(metadata, replacing: source.metadata, keys, failure)
     let architecture = metadata.optionalString("general.architecture") ?? ""
     if keys.contains("general.architecture"), !metadata.keys.contains(where: { $0.hasPrefix(architecture + ".") }) {
-      throw failure("the model has no keys of an architecture \(architecture)")
+      throw failure("the model has no keys of the architecture \(architecture)")
     }
     if keys.contains("\(architecture).block_count"), let count = metadata.optionalInt("\(architecture).block_count") {
       let layers = (source.tensors.compactMap(\.layer).max() ?? -1) + 1
-      let own = source.metadata.optionalInt("\(architecture).block_count")
-      guard count == layers || own != layers else { throw failure("\(count) layers, and the tensors are of \(layers)") }
+      let stored = source.metadata.optionalInt("\(architecture).block_count")
+      guard count == layers || stored != layers else {
+        throw failure("\(count) layers, but the tensors have \(layers)")
+      }
     }
     if keys.contains("\(architecture).vocab_size"), let count = metadata.optionalInt("\(architecture).vocab_size"),
       let embedding = source.tensor(named: "token_embd.weight"), embedding.shape.rows != count
     {
-      throw failure("a vocabulary of \(count), and token_embd.weight has \(embedding.shape.rows) rows")
+      throw failure("a vocabulary of \(count), but token_embd.weight has \(embedding.shape.rows) rows")
     }
     guard (try? Decoder(source)) != nil else { return }
     do {
       _ = try Decoder(TypedShapes(name: source.name, metadata: metadata, tensors: source.tensors))
     } catch ForwardError.unsupportedValue {
-      // Arithmetic that other programs do: the forward pass refuses such a file by the key.
+      // Other programs may support the value; the forward pass refuses such a file by the key.
     } catch let error as ForwardError {
       throw failure("the model could not be run: \(error)")
     }
   }
 
   private func checkTokens(
-    _ metadata: Metadata, replacing own: Metadata, _ keys: [String], _ failure: (String) -> Failure
+    _ metadata: Metadata, replacing original: Metadata, _ keys: [String], _ failure: (String) -> Failure
   ) throws {
     guard keys.contains(where: { $0.hasPrefix("tokenizer.") }),
       let tokens = metadata.optionalStrings("tokenizer.ggml.tokens")
@@ -229,7 +231,7 @@ struct MetadataOverrides {
       throw failure("key \(key) is \(id), beyond \(tokens.count) tokens")
     }
     guard keys.contains(where: { $0.hasPrefix("tokenizer.ggml.") && !$0.hasSuffix("_token_id") }) else { return }
-    guard (try? Tokenizer(metadata: own)) != nil else { return }
+    guard (try? Tokenizer(metadata: original)) != nil else { return }
     do {
       _ = try Tokenizer(metadata: metadata)
     } catch let error as TokenizerError {

@@ -1,39 +1,39 @@
 import GGUF
 
-/// Metadata as people read it: values in a line, arrays by their count and first elements.
+/// Formatting of metadata: values on one line, arrays as their count and first elements.
 enum MetadataText {
   /// `"llama"`, `131072`, `[128256 strings] "!", "\"", "#", …`; at most about `width` characters.
   static func line(_ value: MetadataValue, width: Int = 48) -> String {
     switch value {
-    // What is cut off is counted beside it, in eighteen more.
+    // The count of a truncated string takes eighteen more characters.
     case .string(let text): quoted(text, width: text.count <= width ? width : width - 18)
     case .array(let array): list(array, width: width)
     default: scalar(value)
     }
   }
 
-  /// Two values that differ, a dash where there is none: of arrays and of long strings, where they begin to.
+  /// Two different values, or a dash for a missing one. Arrays and long strings are shown from their first difference.
   static func lines(
     _ first: MetadataValue?, _ second: MetadataValue?, width: Int
   ) -> (first: String, second: String) {
     switch (first, second) {
     case (.array(let a)?, .array(let b)?) where elementName(a) == elementName(b):
       let (x, y) = (elements(a), elements(b))
-      let place = zip(x, y).enumerated().first { $0.element.0 != $0.element.1 }?.offset ?? min(x.count, y.count)
-      guard place < max(x.count, y.count) else { break }
+      let index = zip(x, y).enumerated().first { $0.element.0 != $0.element.1 }?.offset ?? min(x.count, y.count)
+      guard index < max(x.count, y.count) else { break }
       func text(_ array: MetadataArray, _ elements: [String]) -> String {
         let count = x.count == y.count ? "" : "[\(Figures.grouped(elements.count)) \(elementName(array))]"
-        guard place < elements.count else { return count }
-        let shown = if case .string = array { quoted(elements[place], width: 12) } else { elements[place] }
-        return (count.isEmpty ? "" : count + " ") + "at \(Figures.grouped(place)): \(shown)"
+        guard index < elements.count else { return count }
+        let shown = if case .string = array { quoted(elements[index], width: 12) } else { elements[index] }
+        return (count.isEmpty ? "" : count + " ") + "at \(Figures.grouped(index)): \(shown)"
       }
       return (text(a, x), text(b, y))
     case (.string(let a)?, .string(let b)?) where min(a.count, b.count) > width:
-      let place = zip(a, b).enumerated().first { $0.element.0 != $0.element.1 }?.offset ?? min(a.count, b.count)
-      guard place > width / 2 else { break }
+      let offset = zip(a, b).enumerated().first { $0.element.0 != $0.element.1 }?.offset ?? min(a.count, b.count)
+      guard offset > width / 2 else { break }
       func text(_ string: String) -> String {
-        let shown = String(string.dropFirst(place).prefix(width / 2))
-        return "at \(Figures.grouped(place)): \(quoted(shown, width: width))"
+        let shown = String(string.dropFirst(offset).prefix(width / 2))
+        return "at \(Figures.grouped(offset)): \(quoted(shown, width: width))"
       }
       return (text(a), text(b))
     default: break
@@ -42,7 +42,7 @@ enum MetadataText {
     return (text(first), text(second))
   }
 
-  /// The whole value, strings as they are and arrays an element a line.
+  /// The whole value: strings unquoted, arrays with one element per line.
   static func whole(_ value: MetadataValue) -> String {
     switch value {
     case .string(let text): text
@@ -105,7 +105,7 @@ enum MetadataText {
     }
   }
 
-  /// In quotes, control characters escaped, cut where it is long.
+  /// The text in quotes, with control characters escaped, truncated to `width`.
   private static func quoted(_ text: String, width: Int) -> String {
     var result = "\""
     for (count, scalar) in text.unicodeScalars.enumerated() {

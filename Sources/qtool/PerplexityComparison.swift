@@ -1,12 +1,12 @@
 import GGUF
 import Perplexity
 
-/// Several models' figures on the same text and tasks, beside those of the first.
+/// The figures of several models on the same text and tasks, compared with the first model's.
 struct PerplexityComparison: Encodable {
   let models: [PerplexityReport]
 
   private var first: PerplexityReport { models[0] }
-  /// Models with other tokens can be compared by bits a byte alone.
+  /// Models with other tokens, which can be compared only by bits per byte.
   private var others: [PerplexityReport] { models.filter { $0.sharesTokens == false } }
 
   var table: String {
@@ -18,7 +18,7 @@ struct PerplexityComparison: Encodable {
     if !first.tasks.isEmpty { parts.append(tasks) }
     if !others.isEmpty {
       parts.append(
-        "perplexity is a figure for a token: \(others.map(\.model).joined(separator: ", ")) "
+        "perplexity is per token: \(others.map(\.model).joined(separator: ", ")) "
           + "\(others.count == 1 ? "has" : "have") other tokens than \(first.model), so compare bits/byte")
     }
     return parts.joined(separator: "\n\n")
@@ -43,7 +43,7 @@ struct PerplexityComparison: Encodable {
     return ratio + [Figures.fixed(row.bitsPerByte.value, 4), Figures.fixed(row.bitsPerByte.error, 4)]
   }
 
-  /// One row a model, over all texts.
+  /// One row per model, over all texts.
   private var summary: String {
     var table = Table(
       [
@@ -63,13 +63,13 @@ struct PerplexityComparison: Encodable {
     return table.rendered()
   }
 
-  /// One row a text, or kind of text, and model.
+  /// One row per text or kind of text, and model.
   private var texts: String {
     var table = Table(
       [
         ("text", .left), ("kind", .left), ("model", .left), ("windows", .right), ("perplexity", .right), ("±", .right),
       ] + ratioColumns)
-    // The last row is all texts, which the summary has.
+    // The last row is for all texts, which are in the summary.
     for index in first.rows.indices.dropLast() {
       for model in models {
         let row = model.rows[index]
@@ -87,7 +87,7 @@ struct PerplexityComparison: Encodable {
   private var tasks: String {
     var table = Table([
       ("task", .left), ("file", .left), ("model", .left), ("tasks", .right), ("correct", .right), ("accuracy", .right),
-      ("±", .right), ("95 % interval", .right), ("less first's", .right), ("±", .right), ("guessing", .right),
+      ("±", .right), ("95 % interval", .right), ("minus first's", .right), ("±", .right), ("guessing", .right),
     ])
     for index in first.tasks.indices {
       for model in models {
@@ -105,8 +105,8 @@ struct PerplexityComparison: Encodable {
     return table.rendered()
   }
 
-  /// A single model's columns, and behind them the comparison with the first: of perplexity the ratio, of accuracy the
-  /// difference.
+  /// The columns of a single model, followed by the comparison with the first: the ratio of perplexities, or the difference
+  /// of accuracies.
   var csv: String {
     let header =
       PerplexityReport.csvHeader + [
@@ -115,11 +115,11 @@ struct PerplexityComparison: Encodable {
       ]
     func cells(_ estimate: Estimate?) -> [String] { estimate.map { ["\($0.value)", "\($0.error)"] } ?? ["", ""] }
     let rows = models.flatMap { model in
-      model.textCells.map { row, own in
+      model.textCells.map { row, columns in
         let interval = row.againstFirst?.interval
-        return own + cells(row.againstFirst?.ratio) + (interval.map { ["\($0.low)", "\($0.high)"] } ?? ["", ""])
+        return columns + cells(row.againstFirst?.ratio) + (interval.map { ["\($0.low)", "\($0.high)"] } ?? ["", ""])
           + ["", ""] + cells(row.bitsPerByte)
-      } + model.taskCells.map { row, own in own + ["", "", "", ""] + cells(row.againstFirst) + ["", ""] }
+      } + model.taskCells.map { row, columns in columns + ["", "", "", ""] + cells(row.againstFirst) + ["", ""] }
     }
     return ReportOptions.csv([header] + rows)
   }

@@ -1,17 +1,17 @@
 import GGUF
 import Perplexity
 
-/// The figures that `qtool perplexity` has of one model.
+/// The figures of one model in `qtool perplexity`.
 struct PerplexityReport: Encodable {
   struct Text: Encodable {
     let text: String
     let kind: String?
     let windows: Int
     let statistics: LikelihoodStatistics
-    /// Bytes of text that the scored tokens stand for, and what a byte of them takes.
+    /// Bytes of text of the scored tokens, and their loss in bits per byte.
     let bytesScored: Int
     let bitsPerByte: Estimate
-    /// Beside the first of several models; nil for that itself, and where tokens differ.
+    /// Comparison with the first of several models; nil for the first, and if tokens differ.
     let againstFirst: LikelihoodComparison?
   }
 
@@ -19,9 +19,9 @@ struct PerplexityReport: Encodable {
     let task: String
     let file: String
     let score: TaskScore
-    /// Accuracy less that of the first of several models, task by task; nil for that itself.
+    /// Accuracy minus that of the first of several models, task by task; nil for the first.
     let againstFirst: Estimate?
-    /// Which tasks were answered correctly.
+    /// Whether each task was answered correctly.
     let answers: [Bool]
 
     private enum CodingKeys: CodingKey { case task, file, score, againstFirst }
@@ -33,11 +33,11 @@ struct PerplexityReport: Encodable {
   private(set) var context: Int?
   private(set) var stride: Int?
   private(set) var texts: [Text] = []
-  /// A row a kind, where there are several and some kind has several texts.
+  /// One row per kind, if there are several kinds and one of them has several texts.
   private(set) var kinds: [Text] = []
   private(set) var all: Text?
   private(set) var tasks: [Task] = []
-  /// Whether the windows are those of the first of several models, token by token; nil for that itself.
+  /// Whether the windows equal those of the first of several models, token by token; nil for the first.
   var sharesTokens: Bool?
 
   init(_ source: any ModelSource, named name: String) {
@@ -46,7 +46,7 @@ struct PerplexityReport: Encodable {
   }
 
   /// - Parameters:
-  ///   - textBytes: bytes of text that a token stands for.
+  ///   - textBytes: bytes of text of a token.
   ///   - first: the first model's losses on the same tokens.
   mutating func add(
     _ likelihood: Likelihood, _ windows: ScoringWindows, textBytes: (Int32) -> Int, comparedWith first: Likelihood?
@@ -83,7 +83,7 @@ struct PerplexityReport: Encodable {
         answers: answers))
   }
 
-  /// Texts, then kinds of text, then all together.
+  /// Rows of texts, of kinds of text, and of all texts together.
   var rows: [Text] { texts + kinds + (texts.count > 1 ? [all].compactMap { $0 } : []) }
 
   var table: String {

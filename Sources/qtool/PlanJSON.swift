@@ -15,7 +15,7 @@ struct PlanJSON: Encodable {
     let type: String
     let bytesPerToken: Int
     let bytes: Int
-    /// Of latent attention: the other form of the model's GGUF.
+    /// Form of latent attention in the GGUF, and bytes of the cache in the other form.
     let form: String?
     let otherFormBytes: Int?
   }

@@ -7,7 +7,7 @@ struct PlanReport {
   let plan: MemoryPlan
   /// Indices of the rows to show.
   let shown: [Int]
-  /// By which `quantize --fit` finds it; nil where it has no name.
+  /// Name of the machine for `quantize --fit`; nil if it has none.
   let machine: String?
   let warnings: [String]
 
@@ -25,7 +25,7 @@ struct PlanReport {
       }
       return mix.name
     }
-    let always: Set<String> = ["as it is", "target"]
+    let always: Set<String> = ["unchanged", "target"]
     shown = plan.rows.indices.filter {
       wanted.isEmpty || wanted.contains(plan.rows[$0].name) || always.contains(plan.rows[$0].name)
     }
@@ -43,13 +43,13 @@ struct PlanReport {
         "\(plan.model.name) has the old form of latent attention, whose cache is "
           + "\(now / other) times larger; convert the checkpoint again for the current form")
     }
-    // A llama's window is a limit of its texts, and the cache keeps everything.
+    // A window of `llama` limits the length of texts, and the cache keeps all positions.
     let architecture = plan.dimensions.architecture
     let window =
       architecture == "llama" ? 0 : plan.model.metadata.optionalInt("\(architecture).attention.sliding_window") ?? 0
     if window > 0 {
       warnings.append(
-        "layers of \(plan.model.name) that see \(Figures.grouped(window)) tokens back keep less: the cache is an upper bound"
+        "layers of \(plan.model.name) with a window of \(Figures.grouped(window)) tokens cache less: the size is an upper bound"
       )
     }
     if let target, let smallest = plan.rows.filter({ $0.name != "target" }).min(by: { $0.fileBytes < $1.fileBytes }),
@@ -116,7 +116,7 @@ struct PlanReport {
 
   private var table: String {
     let best = plan.best
-    // No column for a mark that no row has.
+    // The column for the mark is left out if no row has it.
     let mark = best.map { shown.contains($0) } == true ? [("", Table.Alignment.left)] : []
     var table = Table(
       [
@@ -155,7 +155,7 @@ struct PlanReport {
     let wired =
       plan.machine.isMac && plan.machine.limit == plan.machine.memory
       ? "\nmacOS lets the GPU hold that much after: sudo sysctl iogpu.wired_limit_mb=\(plan.machine.usable >> 20)" : ""
-    // The mark stands in the table only where the row does.
+    // The mark is in the table only if the row is.
     let best =
       plan.best.map { shown.contains($0) ? "" : "best mix that fits: \(plan.rows[$0].name)\n" } ?? ""
     return best
@@ -164,7 +164,7 @@ struct PlanReport {
         ?? "") + wired
   }
 
-  /// What opens the rows that are shown: programs with what they say of all rows, or of some.
+  /// Programs that open the shown rows, grouped by verdict.
   private var compatibility: [String] {
     let rows = shown.map { plan.rows[$0] }.filter { $0.compatibility != nil }
     var lines: [String] = []
@@ -173,8 +173,8 @@ struct PlanReport {
       for row in rows {
         guard let verdict = row.compatibility?[program] else { continue }
         let reason = program == .mlx && !verdict.opens ? "" : (verdict.opens ? "" : "no: ") + verdict.reason
-        if let place = groups.firstIndex(where: { $0.reason == reason }) {
-          groups[place].names.append(row.name)
+        if let index = groups.firstIndex(where: { $0.reason == reason }) {
+          groups[index].names.append(row.name)
         } else {
           groups.append((reason, [row.name]))
         }
@@ -204,7 +204,7 @@ extension MemoryPlan {
     throw PlanError(
       .unfit,
       "nothing fits \(machine.title): the smallest, \(smallest.name) of \(Figures.bytes(smallest.fileBytes)), needs "
-        + "\(Figures.bytes(smallest.totalBytes)), and \(Figures.bytes(machine.usable)) are usable",
+        + "\(Figures.bytes(smallest.totalBytes)), but \(Figures.bytes(machine.usable)) are usable",
       hint: "plan a shorter --context, --kv q8_0, or a machine with more memory")
   }
 }

@@ -2,10 +2,10 @@ import Foundation
 import Synchronization
 import Tensors
 
-/// What a long command says on standard error while it works: two repainted lines on a terminal, a line a minute
-/// elsewhere, nothing with `--quiet`; and one line for every stage that is done. Standard output stays free for results.
+/// The progress of a long command on standard error: two repainted lines on a terminal, elsewhere one line per minute, and
+/// one line for every finished stage. Nothing with `--quiet`. Standard output is only for results.
 final class Progress: Sendable {
-  /// What a stage is counted in.
+  /// The unit of a stage's amount.
   enum Unit: Sendable, Equatable {
     case bytes
     case seconds
@@ -22,7 +22,7 @@ final class Progress: Sendable {
     let started = ContinuousClock.now
     var painted: ContinuousClock.Instant
     var done: Double
-    /// What an earlier run had done.
+    /// Amount done by an earlier run.
     var first: Double
     var detail = ""
   }
@@ -44,7 +44,7 @@ final class Progress: Sendable {
     if !Terminal.repaints { paint(at: .now) }
   }
 
-  /// Tells what is done already, so that it does not count as this run's speed.
+  /// Sets the amount done by an earlier run, which does not count for the speed.
   func resume(from done: Int) {
     state.withLock {
       guard let state = $0 else { return }
@@ -54,9 +54,9 @@ final class Progress: Sendable {
     }
   }
 
-  /// Tells how much of the stage is done; safe from any thread.
+  /// Sets the amount done; safe from any thread.
   ///
-  /// - Parameter total: the stage's amount, where it was not known before.
+  /// - Parameter total: the stage's amount, if it was unknown at the start.
   func update(_ done: Int, of total: Int? = nil, _ detail: String = "") {
     let now = ContinuousClock.now
     let due = state.withLock { state -> Bool in
@@ -71,7 +71,7 @@ final class Progress: Sendable {
 
   /// Ends the stage with one summary line.
   ///
-  /// - Parameter summary: what was done, where that is not simply the stage's whole amount.
+  /// - Parameter summary: text in place of the stage's whole amount.
   func finish(_ summary: String? = nil) {
     let ended = state.withLock { state in
       defer { state = nil }
@@ -81,20 +81,20 @@ final class Progress: Sendable {
     let seconds = (ContinuousClock.now - ended.started).seconds
     let whole = Self.amount(ended.total, ended.unit)
     var figures = " in \(Figures.duration(seconds))"
-    let own = ended.total - ended.first
-    if summary == nil, seconds >= 1, own > 0, let rate = Self.rate(own / seconds, ended.unit) {
+    let done = ended.total - ended.first
+    if summary == nil, seconds >= 1, done > 0, let rate = Self.rate(done / seconds, ended.unit) {
       figures += ", \(rate)"
     }
     figures += ", peak memory \(Figures.bytes(MemoryLimit.peak))"
     Terminal.write([(summary ?? "\(ended.stage): \(whole)", .plain), (figures, .dim)])
   }
 
-  /// A line of its own: a warning, a plan.
+  /// Writes a line, such as a warning or a plan.
   func note(_ text: String) {
     if !quiet { Terminal.write(text) }
   }
 
-  /// Lines of their own, each said once however often it is told.
+  /// Writes lines that were not written before.
   func noteOnce(_ texts: [String]) {
     for text in texts where said.withLock({ $0.insert(text).inserted }) { note(text) }
   }
@@ -114,7 +114,7 @@ final class Progress: Sendable {
     }
   }
 
-  /// The stage's name, and how far it is as a line that fills up.
+  /// The stage's name and a progress bar.
   private static func bar(_ state: State, width: Int) -> [Terminal.Part] {
     let part = state.total > 0 ? min(1, max(0, state.done / state.total)) : 0
     let percent = Figures.fixed(part * 100, 0)
@@ -127,21 +127,21 @@ final class Progress: Sendable {
     ]
   }
 
-  /// Amount, speed, time left, the most memory so far, and the layer or tensor.
+  /// Amount, speed, remaining time, peak memory, and the layer or tensor.
   private static func figures(_ state: State, at now: ContinuousClock.Instant) -> String {
     let seconds = (now - state.started).seconds
     var parts = ["\(amount(state.done, state.unit, beside: state.unit)) of \(amount(state.total, state.unit))"]
-    let own = state.done - state.first
-    if own > 0, seconds > 1 {
-      if let rate = rate(own / seconds, state.unit) { parts.append(rate) }
-      parts.append("\(Figures.duration((state.total - state.done) * seconds / own)) left")
+    let done = state.done - state.first
+    if done > 0, seconds > 1 {
+      if let rate = rate(done / seconds, state.unit) { parts.append(rate) }
+      parts.append("\(Figures.duration((state.total - state.done) * seconds / done)) left")
     }
     parts.append("peak \(Figures.bytes(MemoryLimit.peak))")
     if !state.detail.isEmpty { parts.append(state.detail) }
     return parts.joined(separator: ", ")
   }
 
-  /// - Parameter whole: the unit of a number that follows, in which case a noun needs no repeating.
+  /// - Parameter whole: the unit of a number that follows; the noun is then not repeated.
   private static func amount(_ value: Double, _ unit: Unit, beside whole: Unit? = nil) -> String {
     switch unit {
     case .bytes: Figures.bytes(Int(value))
@@ -150,7 +150,7 @@ final class Progress: Sendable {
     }
   }
 
-  /// Large models do a few tokens a second, of which a fraction matters.
+  /// Large models process a few tokens per second, so that small rates have decimals.
   private static func rate(_ value: Double, _ unit: Unit) -> String? {
     switch unit {
     case .bytes: Figures.bytes(Int(value)) + "/s"

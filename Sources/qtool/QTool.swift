@@ -6,10 +6,9 @@ import Tensors
 @main struct QTool: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "qtool",
-    abstract: "Quantize language models to a size, and measure what it costs.",
+    abstract: "Quantize language models to a size, and measure the drift.",
     discussion: """
-      MODEL is a Hugging Face directory (config.json, tokenizer, safetensors) or a GGUF file; of a sharded GGUF, its \
-      first shard.
+      MODEL is a Hugging Face directory (config.json, tokenizer, safetensors) or a GGUF file (or its first shard).
 
         qtool quantize Llama-3.1-405B-Instruct --target 190GB \\
           -o Llama-3.1-405B-190GB.gguf
@@ -24,18 +23,19 @@ import Tensors
 
   static let version = "0.1.0"
 
-  /// What the smallest model needs: blocks of rows in work, a header, the matrix library's own buffers.
-  private static let leastMemory = 512 << 20
+  /// Bytes for the smallest model: ranges of rows, a header, and buffers of the matrix library.
+  private static let minimumMemory = 512 << 20
 
   private static func checkMemoryLimit() throws {
-    guard let left = MemoryLimit.left, left < leastMemory else { return }
+    guard let remaining = MemoryLimit.left, remaining < minimumMemory else { return }
     throw Failure(
       .machine,
-      "a limit leaves this process \(Figures.bytes(left)) of address space; it needs \(Figures.bytes(leastMemory))",
+      "a limit leaves this process \(Figures.bytes(remaining)) of address space; it needs "
+        + Figures.bytes(minimumMemory),
       hint: "raise the limit: ulimit -v unlimited")
   }
 
-  /// Says of a command that there is not which was probably meant.
+  /// Suggests the nearest command for an unknown one.
   private static func checkCommand(_ arguments: ArraySlice<String>) throws {
     let words = arguments.first == "help" ? arguments.dropFirst() : arguments
     let names = commands.compactMap { $0.configuration.commandName } + ["help"]
@@ -44,12 +44,12 @@ import Tensors
       .suggesting(word, among: names)
   }
 
-  /// Says of an option that there is not which was probably meant. The parser complains of what is missing first, and
-  /// what is missing was mistyped.
+  /// Suggests the nearest option for an unknown one. The parser reports missing options first, of which the unknown one may
+  /// be a misspelling.
   private static func checkOptions(_ arguments: ArraySlice<String>) throws {
     guard let name = arguments.first, let command = commands.first(where: { $0.configuration.commandName == name })
     else { return }
-    // Rows of options: `  -o, --output <file>`; without a limit of columns each is one line.
+    // Rows of options are `  -o, --output <file>`. A large width keeps each on one line.
     let names = helpMessage(for: command, columns: 1000).split(separator: "\n").filter { $0.hasPrefix("  -") }
       .flatMap { row in row.matches(of: /(?:^|,)\s+(--[a-z][a-z0-9-]*)/).map { String($0.1) } }
     let written = arguments.dropFirst().prefix { $0 != "--" }

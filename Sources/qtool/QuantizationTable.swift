@@ -2,7 +2,7 @@ import GGUF
 import Quantize
 import Tensors
 
-/// What a file will hold, tensor by tensor.
+/// Tables of the tensors and types of a file.
 enum QuantizationTable {
   static func tensors(_ plan: RewritePlan) -> String {
     var table = Table([
@@ -24,7 +24,7 @@ enum QuantizationTable {
   static func total(_ plan: RewritePlan, weights: Int? = nil) -> String {
     let count = weights ?? plan.source.tensors.reduce(0) { $0 + $1.shape.count }
     let data = plan.totalBytes - plan.headerBytes
-    return "\(Figures.grouped(plan.totalBytes)) bytes in all, "
+    return "\(Figures.grouped(plan.totalBytes)) bytes in total, "
       + "\(Figures.fixed(Double(data) * 8 / Double(max(1, count)), 4)) bits per weight"
   }
 
@@ -37,7 +37,7 @@ enum QuantizationTable {
     return table.rendered()
   }
 
-  /// How many tensors and bytes each type has.
+  /// Number of tensors and bytes by type.
   static func types(_ plan: RewritePlan) -> String {
     var counts: [GGMLType: (tensors: Int, bytes: Int)] = [:]
     for tensor in plan.layout.tensors {
@@ -53,11 +53,11 @@ enum QuantizationTable {
 }
 
 extension Progress {
-  /// Says which tensors are copied whatever was asked for.
+  /// Notes the integer tensors, which are always copied.
   func noteIntegers(in source: any ModelSource) {
     let names = source.tensors.filter(\.type.isInteger).map { "\($0.name) (\($0.type))" }
     guard !names.isEmpty else { return }
     let others = names.count > 3 ? " and \(names.count - 3) more" : ""
-    note("note: integers are copied as they are: \(names.prefix(3).joined(separator: ", "))\(others)")
+    note("note: integer tensors are copied unchanged: \(names.prefix(3).joined(separator: ", "))\(others)")
   }
 }

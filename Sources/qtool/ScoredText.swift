@@ -4,15 +4,15 @@ import Imatrix
 import Perplexity
 import Tokenizers
 
-/// Text to score, with its kind.
+/// A text to score, with its kind.
 struct ScoredText {
   let name: String
   let kind: String
-  /// Conversations come one by one; other files are one document.
+  /// One document per conversation; other files are one document.
   let documents: [String]
-  /// Chat templates write control tokens.
+  /// Whether control tokens, which chat templates contain, are parsed.
   let parsesSpecial: Bool
-  /// What was read otherwise than it is stored.
+  /// Notes on text whose content was changed on reading.
   let notes: [String]
 
   var bytes: [UInt8] { documents.flatMap { Array($0.utf8) } }
@@ -25,7 +25,7 @@ struct ScoredText {
 }
 
 extension CalibrationText.Source {
-  /// What was read otherwise than it is stored.
+  /// Notes on text whose content was changed on reading.
   var notes: [String] {
     var notes: [String] = []
     if invalidSequences > 0 {
@@ -39,13 +39,13 @@ extension CalibrationText.Source {
 extension TextOptions {
   /// Reads all texts.
   ///
-  /// - Parameter chatTemplate: how conversations are written.
+  /// - Parameter chatTemplate: template that formats conversations.
   func texts(chatTemplate: String?) throws -> [ScoredText] {
     let sources = try CalibrationText(paths: text, chat: ChatFormat(template: chatTemplate)).sources
     let names = Dictionary(grouping: sources, by: \.name)
     var number: [String: Int] = [:]
     return sources.map { source in
-      // Two files of one name are told apart; a path says too much of the machine.
+      // Files of the same name are numbered, since reports should not contain paths.
       number[source.name, default: 0] += 1
       let name = names[source.name]!.count > 1 ? "\(source.name) (\(number[source.name]!))" : source.name
       let isConversation = source.name.lowercased().contains(".jsonl")
@@ -53,7 +53,7 @@ extension TextOptions {
         let (kind, body) = TextKind.classify(name: source.name, text: source.documents[0])
         return ScoredText(name: name, kind: kind, documents: [body], parsesSpecial: false, notes: source.notes)
       }
-      // Lines of plain text say nothing of their kind by their extension.
+      // The extension .jsonl does not determine the kind of plain text.
       let hint = source.holdsConversations ? source.name : source.name.replacing(/\.jsonl/.ignoresCase(), with: "")
       let (kind, _) = TextKind.classify(name: hint, text: source.documents.first ?? "")
       return ScoredText(
@@ -61,7 +61,7 @@ extension TextOptions {
     }
   }
 
-  /// The windows of all texts as this model sees them.
+  /// The windows of all texts for a tokenizer.
   func windows(_ texts: [ScoredText], _ tokenizer: Tokenizer, context: Int? = nil) throws -> ScoringWindows {
     ScoringWindows(
       joining: try texts.map { text in

@@ -6,21 +6,21 @@ import Tensors
 import Tokenizers
 import Transformer
 
-/// Models that have run over the same windows, and what memory is left to score them in.
+/// Models that have run over the same windows, and the memory that remains for scoring them.
 struct ScoredModels {
   let models: [(name: String, source: any LogitSource)]
   let memory: Int
 
-  /// A running softmax, the copy of a tile's, and the figures that come of it.
+  /// Bytes per position and model: a running softmax, a copy for the current tile, and the resulting figures.
   private static let positionBytes = 96
-  private static let leastMemory = 2 << 20
+  private static let minimumMemory = 2 << 20
 
-  /// Runs one model after the other; `finished` is called with each.
+  /// Runs one model after the other, and calls `finished` after each.
   ///
-  /// Final states stay in memory where all of them together take a quarter of it at most; else they go to the scratch
-  /// folder, and come back by ranges of positions.
+  /// Final states stay in memory if all of them take at most a quarter of it. Otherwise they are written to the scratch
+  /// folder and read by ranges of positions.
   ///
-  /// - Parameter snapshots: of each model by its number, what an interrupted run goes on from; nil to keep nothing.
+  /// - Parameter snapshots: snapshots of a model by its index; nil for none.
   static func running(
     _ sources: [any ModelSource], over windows: ScoringWindows, _ options: RunOptions, _ progress: Progress,
     snapshots: (Int) -> PassSnapshots? = { _ in nil },
@@ -28,10 +28,10 @@ struct ScoredModels {
   ) throws -> ScoredModels {
     var forward = options.forward
     forward.results = sources.count
-    // All plans before the first run: what is wrong with the last model shows at once.
+    // All models are planned before the first one runs, so that an error in the last one is reported at once.
     let passes = try sources.map { try ForwardPass(source: $0, options: forward) }
     let kept = windows.rowCount * sources.count * positionBytes
-    let memory = try passes.map { try $0.logitBytes(beside: kept, minimum: leastMemory) }.min() ?? 0
+    let memory = try passes.map { try $0.logitBytes(beside: kept, minimum: minimumMemory) }.min() ?? 0
     let models: [(name: String, source: any LogitSource)] = try zip(sources, passes).enumerated().map { index, model in
       let states = try finalStates(of: model.0, model.1, windows, progress, snapshots(index))
       try finished(index, states, memory)
@@ -47,7 +47,7 @@ struct ScoredModels {
     let plan = try pass.plan(
       windows: windows.windows.count, length: windows.context, scored: windows.scored.count)
     if let states = try snapshots?.finished(pass, windows: windows.windows, scored: windows.scored) {
-      progress.note("\(source.name): went through the text in an interrupted run")
+      progress.note("\(source.name): forward pass finished by an interrupted run")
       return states
     }
     progress.note(plan.summary(of: source.name, seconds: try pass.estimatedSeconds(plan)))
@@ -73,58 +73,58 @@ struct ScoredModels {
 }
 
 extension Failure {
-  /// NaN or infinity inside a model: which layer and product, and where in the text.
+  /// NaN or infinity inside a model, with the layer, the product and the position in the text.
   fileprivate init(nonFinite tensor: String, model: String, window: Int?, _ position: Int?) {
     let layer = TensorName(tensor).layer.map { "layer \($0)" } ?? "the output"
-    var place = ""
-    if let window, let position { place = " at position \(position) of window \(window)" }
+    var location = ""
+    if let window, let position { location = " at position \(position) of window \(window)" }
     self.init(
-      .data, "\(model): NaN or infinity in \(layer)\(place), at '\(tensor)'",
+      .data, "\(model): NaN or infinity in \(layer)\(location), at '\(tensor)'",
       hint: "some weights may be damaged: run qtool verify")
   }
 }
 
-/// Refuses to compare models whose token ids mean different tokens.
+/// Refuses to compare models with different vocabularies.
 func requireSameVocabulary(_ base: any ModelSource, _ model: any ModelSource) throws {
-  let own = try base.metadata.strings("tokenizer.ggml.tokens")
-  let other = try model.metadata.strings("tokenizer.ggml.tokens")
-  guard own.count == other.count else {
+  let baseTokens = try base.metadata.strings("tokenizer.ggml.tokens")
+  let tokens = try model.metadata.strings("tokenizer.ggml.tokens")
+  guard baseTokens.count == tokens.count else {
     throw ScoringError.vocabulariesDiffer(
-      base: base.name, baseCount: own.count, model: model.name, count: other.count)
+      base: base.name, baseCount: baseTokens.count, model: model.name, count: tokens.count)
   }
-  if let id = own.indices.first(where: { own[$0] != other[$0] }) {
+  if let id = tokens.indices.first(where: { baseTokens[$0] != tokens[$0] }) {
     throw ScoringError.tokensDiffer(
-      base: base.name, model: model.name, id: id, baseToken: own[id], token: other[id])
+      base: base.name, model: model.name, id: id, baseToken: baseTokens[id], token: tokens[id])
   }
 }
 
-/// The progress of a forward pass: by operations within a layer, so that a layer of an hour moves too.
+/// The progress of a forward pass, counted in operations, so that it also advances within a layer.
 final class ForwardStage: RunObserver {
   private let tokens: Int
   private let progress: Progress
   private var hasWorked = false
-  /// An interruption waits for the end of the layer, where a snapshot is written.
+  /// Whether an interruption waits for the end of the layer, where a snapshot is written.
   private let finishesLayers: Bool
-  private var hasTold = false
+  private var hasNoted = false
 
   init(
-    _ model: String, tokens: Int, _ what: String, _ progress: Progress, finishesLayers: Bool = false
+    _ model: String, tokens: Int, _ stage: String, _ progress: Progress, finishesLayers: Bool = false
   ) {
     self.finishesLayers = finishesLayers
     self.tokens = tokens
     self.progress = progress
-    progress.start("\(model): \(what)", total: tokens, unit: .tokens)
+    progress.start("\(model): \(stage)", total: tokens, unit: .tokens)
   }
 
   func advance(_ done: RunProgress) throws {
     if !finishesLayers {
       try Interruption.check()
-    } else if Interruption.isRequested, !hasTold {
-      hasTold = true
-      progress.note("interrupted: the layer in work is finished first; Ctrl-C again ends at once")
+    } else if Interruption.isRequested, !hasNoted {
+      hasNoted = true
+      progress.note("interrupted: finishing the current layer; Ctrl-C again stops at once")
     }
     let count = Int(Double(tokens) * done.fraction)
-    // Layers before any work are those of a run that is resumed.
+    // Layers that are finished before any work are from an interrupted run.
     if !hasWorked, done.step > 0 { progress.resume(from: count) }
     hasWorked = true
     progress.update(count, done.detail)
@@ -136,9 +136,9 @@ final class ForwardStage: RunObserver {
 /// The progress of a stage that counts in its own unit.
 struct StageObserver: RunObserver {
   let progress: Progress
-  /// The whole stage.
+  /// Amount of the whole stage.
   let total: Int
-  /// Whether an interruption waits until the run can be resumed; otherwise it comes between any two pieces of work.
+  /// Whether an interruption waits until the run can be resumed, instead of stopping between two pieces of work.
   var stopsInPauses = false
 
   func advance(_ done: RunProgress) throws {

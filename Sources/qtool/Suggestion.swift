@@ -1,7 +1,7 @@
-/// What someone who wrote a name that there is not probably meant.
+/// Nearest known names for a misspelt one.
 enum Suggestion {
-  /// The names that are nearest to `word`, three at most; none where all are far away, or `word` is one of them: it is
-  /// not what was mistyped. Case, dashes and the like don't matter.
+  /// At most three names that are nearest to `word`; empty if all are far away, or if `word` is one of them and so was not
+  /// misspelt. Only letters and digits count, without case.
   static func nearest(to word: String, among names: some Sequence<String>) -> [String] {
     let wanted = letters(of: word)
     guard !wanted.isEmpty else { return [] }
@@ -18,7 +18,7 @@ enum Suggestion {
     return Array(found.prefix(3))
   }
 
-  /// `did you mean Q4_K_M or Q4_K?`; nil where nothing is near.
+  /// `did you mean Q4_K_M or Q4_K?`; nil if no name is near.
   static func question(_ word: String, among names: some Sequence<String>) -> String? {
     let names = nearest(to: word, among: names)
     guard let last = names.last else { return nil }
@@ -30,15 +30,17 @@ enum Suggestion {
     text.lowercased().filter { $0.isLetter || $0.isNumber }.map { $0 }
   }
 
-  /// Letters to insert, delete, replace or swap with their neighbours so that one word becomes the other.
+  /// Minimum number of letters to insert, delete, replace or swap with a neighbour to turn one word into the other.
   static func editDistance(_ one: [Character], _ other: [Character]) -> Int {
     var rows = [Array(0...other.count)]
     for i in 0..<one.count {
       var row = [i + 1]
       for j in 0..<other.count {
-        var least = min(rows[i][j] + (one[i] == other[j] ? 0 : 1), rows[i][j + 1] + 1, row[j] + 1)
-        if i > 0, j > 0, one[i] == other[j - 1], one[i - 1] == other[j] { least = min(least, rows[i - 1][j - 1] + 1) }
-        row.append(least)
+        var minimum = min(rows[i][j] + (one[i] == other[j] ? 0 : 1), rows[i][j + 1] + 1, row[j] + 1)
+        if i > 0, j > 0, one[i] == other[j - 1], one[i - 1] == other[j] {
+          minimum = min(minimum, rows[i - 1][j - 1] + 1)
+        }
+        row.append(minimum)
       }
       rows.append(row)
     }
@@ -47,7 +49,7 @@ enum Suggestion {
 }
 
 extension Failure {
-  /// With what was probably meant at the head of its hint.
+  /// The failure with the nearest names at the start of its hint.
   func suggesting(_ word: String, among names: some Sequence<String>) -> Failure {
     guard let question = Suggestion.question(word, among: names) else { return self }
     var result = self

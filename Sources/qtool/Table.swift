@@ -1,4 +1,4 @@
-/// Text in aligned columns, for terminals.
+/// A table with aligned columns.
 struct Table {
   enum Alignment { case left, right }
 

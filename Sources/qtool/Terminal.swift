@@ -2,10 +2,10 @@ import Foundation
 import GGUF
 import Synchronization
 
-/// Standard error, on which everything is said that is no result.
+/// Standard error, for all messages that are not results.
 ///
-/// On a terminal a block of lines may stay at the bottom and be painted again; whatever else is written goes above it.
-/// Elsewhere there are plain lines and nothing of colours, nor is there with NO_COLOR (https://no-color.org) set.
+/// On a terminal, a block of lines at the bottom can be repainted; other lines are written above it. Elsewhere, or with
+/// NO_COLOR (https://no-color.org) set, there are no colours.
 enum Terminal {
   enum Style: String {
     case plain = ""
@@ -16,14 +16,14 @@ enum Terminal {
     case accent = "36"
   }
 
-  /// Text in a style; a line is made of several.
+  /// Text in a style; a line has several parts.
   typealias Part = (text: String, style: Style)
 
   private static let environment = ProcessInfo.processInfo.environment
   static let repaints = isatty(2) == 1 && environment["TERM"] != "dumb"
   static let hasColors = repaints && (environment["NO_COLOR"] ?? "").isEmpty
 
-  /// Lines of the block at the bottom.
+  /// Number of lines of the block at the bottom.
   private static let painted = Mutex(0)
 
   static var columns: Int {
@@ -32,7 +32,7 @@ enum Terminal {
     return Int(size.ws_col)
   }
 
-  /// Writes a line; a block at the bottom goes away.
+  /// Writes a line in place of the block at the bottom.
   static func write(_ parts: [Part]) {
     painted.withLock { lines in
       put(clearing(lines) + parts.map(styled).joined() + "\n")
@@ -40,7 +40,7 @@ enum Terminal {
     }
   }
 
-  /// Writes a line, of which `warning:` and the like stand out.
+  /// Writes a line, with a label such as `warning:` highlighted.
   static func write(_ text: String) {
     for (label, style) in [("warning:", Style.warning), ("note:", .bold)] where text.hasPrefix(label) {
       return write([(label, style), (String(text.dropFirst(label.count)), .plain)])
@@ -48,8 +48,8 @@ enum Terminal {
     write([(text, .plain)])
   }
 
-  /// Paints the block at the bottom, in place of the one that is there. No line is longer than the terminal is wide: one
-  /// that wraps could not be painted again.
+  /// Repaints the block at the bottom. Lines are cut to the width of the terminal, since wrapped lines could not be
+  /// repainted.
   static func paint(_ block: [[Part]]) {
     let width = columns - 1
     let text = block.map { line(of: $0, width: width) }.joined(separator: "\n")
@@ -59,7 +59,7 @@ enum Terminal {
     }
   }
 
-  /// Takes the block away.
+  /// Removes the block at the bottom.
   static func clear() {
     painted.withLock { lines in
       if lines > 0 { put(clearing(lines)) }
@@ -68,10 +68,10 @@ enum Terminal {
   }
 
   private static func line(of parts: [Part], width: Int) -> String {
-    var left = width
+    var remaining = width
     return parts.map { part in
-      let text = String(part.text.prefix(left))
-      left -= text.count
+      let text = String(part.text.prefix(remaining))
+      remaining -= text.count
       return styled((text, part.style))
     }.joined()
   }
@@ -81,7 +81,7 @@ enum Terminal {
       ? "\u{1B}[\(part.style.rawValue)m\(part.text)\u{1B}[0m" : part.text
   }
 
-  /// To the start of the first of so many lines, and everything from there on erased.
+  /// Escape codes that move to the start of the first of `lines` lines and erase everything after it.
   private static func clearing(_ lines: Int) -> String {
     lines == 0 ? "" : "\r" + (lines > 1 ? "\u{1B}[\(lines - 1)A" : "") + "\u{1B}[J"
   }

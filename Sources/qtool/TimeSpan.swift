@@ -1,12 +1,12 @@
 import ArgumentParser
 
-/// A span of time as people write it: `2h`, `90min`, `45s`, `1.5h`.
+/// A time span on the command line: `2h`, `90min`, `45s`, `1.5h`.
 struct TimeSpan: ExpressibleByArgument, Equatable {
   let seconds: Double
 
   init(seconds: Double) { self.seconds = seconds }
 
-  /// What help shows of a default.
+  /// A default value in help.
   var defaultValueDescription: String {
     let units = [("h", 3600.0), ("min", 60), ("s", 1)]
     let (name, unit) = units.first { seconds >= $0.1 } ?? ("s", 1)

@@ -1,4 +1,4 @@
-/// Text broken between words so that no line exceeds `width`; all lines but the first begin with `indent` spaces.
+/// Text wrapped between words to at most `width` columns. All lines except the first begin with `indent` spaces.
 func wrapped(_ text: String, indent: Int, width: Int = 100) -> String {
   var lines: [String] = []
   var line = ""

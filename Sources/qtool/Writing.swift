@@ -3,7 +3,7 @@ import GGUF
 import Imatrix
 import Quantize
 
-/// Rewrites a model while telling how far it is. An interrupted run goes on when it is started again.
+/// Writes a model and reports the progress. Starting an interrupted run again continues it.
 func write(
   _ plan: RewritePlan, importance: ImportanceMatrix?, to output: OutputOptions, checksums: Bool, _ progress: Progress
 ) throws -> RewriteReport {
@@ -19,10 +19,10 @@ func write(
     progress: StageObserver(progress: progress, total: plan.totalBytes, stopsInPauses: true))
   progress.finish()
   if report.resumedTensors > 0 {
-    progress.note("went on from an interrupted run: \(report.resumedTensors) tensors were there and are unharmed")
+    progress.note("resumed: \(report.resumedTensors) tensors were already written, and their checksums match")
   }
   for (tensor, count) in report.replacedImportance.sorted(by: { $0.key < $1.key }) {
-    progress.note("warning: tensor \(tensor): \(count) columns without importance count as the mean")
+    progress.note("warning: tensor \(tensor): \(count) columns without importance get the mean of the others")
   }
   if let finite = plan.source as? FiniteModel {
     for (tensor, count) in finite.replaced.sorted(by: { $0.key < $1.key }) {
@@ -32,7 +32,7 @@ func write(
   if !report.withoutImportance.isEmpty {
     let names = report.withoutImportance
     progress.note(
-      "note: no importance for \(names.count) of the tensors that were quantized: \(firstNames(of: names))")
+      "note: \(names.count) tensors were quantized without importance: \(firstNames(of: names))")
   }
   return report
 }

@@ -4,7 +4,7 @@ import Tensors
 import TestSupport
 import Testing
 
-/// Every bad input gets one line that names the place, a hint, a code, and leaves nothing behind.
+/// Every bad input gives one line with the location, a hint and an exit code, and leaves no file.
 @Suite struct BadInputTests {
   let qtool = Binary(beside: .module)
 
@@ -46,7 +46,7 @@ import Testing
   @Test func overlappingTensors() throws {
     let outcome = try convert { copy in
       try copy.rewriteHeader { header in
-        // The second tensor begins where the first does.
+        // The second tensor begins at the offset of the first.
         header.replacing("\"data_offsets\":[1048576,", with: "\"data_offsets\":[1048064,")
       }
     }
@@ -78,7 +78,7 @@ import Testing
     expect((result, out.contents), status: 66, "nothing.gguf", "no such file")
   }
 
-  /// Both limits are named, and hold: one byte less than the smallest is refused, the smallest is written.
+  /// The error names both limits, which are exact: one byte less than the smallest is refused, the smallest is written.
   @Test func targetsBeyondTheLimitsNameBoth() throws {
     let out = try TemporaryDirectory()
     func quantize(_ options: [String]) throws -> Binary.Result {
@@ -92,14 +92,14 @@ import Testing
     expect(
       (large, out.contents), status: 64, "20000000 bytes is too large", "smallest file has 955", ", the largest 8459",
       "hint: the model fits as it is")
-    // Types with importance are not for the embedding and the output, which will have none.
+    // Types that need importance are excluded for the embedding and the output, which will have none.
     let weighted = try quantize(["--target", "900kB", "--calibration", Repository.calibration])
     expect((weighted, out.contents), status: 64, "smallest file has 906")
     let narrow = try quantize(["--target", "1.9MB", "--no-importance", "--only-types", "Q8_0"])
     expect((narrow, out.contents), status: 64, "smallest file under them has 4526", "without them 955")
   }
 
-  /// Before any text is looked for.
+  /// The sensitivities are checked before any text is read.
   @Test func sensitivitiesOfAnotherModel() throws {
     let out = try TemporaryDirectory()
     let measured = try qtool.run([
@@ -134,7 +134,7 @@ import Testing
     #expect(out.contents == ["out.gguf"])
   }
 
-  @Test func folderThatIsNotThere() throws {
+  @Test func missingFolder() throws {
     let out = try TemporaryDirectory()
     let result = try qtool.run(["convert", Repository.demoModel, "-o", out.path("none/out.gguf"), "--quiet"])
     expect((result, out.contents), status: 73, "none/out.gguf")
@@ -146,7 +146,7 @@ import Testing
     #expect(result.error.contains("--target"))
   }
 
-  @Test func typesThatNobodyKnows() throws {
+  @Test func unknownTypes() throws {
     let out = try TemporaryDirectory()
     let result = try qtool.run([
       "quantize", Repository.demoModel, "--type", "Q4_KM", "-o", out.path("out.gguf"), "--quiet",
@@ -154,11 +154,11 @@ import Testing
     expect((result, out.contents), status: 64, "Q4_KM", "Q4_K_M")
   }
 
-  @Test func weightsThatAreNotNumbersAreNamed() throws {
+  @Test func nonFiniteWeightsAreNamed() throws {
     let model = try DemoCopy()
     let url = model.directory.url.appending(path: "model.safetensors")
     var data = try Data(contentsOf: url)
-    // The last element of the file, in its last tensor, the output norm: a half NaN.
+    // Makes the last element of the file, in the output norm, a half-precision NaN.
     data[data.count - 1] = 0x7E
     data[data.count - 2] = 0x01
     try data.write(to: url)
@@ -234,7 +234,7 @@ import Testing
     expect(try quantize("--type", "Q4_K_M", "--exclude-type", "Q4_KM"), status: 64, "--exclude-type Q4_KM")
   }
 
-  @Test func sensitivitiesThatAreNone() throws {
+  @Test func otherJSONInPlaceOfSensitivities() throws {
     let folder = try TemporaryDirectory()
     try "{}".write(toFile: folder.path("s.json"), atomically: true, encoding: .utf8)
     expect(

@@ -2,7 +2,7 @@ import Foundation
 import TestSupport
 import Testing
 
-/// Hugging Face directories that are damaged or of an unknown kind: one line that names file and key, 65, nothing left.
+/// Damaged or unknown Hugging Face directories: one line that names file and key, exit code 65, no file left.
 @Suite struct CheckpointBadInputTests {
   let qtool = Binary(beside: .module)
 
@@ -133,7 +133,7 @@ import Testing
     try expect(model, arguments: ["--type", type], "model.safetensors", "tensor output_norm.weight", "NaN", "hint: ")
   }
 
-  /// A weight that keeps its type is copied, and looked at all the same.
+  /// A weight that keeps its type is copied, but checked too.
   @Test(arguments: [("llama2", "F16"), ("qwen3", "auto"), ("qwen3", "F32")])
   func weightThatIsNotANumber(model name: String, type: String) throws {
     let model = try ReferenceModel.copy(name)

@@ -3,13 +3,13 @@ import GGUF
 import TestSupport
 import Testing
 
-/// What was decided where a directory's files contradict each other reaches the user of every command.
+/// Every command prints notes on contradictions between a directory's files.
 @Suite struct CheckpointNotesTests {
   private let qtool = Binary(beside: .module)
   private let out: TemporaryDirectory
   private let model: DemoCopy
 
-  /// The demo model, whose head is its own, with a config.json that ties it.
+  /// The demo model, which has a separate head, with a config.json that ties it.
   init() throws {
     out = try TemporaryDirectory()
     model = try DemoCopy()
@@ -28,7 +28,7 @@ import Testing
     ["perplexity", "MODEL", "--text", "TEXT", "--ctx", "64", "--chunks", "1"],
     ["drift", "MODEL", "MODEL", "--text", "TEXT", "--ctx", "64", "--chunks", "1"],
   ])
-  func everyCommandTells(arguments: [String]) throws {
+  func everyCommandPrintsNotes(arguments: [String]) throws {
     let result = try qtool.run(
       arguments.map {
         $0.replacing("MODEL", with: model.path).replacing("TEXT", with: out.path("text.txt"))
@@ -45,13 +45,13 @@ import Testing
     #expect(result.output.contains(Self.text) && result.error.isEmpty, "\(result.output)")
   }
 
-  @Test func quietSaysNothing() throws {
+  @Test func quietPrintsNoNotes() throws {
     let result = try qtool.run(["convert", model.path, "-o", out.path("out.gguf"), "--quiet"])
     #expect(result.status == 0 && result.error.isEmpty)
     #expect(try GGUFFile(path: out.path("out.gguf")).tensor(named: "output.weight") != nil)
   }
 
-  /// The trained model predicts as it does untied; through its embeddings it predicts nothing.
+  /// The model's predictions equal those of the untied model; with the embeddings as head it would predict badly.
   @Test func keptHeadIsUsed() throws {
     func score(_ path: String) throws -> Substring {
       let result = try qtool.run(

@@ -2,12 +2,12 @@ import Foundation
 import TestSupport
 import Testing
 
-/// Keys of config.json that can't be honoured stop every command that opens a checkpoint, by name and value, and
-/// `--ignore-config` goes on.
+/// Refused keys of config.json stop every command that opens a checkpoint, with name and value; `--ignore-config` overrides
+/// this.
 @Suite struct ConfigKeysTests {
   let qtool = Binary(beside: .module)
 
-  /// The command line of each command on a model, given a folder that holds text.txt, and where its notes go.
+  /// The command line of each command on a model, given a folder with text.txt, and the stream of its notes.
   static let commands: [(name: String, arguments: [String], notes: Notes)] = [
     ("convert", ["MODEL", "-o", "FOLDER/out.gguf"], .error),
     ("quantize", ["MODEL", "--type", "Q8_0", "-o", "FOLDER/out.gguf"], .error),
@@ -65,7 +65,7 @@ import Testing
 
     let (gone, _) = try run(index, model, ["--ignore-config", "hidden_act", "--ignore-config", "clip_qkv"])
     #expect(gone.status == 0, "\(gone.error)")
-    let note = "config.json: ignored as asked: hidden_act (\"gelu\"), clip_qkv (8)"
+    let note = "config.json: ignored by --ignore-config: hidden_act (\"gelu\"), clip_qkv (8)"
     switch Self.commands[index].notes {
     case .error: #expect(gone.error.contains(note), "\(gone.error)")
     case .output: #expect(gone.output.contains(note), "\(gone.output)")
@@ -77,7 +77,7 @@ import Testing
     #expect(wrong.error.contains("did you mean hidden_act? those that do: hidden_act, clip_qkv"), "\(wrong.error)")
   }
 
-  /// The note stands once, though `quantize --fit` opens the model twice.
+  /// The note appears once, although `quantize --fit` opens the model twice.
   @Test func unknownKeysAreListedOnce() throws {
     let model = try ReferenceModel.copy("llama2")
     try model.set("zeta", 1)
@@ -132,7 +132,7 @@ import Testing
     #expect(try perplexity(model.path, 33, "--ignore-config", "sliding_window").status == 0)
   }
 
-  /// Biases that a GGUF has no room for go with the key that announces them.
+  /// Biases that a GGUF can't store are removed with the key that declares them.
   @Test func biasesOfAnIgnoredKeyAreLeftOut() throws {
     let out = try TemporaryDirectory()
     let model = try ReferenceModel.copy("llama-biases")
@@ -140,7 +140,7 @@ import Testing
     let stopped = try qtool.run(["convert", model.path, "-o", out.path("a.gguf"), "--quiet"])
     #expect(stopped.status == 65 && stopped.error.contains("key mlp_bias: is true"), "\(stopped.error)")
     let arguments = ["convert", model.path, "-o", out.path("a.gguf"), "--quiet", "--ignore-config", "mlp_bias"]
-    // Not the bias of attention's output, which the key says nothing of.
+    // The key does not declare the bias of attention's output.
     let other = try qtool.run(arguments)
     #expect(other.status == 65 && other.error.contains("self_attn.o_proj.bias: has no place"), "\(other.error)")
     let (bias, buffer) = ("self_attn.o_proj.bias", "self_attn.rotary_emb.inv_freq")
@@ -154,7 +154,7 @@ import Testing
     #expect(tensors.contains("blk.0.attn_q.bias") && !tensors.contains("ffn_up.bias"))
   }
 
-  /// A value that shapes tensors is kept, and the file is said to run nowhere.
+  /// A value that determines shapes is kept, and the hint says that llama.cpp can't load the file.
   @Test func aKeyThatShapesTensorsIsKept() throws {
     let out = try TemporaryDirectory()
     let model = try ReferenceModel.copy("deepseek3")
@@ -172,7 +172,7 @@ import Testing
     #expect(gone.error.contains("n_shared_experts (0, kept: it shapes tensors)"), "\(gone.error)")
   }
 
-  /// A file from elsewhere whose keys the forward pass does not compute is quantized all the same.
+  /// A foreign file with keys that the forward pass does not support can still be quantized.
   @Test func aFileOfOtherArithmeticIsQuantizedAndNotRun() throws {
     let out = try TemporaryDirectory()
     let model = try ReferenceModel.copy("llama2")

@@ -14,7 +14,7 @@ import Testing
     try qtool.run(["convert", model, "-o", out.path(name)] + arguments)
   }
 
-  /// The matrices of FP8 become BF16, all others keep their type.
+  /// FP8 matrices become BF16; all others keep their type.
   @Test(arguments: [
     ("llama2", "F16", 1), ("qwen3", "BF16", 32), ("llama-biases", "F32", 0), ("deepseek3-fp8", "BF16", 32),
   ])
@@ -52,9 +52,9 @@ import Testing
     #expect(refused.status == 64 && refused.error.contains("--allow-requantize"), "\(refused.error)")
     #expect(out.contents == ["q8.gguf"])
     let allowed = try convert(out.path("q8.gguf"), "f16.gguf", "--type", "F16", "--allow-requantize")
-    #expect(allowed.status == 0 && allowed.error.contains("warning: q8.gguf is quantized already"), "\(allowed.error)")
+    #expect(allowed.status == 0 && allowed.error.contains("warning: q8.gguf is already quantized"), "\(allowed.error)")
     #expect(try GGUFFile(path: out.path("f16.gguf")).tensor(named: "output.weight")?.type == .f16)
-    // A copy loses nothing, and needs no leave.
+    // A copy adds no error, and needs no option.
     let copied = try convert(out.path("q8.gguf"), "copy.gguf", "--quiet")
     #expect(copied.status == 0, "\(copied.error)")
     #expect(
@@ -62,8 +62,8 @@ import Testing
     )
   }
 
-  /// 65536 is beyond F16, and no smaller by being written down as infinity.
-  @Test func weightsBeyondHalfStopWithTheirPlace() throws {
+  /// 65536 is beyond F16 and is not written as infinity.
+  @Test func weightsBeyondHalfStopWithTheirPosition() throws {
     let model = try ReferenceModel.copy("qwen3")
     let url = model.directory.url.appending(path: "model.safetensors")
     var data = try Data(contentsOf: url)

@@ -6,16 +6,16 @@ import Tensors
 import TestSupport
 import Testing
 
-/// Outputs of the whole program are the same, to the byte, as when Fixtures/digests.json was written.
+/// Outputs of the whole program are equal, byte for byte, to those recorded in Fixtures/digests.json.
 ///
-/// A change that moves code must leave every digest alone. One that means to change an output rewrites the file:
+/// A change that only moves code must not change any digest. A change of an output records the file again:
 ///
 ///     QTOOL_WRITE_DIGESTS=1 swift test -c release --filter DigestTests
 ///
-/// and its commit says why the lines that differ do. Digests depend neither on threads, folders nor qtool's version. They
-/// are the same on every x86-64 machine whose C library rounds `exp`, `log`, `sin` and `cos` alike: vector code is
-/// compiled for one instruction set. Products are this package's own (`QTOOL_PRODUCT=packed`) on every platform. Perplexities
-/// of DeepSeek models are compared in four digits.
+/// and its commit gives the reason for each line that differs. Digests do not depend on threads, folders or qtool's version.
+/// They are equal on every x86-64 machine whose C library rounds `exp`, `log`, `sin` and `cos` in the same way: vector code
+/// is compiled for one instruction set. Matrix products use this package's kernels (`QTOOL_PRODUCT=packed`) on every
+/// platform. Perplexities of DeepSeek models are compared in four digits.
 @Suite struct DigestTests {
   private static let file = Repository.root.appending(path: "Tests/CommandTests/Fixtures/digests.json")
 
@@ -45,7 +45,7 @@ import Testing
   private func encoders() throws -> [String: String] {
     let (rows, columns) = (16, 512)
     var random = SplitMix(seed: 20_261_128)
-    // Products of uniform numbers have tails, and need no function of the C library.
+    // Products of uniform numbers have long tails, and need no function of the C library.
     let weights = (0..<rows * columns).map { _ in
       random.floats(3, bound: 1).reduce(0.05, *) + Float.random(in: -0.01...0.01, using: &random)
     }
@@ -79,7 +79,7 @@ import Testing
     var digests: [String: String] = [:]
     _ = try run(["imatrix", model, "-o", imatrix] + calibration)
     digests["imatrix"] = try sha256(file: imatrix)
-    // A text of a few windows, all of which are used on any machine.
+    // A text of few windows, so that every machine uses all of them.
     _ = try run(["sensitivity", model, "--imatrix", imatrix, "--bands", "2", "-o", sensitivity] + calibration)
     digests["sensitivity"] = try sha256(file: sensitivity)
     for target in ["1.6MB", "2.7MB"] {
@@ -139,7 +139,7 @@ import Testing
   }
 
   private func run(_ arguments: [String]) throws -> String {
-    // What a machine has of memory decides into which tiles sums are cut.
+    // The memory determines the tiles of sums.
     let isMeasured = ["imatrix", "sensitivity", "quantize", "drift", "perplexity"].contains(arguments[0])
     let options = arguments[0] == "plan" ? [] : isMeasured ? ["--quiet", "--memory", "1GiB"] : ["--quiet"]
     let result = try qtool.run(arguments + options, environment: ["QTOOL_PRODUCT": "packed"])
@@ -147,7 +147,7 @@ import Testing
     return result.output
   }
 
-  /// The digests of a whole file and of its tensors, which show whether the header or the weights have changed.
+  /// Digests of a whole file and of its tensors, which show whether the header or the weights have changed.
   private func parts(gguf path: String, as name: String) throws -> [String: String] {
     ["\(name), whole file": try sha256(file: path), "\(name), tensors": try digestOfTensors(path)]
   }

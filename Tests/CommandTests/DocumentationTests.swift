@@ -2,8 +2,7 @@ import Foundation
 import TestSupport
 import Testing
 
-/// Every command that the documentation shows is run: on the demo model, which stands in for the large ones that are
-/// named, and with sizes that it can have.
+/// Every documented command runs, with the demo model in place of the named models, and with sizes that it can have.
 @Suite struct DocumentationTests {
   private static let qtool = Binary(beside: Bundle.module)
 
@@ -30,18 +29,18 @@ import Testing
     try World().run(Self.examples(in: text), from: document)
   }
 
-  /// The help of every command, and with no name that of all.
+  /// The commands in the help of every command run; an empty name means the help of qtool.
   @Test(arguments: [""] + commands) func theHelpsCommandsRun(_ command: String) throws {
     let help = try Self.qtool.run(["help"] + (command.isEmpty ? [] : [command]))
     #expect(help.status == 0)
     let examples = Self.examples(in: help.output.components(separatedBy: "\nUSAGE:")[0])
     #expect(examples.count >= 2, "\(command): \(examples)")
     try World().run(examples, from: "help \(command)")
-    // A terminal of the least width shows it as it is written.
+    // It fits a terminal of 80 columns.
     #expect(help.output.split(separator: "\n").allSatisfy { $0.count <= 80 }, "\(help.output)")
   }
 
-  /// Examples/library is built with the tests, and does what it says.
+  /// Examples/library is built with the tests, and works.
   @Test func theLibrarysExampleRuns() throws {
     let out = try TemporaryDirectory()
     let example = Binary(url: Self.qtool.url.deletingLastPathComponent().appending(path: "quantize-example"))
@@ -52,12 +51,13 @@ import Testing
     #expect(size <= 1_900_000 && size > 1_880_000, "\(size)")
   }
 
-  /// Lines of code that begin with `qtool `, with those that they go on in; placeholders in capitals are no commands.
+  /// Lines of code that begin with `qtool `, with their continuation lines; without lines that have placeholders in
+  /// capitals.
   private static func examples(in text: String) -> [String] {
     var examples: [String] = []
     var open = ""
     for line in text.split(separator: "\n", omittingEmptySubsequences: false) {
-      // With what a command prints shown below it, it stands behind a prompt.
+      // A command with its output below has a prompt.
       let trimmed = String(line.trimmingCharacters(in: .whitespaces).trimmingPrefix("$ "))
       let isCode = line.hasPrefix("  ") || trimmed.hasPrefix("qtool ")
       guard !open.isEmpty || (isCode && trimmed.hasPrefix("qtool ")) else { continue }
@@ -78,9 +78,9 @@ import Testing
   }
 }
 
-/// A folder in which the files exist that documentation speaks of.
+/// A folder with the files that documentation mentions.
 private struct World {
-  /// Made once: what GGUF files and importance matrices are in every world.
+  /// Made once: the GGUF files and importance matrices of all folders.
   private static let stock = Result { try Stock() }
 
   private struct Stock: Sendable {
@@ -104,7 +104,7 @@ private struct World {
 
   init() throws {
     directory = try TemporaryDirectory()
-    // A text of some windows, for a test of seconds.
+    // A text of few windows, so that the test is quick.
     let text = try String(contentsOfFile: Repository.root.path + "/Examples/held-out.txt", encoding: .utf8).prefix(9000)
     try FileManager.default.createDirectory(
       at: directory.url.appending(path: "empty"), withIntermediateDirectories: true)
@@ -122,14 +122,14 @@ private struct World {
       atPath: directory.path("Examples"), withDestinationPath: Repository.root.path + "/Examples")
   }
 
-  /// Runs whole what takes seconds. What measures for minutes, and what needs files that are nobody's to ship, has to get
-  /// as far as the files that it misses.
-  func run(_ examples: [String], from place: String) throws {
+  /// Runs examples. Those that would take minutes, or need files that can't be distributed, must stop at their missing
+  /// files.
+  func run(_ examples: [String], from document: String) throws {
     for example in examples {
       // Sizes of files that the demo model can have.
       let target = "--target 2MB" + (example.contains("qtool quantize") ? " --budget 10s" : "")
       let line = example.replacing(/--target (?:\d+\.)?\d+ ?[GM]i?B/, with: target)
-      let isLong = line.contains(/--target|--fit|--preset|qtool sensitivity/) && !place.hasSuffix("quantizing.md")
+      let isLong = line.contains(/--target|--fit|--preset|qtool sensitivity/) && !document.hasSuffix("quantizing.md")
       let lacks = isLong || line.contains(/hellaswag_val|b\.dat|my-texts|\.jsonl|-of-\d/)
       if !lacks { try provide(line) }
       let bin = Binary(beside: Bundle.module).url.deletingLastPathComponent().path
@@ -138,17 +138,17 @@ private struct World {
         ["-c", "cd '\(folder)' && PATH='\(bin)':\"$PATH\" && \(line)"])
       // A built-in shape has a plan without any file.
       let expected: Set<Int32> = lacks ? (line.contains("qtool plan") ? [0, 66] : [66]) : [0]
-      #expect(expected.contains(result.status), "\(place): \(example)\n\(result.error)")
+      #expect(expected.contains(result.status), "\(document): \(example)\n\(result.error)")
     }
   }
 
-  /// Links the models that a command names and nobody has made.
+  /// Links the models that a command names and that do not exist.
   private func provide(_ line: String) throws {
     let stock = try Self.stock.get().directory
     let words = line.split(separator: " ").map { $0.trimmingCharacters(in: ["'", "\""]) }
-    for (place, whole) in words.enumerated().dropFirst(2) {
+    for (index, whole) in words.enumerated().dropFirst(2) {
       let word = String(whole.prefix { $0 != "/" })
-      let isOutput = ["-o", "--output", ">", "--save-reference"].contains(words[place - 1])
+      let isOutput = ["-o", "--output", ">", "--save-reference"].contains(words[index - 1])
       guard !isOutput, !word.hasPrefix("-"), !FileManager.default.fileExists(atPath: directory.path(word)) else {
         continue
       }
@@ -158,14 +158,14 @@ private struct World {
         } else if word.hasSuffix(".gguf") {
           stock.path(word.contains("F16") ? "F16.gguf" : "Q4_K_M.gguf")
         } else if word.contains(/^(Llama|Qwen|Mi[sx]tral|DeepSeek|Miqu|other-model)[-A-Za-z0-9.]*$/),
-          words[place - 1] != "plan" || whole.contains("/")
+          words[index - 1] != "plan" || whole.contains("/")
         {
           Repository.demoModel
         } else {
           nil
         }
       guard let target else { continue }
-      // Models that are compared are not one file.
+      // Compared models must be different files.
       if word == "smaller.gguf" {
         try FileManager.default.copyItem(atPath: target, toPath: directory.path(word))
       } else {

@@ -11,7 +11,7 @@ import Testing
 
   init() throws { folder = try TemporaryDirectory() }
 
-  /// What the tests read of the JSON form.
+  /// The fields of the JSON that the tests read.
   private struct Report: Decodable {
     struct Estimate: Decodable { let value, error: Double }
     struct Interval: Decodable { let low, high: Double }
@@ -64,7 +64,7 @@ import Testing
     return path
   }
 
-  /// The model, its compact reference and the file of llama-perplexity's layout tell the same of two candidates.
+  /// The model, its compact reference and a file in llama-perplexity's format give the same figures of two candidates.
   @Test func allFormsOfABaseAgree() throws {
     let (large, small) = (try quantized("Q4_K_M"), try quantized("Q2_K"))
     let (reference, logits) = (folder.path("base.qref"), folder.path("base.logits"))
@@ -87,17 +87,17 @@ import Testing
       let truncation = try #require(compact.models[index].truncation)
       #expect(abs(compact.models[index].statistics.divergence.value - exact.divergence.value) <= truncation.bound)
       #expect(truncation.bound < 1e-3)
-      // 16 bits over 16 nats: a step of 2.4e-4, half of it at most at a token, and what lies below is left out.
+      // 16 bits over 16 nats: a step of 2.4e-4, an error of at most half a step per token, and lower values left out.
       #expect(abs(clamped.models[index].statistics.divergence.value - exact.divergence.value) < 5e-4)
       for other in [compact.models[index].statistics, clamped.models[index].statistics] {
         #expect(abs(other.perplexity.value - exact.perplexity.value) < 1e-6)
         #expect(other.positions == exact.positions)
       }
     }
-    // What is rounded to zero has no sign.
+    // A value that is rounded to zero has no sign.
     let itself = try run("drift", logits, Repository.demoModel)
     #expect(itself.output.contains(" 0.000000") && !itself.output.contains(#/-0\.0+ /#), "\(itself.output)")
-    // The other reference of the same text is refused where the text is another, or the base.
+    // A reference is refused if its text or its base differs.
     _ = try run("drift", reference, large, "--text", prose, code)
     for (arguments, field) in [
       (["--text", code, prose], "text digest"), (["--ctx", "256"], "context size"), (["--stride", "100"], "stride"),
@@ -150,7 +150,7 @@ import Testing
     #expect(stored.error.contains("the tokenizer digest differs"), "\(stored.error)")
   }
 
-  /// A weight that is no number names the layer and the position, and leaves no reference behind.
+  /// The error of a NaN weight names the layer and the position, and no reference is left.
   @Test(arguments: [
     ("model.layers.1.mlp.down_proj.weight", "layer 1", "blk.1.ffn_down.weight"),
     ("model.layers.2.self_attn.v_proj.weight", "layer 2", "blk.2.attn_v.weight"),
@@ -167,7 +167,7 @@ import Testing
     #expect(folder.contents.isEmpty)
   }
 
-  /// Tokens, windows, forward pass, soft maximum and statistics against PyTorch in double precision.
+  /// Tokens, windows, forward pass, softmax and statistics agree with PyTorch in double precision.
   @Test func agreesWithDoublePrecision() throws {
     let golden = try #require(Bundle.module.url(forResource: "Fixtures/drift", withExtension: "json"))
     let expected = try JSONDecoder().decode([String: Double].self, from: Data(contentsOf: golden))

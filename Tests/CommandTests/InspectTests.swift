@@ -52,7 +52,7 @@ import Testing
     #expect((result["metadata"] as? [[String: Any]])?.count == file.metadata.count)
   }
 
-  /// The header of a download is enough, and what is missing is said.
+  /// The header of a download is enough, and a note says that the rest is missing.
   @Test func theFirstBytesAreEnough() throws {
     let out = try files()
     let data = try Data(contentsOf: out.url.appending(path: "b.gguf"))
@@ -60,8 +60,8 @@ import Testing
     try data.prefix(header + 100).write(to: out.url.appending(path: "cut.gguf"))
     let result = try qtool.run(["inspect", out.path("cut.gguf")])
     #expect(result.status == 0, "\(result.error)")
-    #expect(result.output.contains("ffn_down") && result.output.contains("only the header is there"))
-    // Less than the header is not.
+    #expect(result.output.contains("ffn_down") && result.output.contains("only the header is present"))
+    // An incomplete header is refused.
     try data.prefix(header - 100).write(to: out.url.appending(path: "short.gguf"))
     let short = try qtool.run(["inspect", out.path("short.gguf")])
     #expect(short.status == 65 && short.error.contains("short.gguf: at byte"), "\(short.error)")
@@ -99,7 +99,7 @@ import Testing
     for tensor in tensors {
       let types = try #require(tensor["types"] as? [String])
       let error = try #require(tensor["relative_error"] as? Double)
-      // Rounding to 4 and 6 bits, as shares of the energy.
+      // Relative errors of 4 and 6 bits.
       switch types[1] {
       case "Q4_K": #expect(error > 0.001 && error < 0.01, "\(tensor)")
       case "Q6_K": #expect(error > 0.0001 && error < 0.001, "\(tensor)")
@@ -110,7 +110,7 @@ import Testing
     #expect(quick.output.contains("ffn_down") && !quick.output.contains("relative error"))
   }
 
-  /// Two vocabularies look the same from their beginnings.
+  /// Two vocabularies with the same first tokens are shown from their first difference.
   @Test func longValuesAreShownWhereTheyDiffer() throws {
     let out = try TemporaryDirectory()
     func write(_ name: String, _ tokens: [String], _ types: [Int32], _ template: String) throws {

@@ -2,7 +2,7 @@ import Foundation
 import TestSupport
 import Testing
 
-/// Kills and interrupts the binary, and runs it again.
+/// Killing, interrupting and restarting the binary.
 @Suite struct InterruptionTests {
   private let qtool = Binary(beside: Bundle.module)
   private let directory: TemporaryDirectory
@@ -15,13 +15,13 @@ import Testing
     ]
   }
 
-  /// SIGKILL at random moments until fifty runs have died; every run that ends has written the same bytes.
+  /// SIGKILL at random moments until fifty runs have died; every run that finishes has written the same bytes.
   @Test func killedRunsEndInTheSameBytes() throws {
     try KilledRuns(qtool, directory, output: "out.gguf", kills: 50) { arguments($0) }.survive()
   }
 
-  /// Ctrl-C ends with 130 and says how to go on; another source or mix is refused, `--restart` begins anew.
-  @Test func interruptedRunSaysHowToGoOn() throws {
+  /// Ctrl-C exits with 130 and prints the command that continues; another mix is refused, `--restart` starts over.
+  @Test func interruptedRunPrintsTheCommandThatContinues() throws {
     var interrupted: Binary.Result?
     for delay in stride(from: 0.02, to: 0.6, by: 0.01) where interrupted == nil {
       let result = try qtool.run(arguments("out.gguf"), interruptAfter: delay)
@@ -54,14 +54,14 @@ import Testing
 
     let url = directory.url.appending(path: "out.gguf")
     var data = try Data(contentsOf: url)
-    // Some block of the last quarter loses a bit.
+    // Changes a bit of a block in the last quarter.
     data[data.count * 3 / 4] ^= 4
     try data.write(to: url)
     let bad = try qtool.run(["verify", directory.path("out.gguf"), "--quiet"])
     #expect(bad.status == 65 && bad.error.contains("out.gguf: at byte ") && bad.error.contains("tensor "))
   }
 
-  /// For every command that writes, under the input's own name or a link to it.
+  /// Every command that writes refuses the input's name, or a link to it, as output.
   @Test func outputThatIsAnInputIsRefused() throws {
     let (model, text, matrix) = (directory.path("a.gguf"), directory.path("a.txt"), directory.path("a.imatrix.gguf"))
     #expect(try qtool.run(["convert", Repository.demoModel, "-o", model, "--quiet"]).status == 0)
@@ -83,7 +83,7 @@ import Testing
       ["drift", model, "--text", text, "--save-logits", text], ["report", model, "-o", "LINK"],
     ] {
       let result = try qtool.run(command.map { $0 == "LINK" ? directory.path("link.gguf") : $0 } + ["--force"])
-      #expect(result.status == 64 && result.error.contains("is an input too"), "\(command): \(result.error)")
+      #expect(result.status == 64 && result.error.contains("is also an input"), "\(command): \(result.error)")
     }
     #expect(directory.contents == names)
     #expect(try names.map { try Data(contentsOf: directory.url.appending(path: $0)) } == before)

@@ -3,7 +3,7 @@ import Tensors
 import TestSupport
 import Testing
 
-/// Kills a command at random moments, and starts it again, until it has died often enough.
+/// Kills a command at random moments and restarts it, until it has died often enough.
 struct KilledRuns {
   private let qtool: Binary
   private let directory: TemporaryDirectory
@@ -13,7 +13,7 @@ struct KilledRuns {
 
   /// - Parameters:
   ///   - output: the name of the file that the command writes.
-  ///   - arguments: the command that writes a file of a name.
+  ///   - arguments: the command that writes the named file.
   init(
     _ qtool: Binary, _ directory: TemporaryDirectory, output: String, kills: Int,
     _ arguments: @escaping (_ output: String) -> [String]
@@ -36,7 +36,7 @@ struct KilledRuns {
     return process
   }
 
-  /// Every run that ends has written the bytes of one that nothing disturbed, and leaves nothing else.
+  /// Every run that finishes has written the bytes of an uninterrupted run, and leaves no other file.
   func survive() throws {
     let before = directory.contents
     let whole = "whole-" + output
@@ -55,7 +55,7 @@ struct KilledRuns {
       kill(process.processIdentifier, SIGKILL)
       process.waitUntilExit()
       if process.terminationReason == .uncaughtSignal { killed += 1 } else { #expect(process.terminationStatus == 0) }
-      // There too where a run was killed after its last step.
+      // The file also exists if a run was killed after its last step.
       guard FileManager.default.fileExists(atPath: url.path) else { continue }
       finished += 1
       #expect(try Data(contentsOf: url) == expected)

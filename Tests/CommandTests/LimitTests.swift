@@ -2,7 +2,7 @@ import Foundation
 import TestSupport
 import Testing
 
-/// What machines and people limit: memory, threads, weights that are no numbers.
+/// Limits of memory, files and threads, and weights that are not finite.
 @Suite struct LimitTests {
   private let qtool = Binary(beside: Bundle.module)
   private let directory: TemporaryDirectory
@@ -25,7 +25,7 @@ import Testing
     #expect(files.allSatisfy { $0 == files[0] })
   }
 
-  /// A limit on the size of files ends a run as a full disk does: with words, and the work kept.
+  /// A limit on the size of files ends a run like a full disk: with a message, and the finished work is kept.
   @Test func sizeOfFiles() throws {
     let output = directory.path("out.gguf")
     let arguments = ["quantize", Repository.demoModel, "--type", "Q4_0", "-o", output, "--quiet"]
@@ -37,7 +37,7 @@ import Testing
     #expect(directory.contents == ["out.gguf"])
   }
 
-  /// A name that something else than a file has is refused before the work, whatever `--force` says.
+  /// An output name of something other than a file is refused before the work, even with `--force`.
   @Test func namesOfDevicesAndFolders() throws {
     let pipe = directory.path("pipe")
     try #require(mkfifo(pipe, 0o600) == 0)
@@ -50,20 +50,19 @@ import Testing
     #expect(directory.contents == ["pipe"])
   }
 
-  /// What an output is called while it is written, and its journal, may be an input's name: browsers end what they have
-  /// not finished in `.part`.
+  /// The temporary name of an output, or its journal, may be an input's name: browsers name unfinished downloads `.part`.
   @Test(arguments: ["out.gguf.part", "out.gguf.journal", "out.gguf.snapshot-0"])
   func inputsBesideTheOutput(name: String) throws {
     let input = directory.path(name)
     #expect(try qtool.run(["convert", Repository.demoModel, "-o", input, "--quiet"]).status == 0)
     let before = try Data(contentsOf: URL(filePath: input))
     let result = try qtool.run(["quantize", input, "--type", "Q4_0", "-o", directory.path("out.gguf"), "--force"])
-    #expect(result.status == 64 && result.error.contains("\(input): is an input too"), "\(result.error)")
+    #expect(result.status == 64 && result.error.contains("\(input): is also an input"), "\(result.error)")
     #expect(try Data(contentsOf: URL(filePath: input)) == before)
     #expect(directory.contents == [name])
   }
 
-  /// A model directory is often where its GGUF goes, again and again.
+  /// A GGUF can be written into its model's directory repeatedly.
   @Test func outputsWithinAModelDirectory() throws {
     let model = try ReferenceModel.copy("llama2")
     let output = model.path + "/model.gguf"
@@ -72,11 +71,11 @@ import Testing
       #expect(result.status == 0, "\(result.error)")
     }
     let result = try qtool.run(["convert", model.path, "-o", model.path + "/tokenizer.json", "--force"])
-    #expect(result.status == 64 && result.error.contains("is an input too"), "\(result.error)")
+    #expect(result.status == 64 && result.error.contains("is also an input"), "\(result.error)")
   }
 
   #if os(Linux)
-    /// Whatever limit a process is given, it works or says what it needs, and never dies without a word.
+    /// With any memory limit, a process works or prints the memory that it needs; it never dies without a message.
     @Test(arguments: [300_000, 500_000, 700_000, 1_200_000]) func addressSpace(kilobytes: Int) throws {
       let output = directory.path("out.gguf")
       let command =
@@ -93,10 +92,10 @@ import Testing
     let model = try DemoCopy()
     let url = model.directory.url.appending(path: "model.safetensors")
     var data = try Data(contentsOf: url)
-    // A half NaN in the midst of the first tensor's data.
-    let place = data.count / 3 & ~1
-    data[place] = 0x01
-    data[place + 1] = 0x7E
+    // A half-precision NaN in the middle of the first tensor's data.
+    let offset = data.count / 3 & ~1
+    data[offset] = 0x01
+    data[offset + 1] = 0x7E
     try data.write(to: url)
     let refused = try qtool.run(["quantize", model.path, "--type", "Q4_K_M", "-o", directory.path("a.gguf"), "--quiet"])
     #expect(refused.status == 65 && refused.error.contains("--replace-nonfinite"), "\(refused.error)")
@@ -135,7 +134,7 @@ import Testing
     #expect(warnings.first?.contains("blk.0.ffn_up.weight: 3 columns") == true, "\(result.error)")
   }
 
-  /// An 8-bit NaN, which becomes one only when it is decoded, is treated as one of 16 bits.
+  /// An 8-bit NaN, which is found only when it is decoded, is treated like one of 16 bits.
   @Test(arguments: ["convert", "quantize"]) func nonFiniteFloat8(_ command: String) throws {
     let model = try ReferenceModel.copy("llama-fp8-whole")
     try model.poison("model.layers.0.mlp.up_proj.weight", nan: [0x7F])
@@ -151,10 +150,10 @@ import Testing
   }
 
   #if os(Linux)
-    /// A file of the kernel's that says it has 4096 bytes, and can't be read.
+    /// A kernel file with a size of 4096 bytes that can't be read.
     static let unreadable = "/sys/class/net/lo/speed"
 
-    /// Whatever the command, a file that fails while it is read is named, with the byte.
+    /// Every command names a file whose read fails, with the offset.
     @Test(
       .enabled(if: FileManager.default.fileExists(atPath: unreadable), "needs a file that fails"),
       arguments: [

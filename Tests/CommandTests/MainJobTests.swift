@@ -39,12 +39,12 @@ import Testing
     let rows = drift.output.split(separator: "\n").map { $0.split(separator: ",") }
     let column = try #require(rows[0].firstIndex(of: "kld"))
     let divergence = rows.dropFirst().map { Double($0[column]) ?? .nan }
-    // The smaller file drifts, and the larger one by less than a quarter of it.
+    // The larger file drifts by less than a quarter of the smaller one's drift.
     #expect(divergence[0] > 0.05 && divergence[0] < 0.25, "\(drift.output)")
     #expect(divergence[1] > 0 && divergence[1] < divergence[0] / 4, "\(drift.output)")
   }
 
-  /// The sizes that a refusal names are those of files.
+  /// The sizes that a refusal names are the sizes of real files.
   @Test func theSmallestAndTheLargestFile() throws {
     let out = try TemporaryDirectory()
     let text = out.path("text.txt")
@@ -66,14 +66,14 @@ import Testing
       #expect(try bytes(out.path("a.gguf")) == (target == largest ? largest : smallest), "\(target)")
     }
     for target in [smallest - 1, largest + 1] { #expect(try quantize(target).status == refused.status, "\(target)") }
-    // Padding counts, too.
+    // Padding is included.
     let wide = try quantize(smallest, ["--override-kv", "general.alignment=int:4096"])
     #expect(wide.status == refused.status, "\(wide.error)")
   }
 
   @Test(arguments: [("Q4_K_M", 2_683_264), ("Q3_K_M", 2_242_432), ("Q2_K", 1_824_640), ("Q8_0", 4_526_976)])
   func stockMixesHaveLlamaQuantizesSizes(name: String, expected: Int) throws {
-    // The sizes of the files that llama-quantize makes of the same model; metadata differs by a few keys.
+    // Sizes of llama-quantize's files of the same model; metadata differs by a few keys.
     let out = try TemporaryDirectory()
     let result = try qtool.run([
       "quantize", Repository.demoModel, "--type", name, "-o", out.path("out.gguf"), "--quiet",
@@ -94,7 +94,7 @@ import Testing
 
   @Test func bytesDoNotDependOnThreads() throws {
     let files = try ["1", "2"].map { threads in
-      // A folder each: what the first run measures, the second one would use.
+      // A folder each, since the second run would reuse the first one's measurements.
       let out = try TemporaryDirectory()
       let result = try qtool.run([
         "quantize", Repository.demoModel, "--target", "2.0MB", "--calibration", Repository.calibration + "/news.txt",

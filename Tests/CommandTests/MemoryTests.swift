@@ -2,12 +2,12 @@ import Foundation
 import TestSupport
 import Testing
 
-/// The resident set stays within `--memory`, by the system's own count.
+/// The resident set stays within `--memory`, as measured by the system.
 @Suite(.serialized) struct MemoryTests {
   private static let qtool = Binary(beside: .module)
   private static let budget = 96 << 20
 
-  /// The largest of the figures that a command's stages leave behind, in bytes.
+  /// The maximum of the peaks that a command prints for its stages, in bytes.
   private func peak(_ arguments: [String]) throws -> Double {
     let result = try Self.qtool.run(arguments)
     #expect(result.status == 0, "\(result.error)")
@@ -39,9 +39,9 @@ import Testing
     let result = try Self.qtool.run(
       ["perplexity", Repository.demoModel, "--text", text, "--chunks", "2", "--memory", "40MiB"])
     #expect(result.status == 64)
-    let least = try #require(result.error.firstMatch(of: /pass --memory ([0-9]+)MiB or more/)?.1)
+    let minimum = try #require(result.error.firstMatch(of: /pass --memory ([0-9]+)MiB or more/)?.1)
     let enough = try Self.qtool.run(
-      ["perplexity", Repository.demoModel, "--text", text, "--chunks", "2", "--memory", "\(least)MiB"])
+      ["perplexity", Repository.demoModel, "--text", text, "--chunks", "2", "--memory", "\(minimum)MiB"])
     #expect(enough.status == 0, "\(enough.error)")
   }
 }

@@ -35,7 +35,7 @@ import Testing
     let one = try types(out.path("1.gguf"))
     #expect(one["blk.1.ffn_down.weight"] == "Q5_K" && one["blk.2.attn_v.weight"] == "Q8_0")
     #expect(one == (try types(out.path("2.gguf"))))
-    // The tensors are the same to the byte; only the recipe's name differs.
+    // The tensors are equal; only the recipe's name differs.
     let metadata = try GGUFFile(path: out.path("1.gguf")).metadata
     #expect(metadata.optionalString("quantize.recipe")?.hasPrefix("name: mine") == true)
     #expect(metadata.optionalString("quantize.source.fingerprint")?.count == 64)
@@ -96,7 +96,7 @@ import Testing
     #expect(try types(out.path("a.gguf")) == types(out.path("b.gguf")))
   }
 
-  /// Sensitivities are measured once, and serve any target: what the file says decides.
+  /// Sensitivities are measured once and serve any target; the file determines the types.
   @Test func sensitivitiesAreUsedAgain() throws {
     let out = try TemporaryDirectory()
     let text = out.path("text.txt")
@@ -107,7 +107,7 @@ import Testing
     ])
     #expect(made.output.contains("30 probes") && made.output.contains("ffn_down.weight"), "\(made.output)")
     #expect(out.contents == ["s.json", "text.txt"])
-    // As if one small matrix were worth more than all others.
+    // Makes one small matrix worth more than all others.
     let precious = "blk.2.attn_k.weight"
     var table = try #require(
       JSONSerialization.jsonObject(with: Data(contentsOf: URL(filePath: out.path("s.json")))) as? [String: Any])
@@ -132,8 +132,8 @@ import Testing
     #expect(out.contents == ["1.9MB", "3.1MB", "s.json", "text.txt"])
   }
 
-  /// Types follow the sensitivities that are given. A text of one window leaves none to compare on: the allocation is
-  /// written as it is, and the report claims nothing and says what is missing.
+  /// Types follow the given sensitivities. A text of one window leaves none for a comparison: the allocation is written, and
+  /// the report has no comparison and says what is missing.
   @Test func givenSensitivitiesDecide() throws {
     let out = try TemporaryDirectory()
     let text = out.path("text.txt")
@@ -157,7 +157,7 @@ import Testing
           + ["-o", out.path(name + ".gguf")] + common)
       #expect(
         result.output.contains(
-          "no search and no comparison with stock mixes: the calibration text has 1 window of 512 tokens, and 3 are "),
+          "no search and no comparison with stock mixes: the calibration text has 1 window of 512 tokens, but 3 are "),
         "\(result.output)")
       #expect(!result.output.contains("KLD"), "\(result.output)")
       found[name] = try types(out.path(name + ".gguf"))

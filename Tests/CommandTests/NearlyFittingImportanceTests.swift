@@ -4,7 +4,7 @@ import Tensors
 import TestSupport
 import Testing
 
-/// Importance matrices that nearly fit a model, through the binary: what fits is used, and the rest is said.
+/// Importance matrices that nearly fit a model, through the binary: entries that fit are used, others are noted.
 @Suite struct NearlyFittingImportanceTests {
   let qtool = Binary(beside: .module)
   let folder: TemporaryDirectory
@@ -48,7 +48,7 @@ import Testing
     return bytes
   }
 
-  /// The demo model with a layer that predicts the token after the next, which forward passes leave out.
+  /// The demo model with a layer for multi-token prediction, which forward passes omit.
   private func modelWithPredictionLayer() throws -> String {
     let path = folder.path("mtp.gguf")
     try rewriteGGUF(
@@ -70,13 +70,13 @@ import Testing
     #expect(notes(result).contains { $0.contains("Q2_K in place of IQ2_XXS") }, "\(result.error)")
     let types = try types(one)
     #expect(types["blk.4.ffn_up.weight"] == "Q2_K" && types["blk.3.ffn_up.weight"] == "IQ2_XXS")
-    // The rest is encoded with the importance that there is, and the recipe is that of the file.
+    // Other tensors are encoded with their importance, and the recipe is that of the file.
     try run("quantize", demo, "--type", "IQ2_XXS", "--imatrix", matrix, "-o", other)
     #expect(
       try bytes(of: "blk.2.ffn_up.weight", in: one) == bytes(of: "blk.2.ffn_up.weight", in: other))
     let recipe = try #require(try GGUFFile(path: one).metadata.optionalString("quantize.recipe"))
     #expect(recipe.contains("blk\\.4\\.") && recipe.contains("=Q2_K"), "\(recipe)")
-    // Where the layer is left out, nothing is missing.
+    // If the layer is removed, nothing is missing.
     let pruned = try run(
       "quantize", model, "--type", "IQ2_XXS", "--imatrix", own, "--prune-layers", "4", "-o", other, "--force")
     #expect(!pruned.error.contains("has no importance for"), "\(pruned.error)")
@@ -133,7 +133,7 @@ import Testing
     let refused = try run(
       "quantize", demo, "--type", "COPY", "--pin", "ffn_down=IQ2_XXS", "-o", one, "--force", status: 64)
     #expect(refused.error.contains("IQ2_XXS needs an importance matrix"))
-    // A copy loses nothing by itself; what is pinned to another type does.
+    // A copy adds no error; a pin to another type does.
     let again = try run("quantize", other, "--type", "COPY", "--pin", "ffn_up=Q8_0", "-o", one, "--force", status: 64)
     #expect(again.error.contains("quantized already"), "\(again.error)")
     try run("quantize", other, "--type", "COPY", "--floor", "attn_v=Q4_K", "--allow-requantize", "-o", one, "--force")
@@ -163,14 +163,14 @@ import Testing
     let both = folder.path("both.gguf")
     let merged = try run("imatrix", "--merge", matrix, part, "-o", both)
     #expect(
-      notes(merged).contains { $0.contains("note: 7 tensors are in some of the files only: blk.0.attn_k.weight") })
+      notes(merged).contains { $0.contains("note: 7 tensors are not in all files: blk.0.attn_k.weight") })
     #expect(merged.output.contains("28 tensors"))
     let sums = try GGUFFile(path: both)
     func count(_ tensor: String) throws -> [UInt8] { try bytes(of: tensor + ".counts", in: both) }
     func value(_ count: Float) -> [UInt8] { withUnsafeBytes(of: count.bitPattern.littleEndian) { Array($0) } }
     #expect(try count("blk.0.attn_k.weight") == value(256) && count("blk.1.attn_k.weight") == value(512))
     #expect(sums.tensors.count == 56)
-    // With a model, what is not its own stays out.
+    // With a model, entries for other tensors are left out.
     let foreign = folder.path("foreign.gguf")
     try rewriteGGUF(matrix, to: foreign) { tensor in
       tensor.name.hasPrefix("blk.3.attn_q.") ? [tensor, tensor.named("v." + tensor.name)] : [tensor]

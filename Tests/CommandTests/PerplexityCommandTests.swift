@@ -25,7 +25,7 @@ import Testing
     return result
   }
 
-  /// What the tests read of the JSON form.
+  /// The fields of the JSON that the tests read.
   private struct Estimate: Decodable, Equatable { let value, error: Double }
   private struct Model: Decodable {
     struct Text: Decodable {
@@ -64,7 +64,7 @@ import Testing
     return try decoder.decode(type, from: Data(text.utf8))
   }
 
-  /// Each model has the figures that it has alone, and the ratio those of `drift`.
+  /// Each model has the same figures as alone, and ratios equal those of `drift`.
   @Test func severalModelsOnTheSameWindows() throws {
     let text = ["--text", prose, code, "--ctx", "128", "--chunks", "4"]
     let both = try qtool.run(["perplexity", Repository.demoModel, small, "--json", "--quiet"] + text)
@@ -110,12 +110,12 @@ import Testing
     #expect(Double(cells[6][column]) == found.ratio.value && cells[3][column].isEmpty)
   }
 
-  /// Perplexity is a figure for a token, and those differ: bytes of text do not.
+  /// Models with different tokens are compared by bits per byte.
   @Test func modelsWithOtherTokens() throws {
     let copy = try DemoCopy()
     try copy.replace("\"Ġp\": 283,\n      \"ing\": 284,", by: "\"Ġp\": 284,\n      \"ing\": 283,", in: "tokenizer.json")
     let other = copy.directory.url.lastPathComponent
-    // Windows of 64 tokens, all but the first predicted: every byte but those of the first and of the last few tokens.
+    // Windows of 64 tokens, all except the first predicted: all bytes except those of the first and the last few tokens.
     let arguments = ["--text", prose, "--ctx", "64", "--stride", "63"]
     let result = try qtool.run(["perplexity", Repository.demoModel, copy.path, "--json", "--quiet"] + arguments)
     #expect(result.status == 0, "\(result.error)")
@@ -147,10 +147,10 @@ import Testing
     let difference = try #require(models[1].tasks[0].againstFirst)
     #expect(abs(difference.value - Double(scores[1].correct - scores[0].correct) / 6) < 1e-12)
     let table = try qtool.run(["perplexity", Repository.demoModel, small] + arguments).output
-    #expect(table.split(separator: "\n").count == 4 && table.contains("less first's"), "\(table)")
+    #expect(table.split(separator: "\n").count == 4 && table.contains("minus first's"), "\(table)")
   }
 
-  /// What is wrong with the last model shows before the first one runs.
+  /// An error in the last model is reported before the first one runs.
   @Test func badModelsAmongGood() throws {
     let twice = try run(
       "perplexity", Repository.demoModel, small, folder.path("../\(folder.url.lastPathComponent)/small.gguf"), "--text",

@@ -42,7 +42,7 @@ import Testing
     #expect(rows.count { $0["is_best"] as? Bool == true } == 1)
   }
 
-  /// A directory, its config.json, the GGUF made of it and that file's first bytes have the same plan.
+  /// A directory, its config.json, its GGUF and that file's first bytes have the same plan.
   @Test func oneModelInFourForms() throws {
     let out = try TemporaryDirectory()
     #expect(try qtool.run(["convert", Repository.demoModel, "-o", out.path("a.gguf"), "--quiet"]).status == 0)
@@ -56,7 +56,7 @@ import Testing
       sizes.append(rows.filter { $0["kind"] as? String == "stock" }.compactMap { $0["tensor_bytes"] as? Int })
     }
     #expect(sizes[0].count == 3 && sizes.allSatisfy { $0 == sizes[0] }, "\(sizes)")
-    // And the file is as large as the plan says, to the byte.
+    // The file has exactly the planned size.
     let plan = try json([out.path("a.gguf"), "--machine", "h100", "--type", "Q4_K_M"])
     #expect(
       try qtool.run(["quantize", out.path("a.gguf"), "--type", "Q4_K_M", "-o", out.path("q.gguf"), "--quiet"]).status
@@ -140,7 +140,7 @@ import Testing
     #expect(machine["bandwidth_bytes_per_second"] as? Double == 819e9)
   }
 
-  /// A context that leaves about 3 MB on the machine makes a file of about 3 MB.
+  /// A context that leaves about 3 MB on the machine gives a file of about 3 MB.
   @Test func quantizeFillsAMachine() throws {
     func largest(_ context: Int) throws -> Int {
       let plan = try json(
@@ -151,8 +151,8 @@ import Testing
     let (first, second) = (try largest(low), try largest(high))
     let perToken = (first - second) / (high - low)
     let context = (low + (first - 3_200_000) / perToken) / 256 * 256
-    let most = try largest(context)
-    #expect(most > 2_500_000 && most < 5_000_000)
+    let size = try largest(context)
+    #expect(size > 2_500_000 && size < 5_000_000)
     let out = try TemporaryDirectory()
     let result = try qtool.run([
       "quantize", Repository.demoModel, "--fit", "rtx-4090", "--context", "\(context)", "--no-importance",
@@ -161,7 +161,7 @@ import Testing
     ])
     #expect(result.status == 0, "\(result.error)")
     let bytes = try Data(contentsOf: out.url.appending(path: "f.gguf")).count
-    #expect(bytes <= most && bytes > most / 10 * 9, "\(bytes) of \(most)")
+    #expect(bytes <= size && bytes > size / 10 * 9, "\(bytes) of \(size)")
     for part in ["holds a file of", "llama.cpp: build", "Ollama: ", "MLX: no: "] {
       #expect(result.error.contains(part), "\(part) in \(result.error)")
     }

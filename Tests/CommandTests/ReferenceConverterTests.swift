@@ -5,7 +5,7 @@ import Tensors
 import TestSupport
 import Testing
 
-/// `qtool convert` against llama.cpp's converter, on small random models of every architecture and element type.
+/// `qtool convert` compared with llama.cpp's converter, on small random models of every architecture and element type.
 ///
 /// Fixtures/reference/make.py makes models and expectations.
 @Suite struct ReferenceConverterTests {
@@ -18,7 +18,7 @@ import Testing
 
   let qtool = Binary(beside: .module)
 
-  /// The model in a folder of its own name, which becomes `general.name`.
+  /// The model in a folder of its name, which becomes `general.name`.
   private func assemble(_ name: String, in directory: TemporaryDirectory) throws -> String {
     let model = directory.url.appending(path: name)
     let copy = try ReferenceModel.copy(name)
@@ -31,7 +31,7 @@ import Testing
     return try #require(try JSONSerialization.jsonObject(with: data) as? [String: Any])
   }
 
-  /// Scales of rows under the name that Meta's own FP8 checkpoints have for them.
+  /// Scales of rows under the name in Meta's FP8 checkpoints.
   @Test func scalesOfRowsByAnotherName() throws {
     let directory = try TemporaryDirectory()
     let model = try ReferenceModel.copy("llama-fp8-rows")
@@ -72,7 +72,7 @@ import Testing
         let entry = try #require(wanted[tensor.name])
         #expect((entry[0] as? [Int]) == tensor.shape.dimensions, "\(type) \(tensor.name)")
         #expect((entry[1] as? String) == tensor.type.name, "\(type) \(tensor.name)")
-        // Q8_0 rounds ties to even here and away from zero there: the same error, other bytes.
+        // qtool's Q8_0 rounds ties to even, the converter's away from zero: equal errors, different bytes.
         if tensor.type != .q8_0 { #expect((entry[2] as? String) == String(digest), "\(type) \(tensor.name)") }
       }
     }
@@ -84,7 +84,7 @@ import Testing
     return digest.hex()
   }
 
-  /// A value as make.py writes it down: the type, and the value or, of an array, its digest.
+  /// A value in the form of make.py: the type, and the value or, for an array, its digest.
   private func describe(_ value: MetadataValue) -> String {
     switch value {
     case .uint32(let x): "UINT32 \(x)"

@@ -2,7 +2,7 @@ import Foundation
 import TestSupport
 import Testing
 
-/// imatrix, sensitivity and drift go on where they were killed, and refuse to go on with something else.
+/// imatrix, sensitivity and drift continue a killed run, and refuse to continue with other inputs.
 @Suite struct ResumeCommandTests {
   private let qtool = Binary(beside: .module)
   private let directory: TemporaryDirectory
@@ -21,8 +21,8 @@ import Testing
   }
 
   private func imatrix(_ output: String, _ more: [String] = []) -> [String] {
-    let own = ["imatrix", Repository.demoModel, "--calibration", text, "-o", directory.path(output), "--quiet"]
-    return own + Self.often + more
+    let common = ["imatrix", Repository.demoModel, "--calibration", text, "-o", directory.path(output), "--quiet"]
+    return common + Self.often + more
   }
 
   private func sensitivity(_ output: String, _ more: [String] = []) -> [String] {
@@ -58,7 +58,7 @@ import Testing
     try KilledRuns(qtool, directory, output: "out.qref", kills: 10) { drift($0) }.survive()
   }
 
-  /// Figures are those of a run that was never killed, for comparisons in one batch and in several.
+  /// Figures equal those of an uninterrupted run, for comparisons in one batch and in several.
   @Test(arguments: [[], ["--stop-at", "1e-9"]]) func killedComparison(_ more: [String]) throws {
     try makeCandidate()
     let command =
@@ -76,7 +76,7 @@ import Testing
     #expect(directory.contents == ["a.gguf", "text.txt"])
   }
 
-  /// Stops a command by Ctrl-C while it has something to go on from.
+  /// Stops a command by Ctrl-C when it has stored a snapshot.
   private func interrupt(_ command: [String], journal: String) throws {
     for delay in stride(from: 0.05, to: 2, by: 0.03) {
       let result = try qtool.run(command, interruptAfter: delay)
@@ -135,7 +135,7 @@ import Testing
     #expect(directory.contents == ["a.gguf", "out.qref", "text.txt"])
   }
 
-  /// A snapshot that the disk has spoiled is not believed.
+  /// A damaged snapshot is ignored.
   @Test func damagedSnapshotIsNotBelieved() throws {
     #expect(try qtool.run(imatrix("whole.gguf")).status == 0)
     try interrupt(imatrix("out.gguf"), journal: "out.gguf.journal")

@@ -1,9 +1,10 @@
 import GGUF
 import Tensors
 
-/// Writes a GGUF again with other keys and tensors.
+/// Writes a copy of a GGUF with other keys and tensors.
 ///
-/// - Parameter change: what becomes of a tensor: none, itself or others, which hold as many of its bytes as they need.
+/// - Parameter change: the tensors that replace a tensor: none, itself or others, which get as many of its bytes as they
+///   need.
 func rewriteGGUF(
   _ path: String, to output: String, keys: Metadata = [:], _ change: (TensorInfo) -> [TensorInfo] = { [$0] }
 ) throws {

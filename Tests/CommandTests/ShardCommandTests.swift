@@ -3,7 +3,7 @@ import GGUF
 import TestSupport
 import Testing
 
-/// Models in several files, through the binary: made, opened by every command, and made whole again.
+/// Models in shards, through the binary: split, opened by every command, and merged.
 @Suite struct ShardCommandTests {
   let qtool = Binary(beside: .module)
   let out: TemporaryDirectory
@@ -37,7 +37,7 @@ import Testing
     #expect(try names("split").map { try bytes(out.path($0)) } == made.map { try bytes(out.path($0)) })
     try run("merge", out.path(made[0]), "-o", out.path("merged.gguf"))
     #expect(try bytes(out.path("merged.gguf")) == bytes(whole))
-    // Splitting anew what is split already.
+    // Splits shards again.
     try run("split", out.path(made[0]), "-o", out.path("again.gguf"), "--max-tensors", "20", "--no-tensor-first-split")
     #expect(names("again").count == 3)
     try run("merge", out.path(names("again")[0]), "-o", out.path("merged.gguf"), "--force")
@@ -53,7 +53,7 @@ import Testing
         try qtool.run([command[0], model] + command.dropFirst()).output.replacing(
           model.split(separator: "/").last!, with: "")
       }
-      // Columns are as wide as the model's name.
+      // The width of columns depends on the model's name.
       let words = outputs.map { $0.split(whereSeparator: { $0.isWhitespace || $0 == "─" }) }
       #expect(!words[0].isEmpty && words[0] == words[1])
     }
@@ -121,7 +121,7 @@ import Testing
       ["split", first, "--max-size", "3MB", "-o", out.path("part.gguf")], ["merge", first, "-o", first],
     ] {
       let result = try qtool.run(command + ["--force", "--quiet"])
-      #expect(result.status != 0 && result.error.contains("is an input too"), "\(command) \(result.error)")
+      #expect(result.status != 0 && result.error.contains("is also an input"), "\(command) \(result.error)")
     }
     try run("merge", first, "-o", out.path("merged.gguf"))
     #expect(try bytes(out.path("merged.gguf")) == bytes(whole))
@@ -129,7 +129,7 @@ import Testing
 
   @Test func nothingToMerge() throws {
     let result = try qtool.run(["merge", whole, "-o", out.path("out.gguf"), "--quiet"])
-    #expect(result.status == 65 && result.error.contains("one file already"))
+    #expect(result.status == 65 && result.error.contains("already one file"))
     #expect(names("out").isEmpty)
   }
 

@@ -2,7 +2,7 @@ import Foundation
 import TestSupport
 import Testing
 
-/// A name that nobody knows is answered with the one that was probably meant.
+/// Errors of unknown names suggest the nearest known name.
 @Suite struct SuggestionTests {
   private static let qtool = Binary(beside: .module)
   private static let quantize = ["quantize", Repository.demoModel, "--dry-run"]
@@ -28,7 +28,7 @@ import Testing
     #expect(result.error[question.upperBound...].prefix { $0 != "?" }.contains(meant), "\(result.error)")
   }
 
-  /// What is mistyped is something else.
+  /// A correct name is not suggested.
   @Test(arguments: ["blk\\.99\\.attn_q=Q6_K", "attn_q\\.bias=Q6_K"]) func aNameThatIsThereIsNotSuggested(_ rule: String)
     throws
   {

@@ -2,7 +2,7 @@ import Foundation
 import TestSupport
 import Testing
 
-/// Text that went through another system means to every command what it meant before.
+/// Every command reads text with a byte order mark or other line ends as the same text.
 @Suite struct TextFormsTests {
   let qtool = Binary(beside: .module)
   let out: TemporaryDirectory
@@ -50,7 +50,7 @@ import Testing
     try expectRefusal(quantize(out.path("a.yaml"), try writeUTF16("c.txt", pins)), "c.txt")
   }
 
-  /// Line ends become LF, and that is said; bytes that are not UTF-8 are counted.
+  /// Line ends become LF, which is noted; bytes that are not UTF-8 are counted.
   @Test func textsToScore() throws {
     let text = try String(contentsOfFile: Repository.root.path + "/Examples/held-out.txt", encoding: .utf8).prefix(3000)
     func score(_ path: String) throws -> Binary.Result {
@@ -70,7 +70,7 @@ import Testing
       ["perplexity", Repository.demoModel, "--text", try writeUTF16("d.txt", String(text)), "--quiet"], "d.txt")
   }
 
-  /// Every byte is a token's.
+  /// Every byte is tokenized.
   @Test func tokenizeIsExact() throws {
     func ids(_ text: String) throws -> [String.SubSequence] {
       let result = try qtool.run(["tokenize", Repository.demoModel, "--text", try write("t.txt", text), "--no-special"])
@@ -98,7 +98,7 @@ import Testing
     #expect(windows.status == 65 && windows.error.contains("w.txt: at byte 3: is not UTF-8"))
   }
 
-  /// What a shell of Windows makes of `qtool drift --json > drift.json`.
+  /// The output of `qtool drift --json > drift.json` in a Windows shell.
   @Test func findings() throws {
     let json = "{\"model\": \"m\", \"entries\": [{\"tensor\": \"blk.0.attn_q.weight\", \"coefficient\": 1.5}]}"
     let marked = try qtool.run(["report", try write("s.json", "\u{FEFF}" + json + "\r\n"), "-o", out.path("a.html")])

@@ -2,7 +2,7 @@ import Foundation
 import TestSupport
 import Testing
 
-/// `qtool tokenize`, and `--pre` where a tokenizer's structure is unknown.
+/// `qtool tokenize`, and `--pre` for a tokenizer of unknown structure.
 @Suite struct TokenizeTests {
   let qtool = Binary(beside: .module)
 
@@ -33,7 +33,7 @@ import Testing
     #expect(wrong.status == 64 && wrong.error.contains("--pre nonesuch: is unknown"))
   }
 
-  /// A padding token without a row of the embedding: a common fine-tune.
+  /// A padding token without a row in the embedding, as in many fine-tunes.
   @Test func decisionsAreNotedUnlessQuiet() throws {
     let directory = try TemporaryDirectory()
     let model = try DemoCopy()

@@ -85,7 +85,7 @@ import Testing
       #expect(found.type == type && found.bytes == data)
     }
     let told = try qtool.run(["convert", path, "--type", "F16", "-o", out.path("o.gguf"), "--force"])
-    #expect(told.error.contains("note: integers are copied as they are: blk.0.extra.weight (\(type))"))
+    #expect(told.error.contains("note: integer tensors are copied unchanged: blk.0.extra.weight (\(type))"))
     for (option, value) in [("--pin", "extra=Q8_0"), ("--floor", "extra\\.weight=Q4_K")] {
       let result = try qtool.run([
         "quantize", path, "--type", "Q4_K_M", "--no-importance", option, value, "-o", out.path("p.gguf"), "--quiet",
@@ -97,7 +97,7 @@ import Testing
     #expect(try run("verify", path).status == 0)
   }
 
-  /// In the place of weights, integers are refused by name before anything is computed.
+  /// Integers in place of weights are refused by name before anything is computed.
   @Test(arguments: ["blk.0.attn_q.weight", "token_embd.weight", "blk.1.attn_norm.weight", "output.weight"])
   func integersAreNotRun(_ name: String) throws {
     let path = try model("j.gguf", retyping: [name: .i32])
@@ -111,7 +111,7 @@ import Testing
     }
   }
 
-  /// Doubles that were floats are the same floats.
+  /// Doubles with the values of floats give the same floats.
   @Test func doublePrecisionIsRead() throws {
     let plain = try model("k.gguf")
     let double = try model(
@@ -135,7 +135,7 @@ import Testing
     #expect(try run("diff", plain, double).output.contains(/blk\.0\.attn_q\.weight .* F64 +0\b/))
   }
 
-  /// A token that is not UTF-8: it is shown, copied, and no other token suffers.
+  /// A token that is not UTF-8 is shown and copied, and does not affect other tokens.
   @Test func bytesOfStringsAreKept() throws {
     let path = try model("s.gguf") { metadata in
       var tokens = metadata.optionalStrings("tokenizer.ggml.tokens") ?? []

@@ -12,7 +12,7 @@ import Testing
     return result.output
   }
 
-  /// The help of every command, word for word. With QTOOL_WRITE_HELP=1 the files are written instead.
+  /// The help of every command is compared literally. With QTOOL_WRITE_HELP=1 the files are recorded instead.
   @Test func helpIsAsRecorded() throws {
     let overview = try help([])
     let list = try #require(overview.split(separator: "SUBCOMMANDS:\n").last)
@@ -49,7 +49,7 @@ import Testing
     #expect(try help([]).contains("65 bad data"))
   }
 
-  /// One line that says what is wrong, and a hint; usage goes to standard error.
+  /// Usage errors give one line and a hint on standard error.
   @Test func anUnknownCommandIsAUsageError() throws {
     let result = try qtool.run(["quantise"])
     #expect(result.status == 64)

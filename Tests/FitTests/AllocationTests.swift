@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 
 @Suite struct AllocationTests {
-  /// Random tensors whose options cost less the larger they are, as types do.
+  /// Random tensors whose larger options cost less, like types.
   private func random(_ count: Int, options: Int, _ generator: inout SplitMix) -> [[AllocationOption]] {
     (0..<count).map { _ in
       let scale = Double.random(in: 0.1..<10, using: &generator)
@@ -25,14 +25,14 @@ import Testing
     }.min()
   }
 
-  /// Against every combination.
+  /// The result equals that of trying every combination.
   @Test func findsTheBestThereIs() throws {
     var generator = SplitMix(seed: 20)
     for round in 0..<200 {
       let tensors = random(7, options: 5, &generator)
-      let least = tensors.reduce(0) { $0 + $1[0].bytes }
-      let most = tensors.reduce(0) { $0 + $1[4].bytes }
-      let budget = least + (most - least) * (round % 10 + 1) / 11
+      let minimum = tensors.reduce(0) { $0 + $1[0].bytes }
+      let maximum = tensors.reduce(0) { $0 + $1[4].bytes }
+      let budget = minimum + (maximum - minimum) * (round % 10 + 1) / 11
       let allocation = try #require(Allocation(tensors, budget: budget))
       let exact = try #require(best(tensors[...], budget: budget))
       #expect(allocation.bytes <= budget)
@@ -40,13 +40,13 @@ import Testing
     }
   }
 
-  /// What takes over where a table would be too large, against the exact result.
+  /// The Lagrangian solution, for large tables, is close to the exact one.
   @Test func theLagrangianComesClose() throws {
     var generator = SplitMix(seed: 22)
     for round in 1...20 {
       let tensors = random(80, options: 8, &generator)
-      let least = tensors.reduce(0) { $0 + $1[0].bytes }
-      let budget = least + least * round / 5
+      let minimum = tensors.reduce(0) { $0 + $1[0].bytes }
+      let budget = minimum + minimum * round / 5
       let exact = try #require(Allocation(tensors, budget: budget))
       let close = try #require(
         AllocationSolver(tensors, upTo: budget, tableLimit: 0).allocation(budget: budget))
@@ -58,11 +58,11 @@ import Testing
   @Test func fillsTheBudgetOfManyTensors() throws {
     var generator = SplitMix(seed: 21)
     let tensors = random(1000, options: 12, &generator)
-    let least = tensors.reduce(0) { $0 + $1[0].bytes }
+    let minimum = tensors.reduce(0) { $0 + $1[0].bytes }
     let allocation = try #require(
-      AllocationSolver(tensors, upTo: least * 4, tableLimit: 0).allocation(budget: least * 4))
-    #expect(allocation.bytes <= least * 4)
-    #expect(Double(allocation.bytes) > 0.999 * Double(least * 4))
+      AllocationSolver(tensors, upTo: minimum * 4, tableLimit: 0).allocation(budget: minimum * 4))
+    #expect(allocation.bytes <= minimum * 4)
+    #expect(Double(allocation.bytes) > 0.999 * Double(minimum * 4))
   }
 
   @Test func saysWhenNothingFits() {

@@ -2,7 +2,7 @@ import Fit
 import Tensors
 import Testing
 
-/// How coefficients of probes are spread over tensors.
+/// The distribution of probes' coefficients to tensors.
 @Suite struct DistributionTests {
   private func table(_ tensors: [String], _ probes: [SensitivityTable.Probe]) -> SensitivityTable {
     var table = SensitivityTable(
@@ -29,7 +29,7 @@ import Testing
     let table = table(names, [probe(names, 0.06, 0.02)])
     #expect(coefficients(table) == [names[0]: 3, names[1]: 3])
     #expect(table.entries.map(\.probe) == [names[0], names[0]])
-    // Nothing was lost by rounding: nothing is known of the cost.
+    // Rounding caused no error, so the cost is unknown.
     #expect(coefficients(self.table(names, [probe(names, 0.06, 0)])) == [names[0]: 0, names[1]: 0])
   }
 
@@ -43,7 +43,7 @@ import Testing
     #expect(up.map { found[$0] } == [1, 1, 1, 1, 7, 7])
   }
 
-  /// A class without any probe has the mean of all, and without probes all are alike.
+  /// A class without any probe has the mean of all; without probes all coefficients are equal.
   @Test func aClassWithoutProbesHasTheMean() {
     let names = ["blk.0.ffn_up.weight", "blk.0.ffn_down.weight", "output.weight"]
     #expect(coefficients(table(names, [probe([names[0]], 1, 1), probe([names[1]], 4, 1)]))["output.weight"] == 2.5)

@@ -3,7 +3,7 @@ import Perplexity
 import Testing
 
 @Suite struct FitTextsTests {
-  /// Windows whose tokens say their number.
+  /// Windows whose tokens are their index.
   private func text(_ count: Int) throws -> ScoringWindows {
     try ScoringWindows(tokens: (0..<Int32(count * 8)).map { $0 / 8 }, context: 8, bos: nil)
   }
@@ -17,7 +17,7 @@ import Testing
     for part in parts { #expect(part.first! < 4 && part.last! >= 36, "\(part)") }
   }
 
-  /// A short text leaves parts out rather than using one window for two.
+  /// A short text has fewer parts; no window is used for two of them.
   @Test(arguments: [(1, [0], [], []), (2, [0], [], [1]), (3, [0], [2], [1]), (4, [0, 2], [3], [1])])
   func shortTexts(windows: Int, probes: [Int], search: [Int], final: [Int]) throws {
     let texts = FitTexts(try text(windows), seconds: 1, budget: 1e9)
@@ -25,7 +25,7 @@ import Testing
     #expect(texts.windowCount == windows && texts.context == 8)
   }
 
-  /// The budget decides how much of each part is used, within limits, and never what it is.
+  /// The budget determines the number of windows in each part, within limits, but not which part a window belongs to.
   @Test func amountsGoByTheBudget() throws {
     let text = try text(400)
     var policy = FitPolicy()

@@ -2,7 +2,7 @@ import Fit
 import Testing
 
 @Suite struct MixStepsTests {
-  /// The same numbers every time.
+  /// Fixed pseudo-random numbers.
   private struct Numbers {
     var state: UInt64
     mutating func next() -> Double {
@@ -11,7 +11,7 @@ import Testing
     }
   }
 
-  /// Steps of `groups` groups, three each: down, up and aside, whose changes of the loss share a part.
+  /// Three steps for each of `groups` groups: smaller, larger and of equal size. Their changes of the loss are correlated.
   private func steps(_ groups: Int, seed: UInt64) -> [MixSteps.Step] {
     var numbers = Numbers(state: seed)
     let common = (0..<400).map { _ in numbers.next() }
@@ -26,28 +26,28 @@ import Testing
     }
   }
 
-  /// Against trying every set.
+  /// The result equals that of trying every set.
   @Test(arguments: [1, 2, 3, 4, 5, 6]) func exchangesComeCloseToTheBestSet(seed: Int) throws {
     let model = MixSteps(steps(6, seed: UInt64(seed)))
-    var least = 0.0
+    var minimum = 0.0
     for number in 0..<4096 {
       let set = (0..<6).compactMap { group in
         number >> (2 * group) & 3 == 3 ? nil : 3 * group + number >> (2 * group) & 3
       }
       guard set.reduce(0, { $0 + model.steps[$1].bytes }) <= 150 else { continue }
-      least = min(least, model.change(of: set))
+      minimum = min(minimum, model.change(of: set))
     }
     let found = model.best(spare: 150, penalty: 0)
     #expect(found.reduce(0) { $0 + model.steps[$1].bytes } <= 150)
     #expect(Set(found.map { model.steps[$0].group }).count == found.count)
-    #expect(least < 0 && model.change(of: found) <= 0.97 * least, "\(model.change(of: found)) and \(least)")
-    // Steps that gain less than they have to are left.
+    #expect(minimum < 0 && model.change(of: found) <= 0.97 * minimum, "\(model.change(of: found)) and \(minimum)")
+    // Steps that gain less than the penalty are not taken.
     #expect(model.best(spare: 150, penalty: 1).isEmpty)
     #expect(model.best(spare: 150, penalty: 0.004).count <= found.count)
   }
 
-  /// Two steps that move the losses alike cost more together than the sum; those that undo each other less; and what is
-  /// within chance counts as nothing.
+  /// Two steps with equal changes of the losses cost more than their sum; opposite steps cost less; insignificant
+  /// correlation counts as zero.
   @Test func stepsThatMoveTheSameAreSeen() {
     var numbers = Numbers(state: 9)
     let moved = (0..<1000).map { _ in numbers.next() }
@@ -63,7 +63,7 @@ import Testing
     #expect(abs(model.change(of: [0, 2]) - (-0.02 - 1 / 12.0)) < 0.01)
     #expect(model.change(of: [0, 3]) == -0.02)
     let best = model.best(spare: 0, penalty: 0)
-    // The one that undoes both of the alike pays for them.
+    // The step that is opposite to the two equal ones compensates for them.
     #expect(best.contains(2) && best.contains(3) && best.count == 4)
   }
 }

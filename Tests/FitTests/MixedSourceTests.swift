@@ -7,8 +7,8 @@ import TestSupport
 import Testing
 
 @Suite struct MixedSourceTests {
-  /// Ranges of rows across the matrices of a stack hold what each row, encoded by itself with its matrix's importance,
-  /// decodes to; and importance is asked for once.
+  /// Ranges of rows across the matrices of a stack equal single rows that are encoded with their matrix's importance and
+  /// decoded; importance is read once.
   @Test(arguments: [GGMLType.q4_K, .iq2_xs]) func rangesEqualSingleRows(type: GGMLType) throws {
     var random = SplitMix(seed: 12)
     let (columns, rows, matrices) = (256, 5, 3)
@@ -30,9 +30,9 @@ import Testing
         var bytes = [UInt8](repeating: 0, count: type.rowBytes(columns: columns)!)
         var output = bytes.mutableSpan
         var raw = output.mutableBytes
-        let own = Array(weights[row * columns..<(row + 1) * columns])
+        let single = Array(weights[row * columns..<(row + 1) * columns])
         let columnWeights = Array(importance[row / rows * columns..<(row / rows + 1) * columns])
-        try encodeRows(own.span, columns: columns, importance: columnWeights.span, as: type, into: &raw)
+        try encodeRows(single.span, columns: columns, importance: columnWeights.span, as: type, into: &raw)
         var decoded = [Float](repeating: 0, count: columns)
         var target = decoded.mutableSpan
         decodeRows(bytes.span.bytes, as: type, into: &target)

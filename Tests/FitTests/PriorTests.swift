@@ -34,7 +34,7 @@ import Testing
     #expect(prior.worth(of: tensor("blk.15.ffn_down.weight", [4096, 1024])).log == entry.log + entry.last)
   }
 
-  /// A block of multi-token prediction is worth as much as the last layer; the depth of the others does not change.
+  /// A block of multi-token prediction has the worth of the last layer; the depth of the others does not change.
   @Test func predictionLayersFollowTheLastLayer() {
     let tensors = dense(17)
     let prior = Prior(tensors, predictionLayers: 1)
@@ -49,7 +49,7 @@ import Testing
     #expect(Prior(dense(4, tied: true)).worth(of: embedding).log == Prior.classes["token_embd.tied"]?.log)
   }
 
-  /// Fused matrices hold several classes, whose losses add up; attn_qkv of a delta net is a class of its own.
+  /// Fused matrices contain several classes, whose losses add up; attn_qkv of a delta net is a separate class.
   @Test func fusedMatricesAddTheirParts() throws {
     func log(_ name: String) throws -> Double {
       let entry = try #require(Prior.classes[name])

@@ -10,7 +10,7 @@ import Tokenizers
 import Transformer
 
 @Suite struct ProbesTests {
-  /// A probe that starts from the reference's states must find what two whole runs find.
+  /// A probe that starts from the reference's states gives the same result as two whole runs.
   @Test func aProbeEqualsTwoWholeRuns() throws {
     let model = try openModel(path: Repository.demoModel)
     let tokenizer = try Tokenizer(metadata: model.metadata)
@@ -32,7 +32,7 @@ import Transformer
         base: (name: "base", source: try states(model)), candidates: [(name: name, source: try states(source))],
         windows: windows, memory: 1 << 28)[0]
       let expected = DriftStatistics(drift).divergence.value
-      // Sums run in other tiles, so that single precision may differ in its last digits.
+      // Sums use different tiles, so that the last digits of single precision may differ.
       #expect(abs(probe.divergence - expected) < 1e-3 * expected, "\(name): \(probe.divergence) and \(expected)")
       #expect(entry.coefficient == probe.divergence / entry.errors["Q2_K"]!)
       #expect(entry.errors["Q4_K"]! < entry.errors["Q2_K"]!)
@@ -40,7 +40,7 @@ import Transformer
   }
 }
 
-/// The model with one tensor in Q2_K, made with nothing of the module under test.
+/// The model with one tensor in Q2_K, made without the module under test.
 private struct Rounded: ModelSource {
   let base: any ModelSource
   let rounded: String

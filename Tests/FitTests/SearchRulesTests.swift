@@ -5,9 +5,9 @@ import Tensors
 import TestSupport
 import Testing
 
-/// When searches go on and when they end, with trials whose results are made up.
+/// Stopping rules of searches, with trials of given results.
 @Suite struct SearchRulesTests {
-  /// Five tensors, each a group of its own, with three types.
+  /// Five tensors, each in a separate group, with three types.
   private static let types: [GGMLType] = [.q2_K, .q4_K, .q8_0]
   private static let options: [[AllocationOption]] = Array(
     repeating: zip(types, [(100, 1.0), (200, 0.3), (400, 0.1)]).map {
@@ -19,7 +19,7 @@ import Testing
   private let start = [GGMLType](repeating: .q4_K, count: 5)
 
   private final class Trials: MixMeasuring {
-    /// Mean divergence of a mix on a number of windows.
+    /// Mean divergence of a mix, by number of windows.
     let drift: ([GGMLType], Int) -> Double
     private(set) var count = 0
 
@@ -65,7 +65,7 @@ import Testing
     (1..<5).map { number in start.indices.map { $0 < number ? .q8_0 : .q2_K } }
   }
 
-  /// Every allocation better than the one before by a factor; all others are as the start.
+  /// Every allocation is better than the previous one by a factor; all other mixes equal the start.
   private func chained(_ factor: Double) -> Trials {
     let chain = chain
     return Trials { types, _ in
@@ -87,7 +87,7 @@ import Testing
     #expect(abs(result.final - 0.729) < 1e-12 && result.initial == 1)
   }
 
-  /// An observer hears of every round and its best mix, and stops the search.
+  /// An observer receives every round and its best mix, and can stop the search.
   @Test func anObserverFollowsASearch() throws {
     var search = try search(chained(0.9), allocations: chain)
     search.policy.exchangeRounds = 1
@@ -105,7 +105,7 @@ import Testing
     }
   }
 
-  /// A gain of half a percent is taken, and ends the rounds of coefficients; a tenth of a percent is noise.
+  /// A gain of half a percent is accepted, and ends the coefficient rounds; a tenth of a percent is noise.
   @Test(arguments: [(0.995, true), (0.999, false)]) func smallGainsEndTheRounds(factor: Double, isTaken: Bool) throws {
     var search = try search(chained(factor), allocations: chain)
     search.policy.exchangeRounds = 0
@@ -122,7 +122,7 @@ import Testing
     #expect(result.rounds == 1 && result.trials == 6 && trials.count == 6 && result.types == start)
   }
 
-  /// Exchanges end with the second round in a row that gains nothing.
+  /// Exchanges end after two rounds in a row without a gain.
   @Test func exchangesMayFailOnce() throws {
     var search = try search(Trials { _, _ in 1 })
     search.policy.coefficientRounds = 0
@@ -130,7 +130,7 @@ import Testing
     #expect(result.rounds == 2 && result.types == start && !result.isCutShort)
   }
 
-  /// Raising one tensor gains more than lowering two loses: one exchange finds it, and two rounds more find nothing.
+  /// Raising one tensor gains more than lowering two loses: one exchange finds it, and two more rounds find nothing.
   @Test func exchangesFindWhatTheTableHides() throws {
     let worths = [0.5, 0.01, 0.01, 0.3, 0.3]
     let trials = Trials { types, _ in
@@ -156,7 +156,7 @@ import Testing
     #expect(result.isCutShort && result.rounds == 0 && result.types == start && result.final == result.initial)
   }
 
-  /// A round of many probes ends between two batches of them, and what was measured until then is not acted upon.
+  /// A round of many probes can end between two batches; its measurements are then not used.
   @Test(arguments: [true, false]) func timeEndsARoundBetweenBatches(coefficients: Bool) throws {
     let trials = chained(0.9)
     var search = try search(trials, allocations: chain)
@@ -173,7 +173,7 @@ import Testing
     #expect(trials.count < 8, "\(trials.count)")
   }
 
-  /// What looks better on some of the text is checked on all of it.
+  /// A mix that is better on some of the text is checked on all of it.
   @Test(arguments: [(1.2, false), (0.95, true)]) func theWholeTextDecides(onAll: Double, isKept: Bool) throws {
     let better = chain[0]
     let trials = Trials { types, count in types == better ? (count > 2 ? onAll : 0.5) : 1 }

@@ -39,7 +39,7 @@ import Transformer
     let coefficients = table.entries.filter { probe.tensors.contains($0.tensor) }.map(\.coefficient)
     #expect(coefficients == [probe.divergence / probe.error, probe.divergence / probe.error])
 
-    // The same as both layers rounded in one whole run.
+    // Equal to rounding both layers in one whole run.
     let types = model.tensors.map { probe.tensors.contains($0.name) ? GGMLType.q3_K : $0.type }
     let trial = try MixTrials(source: model, importance: nil, options: ForwardOptions()).drifts(
       of: [types], windows: windows)[0]
@@ -57,7 +57,7 @@ import Transformer
     }
   }
 
-  /// A run with the memory that runs ask for when they refuse less.
+  /// A run works with the memory that the error of a smaller budget requires.
   private func inLeastMemory() throws -> SensitivityTable {
     var memory = 1
     while true {
@@ -65,9 +65,9 @@ import Transformer
       run.bands = 1
       do {
         return try run.run()
-      } catch ForwardError.budgetTooSmall(let bytes, let least) {
-        #expect(least > bytes)
-        memory = max(least, memory + 1)
+      } catch ForwardError.budgetTooSmall(let bytes, let minimum) {
+        #expect(minimum > bytes)
+        memory = max(minimum, memory + 1)
       }
     }
   }
@@ -77,7 +77,7 @@ import Transformer
     var saved: SensitivityTable?
     let stopping = RunRecorder { if $0.steps.last == 12 { throw StoppedByTest() } }
     #expect(throws: StoppedByTest.self) { _ = try run().run(progress: stopping) { saved = $0 } }
-    // Errors are saved every half minute: the run begins anew, or goes on, with the same result.
+    // Errors are saved every half minute: the run starts over or continues, with the same result.
     #expect(try run().run(continuing: saved) == whole)
     var partial = whole
     partial.probes.removeLast(5)
@@ -116,7 +116,7 @@ import Transformer
     }
   }
 
-  /// What a trial says of a mix is what the written file would.
+  /// A trial of a mix gives the drift of the written file.
   @Test func aTrialEqualsTheWrittenFile() throws {
     let directory = try TemporaryDirectory()
     let mixes = [StockMix.q2_K, .q4_K_M, .q4_K_S].map { $0.types(for: model, hasImportance: false) }
@@ -137,7 +137,7 @@ import Transformer
     }
   }
 
-  /// The search never ends with something worse than it began with, and stays within the bytes.
+  /// The search never returns a mix that is worse than the initial one, and stays within the bytes.
   @Test func searchingDoesNotLose() throws {
     let table = try run().run()
     let budget = 2_000_000
@@ -148,7 +148,7 @@ import Transformer
         zip(choices, allocation.choices).map { $0[$1].type }
       }
     }
-    // A start that is far from the best: the costs upside down.
+    // A start far from the optimum: inverted costs.
     let start = try #require(
       allocate(table.options(menus, alignment: 32).map { 1 / (1e-6 + $0[0].cost) }))
     func bytes(_ types: [GGMLType]) -> Int {
@@ -173,7 +173,7 @@ import Transformer
     let result = try search(nil)
     #expect(!result.isCutShort && result.trials > 30)
     #expect(try search(nil).types == result.types)
-    // Without time it ends where it began, and says so.
+    // Without time it returns the initial mix, and reports that.
     let cut = try search(0)
     #expect(cut.isCutShort && cut.types == start && cut.final == cut.initial)
     #expect(result.final < result.initial)

@@ -3,11 +3,11 @@ import Tensors
 import TestSupport
 import Testing
 
-/// The surrogate against models of which the truth is known.
+/// The surrogate, with synthetic models of known weights.
 @Suite struct SurrogateTests {
   private let costs = [0.04, 0.03, 0.02, 0.01]
 
-  /// Trials around the incumbent of a model whose drift is a sum of w_g x_g, to an error.
+  /// Trials around the incumbent of a model whose drift is the sum of w_g x_g plus an error.
   private func surrogate(_ weights: [Double], error: Double) -> MixSurrogate {
     var surrogate = MixSurrogate()
     surrogate.policy.curvature = 0
@@ -36,7 +36,7 @@ import Testing
     #expect(fit.weights(share: 0) == [1, 1, 1, 1])
   }
 
-  /// What trials say little of stays at the common scale.
+  /// Groups that trials hardly determine stay at the common scale.
   @Test func unsureTrialsLeaveTheScale() {
     var noisy = surrogate([4, 1, 1, 1], error: 10)
     noisy.policy.spread = 0.7
@@ -44,14 +44,14 @@ import Testing
     for weight in fit.weights() { #expect(abs(weight - 1) < 0.01, "\(weight)") }
   }
 
-  /// A weight that is fitted at nothing, or below, is not taken at its word.
+  /// A weight fitted at zero or below gets the lower bound.
   @Test func multipliersHaveALowerBound() {
     let fit = surrogate([1, 1, 1, -5], error: 1e-9).fit(costs: costs, level: 1, drift: drift([1, 1, 1, -5]))
     #expect(fit.weights()[3] == 0.1 && fit.mean[3] < -4)
   }
 
-  /// Samples scatter around the mean by the errors of the trials: more where less is known.
-  @Test func samplesScatterByWhatIsUnknown() {
+  /// Samples scatter around the mean according to the errors of the trials: more with larger errors.
+  @Test func samplesScatterAccordingToErrors() {
     var surrogate = surrogate([2, 2, 2, 2], error: 1e-3)
     surrogate.policy.spread = 0.5
     var unsure = costs

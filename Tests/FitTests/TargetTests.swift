@@ -6,7 +6,7 @@ import Tensors
 import TestSupport
 import Testing
 
-/// Targets in bytes: every size from the smallest file's to the largest's gives a file.
+/// Targets in bytes: every size from the smallest file to the largest gives a file.
 @Suite struct TargetTests {
   /// A DeepSeek V2 mixture of a few hundred thousand weights. Its `attn_k_b` has rows of 64, which only blocks of 32 fit.
   static let mixture: TypedShapes = {
@@ -37,7 +37,7 @@ import Testing
     return TypedShapes(name: "mixture", metadata: metadata, tensors: tensors)
   }()
 
-  /// Costs as types have them: each bit quarters the error, and tensors differ.
+  /// Costs like those of types: each bit quarters the error, and tensors differ.
   private func options(_ menus: TypeMenus, _ size: FileSize) -> [[AllocationOption]] {
     var random = SplitMix(seed: 5)
     return menus.tensors.indices.map { index in
@@ -72,13 +72,13 @@ import Testing
     let allocator = TargetAllocator(options(target.menus, target.size), size: target.size, upTo: largest)
     #expect(try allocator.types(for: smallest - 1) == nil)
     var previous = 0
-    // Every step of 997 bytes passes too; the larger model takes each twenty-first.
+    // Every step of 997 bytes passes too; the larger model tests every twenty-first.
     let step = model == "demo" ? 21 * 997 : 997
     for bytes in [smallest, smallest + 1] + Array(stride(from: smallest, through: largest, by: step)) + [largest] {
       let types = try #require(try allocator.types(for: bytes), "\(bytes) of \(smallest) to \(largest)")
       let size = try target.size.bytes(of: types)
       #expect(size <= bytes)
-      // Where types are dense, little is left over.
+      // With many types, few bytes are unused.
       if bytes > smallest * 5 / 4, bytes < largest / 2 { #expect(bytes - size < bytes / 100, "\(bytes): \(size)") }
       previous = size
     }
@@ -91,7 +91,7 @@ import Testing
     for right in [smallest, largest] { try FitTarget(right, header: header(source), hasImportance: true).check() }
   }
 
-  /// The size by types is that of the file's layout, whatever the types and the alignment.
+  /// The size by types equals that of the file's layout, for all types and alignments.
   @Test(arguments: [nil, 64, 1024] as [UInt32?]) func sizesAreThoseOfLayouts(alignment: UInt32?) throws {
     let header = header(Self.mixture, alignment.map { [("general.alignment", .uint32($0))] } ?? [])
     let size = FileSize(header)
@@ -109,7 +109,7 @@ import Testing
     #expect(try FileSize(replaced).bytes(of: types) == replaced.plan(types).totalBytes)
   }
 
-  /// Where tensors are so small that a rule of the recipe takes more bytes than a larger type, against every combination.
+  /// Tensors so small that a rule of the recipe takes more bytes than a larger type, compared with every combination.
   @Test func theSmallestFileCountsItsRecipe() throws {
     var tensors = [TensorInfo(name: "token_embd.weight", shape: Shape([32, 2])!, type: .f16)]
     for layer in 0..<2 {
@@ -122,21 +122,21 @@ import Testing
       name: "tiny", metadata: ["general.architecture": .string("llama"), "llama.block_count": .uint32(2)],
       tensors: tensors)
     let size = FileSize(header(source))
-    // Its own smallest type for each tensor, and others that are a little larger.
+    // The smallest type of each tensor, and others that are slightly larger.
     let menus: [[GGMLType]] = [
       [.q4_0, .iq4_nl, .q8_0], [.mxfp4, .q4_0, .q5_0], [.q5_0, .q4_1], [.iq4_nl, .q5_0, .q8_0], [.q4_0, .mxfp4],
     ]
-    var least = Int.max
+    var minimum = Int.max
     for number in 0..<3 * 3 * 2 * 3 * 2 {
       var remaining = number
       let types = menus.map { menu -> GGMLType in
         defer { remaining /= menu.count }
         return menu[remaining % menu.count]
       }
-      least = min(least, try size.bytes(of: types))
+      minimum = min(minimum, try size.bytes(of: types))
     }
-    #expect(try size.bytes(of: size.smallest(menus)) == least)
+    #expect(try size.bytes(of: size.smallest(menus)) == minimum)
     let byTensors = try size.bytes(of: [.q4_0, .mxfp4, .q4_1, .iq4_nl, .mxfp4])
-    #expect(least < byTensors, "\(least) and \(byTensors)")
+    #expect(minimum < byTensors, "\(minimum) and \(byTensors)")
   }
 }

@@ -1,14 +1,14 @@
 import Foundation
 
-/// What libFuzzer calls with one input after the other: they go to the reader that QTOOL_FUZZ names.
+/// The entry point of libFuzzer, which passes each input to the reader that QTOOL_FUZZ names.
 ///
-/// An input may be read, or refused with an error that qtool has words for. Anything else ends the process, and libFuzzer
-/// stores the input.
+/// An input may be read, or refused with an error that qtool words. Anything else ends the process, and libFuzzer stores the
+/// input.
 @_cdecl("LLVMFuzzerTestOneInput")
 public func testOneInput(_ data: UnsafePointer<UInt8>?, _ size: Int) -> CInt {
   do {
     let bytes = reader.repair(Array(UnsafeBufferPointer(start: data, count: size)))
-    // Emptied first, or replaced, it would have to reach the disk each time.
+    // Truncating or replacing the file first would cause a disk write for every input.
     let file = open(reader.file, O_WRONLY | O_CREAT, 0o600)
     guard write(file, bytes, bytes.count) == bytes.count, ftruncate(file, off_t(bytes.count)) == 0 else {
       fatalError("\(reader.file) can't be written")

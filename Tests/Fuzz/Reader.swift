@@ -13,11 +13,11 @@ import Tensors
 import Tokenizers
 import Transformer
 
-/// A reader of files that people download or pass around, and what is done with what it has read.
+/// A reader of foreign files, with some use of the result.
 struct Reader: Sendable {
-  /// Where it looks, in the current directory. Scripts/fuzz has put there what else it needs.
+  /// Name of the file in the current directory. Scripts/fuzz adds the other files that the reader needs.
   let file: String
-  /// Makes a checksum good again that no mutation would ever hit.
+  /// Corrects a checksum, which mutations would practically never match.
   var repair: @Sendable ([UInt8]) -> [UInt8] = { $0 }
   let read: @Sendable () throws -> Void
 
@@ -98,7 +98,7 @@ struct Reader: Sendable {
     },
   ]
 
-  /// Of the model in the current directory.
+  /// Importance for the model in the current directory.
   private static let shapes = Result { try ModelShapes(path: ".") }
 
   private static func tokenizer(_ name: String) -> Reader {
@@ -114,7 +114,7 @@ struct Reader: Sendable {
   }
 }
 
-/// Runs a step whose input may be refused, so that the steps behind it are still tried.
+/// Runs a step whose input may be refused, so that later steps still run.
 func refusable(_ step: () throws -> Void) throws {
   do {
     try step()
@@ -161,12 +161,12 @@ private func plan(_ path: String) throws {
   _ = plan.best
 }
 
-/// A model that finds all tokens equally likely.
+/// A model that predicts all tokens with equal probability.
 private struct Zeros: LogitSource {
   let rowCount: Int
   let vocabularyCount: Int
 
-  /// Whether measuring takes no time.
+  /// Whether measuring is quick.
   var isSmall: Bool { vocabularyCount <= 4096 && rowCount <= 256 }
 
   func logits(rows: Range<Int>, vocabulary: Range<Int>, into output: inout MutableSpan<Float>) throws {
@@ -174,13 +174,13 @@ private struct Zeros: LogitSource {
   }
 }
 
-/// A reference whose header and table have the checksum that they should have.
+/// A reference with the correct checksum of its header and table.
 private func withGoodDigest(_ bytes: [UInt8]) -> [UInt8] {
-  func integer(_ place: Int) -> Int? {
-    guard place >= 0, place <= bytes.count - 8 else { return nil }
-    return Int(exactly: (0..<8).reduce(UInt64(0)) { $0 | UInt64(bytes[place + $1]) << (8 * UInt64($1)) })
+  func integer(_ offset: Int) -> Int? {
+    guard offset >= 0, offset <= bytes.count - 8 else { return nil }
+    return Int(exactly: (0..<8).reduce(UInt64(0)) { $0 | UInt64(bytes[offset + $1]) << (8 * UInt64($1)) })
   }
-  // The first offset of the table is where the table and its checksum end.
+  // The first offset in the table is the end of the table and its checksum.
   guard let length = integer(8), length < bytes.count, let end = integer(16 + length), end - 32 > 16 + length,
     end <= bytes.count
   else { return bytes }

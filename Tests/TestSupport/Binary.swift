@@ -10,7 +10,7 @@ public struct Binary: Sendable {
 
   public let url: URL
 
-  /// `bundle` is the test target's own: the binary is built beside it.
+  /// - Parameter bundle: the test target's bundle, in the folder of the binary.
   public init(beside bundle: Bundle) {
     url = bundle.bundleURL.deletingLastPathComponent().appending(path: "qtool")
   }

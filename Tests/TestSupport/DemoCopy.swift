@@ -1,6 +1,6 @@
 import Foundation
 
-/// A copy of a model in Hugging Face's form, such as the demo model, that a test may damage.
+/// A copy of a Hugging Face model, such as the demo model, that a test may change.
 public struct DemoCopy {
   public let directory: TemporaryDirectory
   public var path: String { directory.url.path }
@@ -12,7 +12,7 @@ public struct DemoCopy {
       })
   }
 
-  /// Copies files into a folder of their own.
+  /// Copies files into a new folder.
   public init(_ files: [URL]) throws {
     directory = try TemporaryDirectory()
     for file in files {
@@ -20,7 +20,7 @@ public struct DemoCopy {
     }
   }
 
-  /// Replaces text in a file, which must hold it.
+  /// Replaces text in a file, which must contain it.
   public func replace(_ old: String, by new: String, in name: String) throws {
     let url = directory.url.appending(path: name)
     let text = try String(contentsOf: url, encoding: .utf8)
@@ -38,7 +38,7 @@ public struct DemoCopy {
     try JSONSerialization.data(withJSONObject: root).write(to: url)
   }
 
-  /// Rewrites the header of a safetensors file, keeping the tensors' bytes; `length` overrides what is said of it.
+  /// Rewrites the header of a safetensors file and keeps the tensors' bytes. `length` overrides the length of the header.
   public func rewriteHeader(
     of name: String = "model.safetensors", length: UInt64? = nil, _ change: (String) -> String = { $0 }
   ) throws {
@@ -65,14 +65,14 @@ extension DemoCopy {
     let url = directory.url.appending(path: "model.safetensors")
     var bytes = Array(try Data(contentsOf: url))
     let size = bytes.prefix(8).reversed().reduce(0) { $0 << 8 | Int($1) }
-    for place in stride(from: 8 + size, to: bytes.count - 1, by: 2) {
-      let changed = change(UInt16(bytes[place]) | UInt16(bytes[place + 1]) << 8)
-      (bytes[place], bytes[place + 1]) = (UInt8(truncatingIfNeeded: changed), UInt8(changed >> 8))
+    for offset in stride(from: 8 + size, to: bytes.count - 1, by: 2) {
+      let changed = change(UInt16(bytes[offset]) | UInt16(bytes[offset + 1]) << 8)
+      (bytes[offset], bytes[offset + 1]) = (UInt8(truncatingIfNeeded: changed), UInt8(changed >> 8))
     }
     try Data(bytes).write(to: url)
   }
 
-  /// Makes the first weight of a tensor NaN: an F16, or what `nan` are the bytes of.
+  /// Makes the first weight of a tensor NaN: an F16, or the bytes of `nan`.
   public func poison(_ tensor: String, nan: [UInt8] = [0x00, 0x7E]) throws {
     let url = directory.url.appending(path: "model.safetensors")
     var data = try Data(contentsOf: url)

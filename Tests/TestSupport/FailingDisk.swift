@@ -8,7 +8,7 @@ import Synchronization
   import Glibc
 #endif
 
-/// A disk on which one read of a file fails, as a dying one does: with EIO.
+/// A disk on which one read of a file fails with EIO.
 public final class FailingDisk: Sendable {
   private let path: String
   private let failing: Int
@@ -29,17 +29,17 @@ public final class FailingDisk: Sendable {
     return pread(descriptor, buffer, count, off_t(offset))
   }
 
-  /// What came of doing something again and again.
+  /// The results of repeated work.
   public struct Outcome<Result> {
     public let result: Result
     public let errors: [FileError]
     public var faults: Int { errors.count }
   }
 
-  /// Does something again and again, which opens and reads the file: the first time its first read fails, the next time
-  /// its second, until none does.
+  /// Repeats work that opens and reads the file: its first read fails in the first round, its second in the second, and so
+  /// on until none fails.
   ///
-  /// - Throws: what `body` throws, unless it is a `FileError`.
+  /// - Throws: errors of `body`, except a `FileError`.
   public static func everyRead<Result>(of path: String, _ body: () throws -> Result) throws -> Outcome<Result> {
     var errors: [FileError] = []
     while true {

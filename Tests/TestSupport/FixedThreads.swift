@@ -3,7 +3,7 @@ import Tensors
 
 private let lock = NSLock()
 
-/// Runs a test that sets the number of threads, or counts on it: tests run side by side, and the number is the process's.
+/// Runs a test that sets or relies on the number of threads. Such tests take turns, since the number is global.
 public func withFixedThreads<Result>(_ body: () throws -> Result) rethrows -> Result {
   lock.lock()
   let threads = Threads.count

@@ -9,10 +9,10 @@ public final class MemoryModel: ModelSource {
   public let tensors: [TensorInfo]
   private let values: [String: [Float]]
   private let infos: [String: TensorInfo]
-  /// How often each row was read, by tensor.
+  /// Number of reads of each row, by tensor.
   public let rowReads = Mutex<[String: Int]>([:])
 
-  /// Shapes are in ggml's order; `values` hold as many elements.
+  /// Shapes are in ggml's order; `values` have as many elements.
   public init(name: String = "memory", metadata: Metadata, tensors: [(name: String, shape: [Int], values: [Float])]) {
     self.name = name
     self.metadata = metadata

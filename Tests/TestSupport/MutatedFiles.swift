@@ -5,17 +5,16 @@ import Tensors
   import Glibc
 #endif
 
-/// Feeds a reader with damaged copies of a good file.
+/// Gives a reader damaged copies of a valid file.
 ///
-/// Each copy is read or refused: nothing crashes, takes a second of processor time, or asks for memory that the file
-/// does not justify. To be run in a process of its own (an exit test), which dies where it wants ``memory`` bytes more
-/// than it had.
+/// Each copy must be read or refused: without a crash, within a second of CPU time, and without memory that the file does
+/// not justify. Run it in a separate process (an exit test), which dies if it allocates more than ``memory`` extra bytes.
 public struct MutatedFiles: Sendable {
-  /// Bytes that the readers may allocate beyond what the process held: far above any file here, far below what a forged
-  /// count asks for. Threads reserve address space of their own.
+  /// Bytes that the readers may allocate in addition: far above any file here, far below the memory of a forged count.
+  /// Includes the address space that threads reserve.
   static let memory = 512 << 20
 
-  /// What is put in the place of a stretch, beside random bytes.
+  /// Replacements of a range of bytes, beside random bytes.
   private let words: [[UInt8]]
   private let isText: Bool
 
@@ -40,12 +39,12 @@ public struct MutatedFiles: Sendable {
     self.words = words.map { Array($0.utf8) }
   }
 
-  /// Reads `count` damaged copies, under the name `name` in a folder of their own beside `others`.
+  /// Reads `count` damaged copies, under the name `name` in a new folder with `others`.
   ///
   /// - Parameters:
-  ///   - damaging: the bytes of the golden file that are damaged.
-  ///   - repair: makes checksums of a damaged copy good again; used for every other copy.
-  ///   - read: the reader; what it throws must satisfy `isTyped`.
+  ///   - damaging: the range of bytes of the golden file to damage.
+  ///   - repair: corrects the checksums of a damaged copy; used for every other copy.
+  ///   - read: the reader; its errors must satisfy `isTyped`.
   public func survive(
     _ golden: [UInt8], named name: String, others: [String: [UInt8]] = [:], count: Int = 20_000,
     damaging: Range<Int>? = nil, seed: UInt64 = 20_261_125, repair: (inout [UInt8]) -> Void = { _ in },
@@ -55,7 +54,7 @@ public struct MutatedFiles: Sendable {
     for (name, bytes) in others { try Data(bytes).write(to: directory.url.appending(path: name)) }
     let path = directory.path(name)
     try Data(golden).write(to: URL(filePath: path))
-    // The golden file is good, and whatever is allocated once is allocated now.
+    // Checks the golden file, and makes one-time allocations before the limit is set.
     try read(path, directory.url.path)
     limitMemory(more: Self.memory)
     var random = SplitMix(seed: seed)
@@ -82,27 +81,27 @@ public struct MutatedFiles: Sendable {
     for _ in 0..<Int.random(in: 1...4, using: &random) {
       let upper = min(range.upperBound, bytes.count)
       guard range.lowerBound < upper else { break }
-      let place = Int.random(in: range.lowerBound..<upper, using: &random)
-      let end = min(bytes.count, place + Int.random(in: 1...16, using: &random))
+      let offset = Int.random(in: range.lowerBound..<upper, using: &random)
+      let end = min(bytes.count, offset + Int.random(in: 1...16, using: &random))
       switch Int.random(in: 0..<(isText ? 9 : 7), using: &random) {
-      case 0: bytes[place] = UInt8.random(in: 0...255, using: &random)
-      case 1: bytes[place] ^= 1 << UInt8.random(in: 0..<8, using: &random)
-      case 2: bytes.removeSubrange(place..<end)
-      case 3: bytes.insert(contentsOf: random.bytes(end - place), at: place)
+      case 0: bytes[offset] = UInt8.random(in: 0...255, using: &random)
+      case 1: bytes[offset] ^= 1 << UInt8.random(in: 0..<8, using: &random)
+      case 2: bytes.removeSubrange(offset..<end)
+      case 3: bytes.insert(contentsOf: random.bytes(end - offset), at: offset)
       case 4: bytes.removeLast(Int.random(in: 0..<bytes.count, using: &random))
       case 5:
-        // A stretch from elsewhere.
+        // A copy of another range.
         let from = Int.random(in: 0..<bytes.count, using: &random)
-        bytes.insert(contentsOf: Array(bytes[from..<min(bytes.count, from + 64)]), at: place)
+        bytes.insert(contentsOf: Array(bytes[from..<min(bytes.count, from + 64)]), at: offset)
       case 6 where !isText:
         // A count or a length of extreme size.
-        for i in place..<min(bytes.count, place + 8) { bytes[i] = random.next() & 1 == 0 ? 0xFF : 0x7F }
+        for i in offset..<min(bytes.count, offset + 8) { bytes[i] = random.next() & 1 == 0 ? 0xFF : 0x7F }
       case 6:
         // A number of extreme size.
-        let digits = bytes[place...].prefix(4096).firstIndex { (48...57).contains($0) } ?? place
+        let digits = bytes[offset...].prefix(4096).firstIndex { (48...57).contains($0) } ?? offset
         bytes.replaceSubrange(digits..<min(bytes.count, digits + 1), with: Array("99999999999".utf8))
       default:
-        bytes.replaceSubrange(place..<end, with: words.randomElement(using: &random) ?? [])
+        bytes.replaceSubrange(offset..<end, with: words.randomElement(using: &random) ?? [])
       }
       if bytes.isEmpty { break }
     }
@@ -110,8 +109,8 @@ public struct MutatedFiles: Sendable {
   }
 }
 
-/// Replaces what a file holds, which is much faster than a new file; so is one that is never empty, which some file systems
-/// would bring to the disk each time.
+/// Overwrites a file without truncating it first. That is much faster than a new file, or one that is emptied, which some
+/// file systems write to the disk each time.
 private func overwrite(_ path: String, _ bytes: [UInt8]) throws {
   let file = try FileHandle(forWritingTo: URL(filePath: path))
   try file.write(contentsOf: Data(bytes))
@@ -119,7 +118,7 @@ private func overwrite(_ path: String, _ bytes: [UInt8]) throws {
   try file.close()
 }
 
-/// Processor time of this process, in seconds: other work on the machine does not count.
+/// CPU time of this process in seconds.
 private func processorSeconds() -> Double {
   var time = timespec()
   clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time)

@@ -2,12 +2,12 @@ import Foundation
 
 /// The small random models of Tests/CommandTests/Fixtures/reference.
 public enum ReferenceModel {
-  /// One of each architecture.
+  /// One model of each architecture.
   public static let architectures = [
     "llama2", "mistral", "mixtral", "qwen2", "qwen3", "qwen3moe", "deepseek2", "deepseek3",
   ]
 
-  /// A copy of one, with the tokenizer that all share.
+  /// A copy of one of them, with the shared tokenizer.
   public static func copy(_ name: String) throws -> DemoCopy {
     let fixtures = Repository.root.appending(path: "Tests/CommandTests/Fixtures/reference")
     return try DemoCopy(

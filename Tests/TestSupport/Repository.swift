@@ -1,6 +1,6 @@
 import Foundation
 
-/// Places of the checkout that tests read.
+/// Paths of the checkout that tests read.
 public enum Repository {
   public static let root = URL(filePath: #filePath)
     .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()

@@ -5,7 +5,7 @@ import Tensors
 public func roundTrip(
   _ rows: [Float], columns: Int, importance: [Float]? = nil, as type: GGMLType
 ) throws -> [Float] {
-  // Not zero: bytes that an encoder forgets to write are noticed.
+  // Not zero, so that bytes which an encoder does not write are detected.
   var bytes = [UInt8](repeating: 0xAA, count: (type.rowBytes(columns: columns) ?? 0) * (rows.count / columns))
   var span = bytes.mutableSpan
   var raw = span.mutableBytes

@@ -1,6 +1,6 @@
 import Tensors
 
-/// Keeps what a run tells, and stops it where a test wants.
+/// Records the progress of a run, and stops it at a chosen point.
 public final class RunRecorder: RunObserver {
   public private(set) var heard: [RunProgress] = []
   public private(set) var notes: [any RunNote] = []
@@ -38,7 +38,7 @@ public final class RunRecorder: RunObserver {
   }
 }
 
-/// What an observer throws to stop a run.
+/// The error with which a recorder stops a run.
 public struct StoppedByTest: Error {
   public init() {}
 }

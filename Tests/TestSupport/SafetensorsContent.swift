@@ -1,6 +1,6 @@
 import Foundation
 
-/// What a safetensors file holds, to be changed and written: by itself, so that tests do not rest on what they test.
+/// The content of a safetensors file, for tests that change it. Independent of the module under test.
 public struct SafetensorsContent {
   public struct Tensor {
     public var dtype: String
@@ -13,7 +13,7 @@ public struct SafetensorsContent {
       self.bytes = bytes
     }
 
-    /// A tensor of floats: F64, F32, F16 or BF16 (which cuts off).
+    /// A tensor of floats: F64, F32, F16 or BF16 (by truncation).
     public init(_ values: [Double], dtype: String, shape: [Int]) {
       func bytes<T: FixedWidthInteger>(_ bits: (Double) -> T) -> [UInt8] {
         values.flatMap { withUnsafeBytes(of: bits($0).littleEndian, Array.init) }
@@ -51,7 +51,7 @@ public struct SafetensorsContent {
     public func converted(to dtype: String) -> Tensor { Tensor(values, dtype: dtype, shape: shape) }
   }
 
-  /// Names in the order of their bytes.
+  /// Names in bytewise order.
   public private(set) var names: [String] = []
   private var tensors: [String: Tensor] = [:]
   public var metadata: [String: String] = ["format": "pt"]
@@ -76,7 +76,7 @@ public struct SafetensorsContent {
     }
   }
 
-  /// New tensors go behind the others.
+  /// New tensors are appended.
   public subscript(name: String) -> Tensor? {
     get { tensors[name] }
     set {

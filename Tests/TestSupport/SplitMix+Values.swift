@@ -1,9 +1,9 @@
 import Foundation
 import Tensors
 
-/// What the scripts that make golden files follow step for step.
+/// Values that the scripts which make golden files compute in the same way.
 extension SplitMix {
-  /// Pseudo-random bytes, eight a step, little-endian.
+  /// Pseudo-random bytes, eight per step, little-endian.
   public mutating func bytes(_ count: Int) -> [UInt8] {
     var result: [UInt8] = []
     result.reserveCapacity(count + 8)
@@ -15,12 +15,12 @@ extension SplitMix {
     return result
   }
 
-  /// `count` numbers, evenly spread over ±`bound`.
+  /// `count` uniform numbers from ±`bound`.
   public mutating func floats(_ count: Int, bound: Float) -> [Float] {
     (0..<count).map { _ in Float.random(in: -bound...bound, using: &self) }
   }
 
-  /// Standard normal, by Box and Muller.
+  /// A standard normal number, by the Box-Muller transform.
   public mutating func normal() -> Float {
     let u = Double.random(in: Double.leastNonzeroMagnitude..<1, using: &self)
     let v = Double.random(in: 0..<1, using: &self)

@@ -1,6 +1,6 @@
 import Foundation
 
-/// A folder that goes when the value does.
+/// A folder that is removed with the value.
 public final class TemporaryDirectory: Sendable {
   public let url: URL
 
@@ -13,7 +13,7 @@ public final class TemporaryDirectory: Sendable {
 
   public func path(_ name: String) -> String { url.appending(path: name).path }
 
-  /// Names of what lies in the folder, sorted.
+  /// Names of the folder's entries, sorted.
   public var contents: [String] {
     ((try? FileManager.default.contentsOfDirectory(atPath: url.path)) ?? []).sorted()
   }

@@ -1,17 +1,17 @@
 import ArgumentParser
 import Checkpoint
 
-/// Options for a config.json with keys that can't be honoured.
+/// Options for a config.json with refused keys.
 struct ConfigOptions: ParsableArguments {
   @Option(
     name: .customLong("ignore-config"),
     help: ArgumentHelp(
-      "Go on as if config.json lacked this key, whose value can't be honoured. Can be repeated.", valueName: "key"))
+      "Ignore this key of config.json, whose value is refused. Can be repeated.", valueName: "key"))
   var ignored: [String] = []
 }
 
 extension ConfigReview {
-  /// A line for each finding on a configuration that is accepted.
+  /// One line for each remark on an accepted configuration.
   var notes: [String] {
     var notes: [String] = []
     if !unknown.isEmpty {
@@ -22,7 +22,7 @@ extension ConfigReview {
     }
     if !ignored.isEmpty {
       let keys = ignored.map { "\($0.name) (\($0.value)\($0.shapesTensors ? ", kept: it shapes tensors" : ""))" }
-      notes.append("\(path): ignored as asked: \(keys.joined(separator: ", "))")
+      notes.append("\(path): ignored by --ignore-config: \(keys.joined(separator: ", "))")
     }
     if let window {
       notes.append(

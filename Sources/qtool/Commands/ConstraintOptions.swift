@@ -5,27 +5,29 @@ import GGUF
 import Quantize
 import Tensors
 
-/// What constrains the types, whatever chooses them.
+/// Constraints of the types, for every way to choose them.
 struct ConstraintOptions: ParsableArguments {
   @Option(
     name: [.long, .customLong("tensor-type")],
-    help: ArgumentHelp("Fix the type of matching tensors; the first that matches decides.", valueName: "regex=type"))
+    help: ArgumentHelp("Set the type of matching tensors; the first match applies.", valueName: "regex=type"))
   var pin: [String] = []
-  @Option(name: .long, help: ArgumentHelp("Pins from a file, one a line.", valueName: "file"), completion: .file())
+  @Option(
+    name: .long, help: ArgumentHelp("Pins from a file, one per line; # begins a comment.", valueName: "file"),
+    completion: .file())
   var tensorTypeFile: String?
   @Option(
-    name: .long, help: ArgumentHelp("Give matching tensors no fewer bits than a type has.", valueName: "regex=type"))
+    name: .long, help: ArgumentHelp("Give matching tensors at least the bits of a type.", valueName: "regex=type"))
   var floor: [String] = []
   @Option(name: .long, help: ArgumentHelp("Types to leave out, separated by commas.", valueName: "types"))
   var excludeType: [String] = []
   @Option(name: .long, help: ArgumentHelp("The only types to use, separated by commas.", valueName: "types"))
   var onlyTypes: [String] = []
-  @Flag(name: .long, help: "Leave the output matrix as it is.") var leaveOutputTensor = false
+  @Flag(name: .long, help: "Keep the type of the output matrix.") var leaveOutputTensor = false
   @Option(name: .long, help: ArgumentHelp("The type of the output matrix.", valueName: "type"))
   var outputTensorType: String?
   @Option(name: .long, help: ArgumentHelp("The type of the token embedding.", valueName: "type"))
   var tokenEmbeddingType: String?
-  @Flag(name: .long, help: "Warn of rules that match no tensor, and go on.") var lenient = false
+  @Flag(name: .long, help: "Warn of rules that match no tensor, instead of stopping.") var lenient = false
 
   func constraints(for model: any ModelSource, _ progress: Progress) throws -> TypeConstraints {
     var constraints = TypeConstraints()
@@ -49,18 +51,18 @@ struct ConstraintOptions: ParsableArguments {
     constraints.excluded = try types(excludeType, "--exclude-type")
     if !onlyTypes.isEmpty { constraints.only = try types(onlyTypes, "--only-types") }
     constraints.leavesOutput = leaveOutputTensor
-    // Pins of single options name tensors that a model may lack.
+    // The tensors of --output-tensor-type and --token-embedding-type may be missing.
     try check(written + constraints.floors, model, progress)
     return constraints
   }
 
-  /// Rules that match nothing are errors, or with --lenient warnings.
+  /// Refuses rules that match no tensor; with --lenient, warns of them.
   func check(_ rules: [TypeRule], _ model: any ModelSource, _ progress: Progress) throws {
     try rules.checkSpeed(on: model)
     for rule in rules.unmatched(in: model) {
       let error = rule.unmatchedError(in: model)
       guard lenient else {
-        // `blk`, `attn_q`, `weight`: what names consist of.
+        // Components of names: `blk`, `attn_q`, `weight`.
         let parts = Set(
           model.tensors.filter(\.isQuantizable).flatMap { $0.name.split(separator: ".").map(String.init) })
         let words = rule.pattern.text.matches(of: /[A-Za-z_0-9]+/).map { String($0.output) }
@@ -85,13 +87,13 @@ struct ConstraintOptions: ParsableArguments {
   }
 }
 
-/// What changes the model itself before it is quantized.
+/// Changes of the model before it is quantized.
 struct SourceOptions: ParsableArguments {
-  @Option(name: .long, help: ArgumentHelp("Leave layers out, such as 3,7,20-25.", valueName: "layers"))
+  @Option(name: .long, help: ArgumentHelp("Remove layers, such as 3,7,20-25.", valueName: "layers"))
   var pruneLayers: String?
   @Option(
     name: .long,
-    help: ArgumentHelp("Set a key of the file; types are int, float, bool and str.", valueName: "key=type:value"))
+    help: ArgumentHelp("Set a metadata key; types are int, float, bool and str.", valueName: "key=type:value"))
   var overrideKv: [String] = []
 
   func layers() throws -> Set<Int> {
@@ -100,13 +102,15 @@ struct SourceOptions: ParsableArguments {
     for part in pruneLayers.split(separator: ",") {
       let ends = part.split(separator: "-").map { Int($0) }
       guard let first = ends.first ?? nil, let last = ends.last ?? nil, ends.count <= 2, first <= last, last < 1 << 16
-      else { throw Failure(.usage, "--prune-layers \(pruneLayers): \(part) is no layer and no range of layers") }
+      else {
+        throw Failure(.usage, "--prune-layers \(pruneLayers): \(part) is neither a layer nor a range of layers")
+      }
       result.formUnion(first...last)
     }
     return result
   }
 
-  /// The model without the layers that are left out; nil where none is.
+  /// The model without the removed layers; nil if none is removed.
   func pruned(_ model: any ModelSource) throws -> PrunedModel? {
     let layers = try layers()
     return layers.isEmpty ? nil : try PrunedModel(model, without: layers)

@@ -7,18 +7,17 @@ import Tensors
 struct ConvertCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "convert",
-    abstract: "Write a model as a GGUF without choosing anything.",
+    abstract: "Convert a model to GGUF, in its published types or one type.",
     discussion: """
-      Norms, biases and routers stay F32; matrices get --type, or keep the type they are published in (auto; FP8 \
-      becomes BF16).
+      Norms, biases and routers are F32. Matrices get --type, or keep their published type (auto; FP8 becomes BF16).
 
         qtool convert Qwen2.5-7B -o Qwen2.5-7B-BF16.gguf
         qtool convert Qwen2.5-7B -o Qwen2.5-7B-F16.gguf --type F16
         qtool convert Llama-3.1-405B -o Llama-3.1-405B-BF16.gguf \\
           --shard-size 48GB
 
-      With --shard-size, FILE.gguf becomes FILE-00001-of-0000N.gguf and so on. --metadata takes what the reference \
-      converter takes: {"general.name": "My model", "general.tags": ["chat"]}.
+      With --shard-size, FILE.gguf becomes FILE-00001-of-0000N.gguf and so on. --metadata accepts the reference \
+      converter's format: {"general.name": "My model", "general.tags": ["chat"]}.
       """)
 
   enum Target: String, CaseIterable, ExpressibleByArgument {
@@ -38,13 +37,13 @@ struct ConvertCommand: ParsableCommand {
 
   @Argument(help: "A Hugging Face directory or a GGUF file.", completion: .file()) var model: String
   @Option(name: .long, help: "The type of matrices: F32, F16, BF16, Q8_0 or auto.") var type = Target.auto
-  @Option(name: .long, help: ArgumentHelp("Write shards of this size at most, such as 48GB.", valueName: "size"))
+  @Option(name: .long, help: ArgumentHelp("Write shards of at most this size, such as 48GB.", valueName: "size"))
   var shardSize: ByteSize?
   @Option(
     name: .long, help: ArgumentHelp("A JSON file of general.* keys to write.", valueName: "file"), completion: .file())
   var metadata: String?
-  @Flag(name: .long, help: "Convert tensors that are quantized already.") var allowRequantize = false
-  @Flag(name: .long, help: "Print what would be written, and write nothing.") var dryRun = false
+  @Flag(name: .long, help: "Convert tensors that are already quantized.") var allowRequantize = false
+  @Flag(name: .long, help: "Print the table of tensors, types and bytes, and write nothing.") var dryRun = false
   @OptionGroup(title: "Output") var output: ModelOutputOptions
   @OptionGroup(title: "Weights") var weightOptions: WeightOptions
   @OptionGroup(title: "Checkpoint") var splitter: SplitterOptions
@@ -89,7 +88,7 @@ struct ConvertCommand: ParsableCommand {
     }
     if let tensor = zip(source.tensors, types).first(where: { $0.type != $1 && $0.type.isQuantized })?.0 {
       guard allowRequantize else { throw QuantizeError.needsRequantize(tensor: tensor.name, type: tensor.type) }
-      progress.note("warning: \(source.name) is quantized already; what was lost stays lost")
+      progress.note("warning: \(source.name) is already quantized; its errors remain")
     }
     var metadata = source.outputMetadata(fileType: fileType, importance: nil)
     metadata.merge(overrides) { $1 }

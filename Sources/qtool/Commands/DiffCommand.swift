@@ -10,8 +10,8 @@ struct DiffCommand: ParsableCommand {
     abstract: "Compare two models: metadata, types, and the error of every tensor.",
     usage: "qtool diff <first> <second> [<options>]",
     discussion: """
-      Errors are relative to the first model: the sum of squared differences over its sum of squares. Rows stream, so \
-      that models of any size are compared in a few megabytes.
+      Errors are relative to the first model: the sum of squared differences divided by its sum of squares. Rows are \
+      streamed, so that models of any size are compared in a few megabytes.
 
         qtool diff Qwen2.5-7B Qwen2.5-7B-Q4_K_M.gguf
         qtool diff old.gguf new.gguf --no-errors
@@ -19,7 +19,7 @@ struct DiffCommand: ParsableCommand {
 
   @Argument(help: "The reference: a Hugging Face directory or a GGUF file.", completion: .file()) var first: String
   @Argument(help: "The model to compare with it.", completion: .file()) var second: String
-  @Flag(name: .long, help: "Compare metadata, shapes and types, and read no weights.") var noErrors = false
+  @Flag(name: .long, help: "Compare metadata, shapes and types without reading weights.") var noErrors = false
   @Flag(name: .long, help: "Print JSON.") var json = false
   @OptionGroup(title: "Checkpoint") var splitter: SplitterOptions
   @OptionGroup(title: "Run") var options: ThreadOptions

@@ -11,11 +11,11 @@ import Tokenizers
 struct DriftCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "drift",
-    abstract: "Measure how far models have drifted from the one they were made of.",
+    abstract: "Measure the drift of models from the one they were made of.",
     discussion: """
-      KL divergence from BASE at every scored position, with the definitions of llama-perplexity's --kl-divergence. \
-      Several models share one reading of the text and of BASE, and are compared with each other. BASE is a model, or \
-      what --save-reference or llama-perplexity's --kl-divergence-base stored of one.
+      Measures the KL divergence from BASE at every scored position, as defined by llama-perplexity's --kl-divergence. \
+      Several models share one run of BASE, and are compared with each other. BASE is a model, or a reference stored by \
+      --save-reference or by llama-perplexity's --kl-divergence-base.
 
         qtool drift Qwen2.5-7B Qwen2.5-7B-Q4_K_M.gguf --text held-out.txt
         qtool drift base.gguf small.gguf smaller.gguf --text wiki.txt code.py \\
@@ -30,16 +30,15 @@ struct DriftCommand: ParsableCommand {
   @OptionGroup(title: "Checkpoint") var splitter: SplitterOptions
   @OptionGroup(title: "Reference") var stored: StoredReferenceOptions
   @Option(
-    name: .long, help: ArgumentHelp("Stop once the 95 % intervals of what is compared are narrower.", valueName: "nats")
-  )
+    name: .long, help: ArgumentHelp("Stop once all 95 % intervals are narrower than this.", valueName: "nats"))
   var stopAt: Double?
-  @Option(name: .long, help: ArgumentHelp("End with exit code 1 where a mean KLD is above this.", valueName: "nats"))
+  @Option(name: .long, help: ArgumentHelp("Exit with code 1 if a mean KLD is above this.", valueName: "nats"))
   var failAbove: Double?
   @Option(
     name: .customLong("journal"),
     help: ArgumentHelp(
-      "Keep what is done beside this name, so that the same command goes on after an interruption (default: beside the "
-        + "file that is saved).", valueName: "file"))
+      "Keep a journal under this name, from which the same command continues after an interruption (default: the "
+        + "name of the saved file).", valueName: "file"))
   var keptName: String?
   @OptionGroup var journal: JournalOptions
   @OptionGroup(title: "Report") var report: ReportOptions
@@ -49,26 +48,26 @@ struct DriftCommand: ParsableCommand {
     if models.isEmpty, !stored.saves {
       throw ValidationError("name at least one model to compare with BASE, or a file to --save-reference")
     }
-    if let stopAt, !(stopAt > 0) { throw ValidationError("--stop-at is above 0") }
-    if let failAbove, !(failAbove >= 0) { throw ValidationError("--fail-above is 0 or more") }
+    if let stopAt, !(stopAt > 0) { throw ValidationError("--stop-at must be above 0") }
+    if let failAbove, !(failAbove >= 0) { throw ValidationError("--fail-above must not be negative") }
     if models.isEmpty, stopAt != nil || failAbove != nil || report.json || report.csv {
       throw ValidationError("--stop-at, --fail-above, --json and --csv need a model to compare with BASE")
     }
     if stopAt != nil, stored.saves {
-      throw ValidationError("a reference is made of the whole text: leave --stop-at out")
+      throw ValidationError("a reference needs the whole text: leave out --stop-at")
     }
   }
 
   func run() throws {
     let progress = options.apply()
-    let place = journal.snapshotEvery > 0 ? keptName ?? stored.saveReference ?? stored.saveLogits : nil
-    let goesOn = !journal.restart && place.map(RunJournal.isBegun) ?? false
-    try stored.checkOutputs(inputs: [base] + models + text.text, mayExist: goesOn)
+    let name = journal.snapshotEvery > 0 ? keptName ?? stored.saveReference ?? stored.saveLogits : nil
+    let continues = !journal.restart && name.map(RunJournal.isBegun) ?? false
+    try stored.checkOutputs(inputs: [base] + models + text.text, mayExist: continues)
     try splitter.check([base] + models)
     let candidates = try models.map { try splitter.openAmongOthers($0, progress) }
     var (run, texts) = try prepare(candidates, progress)
-    guard let place else { return try measure(run, texts, progress) }
-    let kept = try journal.keptRun(output: place, identity: try run.identity(stoppingAt: stopAt))
+    guard let name else { return try measure(run, texts, progress) }
+    let kept = try journal.keptRun(output: name, identity: try run.identity(stoppingAt: stopAt))
     run.kept = kept
     try kept.keeping { try measure(run, texts, progress) }
   }
@@ -85,7 +84,7 @@ struct DriftCommand: ParsableCommand {
     if !drifts.isEmpty { try show(run, drifts, run.windows) }
   }
 
-  /// Opens the base and cuts the text into windows, and refuses what does not belong together before anything runs.
+  /// Opens the base, cuts the text into windows, and refuses inputs that do not match, before anything runs.
   private func prepare(
     _ candidates: [any ModelSource], _ progress: Progress
   ) throws -> (run: DriftRun, texts: [ScoredText]) {
@@ -94,7 +93,7 @@ struct DriftCommand: ParsableCommand {
     case .model:
       guard stored.reference == nil else {
         throw Failure(
-          .data, "\(path): is no stored reference", hint: "--reference takes what --save-reference has written")
+          .data, "\(path): is not a stored reference", hint: "--reference reads the file of --save-reference")
       }
       guard !text.text.isEmpty else {
         throw Failure(
@@ -106,66 +105,67 @@ struct DriftCommand: ParsableCommand {
       let texts = try text.texts(chatTemplate: source.metadata.optionalString("tokenizer.chat_template"))
       progress.noteOnce(texts.flatMap(\.notes))
       let windows = try text.windows(texts, try Tokenizer(metadata: source.metadata))
-      return (makeRun(.model(source), candidates, windows, Array(windows.windows.indices), progress), texts)
+      return (makeRun(.model(source), candidates, windows, indices: Array(windows.windows.indices), progress), texts)
     case .compact:
       try stored.refuseSaving(path)
       let reference = try CompactReference(path: path)
       try check(reference, candidates, progress)
-      let places = text.chunks.map(reference.windows.limited) ?? Array(reference.windows.windows.indices)
+      let indices = text.chunks.map(reference.windows.limited) ?? Array(reference.windows.windows.indices)
       return (
-        makeRun(.compact(reference), candidates, reference.windows.selecting(places), places, progress), []
+        makeRun(.compact(reference), candidates, reference.windows.selecting(indices), indices: indices, progress), []
       )
     case .logits:
       try stored.refuseSaving(path)
       let tokenizer = try Tokenizer(metadata: candidates[0].metadata)
       let file = try LogitsFile(path: path, bos: tokenizer.addsBOS ? tokenizer.bos : nil)
       let windows = try check(file, candidates, tokenizer)
-      return (makeRun(.logits(file), candidates, windows, Array(windows.windows.indices), progress), [])
+      return (makeRun(.logits(file), candidates, windows, indices: Array(windows.windows.indices), progress), [])
     }
   }
 
   private func makeRun(
-    _ base: DriftBase, _ candidates: [any ModelSource], _ windows: ScoringWindows, _ places: [Int],
+    _ base: DriftBase, _ candidates: [any ModelSource], _ windows: ScoringWindows, indices: [Int],
     _ progress: Progress
   ) -> DriftRun {
     DriftRun(
-      base: base, candidates: candidates, windows: windows, places: places, options: options, progress: progress)
+      base: base, candidates: candidates, windows: windows, storedIndices: indices, options: options,
+      progress: progress)
   }
 
-  /// A compact reference has to be of the base that is named, of this text and context, and of the models' tokenizer.
+  /// Checks that a compact reference is of the given base, text and context, and of the models' tokenizer.
   private func check(
     _ reference: CompactReference, _ candidates: [any ModelSource], _ progress: Progress
   ) throws {
-    let own = reference.provenance
+    let provenance = reference.provenance
     let path = reference.path
-    try own.require(path: path, context: text.ctx)
+    try provenance.require(path: path, context: text.ctx)
     for candidate in candidates {
-      try own.require(
+      try provenance.require(
         path: path, tokenizerDigest: ModelFingerprint.tokenizerDigest(of: candidate.metadata),
         vocabulary: try candidate.metadata.strings("tokenizer.ggml.tokens").count)
     }
     let scored = reference.windows.scored
-    if let stride = text.stride, scored.count != stride || scored.lowerBound != own.context - stride - 1 {
-      let recorded = scored.lowerBound == own.context / 2 ? "none" : "\(scored.count)"
+    if let stride = text.stride, scored.count != stride || scored.lowerBound != provenance.context - stride - 1 {
+      let recorded = scored.lowerBound == provenance.context / 2 ? "none" : "\(scored.count)"
       throw ReferenceError.mismatch(path: path, field: "stride", reference: recorded, given: "\(stride)")
     }
     var chatTemplate: String?
     if stored.reference != nil {
       let source = try splitter.openAmongOthers(base, progress)
-      try own.require(path: path, modelFingerprint: try ModelFingerprint(of: source).hex)
+      try provenance.require(path: path, modelFingerprint: try ModelFingerprint(of: source).hex)
       chatTemplate = source.metadata.optionalString("tokenizer.chat_template")
     }
     if !text.text.isEmpty {
       chatTemplate = chatTemplate ?? candidates.first?.metadata.optionalString("tokenizer.chat_template")
       let texts = try text.texts(chatTemplate: chatTemplate)
-      try own.require(path: path, textDigest: Provenance.digest(of: texts.map(\.bytes)))
+      try provenance.require(path: path, textDigest: Provenance.digest(of: texts.map(\.bytes)))
     }
   }
 
-  /// A file of llama-perplexity's says little: its vocabulary's size, its context, and its tokens. Names and kinds of
-  /// texts come from the texts themselves, where they are given.
+  /// Checks llama-perplexity's file, which contains only the vocabulary's size, the context and the tokens. Names and kinds
+  /// of texts come from the given texts.
   ///
-  /// - Returns: the first windows of the file, as many as are wanted.
+  /// - Returns: the first windows of the file, limited by --chunks.
   private func check(
     _ file: LogitsFile, _ candidates: [any ModelSource], _ tokenizer: Tokenizer
   ) throws -> ScoringWindows {
@@ -186,19 +186,20 @@ struct DriftCommand: ParsableCommand {
     }
     let texts = try text.texts(
       chatTemplate: candidates.first?.metadata.optionalString("tokenizer.chat_template"))
-    let own = try text.windows(texts, tokenizer, context: file.windows.context)
-    let count = min(own.windows.count, file.windows.windows.count)
+    let given = try text.windows(texts, tokenizer, context: file.windows.context)
+    let count = min(given.windows.count, file.windows.windows.count)
     if text.chunks == nil, count < file.windows.windows.count {
       try require("number of windows", "\(file.windows.windows.count)", "\(count)")
     }
     for (index, window) in file.windows.windows.prefix(count).enumerated() {
-      // Each window but its first token, which may be BOS.
-      for place in 1..<window.count {
+      // The first token of a window may be BOS.
+      for position in 1..<window.count {
         try require(
-          "token at position \(place) of window \(index)", "\(window[place])", "\(own.windows[index][place])")
+          "token at position \(position) of window \(index)", "\(window[position])",
+          "\(given.windows[index][position])")
       }
     }
-    return own.selecting(Array(0..<count))
+    return given.selecting(Array(0..<count))
   }
 
   private func show(_ run: DriftRun, _ drifts: [Drift], _ windows: ScoringWindows) throws {
@@ -226,7 +227,7 @@ struct DriftCommand: ParsableCommand {
   }
 }
 
-/// References that are read or written.
+/// Options of stored references.
 struct StoredReferenceOptions: ParsableArguments {
   @Option(
     name: .long, help: ArgumentHelp("A stored reference of BASE, used instead of running BASE.", valueName: "file"),
@@ -238,21 +239,23 @@ struct StoredReferenceOptions: ParsableArguments {
   var saveReference: String?
   @Option(
     name: .long,
-    help: ArgumentHelp("Store them in llama-perplexity's form, for its --kl-divergence.", valueName: "file"),
+    help: ArgumentHelp("Store them in llama-perplexity's format, for its --kl-divergence.", valueName: "file"),
     completion: .file())
   var saveLogits: String?
-  @Flag(name: .long, help: "Replace files of those names.") var force = false
+  @Flag(name: .long, help: "Replace existing files.") var force = false
 
   var saves: Bool { saveReference != nil || saveLogits != nil }
 
   func validate() throws {
-    if reference != nil, saves { throw ValidationError("--reference contradicts --save-reference and --save-logits") }
+    if reference != nil, saves {
+      throw ValidationError("--reference can't be combined with --save-reference or --save-logits")
+    }
     if let saveReference, saveReference == saveLogits {
-      throw ValidationError("--save-reference and --save-logits need names of their own")
+      throw ValidationError("--save-reference and --save-logits need different names")
     }
   }
 
-  /// - Parameter mayExist: an unfinished run may have written them.
+  /// - Parameter mayExist: whether an unfinished run may have written the files.
   func checkOutputs(inputs: [String], mayExist: Bool) throws {
     for path in [saveReference, saveLogits].compactMap({ $0 }) {
       try OutputOptions(output: path, force: force || mayExist).check(inputs: inputs)
@@ -261,7 +264,7 @@ struct StoredReferenceOptions: ParsableArguments {
 
   func refuseSaving(_ path: String) throws {
     guard saves else { return }
-    throw Failure(.usage, "\(path): is a reference already", hint: "--save-reference and --save-logits need the model")
+    throw Failure(.usage, "\(path): is already a reference", hint: "--save-reference and --save-logits need the model")
   }
 
   func save(
@@ -269,11 +272,12 @@ struct StoredReferenceOptions: ParsableArguments {
     memory: Int, _ journal: RunJournal?, _ progress: Progress
   ) throws {
     let advance = StageObserver(progress: progress, total: windows.rowCount)
-    /// Writes a file, unless an interrupted run has: its journal says so, or `isOurs` where it was killed in between.
+    /// Writes a file, unless an interrupted run has written it: its journal records that, or `isOurs` if it was killed
+    /// before it could.
     func save(_ path: String, isOurs: () -> Bool, write: (_ overwrite: Bool) throws -> Void) throws {
       let exists = FileIdentity(path: path) != nil
       if exists, let digest = journal?.inherited[path], (try? DataDigest.ofFile(path)) == digest {
-        return progress.note("\(path): is as an interrupted run has written it")
+        return progress.note("\(path): was written by an interrupted run")
       }
       progress.start("writing \(path)", total: windows.rowCount, unit: .positions)
       try write(force || exists && journal != nil && isOurs())

@@ -9,22 +9,22 @@ struct ExplainCommand: ParsableCommand {
     commandName: "explain",
     abstract: "Recover the mix of a GGUF as rules.",
     discussion: """
-      The rules are found from the types alone, and give exactly these types when applied to a model of these shapes. \
-      The header is enough: shards that are missing are not needed where the first says all.
+      The rules are derived from the types alone, and give exactly these types for a model of the same shapes. Only the \
+      header of the file, or of each shard, is read.
 
         qtool explain model.gguf
         qtool explain model.gguf --recipe > model.yaml
         qtool quantize Qwen2.5-7B --recipe model.yaml -o Qwen2.5-7B-same.gguf
       """)
 
-  @Argument(help: "A GGUF file; of a sharded one, its first shard.", completion: .file()) var model: String
-  @Flag(name: .long, help: "Print the recipe alone, as --recipe of quantize reads it.") var recipe = false
+  @Argument(help: "A GGUF file (or its first shard).", completion: .file()) var model: String
+  @Flag(name: .long, help: "Print only the recipe, as quantize --recipe reads it.") var recipe = false
 
   func run() throws {
     let file = try GGUFFile(path: model, headerOnly: true)
     if file.missingShards > 0 {
       throw Failure(
-        .missing, "\(file.name): \(file.missingShards) shards are missing, and their tensors with them",
+        .missing, "\(file.name): \(file.missingShards) shards are missing",
         hint: "download the headers of all shards")
     }
     let found = Recipe(explaining: file)
@@ -48,11 +48,11 @@ struct ExplainCommand: ParsableCommand {
       let same =
         recorded.types(for: file, hasImportance: file.metadata["quantize.imatrix.file"] != nil)
         == file.tensors.map(\.type)
-      print("\nthe recipe that the file carries " + (same ? "gives these types" : "gives other types: it was changed"))
+      print("\nthe recipe in the file's metadata " + (same ? "gives these types" : "gives other types: it was changed"))
     }
   }
 
-  /// The nearest stock mix and where it differs.
+  /// The nearest stock mix and the tensors in which it differs.
   private static func comparison(_ file: GGUFFile, _ nearest: StockMix.Nearness) -> String {
     let quantizable = file.tensors.filter(\.isQuantizable)
     let weights = quantizable.reduce(0) { $0 + $1.shape.count }
@@ -67,13 +67,13 @@ struct ExplainCommand: ParsableCommand {
       rows[key, default: (0, 0)].weights += tensor.shape.count
     }
     var table = Table([
-      ("class", .left), ("stock", .left), ("here", .left), ("tensors", .right), ("of all weights", .right),
+      ("class", .left), ("stock", .left), ("file", .left), ("tensors", .right), ("of all weights", .right),
     ])
     for (key, row) in rows.sorted(by: { ($1.value.weights, $0.key) < ($0.value.weights, $1.key) }) {
       table.add(
         key.split(separator: "\t").map(String.init)
           + ["\(row.count)", Figures.percent(Double(row.weights) / Double(max(1, weights)), 1)])
     }
-    return head + ", but for \(nearest.differing) of \(quantizable.count) tensors\n\n" + table.rendered()
+    return head + ", except for \(nearest.differing) of \(quantizable.count) tensors\n\n" + table.rendered()
   }
 }

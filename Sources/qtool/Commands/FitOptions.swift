@@ -4,7 +4,7 @@ import Plan
 import Quantize
 import Tensors
 
-/// A target that follows from a machine: what it has left beside the cache of a context.
+/// A target from a machine: its memory less the KV cache of a context.
 struct FitOptions: ParsableArguments {
   @Option(
     name: .long,
@@ -16,16 +16,16 @@ struct FitOptions: ParsableArguments {
   var context: ContextLength?
   @Option(
     name: .long,
-    help: ArgumentHelp("With --fit: the type of the cache of keys and values, f16 or q8_0.", valueName: "type")) var kv:
-    CacheType?
+    help: ArgumentHelp("With --fit: the type of the KV cache, f16 or q8_0.", valueName: "type"))
+  var kv: CacheType?
 
   func validate() throws {
-    if fit == nil, context != nil || kv != nil { throw ValidationError("--context and --kv go with --fit") }
+    if fit == nil, context != nil || kv != nil { throw ValidationError("--context and --kv need --fit") }
   }
 
-  /// Bytes that the file may have: what is left on the machine, and no more than the model has as it is.
+  /// Maximum bytes of the file: the machine's remaining memory, but at most the size of the unchanged model.
   ///
-  /// - Throws: `PlanError` where nothing fits.
+  /// - Throws: `PlanError` if nothing fits.
   func target(for model: any ModelSource, hasImportance: Bool, _ progress: Progress) throws -> ByteSize? {
     guard let fit else { return nil }
     let trained = try ModelDimensions(of: model).trainedContext

@@ -12,10 +12,10 @@ import Transformer
 struct ImatrixCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "imatrix",
-    abstract: "Compute, merge or show importance matrices.",
+    abstract: "Measure, merge or show importance matrices.",
     discussion: """
-      Squared activations, summed for every input column of every weight matrix, in llama.cpp's forms (GGUF, or the \
-      older one where the output ends in .dat). All text goes through a layer before the next is read: each weight is \
+      Sums the squared activations of every input column of every weight matrix. The output is llama.cpp's GGUF format, \
+      or its older one if the name ends in .dat. All text goes through a layer before the next is read: each weight is \
       read once, and the model may be larger than memory.
 
         qtool imatrix Qwen2.5-7B -o Qwen2.5-7B.imatrix.gguf
@@ -27,22 +27,22 @@ struct ImatrixCommand: ParsableCommand {
 
   @Argument(help: "A Hugging Face directory or a GGUF file.", completion: .file()) var model: String?
   @OptionGroup(title: "Text") var text: CalibrationOptions
-  @Flag(name: .long, help: "Collect for the output matrix too.") var processOutput = false
-  @Flag(name: .long, help: "Send every token through every expert, for importance alone.") var allExperts = false
+  @Flag(name: .long, help: "Measure the output matrix too.") var processOutput = false
+  @Flag(name: .long, help: "Measure every expert on every token.") var allExperts = false
   @Option(
     name: .long, parsing: .upToNextOption,
-    help: ArgumentHelp("Importance matrices to add up, with the model's where one is given.", valueName: "file"),
+    help: ArgumentHelp("Importance matrices to add, together with the model's if one is given.", valueName: "file"),
     completion: .file())
   var merge: [String] = []
   @Option(
-    name: .long, help: ArgumentHelp("Print the figures of an importance matrix.", valueName: "file"),
+    name: .long, help: ArgumentHelp("Print statistics of an importance matrix.", valueName: "file"),
     completion: .file())
   var showStatistics: String?
   @Option(
     name: [.short, .long], help: ArgumentHelp("The file to write (.gguf or .dat).", valueName: "file"),
     completion: .file())
   var output: String?
-  @Flag(name: .long, help: "Replace a file of that name.") var force = false
+  @Flag(name: .long, help: "Replace an existing file.") var force = false
   @OptionGroup var journal: JournalOptions
   @OptionGroup(title: "Checkpoint") var splitter: SplitterOptions
   @OptionGroup(title: "Run") var options: RunOptions
@@ -50,13 +50,13 @@ struct ImatrixCommand: ParsableCommand {
   func validate() throws {
     if showStatistics != nil {
       guard model == nil, merge.isEmpty, output == nil else {
-        throw ValidationError("--show-statistics goes alone")
+        throw ValidationError("--show-statistics can't be combined with a model, --merge or --output")
       }
       return
     }
     guard model != nil || !merge.isEmpty else { throw ValidationError("name a model, or files to --merge") }
     guard model != nil || splitter.config.ignored.isEmpty else {
-      throw ValidationError("--ignore-config goes with a model")
+      throw ValidationError("--ignore-config needs a model")
     }
     guard output != nil else { throw ValidationError("name the file to write with -o") }
   }
@@ -78,7 +78,7 @@ struct ImatrixCommand: ParsableCommand {
       }
       let partial = ImportanceMatrix.names(missingFromSome: matrices)
       if !partial.isEmpty {
-        progress.note("note: \(partial.count) tensors are in some of the files only: \(firstNames(of: partial))")
+        progress.note("note: \(partial.count) tensors are not in all files: \(firstNames(of: partial))")
       }
       return try write(matrices, to: output)
     }
@@ -114,30 +114,30 @@ struct ImatrixCommand: ParsableCommand {
   }
 }
 
-/// The calibration text of a command, and how it is cut.
+/// The calibration text of a command, and its windows.
 struct CalibrationOptions: ParsableArguments {
   @Option(
     name: .long, parsing: .upToNextOption,
     help: ArgumentHelp(
-      "Calibration text: files (.txt, .md, .jsonl, each also .zst) or folders (default: what ships with qtool).",
+      "Calibration text: files (.txt, .md, .jsonl, each also .zst) or folders (default: the text that ships with qtool).",
       valueName: "path"), completion: .file())
   var calibration: [String] = []
   @Option(name: .long, help: ArgumentHelp("Tokens in a window.", valueName: "tokens")) var ctx = 512
-  @Option(name: .long, help: ArgumentHelp("Windows to use at most.", valueName: "count")) var chunks: Int?
-  @Option(name: .long, help: ArgumentHelp("Windows to leave out at the beginning.", valueName: "count"))
+  @Option(name: .long, help: ArgumentHelp("Maximum number of windows.", valueName: "count")) var chunks: Int?
+  @Option(name: .long, help: ArgumentHelp("Windows to skip at the beginning.", valueName: "count"))
   var fromChunk = 0
   @Option(
     name: .long, parsing: .upToNextOption,
-    help: ArgumentHelp("Parts of the tokens by file, such as chat=2 code=1.", valueName: "name=weight"))
+    help: ArgumentHelp("Shares of the tokens by file, such as chat=2 code=1.", valueName: "name=weight"))
   var mix: [String] = []
-  @Option(name: .long, help: ArgumentHelp("Shuffle the documents of every file by this number.", valueName: "number"))
+  @Option(name: .long, help: ArgumentHelp("Shuffle the documents of every file with this seed.", valueName: "number"))
   var seed: UInt64?
-  @Flag(name: .long, help: "Take the text of control tokens for the tokens themselves.") var parseSpecial = false
+  @Flag(name: .long, help: "Parse the text of control tokens as these tokens.") var parseSpecial = false
 
   func validate() throws {
-    if ctx < 2 { throw ValidationError("--ctx is at least 2") }
-    if let chunks, chunks < 1 { throw ValidationError("--chunks is at least 1") }
-    if fromChunk < 0 { throw ValidationError("--from-chunk is 0 or more") }
+    if ctx < 2 { throw ValidationError("--ctx must be at least 2") }
+    if let chunks, chunks < 1 { throw ValidationError("--chunks must be at least 1") }
+    if fromChunk < 0 { throw ValidationError("--from-chunk must not be negative") }
     _ = try weights()
   }
 

@@ -7,10 +7,10 @@ import Tensors
 struct InspectCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "inspect",
-    abstract: "Show what a model is made of: metadata, tensors, bytes by type and class.",
+    abstract: "Show a model's metadata, tensors, and bytes by type and class.",
     usage: "qtool inspect <file> [<options>]",
     discussion: """
-      Of a GGUF only the header is read, so that the first bytes of a download are enough. Tensors that differ only in \
+      Only the header of a GGUF is read, so that the first bytes of a download are enough. Tensors that differ only in \
       their layer share a row.
 
         qtool inspect DeepSeek-R1-UD-IQ1_S-00001-of-00003.gguf
@@ -19,11 +19,11 @@ struct InspectCommand: ParsableCommand {
       """)
 
   @Argument(
-    help: ArgumentHelp("A GGUF file (of shards the first) or a Hugging Face directory.", valueName: "file"),
+    help: ArgumentHelp("A GGUF file (or its first shard) or a Hugging Face directory.", valueName: "file"),
     completion: .file())
   var model: String
   @Flag(name: .long, help: "List every tensor.") var tensors = false
-  @Option(name: .long, help: ArgumentHelp("Print the whole value of one key and nothing else.", valueName: "key"))
+  @Option(name: .long, help: ArgumentHelp("Print only the whole value of one key.", valueName: "key"))
   var key: String?
   @Flag(name: .long, help: "Print JSON.") var json = false
   @OptionGroup(title: "Checkpoint") var splitter: SplitterOptions
@@ -74,7 +74,7 @@ struct InspectCommand: ParsableCommand {
     return table.rendered()
   }
 
-  /// Kind, splitter, sizes and special tokens in a line.
+  /// One line with kind, splitter, sizes and special tokens.
   private func tokenizer(_ metadata: Metadata) -> String? {
     guard let kind = metadata.optionalString("tokenizer.ggml.model") else { return nil }
     let names = ["gpt2": "byte-level BPE", "llama": "SentencePiece", "bert": "WordPiece", "t5": "unigram"]
@@ -96,10 +96,10 @@ struct InspectCommand: ParsableCommand {
   }
 }
 
-/// A model that is looked at without its weights.
+/// A model without its weights.
 struct Inspected {
   let source: any ModelSource
-  /// What it is: `GGUF of 42,520,398,528 bytes`.
+  /// Description of the file: `GGUF of 42,520,398,528 bytes`.
   let form: String
   let notes: [String]
 
@@ -116,7 +116,7 @@ struct Inspected {
     if file.missingShards > 0 {
       notes.append("\(file.missingShards) shards are missing; their tensors are not shown")
     } else if (try? GGUFFile(path: path)) == nil {
-      notes.append("tensor data is missing or cut off; only the header is there")
+      notes.append("tensor data is missing or truncated; only the header is present")
     }
     let shards = file.paths.count > 1 ? " in \(file.paths.count) shards" : ""
     source = file

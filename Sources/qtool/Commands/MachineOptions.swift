@@ -2,7 +2,7 @@ import ArgumentParser
 import Plan
 import Quantize
 
-/// Which machine is planned for.
+/// The machine of a plan.
 struct MachineOptions: ParsableArguments {
   @Option(
     name: .long,
@@ -21,10 +21,10 @@ struct MachineOptions: ParsableArguments {
   @Option(
     name: .long,
     help: ArgumentHelp(
-      "Memory left to the system. With --memory, all of the rest is used instead of 75 %.", valueName: "size"))
+      "Memory reserved for the system. With --memory, the remainder is used instead of 75 %.", valueName: "size"))
   var reserve: ByteSize?
 
-  /// By which `quantize --fit` finds the same machine; nil where other figures were given.
+  /// Name of the machine for `quantize --fit`; nil if other figures are given.
   var name: String? { memory == nil && bandwidth == nil && reserve == nil ? machine ?? "this" : nil }
 
   func chosen() throws -> Machine {
@@ -38,7 +38,7 @@ struct MachineOptions: ParsableArguments {
   }
 }
 
-/// The machine of that name; of one that there is not, a failure that says which was probably meant.
+/// The machine of that name; for an unknown one, a failure that suggests the nearest name.
 func namedMachine(_ name: String) throws -> Machine {
   do {
     return try Machines.named(name)

@@ -8,21 +8,21 @@ import Quantize
 import Tensors
 import Transformer
 
-/// Options of every command that works for long.
+/// Options of every long-running command.
 struct ThreadOptions: ParsableArguments {
   @Option(
     name: .long,
     help: ArgumentHelp("Threads to use (default: all processors). Results do not depend on it.", valueName: "count"))
   var threads: Int?
 
-  @Flag(name: .shortAndLong, help: "Say nothing on standard error but errors.")
+  @Flag(name: .shortAndLong, help: "Print only errors on standard error.")
   var quiet = false
 
   func validate() throws {
-    if let threads, threads < 1 { throw ValidationError("--threads is at least 1") }
+    if let threads, threads < 1 { throw ValidationError("--threads must be at least 1") }
   }
 
-  /// Puts the options that concern the whole process into force.
+  /// Applies the options of the whole process.
   func apply() -> Progress {
     if let threads { Threads.count = threads }
     return Progress(quiet: quiet)
@@ -33,11 +33,12 @@ struct ThreadOptions: ParsableArguments {
 struct RunOptions: ParsableArguments {
   @Option(
     name: .long,
-    help: ArgumentHelp("Memory to use at most, such as 8GiB (default: 60 % of the machine's).", valueName: "size"))
+    help: ArgumentHelp("Maximum memory to use, such as 8GiB (default: 60 % of the machine's).", valueName: "size"))
   var memory: ByteSize?
 
   @Option(
-    name: .long, help: ArgumentHelp("Folder for what does not fit in memory.", valueName: "dir"), completion: .directory
+    name: .long, help: ArgumentHelp("Folder for data that does not fit in memory.", valueName: "dir"),
+    completion: .directory
   )
   var scratch: String?
 
@@ -45,7 +46,7 @@ struct RunOptions: ParsableArguments {
 
   func apply() -> Progress { threads.apply() }
 
-  /// The budget, which a limit of the process (`ulimit -v`) may make smaller than what was asked for.
+  /// The budget: at most --memory, and at most four fifths of the process's limit (`ulimit -v`).
   var forward: ForwardOptions {
     let wanted = memory?.bytes ?? MemoryLimit.physical / 5 * 3
     let budget = min(wanted, MemoryLimit.left.map { $0 / 5 * 4 } ?? wanted)
@@ -53,15 +54,15 @@ struct RunOptions: ParsableArguments {
   }
 }
 
-/// Where a result goes.
+/// The file of a result.
 struct OutputOptions: ParsableArguments {
   @Option(name: [.short, .long], help: ArgumentHelp("The file to write.", valueName: "file"), completion: .file())
   var output: String
 
-  @Flag(name: .long, help: "Replace a file of that name.")
+  @Flag(name: .long, help: "Replace an existing file.")
   var force = false
 
-  @Flag(name: .long, help: "Begin anew, whatever an interrupted run has left.")
+  @Flag(name: .long, help: "Start over, ignoring the files of an interrupted run.")
   var restart = false
 
   init() {}
@@ -72,18 +73,17 @@ struct OutputOptions: ParsableArguments {
     self.restart = restart
   }
 
-  /// Refuses early what would be refused after hours of work, and an output that is also one of `inputs` (files, or
-  /// folders of files).
+  /// Refuses, before hours of work, an output that can't be written, or that is one of `inputs` (files or folders).
   func check(inputs: [String] = []) throws { try check(inputs: inputs, output) }
 
-  /// The same for one of several files that the output becomes.
+  /// Checks one of several output files.
   func check(inputs: [String], _ output: String) throws {
-    // What lies beside the output while it is written is replaced too, and goes with it.
+    // Temporary files beside the output are replaced and removed too.
     let beside = [output + ".part", RunJournal.path(for: output)] + PrefixedFiles(output + ".snapshot-").paths
     for path in [output] + beside {
       guard let identity = FileIdentity(path: path) else { continue }
       if inputs.flatMap(Self.files).contains(where: { FileIdentity(path: $0) == identity }) {
-        throw Failure(.usage, "\(path): is an input too", hint: "name another output")
+        throw Failure(.usage, "\(path): is also an input", hint: "name another output")
       }
     }
     try OutputFile.check(output, overwrite: force)
@@ -94,7 +94,7 @@ struct OutputOptions: ParsableArguments {
   }
 }
 
-/// Where a model goes.
+/// The file of a model.
 struct ModelOutputOptions: ParsableArguments {
   @OptionGroup var file: OutputOptions
 
@@ -102,17 +102,16 @@ struct ModelOutputOptions: ParsableArguments {
   var checksums = false
 }
 
-/// What happens to weights that are no numbers.
+/// The treatment of weights that are NaN or infinite.
 struct WeightOptions: ParsableArguments {
   @Option(
     name: .long,
     help: ArgumentHelp(
-      "Write weights that are NaN or infinite as this value (0), with a count, instead of stopping.", valueName: "value"
-    ))
+      "Write NaN and infinite weights as this value (0) and count them, instead of stopping.", valueName: "value"))
   var replaceNonfinite: Int?
 
   func validate() throws {
-    if let replaceNonfinite, replaceNonfinite != 0 { throw ValidationError("--replace-nonfinite takes 0 alone") }
+    if let replaceNonfinite, replaceNonfinite != 0 { throw ValidationError("--replace-nonfinite accepts only 0") }
   }
 
   /// The model to read weights from.
@@ -122,8 +121,8 @@ struct WeightOptions: ParsableArguments {
 }
 
 extension OutputOptions {
-  /// The files that a path stands for: those of a folder that are read when the folder is named (texts, or a checkpoint),
-  /// and all shards of a file that is one. What a run has left in the folder may be replaced by the next one.
+  /// The input files of a path: those that are read from a folder (texts, or a checkpoint), or all shards of a shard.
+  /// Other files in the folder, such as earlier outputs, may be replaced.
   private static func files(of path: String) -> [String] {
     func contents(_ folder: String) -> [String] {
       ((try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []).map { folder + "/" + $0 }
@@ -152,7 +151,7 @@ extension ByteSize: ExpressibleByArgument {
   }
 }
 
-/// The text to score, and how it is cut.
+/// The text to score, and its windows.
 struct TextOptions: ParsableArguments {
   static let defaultContext = 512
 
@@ -165,19 +164,19 @@ struct TextOptions: ParsableArguments {
 
   @Option(
     name: .long,
-    help: ArgumentHelp("Tokens in a window (default: 512, or what a stored reference has).", valueName: "tokens"))
+    help: ArgumentHelp("Tokens in a window (default: 512, or those of a stored reference).", valueName: "tokens"))
   var ctx: Int?
 
   @Option(
     name: .long,
     help: ArgumentHelp(
-      "Windows begin this many tokens apart, and the last so many predictions of each count.", valueName: "tokens"))
+      "Start windows this many tokens apart, and score as many predictions at the end of each.", valueName: "tokens"))
   var stride: Int?
 
-  @Option(name: .long, help: ArgumentHelp("Score this many windows of each text at most.", valueName: "count"))
+  @Option(name: .long, help: ArgumentHelp("Maximum number of windows to score of each text.", valueName: "count"))
   var chunks: Int?
 
   func validate() throws {
-    if let chunks, chunks < 1 { throw ValidationError("--chunks is at least 1") }
+    if let chunks, chunks < 1 { throw ValidationError("--chunks must be at least 1") }
   }
 }

@@ -10,12 +10,12 @@ import Transformer
 struct PerplexityCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "perplexity",
-    abstract: "Measure how well models predict a text, or answer multiple choice.",
+    abstract: "Measure the perplexity of models, or their accuracy on multiple choice.",
     discussion: """
-      Windows of --ctx tokens, of which the second half is scored, as llama-perplexity does; with --stride, windows that \
-      overlap. With several texts there is a row for each, and for each kind of text. Tasks are files in \
-      llama-perplexity's formats. Several models run one after the other over the same windows, and are compared with the \
-      first, position by position; with other tokens than the first's, by bits a byte of text.
+      Text is cut into windows of --ctx tokens, of which the second half is scored, as in llama-perplexity; with \
+      --stride, windows overlap. Each text and each kind of text gets a row. Tasks are files in llama-perplexity's \
+      formats. Several models run one after the other over the same windows. They are compared with the first, position \
+      by position, or by bits per byte of text if their tokens differ.
 
         qtool perplexity Qwen2.5-7B --text held-out.txt code.py
         qtool perplexity Qwen2.5-7B small.gguf smaller.gguf --text held-out.txt
@@ -40,7 +40,7 @@ struct PerplexityCommand: ParsableCommand {
 
   func run() throws {
     let progress = options.apply()
-    // Everything is opened, cut and planned before the first model runs for hours.
+    // All models and texts are opened and planned before the first model runs for hours.
     let (subjects, options) = try subjects(progress)
     var reports: [PerplexityReport] = []
     var first: (likelihood: Likelihood, windows: ScoringWindows)?
@@ -71,18 +71,18 @@ struct PerplexityCommand: ParsableCommand {
     }
   }
 
-  /// A model with what it is scored on.
+  /// A model, with the text and tasks that it is scored on.
   private struct Subject {
     let name: String
     let source: any ModelSource
     let windows: ScoringWindows?
-    /// Bytes of text that each token stands for: all that is needed of the tokenizer while models run.
+    /// Bytes of text by token, so that the tokenizer need not stay in memory while models run.
     let textBytes: [Int32]
     let tasks: [(name: String, file: String, tasks: [ChoiceTask])]
   }
 
-  /// Opens all models and cuts the text for each, and refuses what can't run. The options are those of one run, with
-  /// what the metadata of the other models takes left out of the memory.
+  /// Opens all models, cuts the text for each, and refuses models that can't run. The memory of the returned options is
+  /// reduced by the metadata of the other models.
   private func subjects(_ progress: Progress) throws -> ([Subject], RunOptions) {
     let sources = try models.enumerated().map { index, path in
       let identity = FileIdentity(path: path)
@@ -92,7 +92,7 @@ struct PerplexityCommand: ParsableCommand {
       return models.count == 1 ? try splitter.open(path, progress) : try splitter.openAmongOthers(path, progress)
     }
     let names = Dictionary(grouping: sources, by: \.name)
-    // All read the same text: conversations are written as the first one's template has them.
+    // All models read the same text: conversations are formatted with the first model's template.
     let texts = try text.texts(chatTemplate: sources[0].metadata.optionalString("tokenizer.chat_template"))
     progress.noteOnce(texts.flatMap(\.notes))
     var options = options
@@ -106,7 +106,7 @@ struct PerplexityCommand: ParsableCommand {
     for (path, source) in zip(models, sources) {
       let tokenizer = try Tokenizer(metadata: source.metadata)
       var windows = texts.isEmpty ? nil : try text.windows(texts, tokenizer)
-      // One copy of the tokens that models share.
+      // Models with equal windows share one copy.
       if let first = subjects.first?.windows, first == windows { windows = first }
       if models.count > 1 {
         let pass = try ForwardPass(source: source, options: options.forward)
@@ -123,7 +123,7 @@ struct PerplexityCommand: ParsableCommand {
     return (subjects, options)
   }
 
-  /// Of a model that is open while another runs.
+  /// Bytes per token of the vocabulary of a model that is open while another runs.
   private static let metadataBytesPerToken = 68
 
   private func likelihood(
@@ -150,7 +150,8 @@ struct PerplexityCommand: ParsableCommand {
 /// Multiple-choice tasks in llama-perplexity's formats.
 struct TaskOptions: ParsableArguments {
   @Option(
-    name: .long, help: ArgumentHelp("Score HellaSwag: text, six lines a task.", valueName: "file"), completion: .file())
+    name: .long, help: ArgumentHelp("Score HellaSwag: text, six lines per task.", valueName: "file"),
+    completion: .file())
   var hellaswag: String?
   @Option(
     name: .long, help: ArgumentHelp("Score WinoGrande: comma-separated lines.", valueName: "file"), completion: .file())
@@ -161,14 +162,14 @@ struct TaskOptions: ParsableArguments {
   var multipleChoice: String?
   @Option(
     name: .long,
-    help: ArgumentHelp("Score this many tasks of each file, the ones that llama-perplexity picks.", valueName: "count"))
+    help: ArgumentHelp("Number of tasks to score of each file; llama-perplexity's choice.", valueName: "count"))
   var tasks: Int?
 
   var isEmpty: Bool { hellaswag == nil && winogrande == nil && multipleChoice == nil }
 
   func validate() throws {
-    if let tasks, tasks < 1 { throw ValidationError("--tasks is at least 1") }
-    if tasks != nil, isEmpty { throw ValidationError("--tasks goes with a file of tasks") }
+    if let tasks, tasks < 1 { throw ValidationError("--tasks must be at least 1") }
+    if tasks != nil, isEmpty { throw ValidationError("--tasks needs a file of tasks") }
   }
 
   func read(_ tokenizer: Tokenizer) throws -> [(name: String, file: String, tasks: [ChoiceTask])] {

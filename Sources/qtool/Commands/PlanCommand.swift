@@ -6,10 +6,10 @@ import Quantize
 struct PlanCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "plan",
-    abstract: "Tell what fits a machine, and how fast, before anything is downloaded.",
+    abstract: "Show which mixes of a model fit a machine, with memory, speed and drift.",
     discussion: """
-      SOURCE is a GGUF (its first shard, or just its first bytes), a folder with config.json, a config.json, or a model \
-      that is known by name. Shapes alone give exact sizes; speeds are estimates from the machine's bandwidth.
+      SOURCE is a GGUF (or its first shard, or just its first bytes), a folder with config.json, a config.json, or the \
+      name of a known model. Shapes alone give exact sizes; speeds are estimates from the machine's bandwidth.
 
         qtool plan Llama-3.3-70B --machine m3-ultra-256 --context 32k
         qtool plan config.json --memory 256GB --bandwidth 819GB/s --reserve 12GB
@@ -17,29 +17,32 @@ struct PlanCommand: ParsableCommand {
         qtool plan --list
       """)
 
-  @Argument(help: "What to plan.", completion: .file()) var source: String?
-  @Flag(name: .long, help: "List the models and machines that are known by name.") var list = false
+  @Argument(help: "The model to plan.", completion: .file()) var source: String?
+  @Flag(name: .long, help: "List the known models and machines.") var list = false
   @OptionGroup(title: "Machine") var machine: MachineOptions
   @Option(
     name: .long,
-    help: ArgumentHelp("Tokens of context, such as 32768 or 32k (default: 8k at most).", valueName: "tokens"))
+    help: ArgumentHelp(
+      "Tokens of context, such as 32768 or 32k (default: the model's, at most 8k).", valueName: "tokens")
+  )
   var context: ContextLength?
-  @Option(name: .long, help: ArgumentHelp("The type of the cache of keys and values: f16 or q8_0.", valueName: "type"))
+  @Option(name: .long, help: ArgumentHelp("The type of the KV cache, f16 or q8_0.", valueName: "type"))
   var kv = CacheType.f16
   @Option(name: .long, help: ArgumentHelp("Add a row for a file of this size.", valueName: "size"))
   var target: ByteSize?
   @Option(
-    name: .long, parsing: .upToNextOption, help: ArgumentHelp("Show these mixes only.", valueName: "name"),
+    name: .long, parsing: .upToNextOption, help: ArgumentHelp("Show only these mixes.", valueName: "name"),
     completion: .list(StockMix.allCases.map(\.rawValue)))
   var type: [String] = []
-  @Flag(name: .long, help: "Sizes of mixes made without an importance matrix (a few differ).") var noImportance = false
-  @Flag(name: .long, help: "Plan DeepSeek files as they were made before April 2025: the old form of latent attention.")
+  @Flag(name: .long, help: "Show sizes of mixes made without an importance matrix (a few differ).")
+  var noImportance = false
+  @Flag(name: .long, help: "Plan DeepSeek files from before April 2025, with the old form of latent attention.")
   var oldMla = false
   @Flag(name: .long, help: "Print JSON.") var json = false
   @OptionGroup(title: "Checkpoint") var config: ConfigOptions
 
   func validate() throws {
-    guard list != (source != nil) else { throw ValidationError("name what to plan, or ask for --list") }
+    guard list != (source != nil) else { throw ValidationError("name a model to plan, or give --list") }
   }
 
   func run() throws {
@@ -71,7 +74,7 @@ struct PlanCommand: ParsableCommand {
     var model = opened.model
     if oldMla {
       guard let old = TypedShapes(oldLatentFormOf: model) else {
-        throw Failure(.usage, "--old-mla: \(model.name) has no latent attention, or is in the old form already")
+        throw Failure(.usage, "--old-mla: \(model.name) has no latent attention, or is already in the old form")
       }
       model = old
     }
@@ -80,7 +83,7 @@ struct PlanCommand: ParsableCommand {
       model, machine: try machine.chosen(), context: context?.tokens ?? min(trained ?? 8192, 8192), cache: kv,
       publishedMetadata: opened.publishedMetadata)
     for mix in mixes { plan.add(mix) }
-    if opened.isFile { plan.addUnchanged(named: "as it is") }
+    if opened.isFile { plan.addUnchanged(named: "unchanged") }
     if let target { plan.add(target: target.bytes, named: "target") }
     return plan
   }

@@ -3,7 +3,7 @@ import ArgumentParser
 extension QuantizeCommand {
   static let configuration = CommandConfiguration(
     commandName: "quantize",
-    abstract: "Write a model as a smaller GGUF: to a size, or as a named mix.",
+    abstract: "Quantize a model to a size, or to a named mix.",
     usage: """
       qtool quantize <model> --target <size> -o <file> [<options>]
       qtool quantize <model> --fit <machine> -o <file> [<options>]
@@ -12,11 +12,11 @@ extension QuantizeCommand {
       qtool quantize <model> --recipe <file> -o <file> [<options>]
       """,
     discussion: """
-      With --target, every tensor gets the type that costs the least drift for its bytes, and the file is never \
-      larger. Sizes are decimal (kB, MB, GB) or binary (KiB, MiB, GiB). With --type, a mix of llama-quantize \
-      (Q4_K_M, Q3_K_S, ...), COPY, or one type for all tensors with --pure. With --preset, a dynamic mix for the \
-      model's shapes (ud-iq1_s, ud-iq1_m, ud-iq2_xxs, ud-q2_k); with --recipe, rules from a file. With --fit, the target \
-      is what a machine has left beside the cache of a context.
+      --target chooses a type for every tensor so that the file is at most that size, with minimum drift. Sizes are \
+      decimal (kB, MB, GB) or binary (KiB, MiB, GiB). --fit does the same for the memory of a machine less the KV cache \
+      of a context. --type is a mix of llama-quantize (Q4_K_M, Q3_K_S, ...), COPY, or with --pure one type for all \
+      matrices. --preset is a dynamic mix for the model's shapes (ud-iq1_s, ud-iq1_m, ud-iq2_xxs, ud-q2_k). --recipe \
+      reads rules from a file.
 
         qtool quantize Llama-3.1-405B-Instruct --target 190GB \\
           -o Llama-3.1-405B-190GB.gguf

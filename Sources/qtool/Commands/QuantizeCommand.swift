@@ -14,7 +14,7 @@ struct QuantizeCommand: ParsableCommand {
   @OptionGroup(title: "With --target or --fit") var fittingOptions: FittingOptions
   @OptionGroup(title: "Constraints") var constraintOptions: ConstraintOptions
   @OptionGroup(title: "Source") var sourceOptions: SourceOptions
-  @Flag(name: .long, help: "Quantize from types that are quantized already.") var allowRequantize = false
+  @Flag(name: .long, help: "Quantize tensors that are already quantized.") var allowRequantize = false
   @OptionGroup(title: "Weights") var weightOptions: WeightOptions
   @OptionGroup(title: "Checkpoint") var splitter: SplitterOptions
   @OptionGroup(title: "Run") var options: RunOptions
@@ -23,12 +23,13 @@ struct QuantizeCommand: ParsableCommand {
     guard mix.count + (fitOptions.fit == nil ? 0 : 1) == 1 else {
       throw ValidationError("give one of --target, --fit, --type, --preset and --recipe")
     }
-    // With --target, calibration text is what mixes are judged on, too.
+    // With --target, mixes are measured on the calibration text too.
     if weighing.noImportance, weighing.imatrix != nil || mix.target == nil && !weighing.calibration.isEmpty {
-      throw ValidationError("--no-importance contradicts --imatrix\(mix.target == nil ? " and --calibration" : "")")
+      throw ValidationError(
+        "--no-importance can't be combined with --imatrix\(mix.target == nil ? " or --calibration" : "")")
     }
     if fittingOptions.sensitivity != nil, mix.target == nil, fitOptions.fit == nil {
-      throw ValidationError("--sensitivity goes with --target")
+      throw ValidationError("--sensitivity needs --target or --fit")
     }
   }
 
@@ -58,7 +59,7 @@ struct QuantizeCommand: ParsableCommand {
       isWanted: target != nil || mix.needsImportance, isUseless: copied == source.tensors.map(\.type), progress)
     var job: FitJob?
     if let target {
-      // Before text is looked for: sensitivities of another model are refused.
+      // Sensitivities of another model are refused before text is read.
       let sensitivities = try fittingOptions.sensitivities(for: source)
       let text = try weighing.text(for: source)
       progress.noteOnce(text.notes)
@@ -88,18 +89,18 @@ struct QuantizeCommand: ParsableCommand {
     try finish(plan, importance: matrix, report, to: destination, workspace, progress)
   }
 
-  /// Quantized tensors are quantized again only where that is asked for.
+  /// Refuses to quantize quantized tensors again without --allow-requantize.
   ///
-  /// - Parameter copied: the types of a copy; nil where it is not one.
+  /// - Parameter copied: types of the output if it is a copy; nil otherwise.
   private func checkRequantizing(_ source: any ModelSource, _ copied: [GGMLType]?, _ progress: Progress) throws {
     for (index, tensor) in source.tensors.enumerated()
     where tensor.isQuantizable && tensor.type.isQuantized && copied?[index] != tensor.type {
       guard allowRequantize else { throw QuantizeError.needsRequantize(tensor: tensor.name, type: tensor.type) }
-      return progress.note("warning: \(source.name) is quantized already; what was lost stays lost")
+      return progress.note("warning: \(source.name) is already quantized; its errors remain")
     }
   }
 
-  /// Writes the file and prints what it is made of; on a dry run, that alone.
+  /// Writes the file and prints its types; on a dry run, only prints them.
   private func finish(
     _ plan: RewritePlan, importance matrix: ImportanceMatrix?, _ report: FitReport?, to destination: OutputOptions?,
     _ workspace: Workspace?, _ progress: Progress

@@ -6,35 +6,35 @@ import Imatrix
 import Quantize
 import Tensors
 
-/// What chooses the types of a file.
+/// The choice of a file's types.
 struct MixOptions: ParsableArguments {
   @Option(
-    name: .long, help: ArgumentHelp("The size that the file may have, such as 190GB or 177GiB.", valueName: "size"))
+    name: .long, help: ArgumentHelp("Maximum size of the file, such as 190GB or 177GiB.", valueName: "size"))
   var target: ByteSize?
   @Option(
-    name: .long, help: ArgumentHelp("A mix or type by its name, such as Q4_K_M.", valueName: "name"),
+    name: .long, help: ArgumentHelp("A stock mix or a type, such as Q4_K_M.", valueName: "name"),
     completion: .list(StockMix.allCases.map(\.rawValue)))
   var type: String?
   @Option(
-    name: .long, help: ArgumentHelp("A dynamic mix by its name, such as ud-iq1_s.", valueName: "name"),
+    name: .long, help: ArgumentHelp("A dynamic mix, such as ud-iq1_s.", valueName: "name"),
     completion: .list(Preset.allCases.map(\.rawValue)))
   var preset: String?
   @Option(name: .long, help: ArgumentHelp("Rules from a YAML file.", valueName: "file"), completion: .file())
   var recipe: String?
-  @Flag(name: .long, help: "With --type: every matrix gets the type itself, without the exceptions of the mix.")
+  @Flag(name: .long, help: "With --type: give every matrix the same type, without the mix's exceptions.")
   var pure = false
 
-  /// How many of the options that exclude each other are given.
+  /// Number of given options that exclude each other.
   var count: Int { [target != nil, type != nil, preset != nil, recipe != nil].count { $0 } }
 
-  /// Every tensor keeps its type.
+  /// Whether every tensor keeps its type.
   var copies: Bool { type?.uppercased() == "COPY" }
 
-  /// What the type of a preset can't do without.
+  /// Whether the preset needs importance.
   var needsImportance: Bool { preset.flatMap(Preset.init(name:))?.needsImportance ?? false }
 
   func validate() throws {
-    if pure, type == nil { throw ValidationError("--pure goes with --type") }
+    if pure, type == nil { throw ValidationError("--pure needs --type") }
   }
 
   /// The file of a mix, preset, recipe or copy, under the constraints.
@@ -50,29 +50,29 @@ struct MixOptions: ParsableArguments {
     return plan
   }
 
-  /// The mix, preset or recipe that is named.
+  /// The recipe of the given mix, preset or file.
   func chosenRecipe(for source: any ModelSource) throws -> Recipe {
     if let recipe {
       return try Recipe(yaml: try TextFile(path: recipe).text, file: String(recipe.split(separator: "/").last ?? ""))
     }
     if let preset {
-      guard let known = Preset(name: preset) else {
+      guard let match = Preset(name: preset) else {
         let names = Preset.allCases.map(\.rawValue)
         throw Failure(.usage, "--preset \(preset): no such preset", hint: "known: " + names.joined(separator: ", "))
           .suggesting(preset, among: names)
       }
-      return known.recipe(for: source)
+      return match.recipe(for: source)
     }
     let name = type ?? ""
     if let mix = StockMix(name: name) {
       return pure ? Recipe(base: .type(mix.base)) : Recipe(base: .mix(mix, hasImportance: nil))
     }
-    // A type that no mix has the name of, such as MXFP4: for all tensors, or not at all.
+    // A type without a mix of its name, such as MXFP4, needs --pure.
     if let type = GGMLType(name: name), type.canEncode {
       if pure { return Recipe(base: .type(type)) }
       let mix = StockMix.allCases.first { $0.base == type }
       throw Failure(
-        .usage, "--type \(name): is a type, and no mix has its name",
+        .usage, "--type \(name): is a type, not a mix",
         hint: (mix.map { "\($0.rawValue) is the mix; " } ?? "") + "--pure gives every matrix the type")
     }
     let names = StockMix.allCases.map(\.rawValue) + ["COPY"]
@@ -82,13 +82,13 @@ struct MixOptions: ParsableArguments {
   }
 }
 
-/// Where a quantized model goes: nowhere on a dry run.
+/// The file of a quantized model; optional on a dry run.
 struct QuantizedOutputOptions: ParsableArguments {
   @Option(name: [.short, .long], help: ArgumentHelp("The file to write.", valueName: "file"), completion: .file())
   var output: String?
   @Flag(name: .long, help: "Print the table of tensors, types and bytes, and write nothing.") var dryRun = false
-  @Flag(name: .long, help: "Replace a file of that name.") var force = false
-  @Flag(name: .long, help: "Begin anew, whatever an interrupted run has left.") var restart = false
+  @Flag(name: .long, help: "Replace an existing file.") var force = false
+  @Flag(name: .long, help: "Start over, ignoring the files of an interrupted run.") var restart = false
   @Flag(name: .long, help: "Write the SHA-256 of every tensor to FILE.sha256, for qtool verify.") var checksums = false
 
   func validate() throws {
@@ -100,7 +100,7 @@ struct QuantizedOutputOptions: ParsableArguments {
   }
 }
 
-/// Where importance comes from.
+/// The origin of importance.
 struct WeighingOptions: ParsableArguments {
   @Option(
     name: .long, help: ArgumentHelp("An importance matrix (GGUF or .dat).", valueName: "file"), completion: .file())
@@ -114,7 +114,7 @@ struct WeighingOptions: ParsableArguments {
   @Flag(name: .long, help: "Use no importance at all.") var noImportance = false
   @Option(
     name: .long,
-    help: ArgumentHelp("Use importance for tensors with this in their name only.", valueName: "text"))
+    help: ArgumentHelp("Use importance only for tensors with this in their name.", valueName: "text"))
   var includeWeights: [String] = []
   @Option(
     name: .long, help: ArgumentHelp("Use no importance for tensors with this in their name.", valueName: "text"))
@@ -125,10 +125,10 @@ struct WeighingOptions: ParsableArguments {
   }
 
   /// - Parameters:
-  ///   - whole: the model before layers were left out, whose names a file has.
-  ///   - isWanted: also without a file or text that was named. A named mix is made as llama-quantize makes it: without
-  ///     importance unless it was asked for.
-  ///   - isUseless: every tensor is copied.
+  ///   - whole: the model with the removed layers. Matrices from files have its tensor names.
+  ///   - isWanted: whether to measure importance by default. A stock mix is made as llama-quantize makes it: without
+  ///     importance unless the user gives some.
+  ///   - isUseless: whether every tensor is copied.
   func input(
     for source: any ModelSource, whole: any ModelSource, pruned: PrunedModel?, without layers: Set<Int>,
     isWanted: Bool, isUseless: Bool, _ progress: Progress
@@ -137,7 +137,7 @@ struct WeighingOptions: ParsableArguments {
     if noImportance { return input }
     if isUseless {
       if imatrix != nil || !calibration.isEmpty {
-        progress.note("note: every tensor is copied as it is: importance is not used")
+        progress.note("note: every tensor is copied unchanged: importance is not used")
       }
       return input
     }
@@ -155,20 +155,20 @@ struct WeighingOptions: ParsableArguments {
   }
 }
 
-/// How a mix for a size is found.
+/// The measurements and the search for a size.
 struct FittingOptions: ParsableArguments {
   @Option(
     name: .long, help: ArgumentHelp("Sensitivities from `qtool sensitivity`.", valueName: "file"), completion: .file())
   var sensitivity: String?
   @Option(name: .long, help: ArgumentHelp("Time for measuring and searching.", valueName: "time"))
   var budget = TimeSpan(seconds: 7200)
-  @Flag(name: .long, help: "Take the allocation as it is, without trials of other mixes.") var noSearch = false
-  @Option(name: .long, help: ArgumentHelp("Of the search's random numbers.", valueName: "number"))
+  @Flag(name: .long, help: "Use the allocation without a search for better mixes.") var noSearch = false
+  @Option(name: .long, help: ArgumentHelp("Seed of the search's random numbers.", valueName: "number"))
   var seed: UInt64 = 1
 
-  /// The sensitivities that are given, with the name of their file.
+  /// The given sensitivities, with the name of their file.
   ///
-  /// - Throws: `SensitivityError` for those of another model.
+  /// - Throws: `SensitivityError` for sensitivities of another model.
   func sensitivities(for source: any ModelSource) throws -> (table: SensitivityTable, file: String)? {
     guard let sensitivity else { return nil }
     let file = String(sensitivity.split(separator: "/").last ?? "")

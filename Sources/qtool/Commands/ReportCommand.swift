@@ -8,11 +8,10 @@ import Report
 struct ReportCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "report",
-    abstract: "Draw one page of what was made of a model and what that costs.",
+    abstract: "Make an HTML page about quantized files and their drift.",
     discussion: """
-      FILEs are GGUF files, what `qtool drift --json` has printed, and a file of `qtool sensitivity`, in any order. The \
-      page is one HTML file that loads nothing: send it around. Files that only a drift run names are what the others \
-      are compared with.
+      FILEs are GGUF files, output of `qtool drift --json`, and a file of `qtool sensitivity`, in any order. The page is \
+      one HTML file without external resources. Models that only a drift run contains are shown for comparison.
 
         qtool drift Qwen2.5-7B Q4.gguf Q3.gguf --text held-out.txt --json \\
           > drift.json
@@ -24,9 +23,9 @@ struct ReportCommand: ParsableCommand {
   var inputs: [String]
   @Option(name: [.short, .long], help: ArgumentHelp("The page to write.", valueName: "file"), completion: .file())
   var output: String
-  @Option(name: .long, help: ArgumentHelp("What stands on top (default: the first file's name).", valueName: "text"))
+  @Option(name: .long, help: ArgumentHelp("Title of the page (default: the first file's name).", valueName: "text"))
   var title: String?
-  @Flag(name: .long, help: "Replace a file of that name.") var force = false
+  @Flag(name: .long, help: "Replace an existing file.") var force = false
 
   func run() throws {
     try OutputOptions(output: output, force: force).check(inputs: inputs)

@@ -13,11 +13,11 @@ import Tokenizers
 struct SensitivityCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "sensitivity",
-    abstract: "Measure what rounding each tensor costs, for quantizing to any size.",
+    abstract: "Measure the drift that rounding each tensor causes, for any target.",
     discussion: """
-      The importance-weighted error of every tensor in every type, and end to end the KL divergence that rounding \
-      causes: layer by layer where the budget allows, else by class and band of layers. The same command goes on where \
-      a run was interrupted.
+      Measures the importance-weighted error of every tensor in every type, and the KL divergence that rounding causes \
+      end to end: for each tensor if the budget allows, else by class and band of layers. The same command continues an \
+      interrupted run.
 
         qtool sensitivity Qwen2.5-7B --imatrix Qwen2.5-7B.imatrix.gguf \\
           --budget 2h -o Qwen2.5-7B.sensitivity.json
@@ -39,22 +39,23 @@ struct SensitivityCommand: ParsableCommand {
   @Option(name: .long, help: ArgumentHelp("Time to measure.", valueName: "time"))
   var budget = TimeSpan(seconds: 7200)
   @Option(
-    name: .long, help: ArgumentHelp("Bands of layers to probe (default: what the budget allows).", valueName: "count"))
+    name: .long,
+    help: ArgumentHelp("Bands of layers to probe (default: as many as the budget allows).", valueName: "count"))
   var bands: Int?
   @OptionGroup(title: "Output") var destination: OutputOptions
   @OptionGroup(title: "Checkpoint") var splitter: SplitterOptions
   @OptionGroup(title: "Run") var options: RunOptions
 
   func validate() throws {
-    if let bands, bands < 1 { throw ValidationError("--bands is at least 1") }
-    if noImportance, imatrix != nil { throw ValidationError("--no-importance contradicts --imatrix") }
+    if let bands, bands < 1 { throw ValidationError("--bands must be at least 1") }
+    if noImportance, imatrix != nil { throw ValidationError("--no-importance can't be combined with --imatrix") }
   }
 
   func run() throws {
     let progress = options.apply()
     try destination.check(inputs: [model] + (imatrix.map { [$0] } ?? []) + calibration)
     let source = try splitter.open(model, progress)
-    // Even with an importance matrix: layers are probed on it.
+    // Needed for probes even with an importance matrix.
     let text = try Calibration(calibration, orShippedFor: source, hint: "name one with --calibration")
     progress.noteOnce(text.notes)
     let start = ContinuousClock.now
@@ -83,7 +84,7 @@ struct SensitivityCommand: ParsableCommand {
         of: source, in: run,
         workspace: Workspace(importance: kept.path + "-imatrix.gguf", restart: destination.restart))
       let last = tables.last()
-      if last != nil { progress.note("going on from an interrupted run") }
+      if last != nil { progress.note("continuing an interrupted run") }
       let measurement = SensitivityMeasurement(
         of: source, matrix: matrix, windows: probes,
         budget: max(1, budget.seconds - (ContinuousClock.now - start).seconds), bands: bands, in: run)
@@ -98,7 +99,7 @@ struct SensitivityCommand: ParsableCommand {
     )
   }
 
-  /// Classes by what rounding them costs together.
+  /// Classes of tensors in descending order of their drift.
   private static func summary(_ table: SensitivityTable) -> String {
     var classes: [String: (tensors: Int, divergence: Double, coefficient: Double)] = [:]
     let coefficients = Dictionary(uniqueKeysWithValues: table.entries.map { ($0.tensor, $0.coefficient) })

@@ -13,29 +13,29 @@ struct SplitCommand: ParsableCommand {
       qtool split <model> -o <file> --max-tensors <count> [<options>]
       """,
     discussion: """
-      Tensor data is copied, bit for bit. FILE.gguf becomes FILE-00001-of-0000N.gguf and so on, which llama.cpp and \
-      qtool open by the first. A tensor larger than --max-size gets a shard of its own.
+      Tensor data is copied bit for bit. FILE.gguf becomes FILE-00001-of-0000N.gguf and so on; llama.cpp and qtool open \
+      the first. A tensor larger than --max-size gets a separate shard.
 
         qtool split DeepSeek-R1-Q4_K_M.gguf -o DeepSeek-R1.gguf --max-size 48GB
         qtool split Llama-3.3-70B-Q4_K_M.gguf -o shards.gguf --max-tensors 128 \\
           --dry-run
       """)
 
-  @Argument(help: "A GGUF file; of a sharded one, its first shard.", completion: .file()) var model: String
+  @Argument(help: "A GGUF file (or its first shard).", completion: .file()) var model: String
   @Option(
-    name: .long, help: ArgumentHelp("Bytes in a shard at most, such as 48GB or 45GiB.", valueName: "size"))
+    name: .long, help: ArgumentHelp("Maximum size of a shard, such as 48GB or 45GiB.", valueName: "size"))
   var maxSize: ByteSize?
-  @Option(name: .long, help: ArgumentHelp("Tensors in a shard at most.", valueName: "count")) var maxTensors: Int?
-  @Flag(name: .long, help: "Keep tensors out of the first shard: it holds metadata alone.")
-  var noTensorFirstSplit = false
-  @Flag(name: .long, help: "Print the shards that would be written, and write nothing.") var dryRun = false
+  @Option(name: .long, help: ArgumentHelp("Maximum number of tensors in a shard.", valueName: "count"))
+  var maxTensors: Int?
+  @Flag(name: .long, help: "Write only metadata to the first shard.") var noTensorFirstSplit = false
+  @Flag(name: .long, help: "Print the list of shards, and write nothing.") var dryRun = false
   @OptionGroup(title: "Output") var output: CopyOptions
 
   func validate() throws {
     guard (maxSize == nil) != (maxTensors == nil) else {
       throw ValidationError("give either --max-size or --max-tensors")
     }
-    if let maxTensors, maxTensors < 1 { throw ValidationError("--max-tensors is at least 1") }
+    if let maxTensors, maxTensors < 1 { throw ValidationError("--max-tensors must be at least 1") }
     if let maxSize, maxSize.bytes < 1 { throw ValidationError("--max-size leaves no room for a tensor") }
   }
 
@@ -59,7 +59,7 @@ struct MergeCommand: ParsableCommand {
     commandName: "merge",
     abstract: "Write the shards of a GGUF as one file.",
     discussion: """
-      Tensor data is copied, bit for bit.
+      Tensor data is copied bit for bit.
 
         qtool merge DeepSeek-R1-Q4_K_M-00001-of-00009.gguf \\
           -o DeepSeek-R1-Q4_K_M.gguf
@@ -78,18 +78,18 @@ struct MergeCommand: ParsableCommand {
     }
     let source = try GGUFFile(path: model)
     guard source.paths.count > 1 else {
-      throw Failure(.data, "\(model): is no shard: the model is one file already")
+      throw Failure(.data, "\(model): is not a shard: the model is already one file")
     }
     try output.copy(source, to: [output.output], limit: nil)
   }
 }
 
-/// Where shards or a merged file go, and how the copy is told of.
+/// The output of a copy into shards or one file.
 struct CopyOptions: ParsableArguments {
-  @Option(name: [.short, .long], help: ArgumentHelp("The file to write, or what shards are named after."))
+  @Option(name: [.short, .long], help: ArgumentHelp("The file to write; shards add their number to its name."))
   var output: String
-  @Flag(name: .long, help: "Replace files of those names.") var force = false
-  @Flag(name: .shortAndLong, help: "Say nothing on standard error but errors.") var quiet = false
+  @Flag(name: .long, help: "Replace existing files.") var force = false
+  @Flag(name: .shortAndLong, help: "Print only errors on standard error.") var quiet = false
 
   fileprivate func copy(
     _ source: GGUFFile, to outputs: [String], limit: ShardLimit?, emptyFirst: Bool = false

@@ -4,24 +4,23 @@ import Files
 import GGUF
 import Tokenizers
 
-/// Options for a Hugging Face directory whose tokenizer or configuration is out of the ordinary.
+/// Options for a Hugging Face directory with an unusual tokenizer or configuration.
 struct SplitterOptions: ParsableArguments {
   @Option(
     name: .long,
     help: ArgumentHelp(
-      "The splitter that a directory's tokenizer.json equals, as llama.cpp names it, where its structure is unknown.",
+      "llama.cpp's name for the splitter of a directory whose tokenizer.json has an unknown structure.",
       valueName: "name"))
   var pre: String?
 
   @OptionGroup var config: ConfigOptions
 
-  /// Opens a model and says, unless `progress` is quiet, how a directory was read where its files leave that open.
+  /// Opens a model, and notes how ambiguous files of a directory were read.
   func open(_ path: String, _ progress: Progress = Progress(quiet: false)) throws -> any ModelSource {
     try open(path, ignoring: config.ignored, progress: progress)
   }
 
-  /// Opens one of several models: GGUF files among them name their splitters themselves, and each directory has keys of
-  /// its own to ignore.
+  /// Opens one of several models. The options apply only to directories, and --ignore-config to those with that key.
   func openAmongOthers(
     _ path: String, _ progress: Progress = Progress(quiet: false)
   ) throws -> any ModelSource {
@@ -30,7 +29,7 @@ struct SplitterOptions: ParsableArguments {
     return try open(path, ignoring: config.ignored.filter { Self.names($0, ignorable) }, progress: progress)
   }
 
-  /// Refuses a key that none of several models gives a reason to ignore.
+  /// Refuses a key to ignore that none of several models has.
   func check(_ paths: [String]) throws {
     guard !config.ignored.isEmpty else { return }
     let ignorable = try paths.filter(ModelLocation.isCheckpoint).flatMap(ConfigReview.ignorableKeys)
@@ -39,7 +38,7 @@ struct SplitterOptions: ParsableArguments {
     }
   }
 
-  /// True where a key, or the object that holds it, is meant.
+  /// Whether `key` is an ignorable key or the object that contains one.
   private static func names(_ key: String, _ ignorable: [String]) -> Bool {
     ignorable.contains { $0 == key || $0.hasPrefix(key + ".") }
   }

@@ -10,8 +10,8 @@ struct TokenizeCommand: ParsableCommand {
     abstract: "Print the token ids of a text.",
     usage: "qtool tokenize <model> --text <file> [<options>]",
     discussion: """
-      Ids are those of the model's own tokenizer, one line in all. Every byte of the text counts: a byte order mark and \
-      carriage returns are tokens here, and no part of the text that other commands score.
+      Prints the ids of the model's tokenizer on one line. Every byte of the text is encoded, also a byte order mark and \
+      carriage returns, which other commands drop.
 
         qtool tokenize Qwen2.5-7B --text notes.txt
         qtool tokenize model.gguf --text chat.txt --parse-special
@@ -19,8 +19,8 @@ struct TokenizeCommand: ParsableCommand {
 
   @Argument(help: "A Hugging Face directory or a GGUF file.", completion: .file()) var model: String
   @Option(name: .long, help: ArgumentHelp("The text file.", valueName: "file"), completion: .file()) var text: String
-  @Flag(name: .long, help: "Leave out the tokens that the model puts around a text.") var noSpecial = false
-  @Flag(name: .long, help: "Take the text of control tokens for the tokens themselves.") var parseSpecial = false
+  @Flag(name: .long, help: "Leave out BOS and other tokens that are added around a text.") var noSpecial = false
+  @Flag(name: .long, help: "Parse the text of control tokens as these tokens.") var parseSpecial = false
 
   @OptionGroup(title: "Checkpoint") var splitter: SplitterOptions
 

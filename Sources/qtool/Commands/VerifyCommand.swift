@@ -9,26 +9,28 @@ struct VerifyCommand: ParsableCommand {
     abstract: "Check a GGUF: structure, bounds, finite scales, checksums.",
     usage: "qtool verify <file> [<options>]",
     discussion: """
-      Reads the whole file once and names the first bad block. Checksums (SHA-256 of every tensor's data) lie beside \
-      the model in FILE.sha256: quantize and convert write them with --checksums, and --write-checksums makes them for \
+      Reads the whole file once and names the first bad block. Checksums (SHA-256 of every tensor's data) are in \
+      FILE.sha256 beside the model. quantize and convert write them with --checksums; --write-checksums makes them for \
       any file.
 
         qtool verify Llama-3.3-70B-Q4_K_M.gguf
         qtool verify DeepSeek-R1-00001-of-00003.gguf --write-checksums
       """)
 
-  @Argument(help: "A GGUF file; of a sharded one, its first shard.", completion: .file()) var file: String
+  @Argument(help: "A GGUF file (or its first shard).", completion: .file()) var file: String
   @Option(
     name: .long,
-    help: ArgumentHelp("Checksums to compare with (default: FILE.sha256, if there is one).", valueName: "file"),
+    help: ArgumentHelp("Checksums to compare with (default: FILE.sha256, if it exists).", valueName: "file"),
     completion: .file())
   var checksums: String?
-  @Flag(name: .long, help: "Write FILE.sha256 when all is well.") var writeChecksums = false
-  @Flag(name: .long, help: "Replace a FILE.sha256 that is there.") var force = false
+  @Flag(name: .long, help: "Write FILE.sha256 if the check passes.") var writeChecksums = false
+  @Flag(name: .long, help: "Replace an existing FILE.sha256.") var force = false
   @OptionGroup var options: ThreadOptions
 
   func validate() throws {
-    if writeChecksums, checksums != nil { throw ValidationError("--write-checksums contradicts --checksums") }
+    if writeChecksums, checksums != nil {
+      throw ValidationError("--write-checksums can't be combined with --checksums")
+    }
   }
 
   func run() throws {
