@@ -37,14 +37,17 @@ public struct CheckpointDirectory: ModelSource {
     }
     name = location.name
     tensors = weights.recipes.map(\.info)
+    let card = try ModelCard(directory: directory)
     var metadata = try modelMetadata(
-      architecture.ggufName, name: name, tensors, try model.hyperparameters(), config: config, directory: directory)
+      architecture.ggufName, name: name, tensors, try model.hyperparameters(), config: config, directory: directory,
+      card: card)
     let tokenizer = try CheckpointTokenizer(
       directory: directory, config: config, architecture: architecture.ggufName, pre: pre)
     metadata.merge(tokenizer.metadata) { $1 }
     self.metadata = metadata.asStored
     let adapter = listing.has("adapter_config.json") ? [CheckpointNote.adapterIgnored] : []
-    notes = choice.notes + passedOver + weights.notes + adapter + tokenizer.notes.map { .message($0) }
+    let badCard = card?.fault.map { [CheckpointNote.badModelCard(fault: $0)] } ?? []
+    notes = choice.notes + passedOver + weights.notes + adapter + badCard + tokenizer.notes.map { .message($0) }
     recipes = Dictionary(uniqueKeysWithValues: weights.recipes.map { ($0.info.name, $0) })
   }
 

@@ -20,6 +20,8 @@ public enum CheckpointNote: Sendable, Equatable {
   case plainWeights(key: String, method: String?)
   /// An adapter beside the model's own weights.
   case adapterIgnored
+  /// The YAML of README.md has a fault and is not used.
+  case badModelCard(fault: String)
   /// A line that says everything itself.
   case message(String)
 }

@@ -6,9 +6,12 @@ import Yams
 
 /// The YAML in front of a model's README.md, as far as a GGUF has keys for it.
 struct ModelCard {
+  /// Empty for a card that is not valid YAML.
   private let root: Node.Mapping
+  /// The fault of a card that is not valid YAML. Only descriptions depend on a card, so that the run continues.
+  let fault: String?
 
-  /// Nil where there is no card. One that is no valid YAML counts as none: nothing but descriptions depends on it.
+  /// Nil if there is no card.
   ///
   /// - Throws: `TextError` where the file is UTF-16 or UTF-32, or the YAML is not UTF-8. What is behind it may be anything.
   init?(directory: String) throws {
@@ -24,8 +27,26 @@ struct ModelCard {
     let end = lines.dropFirst().first { $0.elementsEqual("---".utf8) }?.startIndex ?? content.endIndex
     let text = try TextFile(bytes: Array(bytes[..<end]), path: path).text
     let yaml = String(text.dropFirst(4)).replacing("\t", with: "  ")
-    guard let node = try? Yams.compose(yaml: yaml), let mapping = node.mapping else { return nil }
-    root = mapping
+    do {
+      // An empty card has no keys.
+      let node = try Yams.compose(yaml: yaml)
+      root = node?.mapping ?? Node.Mapping([])
+      let isEmpty = node.map { $0.tag.description == "tag:yaml.org,2002:null" } ?? true
+      fault = node?.mapping == nil && !isEmpty ? "is not a mapping" : nil
+    } catch {
+      root = Node.Mapping([])
+      fault = Self.fault(error)
+    }
+  }
+
+  /// The first line of README.md is the mark before the YAML.
+  private static func fault(_ error: any Error) -> String {
+    switch error as? YamlError {
+    case .scanner(_, _, let mark, _), .parser(_, _, let mark, _), .composer(_, _, let mark, _):
+      "is not valid YAML at line \(mark.line + 1)"
+    case .duplicatedKeysInMapping(let keys, _): "has two values of key \(keys.sorted().first ?? "")"
+    default: "is not valid YAML"
+    }
   }
 
   func string(_ keys: String...) -> String? {

@@ -7,10 +7,11 @@ import Tensors
 ///
 /// - Parameters:
 ///   - name: of the directory.
-///   - directory: where sampling defaults and the model card lie; nil where only config.json is there.
+///   - directory: folder of the sampling defaults; nil if there is only config.json.
+///   - card: the model card; nil if there is none.
 func modelMetadata(
   _ architecture: String, name: String, _ tensors: [TensorInfo], _ hyperparameters: Metadata, config: Config,
-  directory: String? = nil
+  directory: String? = nil, card: ModelCard? = nil
 ) throws -> Metadata {
   let parameters = tensors.reduce(0) { $0 + $1.shape.count }
   var metadata: Metadata = [
@@ -19,7 +20,7 @@ func modelMetadata(
   ]
   if let directory { metadata.merge(try samplingDefaults(directory)) { $1 } }
   var about = Authorship(parameters: parameters)
-  if let card = try directory.flatMap(ModelCard.init(directory:)) { about.add(card) }
+  if let card { about.add(card) }
   // Names of models have one slash at most; more of them are a path on someone's machine.
   if let id = config["_name_or_path"]?.string, !id.isEmpty,
     id.split(separator: "/", omittingEmptySubsequences: false).count <= 2

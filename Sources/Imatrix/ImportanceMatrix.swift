@@ -148,6 +148,15 @@ extension ImportanceMatrix {
     }
   }
 
+  /// The index of the first matrix to merge that has no tensor in common with the others.
+  public static func indexOfUnrelated(_ matrices: [ImportanceMatrix]) -> Int? {
+    guard matrices.count > 1 else { return nil }
+    let names = matrices.map { Set($0.withTensorNames.entries.keys) }
+    return names.indices.first { index in
+      names.indices.allSatisfy { $0 == index || names[$0].isDisjoint(with: names[index]) }
+    }
+  }
+
   /// Tensors that some of the matrices to merge have entries for, and others do not.
   public static func names(missingFromSome matrices: [ImportanceMatrix]) -> [String] {
     var counts: [String: Int] = [:]

@@ -24,6 +24,7 @@ extension CheckpointNote {
       "\(files) does not fit config.json and is not read: \(reason); \(read) is read"
     case .plainWeights(let key, let method):
       "config.json's \(key) says that weights are quantized\(method.map { " (\($0))" } ?? ""), but they are plain"
+    case .badModelCard(let fault): "README.md: the model card \(fault), and its keys are not written"
     case .message(let text): text
     case .adapterIgnored:
       "adapter_config.json: an adapter beside the weights is not applied"

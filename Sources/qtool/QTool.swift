@@ -21,7 +21,7 @@ import Tensors
     version: "\(version) (build \(String(cString: cmachine_build)))",
     subcommands: commands)
 
-  static let version = "0.1.0"
+  static let version = "0.2.0"
 
   /// Bytes for the smallest model: ranges of rows, a header, and buffers of the matrix library.
   private static let minimumMemory = 512 << 20

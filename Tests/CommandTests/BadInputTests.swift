@@ -197,6 +197,10 @@ import Testing
 
   /// Runs `quantize` on the demo model without importance.
   private func quantize(_ arguments: String..., recipe: String? = nil) throws -> (Binary.Result, [String]) {
+    try quantize(arguments: arguments, recipe: recipe)
+  }
+
+  private func quantize(arguments: [String], recipe: String? = nil) throws -> (Binary.Result, [String]) {
     let out = try TemporaryDirectory()
     let folder = try TemporaryDirectory()
     var all = ["quantize", Repository.demoModel, "-o", out.path("out.gguf"), "--quiet"] + arguments
@@ -225,6 +229,30 @@ import Testing
     ])
     #expect(result.status == 0)
     #expect(result.error.contains("warning: rule Attn_V=Q8_0"))
+  }
+
+  /// A rule file may have comments and empty lines; errors name the file and the line.
+  @Test func ruleFiles() throws {
+    let out = try TemporaryDirectory()
+    let path = out.path("rules.txt")
+    func quantize(_ rules: String, _ options: String...) throws -> (Binary.Result, [String]) {
+      try rules.write(toFile: path, atomically: true, encoding: .utf8)
+      return try self.quantize(arguments: ["--type", "Q4_K_M", "--tensor-type-file", path] + options)
+    }
+    let good = "# Attention\n\nattn_v=Q8_0 # values\n   \nattn_q=Q6_K attn_k=Q5_K\n#attn_output=Q2_K\n"
+    expect(try quantize(good + "ffn_up=Q4_KM\n"), status: 64, "\(path): line 7: rule ffn_up=Q4_KM: there is no type")
+    expect(try quantize("\n# x\nffn_up\n"), status: 64, "\(path): line 3: rule ffn_up: is not REGEX=TYPE")
+    expect(try quantize(good + "(=Q8_0"), status: 64, "\(path): line 7: rule (: ")
+    expect(try quantize("attn_v=Q8_0\nnone=Q8_0\n"), status: 64, "\(path): line 2: rule none=Q8_0: matches no tensor")
+    let (lenient, _) = try quantize(good + "none=Q8_0\n", "--lenient", "--dry-run")
+    #expect(lenient.status == 0 && lenient.output.contains("blk.0.attn_v.weight"), "\(lenient.error)")
+    let types = Dictionary(
+      uniqueKeysWithValues: lenient.output.split(separator: "\n").compactMap { line -> (String, String)? in
+        let words = line.split(separator: " ").map(String.init)
+        return words.first?.hasPrefix("blk.0.") == true ? (words[0], words[words.count - 3]) : nil
+      })
+    #expect(types["blk.0.attn_v.weight"] == "Q8_0" && types["blk.0.attn_q.weight"] == "Q6_K", "\(types)")
+    #expect(types["blk.0.attn_k.weight"] == "Q5_K" && types["blk.0.attn_output.weight"] != "Q2_K", "\(types)")
   }
 
   @Test func recipesWithUnknownTypes() throws {

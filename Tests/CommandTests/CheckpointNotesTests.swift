@@ -45,6 +45,25 @@ import Testing
     #expect(result.output.contains(Self.text) && result.error.isEmpty, "\(result.output)")
   }
 
+  /// A model card with a fault is noted, and the model is converted without its keys.
+  @Test func modelCardsWithFaults() throws {
+    let card = URL(filePath: model.path + "/README.md")
+    for (text, note) in [
+      ("---\nlicense: mit\ntags: [chat\n---\n# A model\n", "is not valid YAML at line "),
+      ("---\nlicense: mit\nlicense: apache-2.0\n---\n", "has two values of key license"),
+      ("---\n- mit\n---\n", "is not a mapping"),
+    ] {
+      try text.write(to: card, atomically: true, encoding: .utf8)
+      let result = try qtool.run(["convert", model.path, "-o", out.path("out.gguf"), "--force"])
+      #expect(result.status == 0 && result.error.contains("README.md: the model card \(note)"), "\(result.error)")
+      #expect(try GGUFFile(path: out.path("out.gguf")).metadata["general.license"] == nil)
+    }
+    try "---\nlicense: mit\n---\n".write(to: card, atomically: true, encoding: .utf8)
+    let good = try qtool.run(["convert", model.path, "-o", out.path("out.gguf"), "--force"])
+    #expect(good.status == 0 && !good.error.contains("model card"), "\(good.error)")
+    #expect(try GGUFFile(path: out.path("out.gguf")).metadata.optionalString("general.license") == "mit")
+  }
+
   @Test func quietPrintsNoNotes() throws {
     let result = try qtool.run(["convert", model.path, "-o", out.path("out.gguf"), "--quiet"])
     #expect(result.status == 0 && result.error.isEmpty)

@@ -52,6 +52,13 @@ import Testing
     let good = try qtool.run(["verify", directory.path("out.gguf"), "--quiet"])
     #expect(good.status == 0 && good.output.contains("checksums match"), "\(good.error)")
 
+    // An empty file of checksums is itself the fault.
+    try Data().write(to: directory.url.appending(path: "empty.sha256"))
+    let empty = try qtool.run(
+      ["verify", directory.path("out.gguf"), "--checksums", directory.path("empty.sha256"), "--quiet"])
+    #expect(empty.status == 65, "\(empty.error)")
+    #expect(empty.error.hasPrefix("qtool: \(directory.path("empty.sha256")): has no checksums"), "\(empty.error)")
+
     let url = directory.url.appending(path: "out.gguf")
     var data = try Data(contentsOf: url)
     // Changes a bit of a block in the last quarter.

@@ -170,6 +170,15 @@ import Testing
     func value(_ count: Float) -> [UInt8] { withUnsafeBytes(of: count.bitPattern.littleEndian) { Array($0) } }
     #expect(try count("blk.0.attn_k.weight") == value(256) && count("blk.1.attn_k.weight") == value(512))
     #expect(sums.tensors.count == 56)
+    // Matrices without a common name are of different models.
+    let other = folder.path("other.gguf")
+    try rewriteGGUF(matrix, to: other) { [$0.named("other." + $0.name)] }
+    let refused = try run("imatrix", "--merge", matrix, other, part, "-o", folder.path("none.gguf"), status: 65)
+    #expect(
+      refused.error.hasPrefix(
+        "qtool: \(other): has no tensor in common with the other importance matrices ('other.blk."),
+      "\(refused.error)")
+    #expect(!FileManager.default.fileExists(atPath: folder.path("none.gguf")))
     // With a model, entries for other tensors are left out.
     let foreign = folder.path("foreign.gguf")
     try rewriteGGUF(matrix, to: foreign) { tensor in

@@ -150,6 +150,14 @@ import Testing
     #expect(table.split(separator: "\n").count == 4 && table.contains("minus first's"), "\(table)")
   }
 
+  /// Plain text in place of a binary file of tasks is not called truncated.
+  @Test func textInPlaceOfMultipleChoice() throws {
+    let result = try run("perplexity", small, "--multiple-choice", prose, status: 65)
+    #expect(
+      result.error.hasPrefix("qtool: \(prose): is not a file of multiple-choice tasks\nhint: "), "\(result.error)")
+    #expect(!result.error.contains("truncated"))
+  }
+
   /// An error in the last model is reported before the first one runs.
   @Test func badModelsAmongGood() throws {
     let twice = try run(

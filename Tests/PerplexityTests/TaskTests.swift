@@ -81,6 +81,16 @@ struct CountingModel {
     #expect(picked.count == 1 && tasks.contains(picked[0]))
   }
 
+  /// Text and other files are refused as such, not as truncated files.
+  @Test(arguments: ["Question?\nA\nB\n", "[{\"question\": \"a\"}]\n", "GGUF\u{3}\u{0}\u{0}\u{0}"])
+  func otherFilesAreNoMultipleChoice(content: String) {
+    let error = #expect(throws: TaskError.self) {
+      try ChoiceTask.multipleChoice(Array(content.utf8), path: "m.txt", tokenize: model.tokenize)
+    }
+    #expect(error?.description == "m.txt: is not a file of multiple-choice tasks")
+    #expect(error?.hint?.contains("binary format") == true)
+  }
+
   /// Wilson's interval for 8 of 10, from the textbook formula.
   @Test func wilsonInterval() {
     let score = TaskScore(tasks: 10, correct: 8, chance: 0.25)

@@ -78,6 +78,10 @@ extension ChoiceTask {
   public static func multipleChoice(
     _ bytes: [UInt8], path: String, limit: Int? = nil, tokenize: (String) -> [Int32]
   ) throws(FormatError) -> [ChoiceTask] {
+    // A count without a zero byte exceeds 16 million: the file is text, or of another kind.
+    guard bytes.count < 4 || bytes.prefix(4).contains(0) else {
+      throw FormatError(path: path, "is not a file of multiple-choice tasks in llama-perplexity's binary format")
+    }
     var reader = TaskReader(bytes, path: path)
     let count = try reader.count(leastBytes: 4)
     guard count > 0 else { throw FormatError(path: path, "no tasks") }

@@ -40,27 +40,27 @@ struct ConstraintOptions: ParsableArguments {
     if let tokenEmbeddingType {
       constraints.pins.append(try TypeRule("^(per_layer_)?token_embd\\.weight$=\(tokenEmbeddingType)"))
     }
-    var written = try pin.map { try TypeRule($0) }
-    if let tensorTypeFile {
-      written += try TextFile(path: tensorTypeFile).text.split(whereSeparator: \.isWhitespace).map {
-        try TypeRule(String($0))
-      }
-    }
-    constraints.pins += written
+    let file = try tensorTypeFile.map { try RuleFile(path: $0) } ?? RuleFile()
+    let pins = try pin.map { try TypeRule($0) } + file.rules
+    constraints.pins += pins
     constraints.floors = try floor.map { try TypeRule($0) }
     constraints.excluded = try types(excludeType, "--exclude-type")
     if !onlyTypes.isEmpty { constraints.only = try types(onlyTypes, "--only-types") }
     constraints.leavesOutput = leaveOutputTensor
     // The tensors of --output-tensor-type and --token-embedding-type may be missing.
-    try check(written + constraints.floors, model, progress)
+    try check(pins + constraints.floors, model, file, progress)
     return constraints
   }
 
   /// Refuses rules that match no tensor; with --lenient, warns of them.
-  func check(_ rules: [TypeRule], _ model: any ModelSource, _ progress: Progress) throws {
-    try rules.checkSpeed(on: model)
+  func check(
+    _ rules: [TypeRule], _ model: any ModelSource, _ file: RuleFile = RuleFile(), _ progress: Progress
+  ) throws {
+    for rule in rules {
+      do { try [rule].checkSpeed(on: model) } catch { throw file.located(error, of: rule) }
+    }
     for rule in rules.unmatched(in: model) {
-      let error = rule.unmatchedError(in: model)
+      let error = file.located(rule.unmatchedError(in: model), of: rule)
       guard lenient else {
         // Components of names: `blk`, `attn_q`, `weight`.
         let parts = Set(

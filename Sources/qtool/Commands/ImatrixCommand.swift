@@ -76,6 +76,12 @@ struct ImatrixCommand: ParsableCommand {
         matrix.noteUnread(named: path, progress)
         return matrix.expanded(chunkSize: text.ctx)
       }
+      if let index = ImportanceMatrix.indexOfUnrelated(matrices) {
+        let first = matrices[index].names.first ?? ""
+        throw Failure(
+          .data, "\(merge[index]): has no tensor in common with the other importance matrices ('\(first)', ...)",
+          hint: "merge only files that were made from one model")
+      }
       let partial = ImportanceMatrix.names(missingFromSome: matrices)
       if !partial.isEmpty {
         progress.note("note: \(partial.count) tensors are not in all files: \(firstNames(of: partial))")
