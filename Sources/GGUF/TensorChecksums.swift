@@ -41,7 +41,7 @@ public struct TensorChecksums: Sendable, Equatable {
       }
       add(String(decoding: hex, as: UTF8.self).lowercased(), for: name)
     }
-    guard count > 0 else { throw GGUFError(path: path, "has no checksums") }
+    guard count > 0 else { throw FormatError(path: path, "has no checksums") }
   }
 
   public func write(to path: String, overwrite: Bool) throws {

@@ -31,7 +31,7 @@ import Testing
       #expect(error?.description.contains(/line [23]: is no checksum/) == true)
     }
     for text in ["", "\n", "\r\n\r\n", "\u{FEFF}"] {
-      let error = #expect(throws: GGUFError.self) { try read(Array(text.utf8)) }
+      let error = #expect(throws: FormatError.self) { try read(Array(text.utf8)) }
       #expect(error?.description.hasSuffix("model.gguf.sha256: has no checksums") == true)
     }
     let utf16 = "\(one)  a\n".utf16.flatMap { [UInt8($0 & 255), UInt8($0 >> 8)] }
