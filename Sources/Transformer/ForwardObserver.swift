@@ -13,6 +13,8 @@ public protocol ForwardObserver: AnyObject {
   var wantsAllExperts: Bool { get }
   /// True where the inputs of the output head should be observed too.
   var wantsOutput: Bool { get }
+  /// Bytes that it takes beside a number for every column of every matrix, which the pass leaves free.
+  var workBytes: Int { get }
 }
 
 extension ForwardObserver {
@@ -20,6 +22,8 @@ extension ForwardObserver {
   public var wantsAllExperts: Bool { false }
   /// False.
   public var wantsOutput: Bool { false }
+  /// None.
+  public var workBytes: Int { 0 }
 }
 
 /// One matrix of a tensor.

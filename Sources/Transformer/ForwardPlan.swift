@@ -33,6 +33,8 @@ public struct ForwardPlan: Sendable, Equatable {
     /// Positions of every window whose final states are wanted.
     var scored = 0
     var isObserved = false
+    /// Bytes that the observer takes beside its sums.
+    var observerBytes = 0
     var wantsOutput = false
     var wantsAllExperts = false
     /// Runs whose final states are in memory at the same time.
@@ -44,6 +46,7 @@ public struct ForwardPlan: Sendable, Equatable {
       self.scored = scored
       self.results = max(1, results)
       isObserved = observer != nil
+      observerBytes = observer?.workBytes ?? 0
       wantsOutput = observer?.wantsOutput ?? false
       wantsAllExperts = observer?.wantsAllExperts ?? false
     }
@@ -122,7 +125,7 @@ public struct ForwardPlan: Sendable, Equatable {
     let longestRow = matrices.map(\.shape.columns).max() ?? decoder.width
     return MemoryBudget.LayerNeeds(
       program: programBytes(decoder, models: purpose.results),
-      fixed: (purpose.isObserved ? sums(parts) : 0) + (matrices.map(decodingBytes).max() ?? 0)
+      fixed: purpose.observerBytes + (purpose.isObserved ? sums(parts) : 0) + (matrices.map(decodingBytes).max() ?? 0)
         + Threads.count * (engine.threadBytes + ScratchFile.workBytes)
         + (parts.map { $0.scratchBytes(length: length, isObserved: purpose.isObserved) }.max() ?? 0),
       window: length * perToken, block: 4 * max(2 * 64 * longestRow, parts.map(\.leastBlock).max() ?? 0))

@@ -31,5 +31,23 @@
         CblasRowMajor, a.isTransposed ? CblasTrans : CblasNoTrans, b.isTransposed ? CblasTrans : CblasNoTrans, Int32(m),
         Int32(n), Int32(k), alpha, a.base, Int32(a.stride), b.base, Int32(b.stride), beta, c, Int32(cStride))
     }
+
+    /// c [rows, columns] += the transpose of a times b, for a [tokens, rows] and b [tokens, columns].
+    static func addTransposed(
+      _ a: UnsafePointer<Float>, times b: UnsafePointer<Float>, to c: UnsafeMutablePointer<Float>, tile: GramTile
+    ) {
+      isSingleThreaded
+      cblas_sgemm(
+        CblasRowMajor, CblasTrans, CblasNoTrans, Int32(tile.rows.count), Int32(tile.columns.count), Int32(tile.tokens),
+        1, a, Int32(tile.xStride), b, Int32(tile.xStride), 1, c, Int32(tile.stride))
+    }
+
+    /// The upper triangle of c [columns, columns] += the transpose of a times a, for a [tokens, columns].
+    static func addSquare(_ a: UnsafePointer<Float>, to c: UnsafeMutablePointer<Float>, tile: GramTile) {
+      isSingleThreaded
+      cblas_ssyrk(
+        CblasRowMajor, CblasUpper, CblasTrans, Int32(tile.rows.count), Int32(tile.tokens), 1, a, Int32(tile.xStride), 1,
+        c, Int32(tile.stride))
+    }
   }
 #endif
