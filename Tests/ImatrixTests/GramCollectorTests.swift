@@ -94,11 +94,14 @@ import Transformer
   /// Work in small pieces gives the same bits.
   @Test func memoryDoesNotChangeABit() throws {
     let model = RoutedLlama.model(layers: 2)
-    let windows = (0..<1000).map { windows[$0 % 3].map { [number = Int32($0)] in ($0 + number) % 20 } }
+    let many: [[Int32]] = (0..<1000).map { index in
+      let number = Int32(index)
+      return windows[index % 3].map { (id: Int32) -> Int32 in (id + number) % 20 }
+    }
     try withFixedThreads {
       Threads.count = 2
-      let roomy = try inputs(of: model, windows)
-      let narrow = try inputs(of: model, windows, memory: 64 << 20)
+      let roomy = try inputs(of: model, many)
+      let narrow = try inputs(of: model, many, memory: 64 << 20)
       #expect(roomy.map(\.tensors) == narrow.map(\.tensors))
       for (a, b) in zip(roomy, narrow) { #expect(a.gram.values == b.gram.values, "\(a.tensors)") }
     }

@@ -54,7 +54,7 @@ struct ConstraintOptions: ParsableArguments {
 
   /// Refuses rules that match no tensor; with --lenient, warns of them.
   func check(
-    _ rules: [TypeRule], _ model: any ModelSource, _ file: RuleFile = RuleFile(), _ progress: Progress
+    _ rules: [TypeRule], _ model: any ModelSource, _ file: RuleFile, _ progress: Progress
   ) throws {
     for rule in rules {
       do { try [rule].checkSpeed(on: model) } catch { throw file.located(error, of: rule) }

@@ -43,7 +43,7 @@ struct MixOptions: ParsableArguments {
     _ progress: Progress
   ) throws -> RewritePlan {
     let chosen = copies ? nil : try chosenRecipe(for: header.source)
-    if let chosen, recipe != nil { try options.check(chosen.rules, header.source, progress) }
+    if let chosen, recipe != nil { try options.check(chosen.rules, header.source, RuleFile(), progress) }
     let plan = try header.plan(chosen, constraints: constraints, hasImportance: hasImportance)
     try constraints.noteReplacements(
       in: header.wantedTypes(chosen, hasImportance: hasImportance), of: header.source, progress)
