@@ -112,11 +112,11 @@ extension SensitivityTable {
     let data = Data(try TextFile.content(of: try file.bytes(in: 0..<file.size), path: path))
     struct Version: Decodable { let format: Int }
     guard let version = try? JSONDecoder().decode(Version.self, from: data) else {
-      throw SensitivityError.malformed(file: name, reason: "is no file of sensitivities")
+      throw SensitivityError.malformed(file: name, reason: "is not a file of sensitivities")
     }
     guard version.format == Self.currentFormat else {
       throw SensitivityError.malformed(
-        file: name, reason: "has format \(version.format); \(Self.currentFormat) is known")
+        file: name, reason: "has format \(version.format), but only \(Self.currentFormat) is supported")
     }
     do {
       self = try JSONDecoder().decode(Self.self, from: data)
@@ -125,10 +125,10 @@ extension SensitivityTable {
     }
     guard entries.allSatisfy({ $0.coefficient >= 0 && $0.coefficient.isFinite }),
       entries.allSatisfy({ $0.errors.values.allSatisfy { $0 >= 0 && $0.isFinite } })
-    else { throw SensitivityError.malformed(file: name, reason: "holds numbers that can't be") }
+    else { throw SensitivityError.malformed(file: name, reason: "has a negative or non-finite coefficient or error") }
     var names = Set<String>()
     for entry in entries where !names.insert(entry.tensor).inserted {
-      throw SensitivityError.malformed(file: name, reason: "tensor \(entry.tensor) stands twice")
+      throw SensitivityError.malformed(file: name, reason: "tensor \(entry.tensor) appears twice")
     }
   }
 

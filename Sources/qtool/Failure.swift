@@ -11,11 +11,11 @@ import Tensors
 import Tokenizers
 import Transformer
 
-/// A failure as a person reads it: one line that names the place, a hint where there is one, and an exit code.
+/// A failure for the user: one line that names the location, an optional hint, and an exit code.
 struct Failure: Error {
   /// The codes of sysexits.h that scripts may rely on.
   enum Code: Int32 {
-    /// A comparison that was asked for came out wrong (`drift --fail-above`, `plan` on a machine that fits nothing).
+    /// A requested condition is not met (`drift --fail-above`, `plan` for a machine that fits nothing).
     case unmet = 1
     case usage = 64
     case data = 65
@@ -36,7 +36,7 @@ struct Failure: Error {
     self.hint = hint
   }
 
-  /// Two lines at most, on standard error.
+  /// Writes at most two lines to standard error.
   func report() {
     Terminal.write([("qtool:", .error), (" \(message)", .plain)])
     if let hint { Terminal.write([("hint:", .bold), (" \(hint)", .plain)]) }
@@ -44,11 +44,11 @@ struct Failure: Error {
 }
 
 extension Failure {
-  /// The failure that `error` means to a person; nil for those that the argument parser words itself.
+  /// The failure of an error; nil for errors that the argument parser words itself.
   init?(_ error: any Error) {
     switch error {
     case let failure as Failure: self = failure
-    case is Interruption: self.init(.interrupted, "interrupted; nothing was left under the final name")
+    case is Interruption: self.init(.interrupted, "interrupted; no file was written under the final name")
     case let paused as Paused: self.init(paused: paused)
     case let other as OtherRun: self.init(.data, other.description, hint: other.hint)
     case let error as FileError: self.init(file: error)
@@ -89,7 +89,7 @@ extension Failure {
 
   private init?(paused: Paused) {
     self.init(paused.reason)
-    if code == .interrupted { hint = "go on with: \(Interruption.resumeCommand)" }
+    if code == .interrupted { hint = "continue with: \(Interruption.resumeCommand)" }
   }
 
   private init(calibration error: CalibrationError) {
@@ -117,18 +117,17 @@ extension Failure {
   private init(refused error: RefusedConfig) {
     let options = error.keys.map { "--ignore-config \($0.name)" }.joined(separator: " ")
     self.init(
-      .data, error.description, hint: "qtool goes on as if without \(error.keys.count == 1 ? "it" : "them"): \(options)"
-    )
+      .data, error.description, hint: "to ignore \(error.keys.count == 1 ? "it" : "them"): \(options)")
     if error.keys.contains(where: \.shapesTensors) {
-      hint = "llama.cpp can't load such a model; to go on all the same: \(options)"
+      hint = "llama.cpp can't load such a model; to continue nevertheless: \(options)"
     }
   }
 
   private init(unneeded error: UnneededIgnoring) {
     self.init(
-      .usage, "--ignore-config \(error.key): \(error.path) has no such key that stops a run",
+      .usage, "--ignore-config \(error.key): \(error.path) has no refused key of that name",
       hint: error.refused.isEmpty
-        ? "leave the option out" : "those that do: \(error.refused.joined(separator: ", "))")
+        ? "leave the option out" : "refused keys: \(error.refused.joined(separator: ", "))")
     self = suggesting(error.key, among: error.refused)
   }
 
@@ -162,7 +161,7 @@ extension Failure {
   }
 
   private init(file error: FileError) {
-    let place = error.offset.map { "\(error.path): at byte \($0)" } ?? error.path
+    let location = error.offset.map { "\(error.path): at byte \($0)" } ?? error.path
     switch (error.operation, error.code) {
     case (.open, ENOENT):
       self.init(.missing, "\(error.path): no such file or directory", hint: "check the path")
@@ -172,18 +171,18 @@ extension Failure {
       self.init(
         .unwritable, "\(error.path): another process is writing it", hint: "wait for it, or name another output")
     case (.create, EEXIST):
-      self.init(.unwritable, "\(error.path): exists already", hint: "name another output, or replace it with --force")
+      self.init(.unwritable, "\(error.path): already exists", hint: "name another output, or replace it with --force")
     case (.create, _), (.rename, _):
-      self.init(.unwritable, "\(place): cannot be written: \(error.reason)")
+      self.init(.unwritable, "\(location): cannot be written: \(error.reason)")
     case (.read, 0):
-      self.init(.data, "\(place): the file ends too early", hint: "the file is truncated: download it again")
-    case (.read, _): self.init(.io, "\(place): cannot be read: \(error.reason)")
+      self.init(.data, "\(location): the file ends too early", hint: "the file is truncated: download it again")
+    case (.read, _): self.init(.io, "\(location): cannot be read: \(error.reason)")
     case (.reserve, _):
       self.init(
         .unwritable, "\(error.path): the disk lacks \(Figures.bytes(error.lacking ?? 0)) for it",
         hint: "free that much, or name an output on another disk")
-    case (.write, ENOSPC): self.init(.io, "\(place): the disk is full", hint: "free some space and start again")
-    case (.write, _), (.sync, _): self.init(.io, "\(place): cannot be written: \(error.reason)")
+    case (.write, ENOSPC): self.init(.io, "\(location): the disk is full", hint: "free some space and start again")
+    case (.write, _), (.sync, _): self.init(.io, "\(location): cannot be written: \(error.reason)")
     }
   }
 }

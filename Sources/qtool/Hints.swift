@@ -6,11 +6,10 @@ import Plan
 import Quantize
 import Transformer
 
-// What helps against the errors of libraries, in the words of the command line: libraries throw facts, and know neither
-// options nor commands.
+// Hints for the errors of libraries, which name options and commands. Libraries throw only facts.
 
 extension FormatError {
-  /// The library's own advice, with the options that help.
+  /// The library's hint, with the options that help.
   var advice: String? {
     switch topic {
     case .unknownSplitter: "name the splitter it equals with --pre NAME" + (hint.map { "; \($0)" } ?? "")
@@ -26,7 +25,7 @@ private enum Advice {
 }
 
 extension OtherRun {
-  var hint: String { "--restart begins anew; another output name keeps both" }
+  var hint: String { "--restart starts over; another output name keeps both" }
 }
 
 extension QuantizeError {
@@ -35,7 +34,7 @@ extension QuantizeError {
     case .targetTooSmall(_, let smallest, _): "raise --target to \((smallest + 999) / 1000)kB or more"
     case .constraintsTooLarge(_, let smallest, _):
       "raise --target to \((smallest + 999) / 1000)kB or more, or pin fewer tensors"
-    case .targetTooLarge(_, _, let largest): "the model fits as it is: lower --target below \(largest)B, or use --type"
+    case .targetTooLarge(_, _, let largest): "the unchanged model fits: lower --target below \(largest)B, or use --type"
     case .nonFiniteWeight: Advice.nonFiniteWeight
     case .beyondHalf: "write BF16 or F32"
     case .needsImportance(let tensor, _):
@@ -44,7 +43,7 @@ extension QuantizeError {
     case .noSuchLayer, .noLayerLeft: "--prune-layers takes numbers of layers that the model has, and not all of them"
     case .importanceOfOtherSize: "the importance matrix is of another model"
     case .writtenWrong: "the disk or the memory is faulty"
-    case .needsRequantize: "quantize from the original; --allow-requantize goes on and loses more"
+    case .needsRequantize: "quantize the original; --allow-requantize adds further errors"
     }
   }
 }
@@ -54,8 +53,8 @@ extension RecipeError {
     switch self {
     case .badRule: "write REGEX=TYPE, such as 'attn_v=Q6_K'"
     case .unknownType: "types are named as in llama.cpp: Q4_K, IQ2_XXS, F16, ..."
-    case .unmatched: "check the pattern against `qtool inspect --tensors`, or go on with --lenient"
-    case .integers: "leave the rule out, or go on with --lenient"
+    case .unmatched: "compare the pattern with `qtool inspect --tensors`, or give --lenient"
+    case .integers: "leave the rule out, or give --lenient"
     case .within(_, let error): error.hint
     case .malformed: "a recipe has `base: TYPE` or `mix: NAME`, and a list `rules` of REGEX=TYPE"
     }
@@ -66,8 +65,8 @@ extension ForwardError {
   var hint: String? {
     switch self {
     case .nonFinite: "the model's weights or its metadata are damaged; try the original checkpoint"
-    case .budgetTooSmall(_, let least):
-      "pass --memory \((least + (1 << 20) - 1) >> 20)MiB or more, a shorter --ctx, or fewer --chunks"
+    case .budgetTooSmall(_, let minimum):
+      "pass --memory \((minimum + (1 << 20) - 1) >> 20)MiB or more, a shorter --ctx, or fewer --chunks"
     case .missingKey, .invalidKey, .missingTensor, .wrongShape, .integers:
       "the model was converted incompletely; convert it again"
     default: nil
@@ -112,7 +111,7 @@ extension CalibrationError {
     switch self {
     case .missing, .emptyDirectory: "name calibration text, or a folder of it"
     case .tooShort: "give more text, or shorter windows with --ctx"
-    case .nothingLeft: "leave out fewer windows with --from-chunk, or give more text"
+    case .nothingLeft: "skip fewer windows with --from-chunk, or give more text"
     default: nil
     }
   }
@@ -123,7 +122,7 @@ extension SensitivityError {
 }
 
 extension PlanError {
-  /// The library's own advice, with the options that help.
+  /// The library's hint, with the options that help.
   var advice: String? {
     switch topic {
     case .machine: (hint.map { "\($0); or " } ?? "") + "describe one with --memory 256GB --bandwidth 819GB/s"

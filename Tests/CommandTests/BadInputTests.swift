@@ -91,7 +91,7 @@ import Testing
     let large = try quantize(["--target", "20MB", "--no-importance"])
     expect(
       (large, out.contents), status: 64, "20000000 bytes is too large", "smallest file has 955", ", the largest 8459",
-      "hint: the model fits as it is")
+      "hint: the unchanged model fits")
     // Types that need importance are excluded for the embedding and the output, which will have none.
     let weighted = try quantize(["--target", "900kB", "--calibration", Repository.calibration])
     expect((weighted, out.contents), status: 64, "smallest file has 906")
@@ -129,7 +129,7 @@ import Testing
     try "precious".write(toFile: out.path("out.gguf"), atomically: true, encoding: .utf8)
     let result = try qtool.run(["convert", Repository.demoModel, "-o", out.path("out.gguf"), "--quiet"])
     #expect(result.status == 73)
-    #expect(result.error.contains("exists already") && result.error.contains("--force"))
+    #expect(result.error.contains("already exists") && result.error.contains("--force"))
     #expect(try String(contentsOfFile: out.path("out.gguf"), encoding: .utf8) == "precious")
     #expect(out.contents == ["out.gguf"])
   }
@@ -268,6 +268,6 @@ import Testing
     expect(
       try quantize("--target", "3MB", "--no-importance", "--no-search", "--sensitivity", folder.path("s.json")),
       status: 65, "s.json",
-      "no file of sensitivities")
+      "is not a file of sensitivities")
   }
 }

@@ -74,7 +74,7 @@ import Testing
     let wrong = try run(index, model, ["--ignore-config", "hidden_ac"]).0
     #expect(wrong.status == 64, "\(wrong.error)")
     #expect(wrong.error.contains("qtool: --ignore-config hidden_ac: "), "\(wrong.error)")
-    #expect(wrong.error.contains("did you mean hidden_act? those that do: hidden_act, clip_qkv"), "\(wrong.error)")
+    #expect(wrong.error.contains("did you mean hidden_act? refused keys: hidden_act, clip_qkv"), "\(wrong.error)")
   }
 
   /// The note appears once, although `quantize --fit` opens the model twice.

@@ -25,7 +25,7 @@ import Testing
     var interrupted: Binary.Result?
     for delay in stride(from: 0.02, to: 0.6, by: 0.01) where interrupted == nil {
       let result = try qtool.run(arguments("out.gguf"), interruptAfter: delay)
-      if result.status == 130 && result.error.contains("go on with") {
+      if result.status == 130 && result.error.contains("continue with") {
         interrupted = result
       } else {
         try? FileManager.default.removeItem(atPath: directory.path("out.gguf"))

@@ -2,7 +2,7 @@ import Foundation
 import TestSupport
 import Testing
 
-/// What long commands say meanwhile: on standard error, without colours where no terminal is.
+/// Progress of long commands on standard error, without colours unless it is a terminal.
 @Suite struct ProgressTests {
   private static let qtool = Binary(beside: .module)
 

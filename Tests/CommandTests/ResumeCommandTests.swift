@@ -81,7 +81,7 @@ import Testing
     for delay in stride(from: 0.05, to: 2, by: 0.03) {
       let result = try qtool.run(command, interruptAfter: delay)
       if directory.contents.contains(journal) {
-        #expect(result.status == 130 && result.error.contains("go on with: "), "\(result.status): \(result.error)")
+        #expect(result.status == 130 && result.error.contains("continue with: "), "\(result.status): \(result.error)")
         return
       }
       for name in directory.contents where name.hasPrefix("out.") {

@@ -39,7 +39,7 @@ import Testing
       let first = zip(lines, old).first { $0 != $1 }
       Issue.record(
         """
-        the help of \(name) is not as recorded (QTOOL_WRITE_HELP=1 writes it anew):
+        the help of \(name) is not as recorded (QTOOL_WRITE_HELP=1 records it):
         \(first.map { "+ \($0.0)\n- \($0.1)" } ?? "\(lines.count) lines, \(old.count) recorded")
         """)
     }

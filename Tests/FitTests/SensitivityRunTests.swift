@@ -108,7 +108,7 @@ import Transformer
     try twice.write(to: directory.path("twice.json"), overwrite: false)
     #expect(
       throws: SensitivityError.malformed(
-        file: "twice.json", reason: "tensor \(table.entries[3].tensor) stands twice")
+        file: "twice.json", reason: "tensor \(table.entries[3].tensor) appears twice")
     ) { try SensitivityTable(path: directory.path("twice.json")) }
     for text in ["", "{}", "{\"format\": 1}", "{\"format\": 2}"] {
       try text.write(toFile: directory.path("bad.json"), atomically: true, encoding: .utf8)
