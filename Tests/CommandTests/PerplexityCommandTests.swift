@@ -154,7 +154,7 @@ import Testing
   @Test func textInPlaceOfMultipleChoice() throws {
     let result = try run("perplexity", small, "--multiple-choice", prose, status: 65)
     #expect(
-      result.error.hasPrefix("qtool: \(prose): is not a file of multiple-choice tasks\nhint: "), "\(result.error)")
+      result.error.hasPrefix("qtool: \(prose): is not a file of multiple-choice tasks"), "\(result.error)")
     #expect(!result.error.contains("truncated"))
   }
 
