@@ -67,7 +67,7 @@ let package = Package(
     library("Tensors", ["CVectors"] + blas),
     library("Blocks", ["CBlocks", "Tensors"]),
     library("GGUF", ["Blocks", "Tensors", "Files", collections]),
-    library("Tokenizers", ["GGUF"]),
+    library("Tokenizers", ["GGUF", heap]),
     library("Checkpoint", ["CVectors", "GGUF", "Blocks", "Tensors", "Files", "Tokenizers", collections, yams]),
     library("Transformer", ["GGUF", "Tensors", "Files", "CVectors", "CZstd"]),
     library("Imatrix", ["Transformer", "GGUF", "Tensors", "Files"]),

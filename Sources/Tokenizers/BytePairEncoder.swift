@@ -1,3 +1,4 @@
+import HeapModule
 import Synchronization
 
 /// Byte-level byte-pair encoding: words of the splitter, cut into bytes, merged by rank.
@@ -104,12 +105,12 @@ final class BytePairEncoder: Sendable {
     func push(_ left: Int) {
       let right = next[left]
       guard right < symbols.count, let merge = merges[symbols[left], symbols[right]] else { return }
-      heap.push(
+      heap.insert(
         Candidate(
           rank: merge.rank, position: Int32(left), left: symbols[left], right: symbols[right], result: merge.result))
     }
     for index in 0..<symbols.count - 1 { push(index) }
-    while let candidate = heap.pop() {
+    while let candidate = heap.popMin() {
       let left = Int(candidate.position)
       guard symbols[left] == candidate.left, next[left] < symbols.count, symbols[next[left]] == candidate.right else {
         continue

@@ -1,3 +1,4 @@
+import HeapModule
 import Synchronization
 
 /// SentencePiece's encoding as llama.cpp does it for `tokenizer.ggml.model` "llama": characters, merged while two
@@ -106,11 +107,11 @@ final class ScoreEncoder: Sendable {
       guard size <= longest, let id = vocabulary.table.value(of: bytes, in: starts[left]..<starts[left] + size) else {
         return
       }
-      heap.push(
+      heap.insert(
         Candidate(score: scores[Int(id)], left: Int32(left), right: Int32(next[left]), size: Int32(size)))
     }
     for index in starts.indices { push(index) }
-    while let candidate = heap.pop() {
+    while let candidate = heap.popMin() {
       let (left, right) = (Int(candidate.left), Int(candidate.right))
       guard sizes[left] > 0, sizes[right] > 0, sizes[left] + sizes[right] == candidate.size else { continue }
       sizes[left] += sizes[right]
