@@ -31,10 +31,12 @@ func library(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
   .target(name: name, dependencies: dependencies, swiftSettings: swiftSettings)
 }
 
-func tests(of module: String, named name: String? = nil, _ dependencies: [Target.Dependency] = []) -> Target {
+func tests(
+  of module: String, named name: String? = nil, _ dependencies: [Target.Dependency] = [], hasFixtures: Bool = true
+) -> Target {
   .testTarget(
     name: "\(name ?? module)Tests", dependencies: [.byName(name: module), "TestSupport"] + dependencies,
-    resources: [.copy("Fixtures")], swiftSettings: swiftSettings)
+    resources: hasFixtures ? [.copy("Fixtures")] : [], swiftSettings: swiftSettings)
 }
 
 let collections: Target.Dependency = .product(name: "OrderedCollections", package: "swift-collections")
@@ -78,7 +80,7 @@ let package = Package(
       ["Quantize", "Imatrix", "Perplexity", "Transformer", "Tokenizers", "Blocks", "GGUF", "Tensors", "Files"]),
     library("Inspection", ["Blocks", "GGUF", "Tensors"]),
     library("Plan", ["Checkpoint", "Quantize", "GGUF", "Tensors", "Files"]),
-    library("Report", ["GGUF", "Tensors", .product(name: "Mustache", package: "swift-mustache")]),
+    library("Report", ["Perplexity", "GGUF", "Tensors", .product(name: "Mustache", package: "swift-mustache")]),
     .executableTarget(
       name: "qtool",
       dependencies: libraries.map { .byName(name: $0) } + [
@@ -109,7 +111,7 @@ let package = Package(
     tests(of: "Transformer", ["Checkpoint", "Tokenizers", "GGUF", "Tensors"]),
     tests(of: "Imatrix", ["Files", "CZstd", "Transformer", "Checkpoint", "Tokenizers", "GGUF", "Tensors"]),
     tests(of: "Perplexity", ["Files", "Transformer", "Checkpoint", "Tokenizers", "GGUF", "Tensors"]),
-    tests(of: "Report", ["GGUF", "Tensors"]),
+    tests(of: "Report", ["Perplexity", "GGUF", "Tensors"], hasFixtures: false),
     tests(of: "Quantize", ["Files", "Checkpoint", "GGUF", "Blocks", "Tensors"]),
     tests(
       of: "Fit",

@@ -16,6 +16,10 @@ public struct ModelDrift: Sendable, Equatable, Codable {
 
   /// The model's name.
   public let name: String
+  /// Bytes of the model, as in ``ModelSize``.
+  public let bytes: Int
+  /// Bits of all tensors per weight.
+  public let bitsPerWeight: Double
   /// All figures.
   public let statistics: DriftStatistics
   /// Of the mean divergence, from resampled windows.
@@ -26,8 +30,8 @@ public struct ModelDrift: Sendable, Equatable, Codable {
   public let truncation: Truncation?
 
   /// The figures of a drift over these windows.
-  public init(name: String, drift: Drift, windows: ScoringWindows) {
-    self.name = name
+  public init(_ model: ModelSize, drift: Drift, windows: ScoringWindows) {
+    (name, bytes, bitsPerWeight) = (model.name, model.bytes, model.bitsPerWeight)
     statistics = DriftStatistics(drift)
     interval = Bootstrap.interval(ofMean: drift.divergences, rowsPerWindow: windows.scored.count)
     let kinds = windows.kinds
@@ -63,37 +67,6 @@ public struct DriftComparison: Sendable, Equatable, Codable {
     self.other = other.name
     difference = Estimate(meanOf: zip(one.drift.divergences, other.drift.divergences).map { $0 - $1 })
     interval = Bootstrap.difference(one.drift, other.drift, rowsPerWindow: windows.scored.count)
-  }
-}
-
-/// Everything that a comparison with one reference found, ready for JSON.
-public struct DriftReport: Sendable, Equatable, Codable {
-  /// The reference's name.
-  public let base: String
-  /// Tokens in a window.
-  public let context: Int
-  /// Windows of text.
-  public let windows: Int
-  /// Every candidate, in the order given.
-  public let models: [ModelDrift]
-  /// Each pair of models, in the order given.
-  public let comparisons: [DriftComparison]
-
-  /// The report of drifts from one reference over the same windows.
-  public init(base: String, windows: ScoringWindows, drifts: [(name: String, drift: Drift)]) {
-    self.base = base
-    context = windows.context
-    self.windows = windows.windows.count
-    models = drifts.map { ModelDrift(name: $0.name, drift: $0.drift, windows: windows) }
-    comparisons = drifts.indices.flatMap { one in
-      drifts.indices.dropFirst(one + 1).map { DriftComparison(drifts[one], drifts[$0], windows: windows) }
-    }
-  }
-
-  /// The widest interval of what is compared: of the differences, or with one model of its mean divergence. A run that
-  /// may stop early does so once this is narrow enough.
-  public var widestInterval: Double {
-    (comparisons.isEmpty ? models.map(\.interval.width) : comparisons.map(\.interval.width)).max() ?? 0
   }
 }
 

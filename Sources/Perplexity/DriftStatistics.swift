@@ -37,6 +37,13 @@ public struct DriftStatistics: Sendable, Equatable, Codable {
   /// The fraction of positions where both find the same token likeliest.
   public let sameTop: Estimate
 
+  /// Keys that come back from snake case, which has no upper case.
+  private enum CodingKeys: String, CodingKey {
+    case positions, perplexity, basePerplexity, correlation, logRatio, ratio, difference, divergence
+    case divergenceQuantiles, probabilityChange, probabilityChangeQuantiles, sameTop
+    case probabilityChangeRMS = "probabilityChangeRms"
+  }
+
   /// Fractions at which quantiles of the divergence are given.
   public static let divergenceFractions = [1, 0.999, 0.99, 0.95, 0.9, 0.5, 0.1, 0.05, 0.01, 0.001, 0]
   /// Fractions at which quantiles of the probability's change are given.

@@ -38,6 +38,4 @@ extension ScoringError: CustomStringConvertible {
       "\(model): \(count) scored positions where the text has \(expected)"
     }
   }
-
-  /// Advice for a person; nil where there is none.
 }

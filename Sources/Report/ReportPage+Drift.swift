@@ -1,9 +1,10 @@
 import Foundation
+import Perplexity
 
 extension ReportPage {
   /// One comparison per text, base and context: figures of different ones cannot share a chart.
   var comparisons: [[String: Any]] {
-    var groups: [[DriftFindings]] = []
+    var groups: [[DriftReport]] = []
     for drift in drifts where !drift.models.isEmpty {
       if let place = groups.firstIndex(where: { $0[0].isComparable(with: drift) }) {
         groups[place].append(drift)
@@ -14,7 +15,7 @@ extension ReportPage {
     return groups.map(comparison)
   }
 
-  private func comparison(_ drifts: [DriftFindings]) -> [String: Any] {
+  private func comparison(_ drifts: [DriftReport]) -> [String: Any] {
     var known = Set<String>()
     let models = drifts.flatMap(\.models).filter { known.insert("\($0.bytes) \($0.name)").inserted }
     let points = models.map { model in
@@ -59,5 +60,12 @@ extension ReportPage {
       }
       return ["name": model.name, "chart": chart { Bars(bars: bars).drawn(width: $0, label: "KLD by kind of text") }]
     }
+  }
+}
+
+extension DriftReport {
+  /// Whether another run measured the same text against the same model.
+  fileprivate func isComparable(with other: DriftReport) -> Bool {
+    base.name == other.base.name && context == other.context && texts.map(\.name) == other.texts.map(\.name)
   }
 }

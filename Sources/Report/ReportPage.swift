@@ -1,5 +1,6 @@
 import GGUF
 import Mustache
+import Perplexity
 import Tensors
 
 /// A self-contained HTML page about quantized files and their drift.
@@ -40,14 +41,14 @@ public struct ReportPage: Sendable {
 
   public var title: String
   public var files: [File]
-  public var drifts: [DriftFindings]
+  public var drifts: [DriftReport]
   public var sensitivity: SensitivityFindings?
   /// Name and version of the program that made the page.
   public var generator: String
   public var commands: Commands?
 
   public init(
-    title: String, files: [File], drifts: [DriftFindings], sensitivity: SensitivityFindings?, generator: String,
+    title: String, files: [File], drifts: [DriftReport], sensitivity: SensitivityFindings?, generator: String,
     commands: Commands? = nil
   ) {
     self.title = title
@@ -82,11 +83,11 @@ public struct ReportPage: Sendable {
     return context
   }
 
-  func isSubject(_ model: DriftFindings.Model) -> Bool {
+  func isSubject(_ model: ModelDrift) -> Bool {
     files.isEmpty || files.contains { $0.name == model.name }
   }
 
-  func drift(of file: File) -> DriftFindings.Model? {
+  func drift(of file: File) -> ModelDrift? {
     drifts.lazy.flatMap(\.models).first { $0.name == file.name && $0.bytes == file.bytes }
       ?? drifts.lazy.flatMap(\.models).first { $0.name == file.name }
   }

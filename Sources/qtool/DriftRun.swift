@@ -21,6 +21,17 @@ enum DriftBase {
     }
   }
 
+  /// The reference as reports show it.
+  var description: DriftReport.Base {
+    switch self {
+    case .model(let source): DriftReport.Base(ModelSize(source))
+    case .compact(let reference):
+      DriftReport.Base(
+        name: name, form: .compact, bytes: reference.byteCount, provenance: reference.provenance)
+    case .logits(let file): DriftReport.Base(name: name, form: .logits, bytes: file.byteCount)
+    }
+  }
+
   enum Form { case model, compact, logits }
 
   /// The form of a file, by its first bytes.
@@ -103,6 +114,7 @@ struct DriftRun {
 
   func report(_ drifts: [Drift], _ windows: ScoringWindows) -> DriftReport {
     DriftReport(
-      base: base.name, windows: windows, drifts: zip(candidates, drifts).map { (name: $0.name, drift: $1) })
+      base: base.description, windows: windows, drifts: zip(candidates, drifts).map { (ModelSize($0), $1) },
+      available: self.windows.windows.count)
   }
 }

@@ -1,12 +1,10 @@
-import GGUF
 import Perplexity
-import Tensors
 
 /// Tables of drift.
 enum DriftTable {
   /// All tables of a comparison.
-  static func text(_ report: DriftReport, base: DriftBase, models: [any ModelSource]) -> String {
-    var parts = [summary(report, base: base, models: models)]
+  static func text(_ report: DriftReport) -> String {
+    var parts = [summary(report)]
     if report.models.contains(where: { !$0.kinds.isEmpty }) { parts.append(kinds(report)) }
     if !report.comparisons.isEmpty { parts.append(comparisons(report)) }
     parts.append(details(report))
@@ -22,25 +20,24 @@ enum DriftTable {
   }
 
   /// One row per model, the reference first.
-  private static func summary(_ report: DriftReport, base: DriftBase, models: [any ModelSource]) -> String {
+  private static func summary(_ report: DriftReport) -> String {
     // Bytes of whole files; for a directory, bytes of its tensors.
     var table = Table([
       ("model", .left), ("bytes", .right), ("bpw", .right), ("perplexity", .right), ("±", .right),
       ("mean KLD", .right), ("±", .right), ("95 % interval", .right), ("99.9 % KLD", .right), ("same top", .right),
     ])
-    func sizes(_ model: any ModelSource) -> [String] {
-      let (bytes, bits) = storage(of: model)
-      return [model.name, Figures.grouped(bytes), Figures.fixed(bits, 3)]
-    }
     guard let first = report.models.first?.statistics else { return table.rendered() }
-    let head = if case .model(let source) = base { sizes(source) } else { [base.name, "", ""] }
+    let base = report.base
+    let head = base.bitsPerWeight.map { [base.name, Figures.grouped(base.bytes), Figures.fixed($0, 3)] }
     table.add(
-      head + [Figures.fixed(first.basePerplexity.value, 4), Figures.fixed(first.basePerplexity.error, 4)]
+      (head ?? [base.name, "", ""]) + [
+        Figures.fixed(first.basePerplexity.value, 4), Figures.fixed(first.basePerplexity.error, 4),
+      ]
         + ["0", "", "", "", "100 %"])
-    for (model, drift) in zip(models, report.models) {
+    for drift in report.models {
       let statistics = drift.statistics
       table.add(
-        sizes(model) + [
+        [drift.name, Figures.grouped(drift.bytes), Figures.fixed(drift.bitsPerWeight, 3)] + [
           Figures.fixed(statistics.perplexity.value, 4), Figures.fixed(statistics.perplexity.error, 4),
           Figures.fixed(statistics.divergence.value, 6), Figures.fixed(statistics.divergence.error, 6),
           interval(drift.interval), Figures.fixed(statistics.divergenceQuantile(0.999) ?? 0, 4),
@@ -89,14 +86,6 @@ enum DriftTable {
       ])
     }
     return table.rendered()
-  }
-
-  /// Bytes of the file or its shards (for a directory: of all stored tensors), and bits per weight.
-  static func storage(of model: any ModelSource) -> (bytes: Int, bitsPerWeight: Double) {
-    let tensors = model.tensors.reduce(0) { $0 + ($1.shape.bytes(as: $1.type) ?? 0) }
-    let weights = model.tensors.reduce(0) { $0 + $1.shape.count }
-    let bytes = (model as? GGUFFile)?.bytes ?? tensors
-    return (bytes, Double(tensors) * 8 / Double(max(1, weights)))
   }
 
   /// All figures of llama-perplexity, for every model.

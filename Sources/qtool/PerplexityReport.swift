@@ -42,7 +42,8 @@ struct PerplexityReport: Encodable {
 
   init(_ source: any ModelSource, named name: String) {
     model = name
-    (bytes, bitsPerWeight) = DriftTable.storage(of: source)
+    let size = ModelSize(source)
+    (bytes, bitsPerWeight) = (size.bytes, size.bitsPerWeight)
   }
 
   /// - Parameters:

@@ -89,7 +89,7 @@ struct Reader: Sendable {
     "findings": Reader(file: "findings.json") {
       let file = try PositionedFile(path: "findings.json")
       let json = Data(try file.bytes(in: 0..<file.size))
-      let drift = try? DriftFindings(json: json)
+      let drift = try? DriftReport(json: json)
       let sensitivity = try? SensitivityFindings(json: json)
       guard drift != nil || sensitivity != nil else { return }
       _ = try ReportPage(

@@ -57,7 +57,10 @@ import Testing
     // 28 rows of each text.
     let one = drift { (28..<56).contains($0) ? 0.5 : 0.1 }
     let other = drift { _ in 0.1 }
-    let report = DriftReport(base: "base", windows: windows, drifts: [("one", one), ("other", other)])
+    func size(_ name: String) -> ModelSize { ModelSize(name: name, bytes: 1000, bitsPerWeight: 4.5) }
+    let report = DriftReport(
+      base: DriftReport.Base(name: "base", form: .logits, bytes: 7), windows: windows,
+      drifts: [(size("one"), one), (size("other"), other)], available: 20)
     #expect(report.models[0].kinds.map(\.kind) == ["prose", "code"])
     #expect(report.models[0].kinds.map(\.windows) == [8, 4])
     #expect(abs(report.models[0].kinds[1].statistics.divergence.value - 0.5) < 1e-12)
@@ -65,7 +68,11 @@ import Testing
     #expect(report.comparisons.count == 1)
     #expect(abs(report.comparisons[0].difference.value - 0.4 / 3) < 1e-12)
     #expect(report.widestInterval == report.comparisons[0].interval.width)
-    #expect(try JSONDecoder().decode(DriftReport.self, from: JSONEncoder().encode(report)) == report)
+    #expect(report.texts.map(\.name) == ["a", "b", "c"] && report.texts.map(\.windows) == [4, 4, 4])
+    #expect(report.windows == 12 && report.windowsAvailable == 20 && report.positionsPerWindow == 7)
+    let encoder = JSONEncoder()
+    encoder.keyEncodingStrategy = .convertToSnakeCase
+    #expect(try DriftReport(json: encoder.encode(report)) == report)
     let names = report.models[0].statistics.figures.map(\.name)
     #expect(Set(names).count == names.count && names.contains("kld_0.999"))
   }

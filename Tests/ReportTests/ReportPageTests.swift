@@ -1,14 +1,42 @@
 import Foundation
 import GGUF
+import Perplexity
 import Report
 import Tensors
 import TestSupport
 import Testing
 
 @Suite struct ReportPageTests {
-  private func drift() throws -> DriftFindings {
-    let url = try #require(Bundle.module.url(forResource: "drift", withExtension: "json", subdirectory: "Fixtures"))
-    return try DriftFindings(json: Data(contentsOf: url))
+  /// Six mixes of a model on five windows of each of four kinds of text, with made-up divergences: four mixes have no
+  /// smaller one that is better.
+  private func drift(text: String = "held-out.txt") throws -> DriftReport {
+    let kinds = [("prose", 0.9), ("code", 1.4), ("chat", 0.8), ("other scripts", 1.9)]
+    let windows = ScoringWindows(
+      joining: try kinds.map { kind, _ in
+        try ScoringWindows(
+          tokens: (0..<320).map { Int32($0 % 9) }, context: 64, bos: nil, name: text, kind: kind)
+      })
+    let perKind = windows.rowCount / kinds.count
+    let mixes = [
+      ("demo-1.6MB.gguf", 1_598_720, 2.931, 0.1412), ("demo-Q2_K.gguf", 1_751_360, 3.21, 0.173),
+      ("demo-2.1MB.gguf", 2_098_688, 3.884, 0.0401), ("demo-Q3_K_M.gguf", 2_160_000, 3.98, 0.0652),
+      ("demo-Q4_K_M.gguf", 2_683_072, 4.998, 0.0101), ("demo-2.7MB.gguf", 2_696_448, 5.023, 0.00719),
+    ]
+    let drifts = mixes.map { name, bytes, bits, divergence in
+      (
+        model: ModelSize(name: name, bytes: bytes, bitsPerWeight: bits),
+        drift: Drift(
+          divergences: (0..<windows.rowCount).map {
+            divergence * kinds[$0 / perKind].1 * (1 + 0.1 * Double($0 % 3 - 1))
+          },
+          baseLosses: Array(repeating: 4.5, count: windows.rowCount),
+          losses: Array(repeating: 4.5 + divergence, count: windows.rowCount),
+          sameTops: (0..<windows.rowCount).map { $0 % 3 != 0 })
+      )
+    }
+    return DriftReport(
+      base: DriftReport.Base(ModelSize(name: "demo-F16.gguf", bytes: 8_458_944, bitsPerWeight: 16)), windows: windows,
+      drifts: drifts)
   }
 
   private func page(name: String = "demo-2.1MB.gguf") throws -> ReportPage {
@@ -100,10 +128,8 @@ import Testing
   /// Runs on the same text are one chart, and another text is a chart of its own.
   @Test func figuresOfOtherTextsStandApart() throws {
     let one = try drift()
-    let url = try #require(Bundle.module.url(forResource: "drift", withExtension: "json", subdirectory: "Fixtures"))
-    let other = try DriftFindings(
-      json: Data(String(contentsOf: url, encoding: .utf8).replacing("held-out.txt", with: "code.txt").utf8))
-    func charts(_ drifts: [DriftFindings]) throws -> Int {
+    let other = try drift(text: "code.txt")
+    func charts(_ drifts: [DriftReport]) throws -> Int {
       let page = ReportPage(title: "", files: [], drifts: drifts, sensitivity: nil, generator: "qtool")
       return try page.html().components(separatedBy: "<h2>Size against drift</h2>").count - 1
     }

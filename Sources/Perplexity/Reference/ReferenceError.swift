@@ -18,6 +18,4 @@ extension ReferenceError: CustomStringConvertible {
     case .notExpressible(let reason): reason
     }
   }
-
-  /// Advice for a person; nil where there is none.
 }

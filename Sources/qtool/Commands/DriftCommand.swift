@@ -204,14 +204,12 @@ struct DriftCommand: ParsableCommand {
 
   private func show(_ run: DriftRun, _ drifts: [Drift], _ windows: ScoringWindows) throws {
     let found = run.report(drifts, windows)
-    let document = DriftDocument(
-      found, base: run.base, models: run.candidates, windows: windows, available: run.windows.windows.count)
     if report.json {
-      try printJSON(document)
+      try printJSON(found)
     } else if report.csv {
-      print(document.csv)
+      print(found.csv)
     } else {
-      print(DriftTable.text(found, base: run.base, models: run.candidates))
+      print(DriftTable.text(found))
       if windows.windows.count < run.windows.windows.count {
         print(
           "\nstopped after \(windows.windows.count) of \(run.windows.windows.count) windows: "

@@ -2,6 +2,7 @@ import ArgumentParser
 import Files
 import Foundation
 import GGUF
+import Perplexity
 import Quantize
 import Report
 
@@ -30,7 +31,7 @@ struct ReportCommand: ParsableCommand {
   func run() throws {
     try OutputOptions(output: output, force: force).check(inputs: inputs)
     var files: [ReportPage.File] = []
-    var drifts: [DriftFindings] = []
+    var drifts: [DriftReport] = []
     var sensitivity: SensitivityFindings?
     for path in inputs {
       if try Self.isGGUF(path) {
@@ -38,7 +39,7 @@ struct ReportCommand: ParsableCommand {
         continue
       }
       let json = try Self.contents(path)
-      if let drift = try? DriftFindings(json: json) {
+      if let drift = try? DriftReport(json: json) {
         drifts.append(drift)
       } else if let found = try? SensitivityFindings(json: json) {
         sensitivity = found
@@ -49,7 +50,7 @@ struct ReportCommand: ParsableCommand {
       }
     }
     let page = ReportPage(
-      title: title ?? files.first?.name ?? drifts.first.map { "Drift from \($0.baseName)" } ?? "Sensitivity",
+      title: title ?? files.first?.name ?? drifts.first.map { "Drift from \($0.base.name)" } ?? "Sensitivity",
       files: files, drifts: drifts, sensitivity: sensitivity, generator: "qtool \(QTool.version)",
       commands: ReportPage.Commands(
         merge: { "qtool merge \($0) -o \($1)" }, quantize: { "qtool quantize MODEL --recipe \($0) -o OUT.gguf" }))
