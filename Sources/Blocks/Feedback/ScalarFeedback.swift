@@ -5,7 +5,8 @@ import Tensors
 ///
 /// The plain encoder chooses the first scales of a super-block (or block) for its targets, with D as weights. Then, sub-block
 /// after sub-block, the errors of the panel's earlier columns are fed in, and scales near the first are tried: each rounds
-/// the sub-block column by column with feedback. The whole super-block is tried with several factors of d and dmin.
+/// the sub-block column by column with feedback. The whole super-block is tried with several factors of d and dmin. With the
+/// best scale, several paths through the levels of a sub-block are followed.
 struct ScalarFeedback: FeedbackFormat {
   struct Choice: BitwiseCopyable {
     /// d, scales and mins of a super-block.
@@ -30,16 +31,16 @@ struct ScalarFeedback: FeedbackFormat {
   }
 
   /// Factors of the first d and dmin.
-  private static let factors: [Float] = [1, 0.95, 1.05, 0.9, 1.1, 0.85]
+  private static let factors: [Float] = [1, 0.97, 1.03, 0.94, 1.06, 0.91]
 
   func encode(_ panel: FeedbackPanel, into choices: UnsafeMutablePointer<Choice>) {
     ScalarScratch.with { scratch in
       let (best, trial) = (scratch.best, scratch.trial)
       start(panel, scratch.best)
       let (d, dmin) = (best.steps[0], best.steps[1])
-      let first = scratch.second
+      let (first, firstMins) = (scratch.firstScales, scratch.firstScales + ScalarPanel.sizes.subBlocks)
       let subBlocks = panel.columns / shape.length
-      first.update(from: best.scales, count: 32)
+      first.update(from: best.scales, count: 2 * ScalarPanel.sizes.subBlocks)
       let factors = effort >= .scales && shape.scales != nil ? Self.factors.count : 1
       var lowest = cv_splat(.infinity)
       for k in 0..<factors {
@@ -47,7 +48,7 @@ struct ScalarFeedback: FeedbackFormat {
         trial.steps[1] = k == 0 ? dmin : cf_half(dmin * cv_splat(Self.factors[k]))
         var total = cv_splat(0)
         for s in 0..<subBlocks {
-          total += encodeSubBlock(panel, s, scale: first[s] * d, offset: first[16 + s] * dmin, scratch)
+          total += encodeSubBlock(panel, s, scale: first[s] * d, offset: firstMins[s] * dmin, scratch)
         }
         if k == 0 {
           lowest = total
@@ -73,10 +74,23 @@ struct ScalarFeedback: FeedbackFormat {
       panel.targets + start, trial.errors, panel.factor + start, FeedbackPanel.stride, start, length, scratch.targets)
     let table = SubBlockTable(
       factor: tables.factors + (panel.index * FeedbackPanel.stride + start) * length, pivots: panel.pivots + start)
-    choose(table, s, scale: scale, offset: offset, radius: effort >= .scales ? 2 : 0, scratch)
+    choose(table, s, scale: scale, offset: offset, effort >= .scales ? .wide : .none, scratch)
+    return round(table, s, at: start, scratch)
+  }
+
+  /// Rounds sub-block `s` for `scratch.targets` with the trial's scale and min; its errors, values and levels begin at
+  /// `start`. Returns its cost.
+  func round(_ table: SubBlockTable, _ s: Int, at start: Int, _ scratch: ScalarScratch) -> Lane {
+    let (trial, length) = (scratch.trial, shape.length)
+    let (step, offset) = (trial.steps[0] * trial.scales[s], trial.steps[1] * trial.mins[s])
+    let searches = effort >= .scales
+    if searches {
+      cf_search(
+        scratch.targets, table.factor, table.pivots, length, shape.levels, step, offset, trial.levels + start)
+    }
     return cf_round(
-      scratch.targets, table.factor, table.pivots, length, shape.levels, trial.steps[0] * trial.scales[s],
-      trial.steps[1] * trial.mins[s], trial.errors + start, trial.values + start, trial.levels + start)
+      scratch.targets, table.factor, table.pivots, length, shape.levels, step, offset, searches ? 1 : 0,
+      trial.errors + start, trial.values + start, trial.levels + start)
   }
 }
 

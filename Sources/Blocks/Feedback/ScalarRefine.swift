@@ -34,10 +34,8 @@ extension ScalarFeedback {
     for i in 0..<length { old = cv_fma(gradients[i], scratch.targets[i] - values[i], old) }
     let table = SubBlockTable(factor: tables.gramFactors + slot * length, pivots: tables.gramPivots + slot)
     choose(
-      table, s, scale: best.scales[s] * best.steps[0], offset: best.mins[s] * best.steps[1], radius: 1, scratch)
-    let cost = cf_round(
-      scratch.targets, table.factor, table.pivots, length, shape.levels, trial.steps[0] * trial.scales[s],
-      trial.steps[1] * trial.mins[s], trial.errors, trial.values, trial.levels)
+      table, s, scale: best.scales[s] * best.steps[0], offset: best.mins[s] * best.steps[1], .near, scratch)
+    let cost = round(table, s, at: 0, scratch)
     let bound = old * cv_splat(1 - 1e-5)
     guard cv_largest(cv_where_less(cost, bound, cv_splat(1), cv_splat(0))) > 0 else { return }
     for i in 0..<length {

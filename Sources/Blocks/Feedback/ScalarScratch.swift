@@ -50,6 +50,8 @@ struct ScalarScratch {
   let steps: UnsafeMutablePointer<Lane>
   let offsets: UnsafeMutablePointer<Lane>
   let costs: UnsafeMutablePointer<Lane>
+  /// Scales, then mins, that the plain encoder chose.
+  let firstScales: UnsafeMutablePointer<Lane>
   /// Two vectors of a panel's columns.
   let first: UnsafeMutablePointer<Lane>
   let second: UnsafeMutablePointer<Lane>
@@ -57,18 +59,20 @@ struct ScalarScratch {
   static let trials = Int(CF_TRIALS)
 
   static func with<R>(_ body: (ScalarScratch) -> R) -> R {
-    let fixed = 32 + 3 * trials + 2 * FeedbackMetric.panelColumns
+    let fixed = 32 + 3 * trials + 2 * ScalarPanel.sizes.subBlocks + 2 * FeedbackMetric.panelColumns
     return withUnsafeTemporaryAllocation(
       byteCount: (2 * ScalarPanel.count + fixed) * MemoryLayout<Lane>.stride, alignment: 64
     ) { bytes in
       let base = bytes.baseAddress!.assumingMemoryBound(to: Lane.self)
       let targets = base + 2 * ScalarPanel.count
       let steps = targets + 32
+      let firstScales = steps + 3 * trials
+      let first = firstScales + 2 * ScalarPanel.sizes.subBlocks
       return body(
         ScalarScratch(
           best: ScalarPanel(base), trial: ScalarPanel(base + ScalarPanel.count), targets: targets, steps: steps,
-          offsets: steps + trials, costs: steps + 2 * trials, first: steps + 3 * trials,
-          second: steps + 3 * trials + FeedbackMetric.panelColumns))
+          offsets: steps + trials, costs: steps + 2 * trials, firstScales: firstScales, first: first,
+          second: first + FeedbackMetric.panelColumns))
     }
   }
 }

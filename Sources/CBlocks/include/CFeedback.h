@@ -76,11 +76,118 @@ static inline void cf_trials(const void *targets, const float *u, const float *p
   for (int k = 0; k < CF_TRIALS; k++) cv_store((char *)costs + 32 * k, cost[k]);
 }
 
-// Rounds a sub-block with error feedback: writes errors, decoded values and levels, and returns Σ pivots[j] e_j².
+// The level of IQ4 with an index from 0 to 15.
+CV cv_f32x8 cf_iq4_at(cv_f32x8 index) {
+  cv_f32x8 low = {-127, -104, -83, -65, -49, -35, -22, -10}, high = {1, 13, 25, 38, 53, 69, 89, 113};
+  cv_i32x8 i = cv_to_i32(index);
+  return i < 8 ? cv_lookup8(low, i) : cv_lookup8(high, i - 8);
+}
+
+// Paths that the search keeps.
+#ifndef CF_PATHS
+#define CF_PATHS 4
+#endif
+typedef struct {
+  cv_f32x8 cost, error, level;
+  cv_i32x8 parent;
+} cf_child;
+// The cheaper of two comes first.
+CV void cf_order(cf_child *a, cf_child *b) {
+  cv_i32x8 swap = b->cost < a->cost;
+  cf_child x = *a, y = *b;
+  a->cost = swap ? y.cost : x.cost, b->cost = swap ? x.cost : y.cost;
+  a->error = swap ? y.error : x.error, b->error = swap ? x.error : y.error;
+  a->level = swap ? y.level : x.level, b->level = swap ? x.level : y.level;
+  a->parent = swap ? y.parent : x.parent, b->parent = swap ? x.parent : y.parent;
+}
+CV void cf_sort(cf_child *c) {
+#if CF_PATHS == 2
+  cf_order(c, c + 1);
+#elif CF_PATHS == 4
+  cf_order(c, c + 1), cf_order(c + 2, c + 3), cf_order(c, c + 2), cf_order(c + 1, c + 3), cf_order(c + 1, c + 2);
+#else
+  static const int pairs[19][2] = {{0, 1}, {2, 3}, {4, 5}, {6, 7}, {0, 2}, {1, 3}, {4, 6}, {5, 7}, {1, 2}, {5, 6}, {0, 4}, {3, 7}, {1, 5}, {2, 6}, {1, 4}, {3, 6}, {2, 4}, {3, 5}, {3, 4}};
+#pragma clang loop unroll(full)
+  for (int i = 0; i < 19; i++) cf_order(c + pairs[i][0], c + pairs[i][1]);
+#endif
+}
+
+// Levels of a sub-block that cost less than those of rounding column after column: of the paths through all columns that
+// take the nearest or the second nearest level at each, the cheapest so far are kept.
+static inline void cf_search(const void *targets, const float *u, const float *pivots, long columns, cf_levels levels,
+                             cv_f32x8 step, cv_f32x8 offset, void *rounded) {
+  cv_f32x8 zero = cv_splat(0), one = cv_splat(1), low = cv_splat(levels.low), high = cv_splat(levels.high);
+  cv_f32x8 infinite = cv_splat(__builtin_inff()), top = cv_splat(0x1p30f);
+  cv_f32x8 inverse = cv_abs(step) > cv_splat(0x1p-60f) ? one / step : zero, bias = offset * inverse;
+  cv_f32x8 t[CF_COLUMNS][CF_PATHS], level[CF_COLUMNS][CF_PATHS], cost[CF_PATHS];
+  cv_i32x8 parent[CF_COLUMNS][CF_PATHS];
+  for (int m = 0; m < CF_PATHS; m++) cost[m] = m ? infinite : zero;
+  for (long j = 0; j < columns; j++) {
+    for (int m = 0; m < CF_PATHS; m++) t[j][m] = cv_load((const char *)targets + 32 * j);
+  }
+  for (long j = 0; j < columns; j++) {
+    cf_child near[CF_PATHS], far[CF_PATHS];
+    cv_f32x8 pivot = cv_splat(pivots[j]);
+    for (int m = 0; m < CF_PATHS; m++) {
+      cv_f32x8 x = cv_clamp(t[j][m], -top, top), scaled = cv_fma(x, inverse, bias), first, second;
+      if (levels.is_iq4) {
+        cv_f32x8 index = cv_iq4_index(scaled);
+        first = cf_iq4_at(index);
+        cv_f32x8 next = scaled > first ? index + 1 : index - 1;
+        second = cf_iq4_at(cv_clamp(next, zero, cv_splat(15)));
+      } else {
+        first = cv_clamp(cv_round(scaled), low, high);
+        second = cv_clamp(scaled > first ? first + 1 : first - 1, low, high);
+      }
+      cv_f32x8 e = x - cv_fma(step, first, -offset), f = x - cv_fma(step, second, -offset);
+      near[m] = (cf_child){cv_fma(e * e, pivot, cost[m]), e, first, (cv_i32x8)m};
+      cv_f32x8 other = cv_fma(f * f, pivot, cost[m]);
+      far[m] = (cf_child){second == first ? infinite : other, f, second, (cv_i32x8)m};
+    }
+    cf_sort(near);
+    cf_sort(far);
+    // Of two sorted lists, the lesser of each element and its opposite are the lowest half.
+    for (int m = 0; m < CF_PATHS; m++) {
+      cf_child a = near[m], b = far[CF_PATHS - 1 - m];
+      cv_i32x8 takes = b.cost < a.cost;
+      cost[m] = takes ? b.cost : a.cost;
+      near[m].error = takes ? b.error : a.error;
+      level[j][m] = takes ? b.level : a.level;
+      parent[j][m] = takes ? b.parent : a.parent;
+    }
+    for (long k = j + 1; k < columns; k++) {
+      cv_f32x8 x = cv_splat(-u[k * columns + j]), old[CF_PATHS];
+      for (int m = 0; m < CF_PATHS; m++) old[m] = t[k][m];
+      for (int m = 0; m < CF_PATHS; m++) {
+        cv_f32x8 from = old[0];
+        for (int p = 1; p < CF_PATHS; p++) from = parent[j][m] == p ? old[p] : from;
+        t[k][m] = cv_fma(near[m].error, x, from);
+      }
+    }
+  }
+  cv_i32x8 path = (cv_i32x8)0;
+  cv_f32x8 least = cost[0];
+  for (int m = 1; m < CF_PATHS; m++) {
+    path = cost[m] < least ? (cv_i32x8)m : path;
+    least = cost[m] < least ? cost[m] : least;
+  }
+  for (long j = columns - 1; j >= 0; j--) {
+    cv_f32x8 chosen = level[j][0];
+    cv_i32x8 before = parent[j][0];
+    for (int m = 1; m < CF_PATHS; m++) {
+      chosen = path == m ? level[j][m] : chosen;
+      before = path == m ? parent[j][m] : before;
+    }
+    cv_store((char *)rounded + 32 * j, chosen);
+    path = before;
+  }
+}
+
+// Rounds a sub-block with error feedback, to the nearest levels or (`are_given`) to those in `rounded`: writes errors, decoded values and levels, and returns Σ pivots[j] e_j².
 // Values are rounded as decoders round them: the product, then the difference.
 static inline cv_f32x8 cf_round(const void *targets, const float *u, const float *pivots, long columns,
-                                cf_levels levels, cv_f32x8 step, cv_f32x8 offset, void *errors, void *values,
-                                void *rounded) {
+                                cf_levels levels, cv_f32x8 step, cv_f32x8 offset, int are_given, void *errors,
+                                void *values, void *rounded) {
   cv_f32x8 zero = cv_splat(0), cost = zero, low = cv_splat(levels.low), high = cv_splat(levels.high);
   cv_f32x8 inverse = cv_abs(step) > cv_splat(0x1p-60f) ? cv_splat(1) / step : zero, bias = offset * inverse;
   cv_f32x8 e[CF_COLUMNS];
@@ -97,7 +204,9 @@ static inline cv_f32x8 cf_round(const void *targets, const float *u, const float
     // Bounded, so that no sum becomes infinite however far a weight is from all levels.
     t = cv_clamp(t + (s[2] + s[3]), cv_splat(-0x1p30f), cv_splat(0x1p30f));
     cv_f32x8 level;
-    if (levels.is_iq4) {
+    if (are_given) {
+      level = cv_load((char *)rounded + 32 * j);
+    } else if (levels.is_iq4) {
       level = cv_iq4_level(t * inverse);
     } else {
       level = cv_clamp(cv_round(cv_fma(t, inverse, bias)), low, high);
