@@ -195,4 +195,34 @@ import Testing
       }
     }
   }
+
+  static let plainTypes: [GGMLType] = [.q3_K, .q6_K, .iq4_xs, .q4_K, .q5_K, .q4_0, .iq4_nl]
+
+  static func plainFormat(_ type: GGMLType) -> PlainFeedback.Format {
+    switch type {
+    case .q3_K: .scaledSuperBlock(.q3, length: 16, scales: -32...31, correctsShrinkage: true)
+    case .q6_K: .scaledSuperBlock(.q6, length: 16, scales: -128...127, correctsShrinkage: false)
+    case .iq4_xs: .scaledSuperBlock(.iq4, length: 32, scales: -32...31, correctsShrinkage: false)
+    case .q4_K: .affineSuperBlock(.q4_K)
+    case .q5_K: .affineSuperBlock(.q5_K)
+    case .q4_0: .scaledBlocks(.q4)
+    default: .scaledBlocks(.iq4)
+    }
+  }
+
+  @Test(arguments: plainTypes) func vectorsDoWhatPlainLoopsDo(type: GGMLType) throws {
+    let columns = Self.columns(type)
+    let gram = Self.gram(columns, seed: 43)
+    let metric = try FeedbackMetric(gram: gram.span, columns: columns)
+    let rows = EncodeTests.normal(2 * columns, seed: 44)
+    for effort in FeedbackEffort.allCases {
+      let decoded = Self.decoded(try Self.encoded(rows, columns: columns, metric, as: type, effort), as: type)
+      for row in 0..<2 {
+        let range = row * columns..<(row + 1) * columns
+        let expected = PlainFeedback.decoded(
+          Array(rows[range]), Self.plainFormat(type), metric, effort: effort.rawValue)
+        #expect(Array(decoded[range]) == expected, "\(type) \(effort) row \(row)")
+      }
+    }
+  }
 }

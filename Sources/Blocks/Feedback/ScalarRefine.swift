@@ -106,7 +106,8 @@ extension ScalarFeedback {
     guard cv_largest(cv_where_less(change, zero, cv_splat(1), zero)) > 0 else { return }
     x = cv_where_less(change, zero, x, zero)
     z = cv_where_less(change, zero, z, zero)
-    let (chosen, chosenMin) = (d + x, dmin + z)
+    let chosen = cv_where_less(change, zero, newD, d)
+    let chosenMin = cv_where_less(change, zero, newMin, dmin)
     if isBlock {
       (best.scales[block], best.mins[block]) = (chosen, chosenMin)
     } else {

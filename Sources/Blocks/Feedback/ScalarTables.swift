@@ -49,16 +49,16 @@ final class ScalarTables: @unchecked Sendable {
 }
 
 /// The factor of a small positive definite matrix M: M⁻¹ = Uᵀ D⁻¹ U with U unit upper triangular.
-struct LocalFactor {
+package struct LocalFactor {
   /// U, row-major.
-  var unit: [Double]
+  package var unit: [Double]
   /// D.
-  var pivots: [Double]
+  package var pivots: [Double]
   /// M⁻¹.
-  var inverse: [Double]
+  package var inverse: [Double]
 
   /// - Parameter value: an element of M; the upper triangle is read.
-  init(_ n: Int, _ value: (Int, Int) -> Double) {
+  package init(_ n: Int, _ value: (Int, Int) -> Double) {
     // M = V D Vᵀ with V unit upper triangular, from the last column to the first.
     var v = [Double](repeating: 0, count: n * n)
     pivots = [Double](repeating: 0, count: n)

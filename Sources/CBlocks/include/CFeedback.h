@@ -59,7 +59,7 @@ static inline void cf_trials(const void *targets, const float *u, const float *p
     if (levels.is_iq4) {
 #pragma clang loop unroll(full)
       for (int k = 0; k < CF_TRIALS; k++) {
-        cv_f32x8 r = cv_fma(step[k], -cv_iq4_level(s[k] * inverse[k]), s[k]);
+        cv_f32x8 r = s[k] - cv_fma(step[k], cv_iq4_level(s[k] * inverse[k]), offset[k]);
         e[j][k] = r;
         cost[k] = cv_fma(r * r, pivot, cost[k]);
       }

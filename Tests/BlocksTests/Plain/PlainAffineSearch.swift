@@ -204,10 +204,13 @@ struct PlainAffineSuperBlock {
     return (plainHalf(max(0, (y * c - z * b) / determinant)), plainHalf(max(0, (a * z - b * y) / determinant)))
   }
 
-  func decoded(correctsShrinkage: Bool = false) -> [Float] {
+  /// d, dmin and the sub-blocks' integers; weights are rounded with these.
+  func best() -> Trial {
     let d = fits.map(\.scale).max()! / shape.scaleLevels
     let dmin = fits.map(\.min).max()! / shape.scaleLevels
-    guard d > 0x1p-60 || dmin > 0x1p-60 else { return [Float](repeating: 0, count: 256) }
+    guard d > 0x1p-60 || dmin > 0x1p-60 else {
+      return Trial(d: 0, dmin: 0, integers: fits.map { _ in PlainAffine() })
+    }
     let ratios: [(Float, Float)] = [
       (1, 1), (0.93, 0.96), (0.96, 0.9), (0.9, 1), (1, 0.93), (0.86, 0.93), (1.04, 1.04), (0.93, 1.04),
     ]
@@ -223,12 +226,18 @@ struct PlainAffineSuperBlock {
       guard trial.error < best.error else { break }
       best = trial
     }
-    func fit(_ pair: PlainAffine, _ d: Float, _ dmin: Float) -> PlainAffine {
-      PlainAffine(scale: d * pair.scale, min: dmin * pair.min)
-    }
     best.integers = zip(blocks.map(\.plainly), best.integers).map { block, pair in
       block.energy < block.error(fit(pair, best.d, best.dmin), shape.levels) ? PlainAffine() : pair
     }
+    return best
+  }
+
+  private func fit(_ pair: PlainAffine, _ d: Float, _ dmin: Float) -> PlainAffine {
+    PlainAffine(scale: d * pair.scale, min: dmin * pair.min)
+  }
+
+  func decoded(correctsShrinkage: Bool = false) -> [Float] {
+    let best = best()
     let stored = correctsShrinkage ? shrinkageCorrected(best) : (best.d, best.dmin)
     return zip(blocks, best.integers).flatMap { block, pair in
       let decoding = fit(pair, stored.0, stored.1)

@@ -134,13 +134,20 @@ struct PlainBlock {
 
 /// Up to eight blocks of 32 weights with a scale each.
 func plainScaledBlocks(_ levels: PlainLevels, _ x: ArraySlice<Float>, _ w: ArraySlice<Float>) -> [Float] {
+  zip(stride(from: 0, to: x.count, by: 32), plainBlockScales(levels, x, w)).flatMap { start, d in
+    PlainBlock(x.dropFirst(start).prefix(32), w.dropFirst(start).prefix(32)).integers(levels, d).map { d * $0 }
+  }
+}
+
+/// Their scales.
+func plainBlockScales(_ levels: PlainLevels, _ x: ArraySlice<Float>, _ w: ArraySlice<Float>) -> [Float] {
   let weighed = plainWeighedByMagnitude(x, w, levels.magnitudeWeight, length: 32)
-  return stride(from: 0, to: x.count, by: 32).flatMap { start in
+  return stride(from: 0, to: x.count, by: 32).map { start in
     let block = PlainBlock(
       x.dropFirst(start).prefix(32), weighed.dropFirst(start).prefix(32), byImportance: w.dropFirst(start).prefix(32))
     var d = plainHalf(block.scale(levels))
     if levels.magnitudeWeight > 0 && block.plainly.energy < block.plainly.error(levels, d) { d = 0 }
-    return block.integers(levels, d).map { d * $0 }
+    return d
   }
 }
 
@@ -226,10 +233,11 @@ struct PlainScaledSuperBlock {
     return factor * factor * products.yy < 2 * (factor * products.xy) ? stored : d
   }
 
-  func decoded(correctsShrinkage: Bool = false) -> [Float] {
+  /// d as weights are rounded with, d as it is stored, and the sub-blocks' scales.
+  func chosen(correctsShrinkage: Bool = false) -> (d: Float, stored: Float, scales: [Float]) {
     let (largest, smallest) = (fits.max()!, fits.min()!)
     let extreme = -smallest > largest ? smallest : largest
-    guard abs(extreme) > 0x1p-60 else { return [Float](repeating: 0, count: 256) }
+    guard abs(extreme) > 0x1p-60 else { return (0, 0, fits.map { _ in 0 }) }
     var (best, d, scales): (Float, Float, [Float]) = (.infinity, 0, fits.map { _ in 0 })
     for ratio: Float in [1, 0.985, 1.015, 0.97, 1.03, 0.955, 1.05, 1.07] {
       let trial = plainHalf(extreme / -n * ratio)
@@ -247,7 +255,11 @@ struct PlainScaledSuperBlock {
     if levels.magnitudeWeight > 0 {
       scales = zip(blocks, scales).map { $0.plainly.energy < $0.plainly.error(levels, d * $1) ? 0 : $1 }
     }
-    let stored = correctsShrinkage ? shrinkageCorrected(d, scales) : d
+    return (d, correctsShrinkage ? shrinkageCorrected(d, scales) : d, scales)
+  }
+
+  func decoded(correctsShrinkage: Bool = false) -> [Float] {
+    let (d, stored, scales) = chosen(correctsShrinkage: correctsShrinkage)
     return zip(blocks, scales).flatMap { block, scale in
       block.integers(levels, d * scale).map { stored * scale * $0 }
     }
