@@ -25,6 +25,8 @@ public struct FitJob {
   public var constraints = TypeConstraints()
   /// Metadata keys that the user sets.
   public var overrides: [(key: String, value: MetadataValue)] = []
+  /// The text of error feedback, which the header names; nil for none.
+  public var feedback: FeedbackProvenance?
   /// Sensitivities from an earlier measurement, with the name of their file.
   public var given: (table: SensitivityTable, file: String)?
   /// Seconds for measuring and searching.
@@ -50,9 +52,11 @@ public struct FitJob {
 
   /// The header of the file. Without a matrix, its provenance is a placeholder of the same length.
   public func header(_ matrix: ImportanceMatrix?) throws -> OutputHeader {
-    OutputHeader(
+    var header = OutputHeader(
       source: source, importance: importanceInput.provenance(matrix), fingerprint: try ModelFingerprint(of: source).hex,
       overrides: overrides)
+    header.feedback = feedback
+    return header
   }
 
   /// Refuses a target that no file can have, before anything is measured.

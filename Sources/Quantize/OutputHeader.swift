@@ -7,6 +7,8 @@ import Tensors
 public struct OutputHeader: Sendable {
   public let source: any ModelSource
   public let importance: ImportanceProvenance?
+  /// The text by which rounding errors are fed back; nil where they are not.
+  public var feedback: FeedbackProvenance?
   /// The source's fingerprint, in hexadecimal.
   public let fingerprint: String
   /// Keys that replace all others of their names.
@@ -62,7 +64,8 @@ public struct OutputHeader: Sendable {
 
   func metadata(fileType: Int, recipe: String) -> Metadata {
     var metadata = source.outputMetadata(
-      fileType: fileType, importance: importance, recipe: RecipeProvenance(recipe: recipe, source: fingerprint))
+      fileType: fileType, importance: importance, feedback: feedback,
+      recipe: RecipeProvenance(recipe: recipe, source: fingerprint))
     for (key, value) in overrides { metadata[key] = value }
     return metadata
   }

@@ -20,6 +20,22 @@ public struct ImportanceProvenance: Sendable, Equatable {
   }
 }
 
+/// What a file says about the text by which rounding errors were fed back.
+public struct FeedbackProvenance: Sendable, Equatable {
+  public let dataset: String
+  public let chunks: Int
+  public let effort: Int
+  /// SHA-256 of its tokens, in hexadecimal.
+  public let fingerprint: String
+
+  public init(dataset: String, chunks: Int, effort: Int, fingerprint: String) {
+    self.dataset = String(dataset.prefix(127))
+    self.chunks = chunks
+    self.effort = effort
+    self.fingerprint = fingerprint
+  }
+}
+
 /// What a file says about how it was made: enough to make it again from the same source.
 public struct RecipeProvenance: Sendable, Equatable {
   /// The recipe as text.
@@ -36,13 +52,17 @@ public struct RecipeProvenance: Sendable, Equatable {
 extension ModelSource {
   /// The source's keys with those that a quantizer writes.
   public func outputMetadata(
-    fileType: Int, importance: ImportanceProvenance?, recipe: RecipeProvenance? = nil
+    fileType: Int, importance: ImportanceProvenance?, feedback: FeedbackProvenance? = nil,
+    recipe: RecipeProvenance? = nil
   ) -> Metadata {
     var metadata = self.metadata
     metadata["general.quantization_version"] = .uint32(2)
     metadata["general.file_type"] = .uint32(UInt32(fileType))
     // What the source was made with is not what this file was made with.
-    for key in ["recipe", "source.fingerprint", "imatrix.fingerprint"] {
+    for key in [
+      "recipe", "source.fingerprint", "imatrix.fingerprint", "feedback.dataset", "feedback.chunks_count",
+      "feedback.effort", "feedback.fingerprint",
+    ] {
       metadata.removeValue(forKey: "quantize.\(key)")
     }
     if let importance {
@@ -51,6 +71,12 @@ extension ModelSource {
       metadata["quantize.imatrix.entries_count"] = .uint32(UInt32(importance.entries))
       metadata["quantize.imatrix.chunks_count"] = .uint32(UInt32(importance.chunks))
       if let fingerprint = importance.fingerprint { metadata["quantize.imatrix.fingerprint"] = .string(fingerprint) }
+    }
+    if let feedback {
+      metadata["quantize.feedback.dataset"] = .string(feedback.dataset)
+      metadata["quantize.feedback.chunks_count"] = .uint32(UInt32(feedback.chunks))
+      metadata["quantize.feedback.effort"] = .uint32(UInt32(feedback.effort))
+      metadata["quantize.feedback.fingerprint"] = .string(feedback.fingerprint)
     }
     if let recipe {
       metadata["quantize.recipe"] = .string(recipe.recipe)

@@ -47,6 +47,22 @@ final class RewriteOutput: @unchecked Sendable {
     }
   }
 
+  /// Rows of a tensor in any order; ``end(_:placed:check:)`` follows the last.
+  func place(_ bytes: [UInt8], tensor index: Int, row: Int) throws {
+    try enqueue { [self] in try writer.write(bytes.span.bytes, tensor: index, row: row) }
+  }
+
+  /// The same as ``end(_:check:)`` for a tensor whose rows came in any order: its digest is that of what the file holds.
+  func end(_ name: String, placed index: Int, check: @escaping @Sendable (GGUFWriter) throws -> Void) throws {
+    try enqueue { [self] in
+      try check(writer)
+      guard keepsSums else { return }
+      let sum = try writer.digest(tensor: index)
+      sums.add(sum, for: name)
+      try journal?.record(name, sha256: sum)
+    }
+  }
+
   /// A tensor that an earlier run has written.
   func add(_ sum: String, for name: String) throws {
     try enqueue { [self] in sums.add(sum, for: name) }

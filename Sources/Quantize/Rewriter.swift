@@ -54,6 +54,9 @@ public struct RewriteReport: Sendable, Equatable {
   public var replacedImportance: [String: Int] = [:]
   /// Quantized tensors without any importance, where an importance matrix was given.
   public var withoutImportance: [String] = []
+
+  /// A report of nothing.
+  public init() {}
 }
 
 /// How a run treats what is there already.
@@ -87,9 +90,11 @@ public struct Rewriter: Sendable {
   /// - Parameters:
   ///   - progress: hears of every block that was given to the disk; its steps are tensors. May pause after every tensor,
   ///     when all before it is written.
+  ///   - first: may encode tensors by itself; those that it leaves are encoded afterwards.
   /// - Throws: ``QuantizeError``, `FileError`, and what reading the source throws.
   public func write(
-    to path: String, options: RewriteOptions, progress: any RunObserver = NoObserver()
+    to path: String, options: RewriteOptions, progress: any RunObserver = NoObserver(),
+    first: (RewriteSession) throws -> Void = { _ in }
   ) throws -> RewriteReport {
     // Before the journal: a name that is taken leaves nothing.
     let journal = try options.identity.map {
@@ -103,7 +108,7 @@ public struct Rewriter: Sendable {
       let writer = try GGUFWriter(
         path: path, shards: plan.shards, overwrite: options.overwrite, resuming: journal?.inherited.isEmpty == false)
       do {
-        let report = try write(to: writer, journal, options, progress)
+        let report = try write(to: writer, journal, options, progress, first)
         journal?.remove()
         return report
       } catch {
@@ -122,18 +127,24 @@ public struct Rewriter: Sendable {
   }
 
   private func write(
-    to writer: GGUFWriter, _ journal: RunJournal?, _ options: RewriteOptions, _ progress: any RunObserver
+    to writer: GGUFWriter, _ journal: RunJournal?, _ options: RewriteOptions, _ progress: any RunObserver,
+    _ first: (RewriteSession) throws -> Void
   ) throws -> RewriteReport {
     let output = RewriteOutput(writer, journal, keepsSums: options.checksums)
     var report = RewriteReport()
     do {
-      try encodeAll(to: output, resuming: writer, journal, &report, progress)
+      let session = RewriteSession(
+        plan, output: output, writer: writer, journal: journal,
+        inherited: writer.isResumed ? journal?.inherited ?? [:] : [:], progress: progress)
+      try first(session)
+      report.resumedTensors = session.resumed
+      try encodeAll(to: output, resuming: writer, journal, beside: session, &report, progress)
     } catch {
       // What was encoded before the failure is worth keeping, unless that is where the disk failed.
       _ = try output.finish()
       throw error
     }
-    let sums = try output.finish()
+    let sums = try output.finish().ordered(like: plan.source.tensors)
     try writer.commit()
     if options.checksums { try sums.write(to: writer.paths[0] + TensorChecksums.suffix, overwrite: options.overwrite) }
     report.bytes = plan.totalBytes
@@ -141,18 +152,18 @@ public struct Rewriter: Sendable {
   }
 
   private func encodeAll(
-    to output: RewriteOutput, resuming writer: GGUFWriter, _ journal: RunJournal?, _ report: inout RewriteReport,
-    _ progress: any RunObserver
+    to output: RewriteOutput, resuming writer: GGUFWriter, _ journal: RunJournal?, beside session: RewriteSession,
+    _ report: inout RewriteReport, _ progress: any RunObserver
   ) throws {
     let inherited = writer.isResumed ? journal?.inherited ?? [:] : [:]
-    var written = plan.headerBytes
+    var written = session.writtenBytes
     func advance(_ index: Int, _ tensor: TensorInfo) throws {
       try progress.advance(
         RunProgress(
           fraction: Double(written) / Double(max(1, plan.totalBytes)), step: index,
           stepCount: plan.source.tensors.count, detail: tensor.name))
     }
-    for (index, tensor) in plan.source.tensors.enumerated() {
+    for (index, tensor) in plan.source.tensors.enumerated() where !session.written.contains(index) {
       let type = plan.types[index]
       guard let rowBytes = type.rowBytes(columns: tensor.shape.columns) else {
         throw QuantizeError.notEncodable(tensor: tensor.name, type: type)
@@ -323,4 +334,13 @@ package func encodeInParallel(
     return try encodeRowsInParallel(floats.span, columns: columns, importance: own.span, as: type, into: &raw)
   }
   return try encodeRowsInParallel(floats.span, columns: columns, importance: nil, as: type, into: &raw)
+}
+
+extension TensorChecksums {
+  /// In the order of a model, whatever the order in which its tensors were written.
+  fileprivate func ordered(like tensors: [TensorInfo]) -> TensorChecksums {
+    var result = TensorChecksums()
+    for tensor in tensors { if let sum = self[tensor.name] { result.add(sum, for: tensor.name) } }
+    return result
+  }
 }

@@ -160,7 +160,7 @@ public final class ForwardPass {
       limit: states.plan.finalLimit, observer: observer)
   }
 
-  private func makeContext(
+  func makeContext(
     for states: HiddenStates, source: any ModelSource, observer: (any ForwardObserver)?
   ) throws -> LayerContext {
     let layout = states.activations.layout

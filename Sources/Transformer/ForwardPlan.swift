@@ -4,7 +4,7 @@ import Tensors
 /// What a forward pass over given windows will take: known before it starts.
 public struct ForwardPlan: Sendable, Equatable {
   /// Floats in a block of weights at most.
-  let blockLimit: Int
+  private(set) var blockLimit: Int
   let windowsPerSlab: Int
   /// Floats of hidden states that are gathered for a group of experts.
   let gatherLimit: Int
@@ -112,6 +112,9 @@ public struct ForwardPlan: Sendable, Equatable {
       Double(tokens) * parts.reduce(0.0) { $0 + $1.operationsPerToken(length, purpose.wantsAllExperts) }
     headOperations = 2 * Double(windows * purpose.scored) * Double(decoder.output.shape.count)
   }
+
+  /// For two streams of weights that are read side by side.
+  mutating func halveBlocks() { blockLimit /= 2 }
 
   /// Tokens in work at once, at most: more would not make a product faster.
   private static let slabTokens = 4096

@@ -103,6 +103,12 @@ public struct MemoryBudget: Sendable, Equatable {
   /// Floats of hidden states that are gathered for a group of experts, unless one slab has more.
   var gatheredFloats: Int { total / 64 }
 
+  // MARK: Error feedback
+
+  /// Bytes for the Gram matrices and the factor of one input, beside the pass that sums them. At 12 GiB, 53,248 columns
+  /// get blocks of more than 8192.
+  public var feedback: Int { total / 2 }
+
   // MARK: Variants side by side
 
   /// Bytes for what is kept beside passes over variants of one model.

@@ -18,21 +18,28 @@ func write(
     to: output.output, options: options,
     progress: StageObserver(progress: progress, total: plan.totalBytes, stopsInPauses: true))
   progress.finish()
-  if report.resumedTensors > 0 {
-    progress.note("resumed: \(report.resumedTensors) tensors were already written, and their checksums match")
-  }
-  for (tensor, count) in report.replacedImportance.sorted(by: { $0.key < $1.key }) {
-    progress.note("warning: tensor \(tensor): \(count) columns without importance get the mean of the others")
-  }
-  if let finite = plan.source as? FiniteModel {
-    for (tensor, count) in finite.replaced.sorted(by: { $0.key < $1.key }) {
-      progress.note("warning: tensor \(tensor): \(count) weights that were NaN or infinite are written as 0")
+  progress.note(report, of: plan)
+  return report
+}
+
+extension Progress {
+  /// What a rewriting has to say of resumed tensors, of importance, and of weights that were replaced.
+  func note(_ report: RewriteReport, of plan: RewritePlan) {
+    if report.resumedTensors > 0 {
+      note("resumed: \(report.resumedTensors) tensors were already written, and their checksums match")
+    }
+    for (tensor, count) in report.replacedImportance.sorted(by: { $0.key < $1.key }) {
+      note("warning: tensor \(tensor): \(count) columns without importance get the mean of the others")
+    }
+    if let finite = plan.source as? FiniteModel {
+      for (tensor, count) in finite.replaced.sorted(by: { $0.key < $1.key }) {
+        note("warning: tensor \(tensor): \(count) weights that were NaN or infinite are written as 0")
+      }
+    }
+    if !report.withoutImportance.isEmpty {
+      let names = report.withoutImportance
+      note(
+        "note: \(names.count) tensors were quantized without importance: \(firstNames(of: names))")
     }
   }
-  if !report.withoutImportance.isEmpty {
-    let names = report.withoutImportance
-    progress.note(
-      "note: \(names.count) tensors were quantized without importance: \(firstNames(of: names))")
-  }
-  return report
 }

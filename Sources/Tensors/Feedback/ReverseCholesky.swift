@@ -20,8 +20,8 @@ struct DoubleMatrix {
 struct ReverseCholesky: ~Copyable {
   static let block = 256
 
-  private let n: Int
-  private let matrix: UnsafeMutablePointer<Double>
+  let n: Int
+  let matrix: UnsafeMutablePointer<Double>
   /// For every diagonal block the transpose of R_kk⁻¹, [block][block].
   private let inverses: UnsafeMutablePointer<Double>
 
@@ -165,7 +165,7 @@ struct ReverseCholesky: ~Copyable {
 }
 
 /// Numbers of which every task writes a part.
-private struct DoubleView: @unchecked Sendable {
+struct DoubleView: @unchecked Sendable {
   let base: UnsafeMutablePointer<Double>
   init(_ base: UnsafeMutablePointer<Double>) { self.base = base }
 }

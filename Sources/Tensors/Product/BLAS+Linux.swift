@@ -39,7 +39,7 @@
       isSingleThreaded
       cblas_sgemm(
         CblasRowMajor, CblasTrans, CblasNoTrans, Int32(tile.rows.count), Int32(tile.columns.count), Int32(tile.tokens),
-        1, a, Int32(tile.xStride), b, Int32(tile.xStride), 1, c, Int32(tile.stride))
+        1, a, Int32(tile.xStride), b, Int32(tile.yStride), 1, c, Int32(tile.stride))
     }
 
     /// The upper triangle of c [columns, columns] += the transpose of a times a, for a [tokens, columns].
@@ -48,6 +48,14 @@
       cblas_ssyrk(
         CblasRowMajor, CblasUpper, CblasTrans, Int32(tile.rows.count), Int32(tile.tokens), 1, a, Int32(tile.xStride), 1,
         c, Int32(tile.stride))
+    }
+
+    /// b [size, sides] = R⁻¹ b for R upper triangular, or with R transposed R⁻ᵀ b, on the calling thread.
+    static func solve(_ r: DoubleMatrix, _ b: UnsafeMutablePointer<Double>, size: Int, sides: Int) {
+      isSingleThreaded
+      cblas_dtrsm(
+        CblasRowMajor, CblasLeft, CblasUpper, r.isTransposed ? CblasTrans : CblasNoTrans, CblasNonUnit, Int32(size),
+        Int32(sides), 1, r.base, Int32(r.stride), b, Int32(sides))
     }
   }
 #endif

@@ -115,8 +115,9 @@ struct GramTile {
   let rows: Range<Int>
   let columns: Range<Int>
   let tokens: Int
-  /// Elements between the beginnings of two rows of x.
+  /// Elements between the beginnings of two rows of x, and of what it is multiplied with.
   let xStride: Int
+  let yStride: Int
   /// Elements between the beginnings of two rows of the matrix.
   let stride: Int
 }
@@ -137,7 +138,7 @@ private struct GramWork: @unchecked Sendable {
       let (row, column) = tiles[index]
       let tile = GramTile(
         rows: row..<min(columns, row + edge), columns: column..<min(columns, column + edge), tokens: tokens,
-        xStride: xStride, stride: columns)
+        xStride: xStride, yStride: xStride, stride: columns)
       let target = sums + row * columns + column
       if row == column {
         BLAS.addSquare(x + row, to: target, tile: tile)

@@ -11,16 +11,21 @@ struct DenseFeedForward: LayerPart {
   func reads(_ limit: Int) -> [WeightRequest] { unit.reads(limit) }
 
   func run(_ hidden: inout Activations, _ context: LayerContext, keeping: Range<Int>?) throws {
+    let inner = try expand(hidden, context)
+    try context.addProduct(unit.down, to: &hidden) { try inner.read($0) }
+  }
+
+  /// silu(gate x) * up x, [tokens, outputs of gate].
+  func expand(_ hidden: Activations, _ context: LayerContext) throws -> Activations {
     let weight = try context.vector(norm)
     let x = context.scratch(hidden.layout.slabTokens * hidden.columns)
-    let inner = try unit.expand(hidden.layout, context) { slab in
+    return try unit.expand(hidden.layout, context) { slab in
       let h = try hidden.read(slab)
       try normalize(
         h.floats, rows: hidden.layout.tokens(inSlab: slab), columns: hidden.columns, weight: weight.floats,
         epsilon: context.epsilon, into: x.floats)
       return x
     }
-    try context.addProduct(unit.down, to: &hidden) { try inner.read($0) }
   }
 }
 
@@ -32,7 +37,7 @@ struct GatedUnit: Sendable {
 
   var matrices: [TensorInfo] { [gate, up, down].map(\.weight) }
 
-  private func expansions(_ limit: Int) -> [WeightRequest] {
+  func expansions(_ limit: Int) -> [WeightRequest] {
     WeightRequest.covering([gate.piece, up.piece], limit: limit, together: true)
   }
 

@@ -23,7 +23,7 @@ struct GroupedAttention: LayerPart {
     Threads.count * attentionBytes(length: length, keyLength: keyLength, valueLength: valueLength)
   }
 
-  private func projections(_ limit: Int) -> [WeightRequest] {
+  func projections(_ limit: Int) -> [WeightRequest] {
     WeightRequest.covering([q, k, v].map(\.piece), limit: limit, together: false)
   }
 
@@ -39,7 +39,7 @@ struct GroupedAttention: LayerPart {
   }
 
   /// The heads' outputs side by side, [tokens, heads x valueLength].
-  private func attend(_ hidden: Activations, _ context: LayerContext, keeping: Range<Int>?) throws -> Activations {
+  func attend(_ hidden: Activations, _ context: LayerContext, keeping: Range<Int>?) throws -> Activations {
     let layout = hidden.layout
     let queryLayout = keeping.map { layout.keeping($0) } ?? layout
     var queries = Activations(queryLayout, columns: q.outputs, storage: context.storage)

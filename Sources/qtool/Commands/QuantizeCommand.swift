@@ -11,6 +11,7 @@ struct QuantizeCommand: ParsableCommand {
   @OptionGroup(title: "Fit") var fitOptions: FitOptions
   @OptionGroup(title: "Output") var outputOptions: QuantizedOutputOptions
   @OptionGroup(title: "Importance") var weighing: WeighingOptions
+  @OptionGroup(title: "Error feedback") var feedbackOptions: FeedbackOptions
   @OptionGroup(title: "With --target or --fit") var fittingOptions: FittingOptions
   @OptionGroup(title: "Constraints") var constraintOptions: ConstraintOptions
   @OptionGroup(title: "Source") var sourceOptions: SourceOptions
@@ -54,9 +55,11 @@ struct QuantizeCommand: ParsableCommand {
 
     let (run, overrides) = (options.fitRun(progress), try sourceOptions.overrides(for: source))
     let workspace = destination.map { Workspace(output: $0.output, model: source.name, restart: $0.restart) }
+    let isCopy = copied == source.tensors.map(\.type)
+    let feedback = try feedbackOptions.input(for: source, weighing, makesNothing: isCopy, progress)
     let importance = try weighing.input(
       for: source, whole: whole, pruned: pruned, without: try sourceOptions.layers(),
-      isWanted: target != nil || mix.needsImportance, isUseless: copied == source.tensors.map(\.type), progress)
+      isWanted: target != nil || mix.needsImportance || feedback != nil, isUseless: isCopy, progress)
     var job: FitJob?
     if let target {
       // Sensitivities of another model are refused before text is read.
@@ -67,16 +70,20 @@ struct QuantizeCommand: ParsableCommand {
       fit.importanceInput = importance
       fit.constraints = constraints
       fit.overrides = overrides
+      fit.feedback = feedback?.provenance
       fit.workspace = workspace
       fit.given = sensitivities
       fittingOptions.apply(to: &fit)
       try fit.check()
       job = fit
     }
-    let matrix = try importance.matrix(of: source, in: run, workspace: workspace)
-    let header = OutputHeader(
-      source: source, importance: importance.provenance(matrix), fingerprint: try ModelFingerprint(of: source).hex,
-      overrides: overrides)
+    // Without a target nobody asks for importance before the pass that feeds errors back, which finds it on the way.
+    let isFoundOnTheWay = feedback != nil && target == nil && weighing.imatrix == nil
+    let matrix = isFoundOnTheWay ? nil : try importance.matrix(of: source, in: run, workspace: workspace)
+    var header = OutputHeader(
+      source: source, importance: isFoundOnTheWay ? feedback?.importance : importance.provenance(matrix),
+      fingerprint: try ModelFingerprint(of: source).hex, overrides: overrides)
+    header.feedback = feedback?.provenance
     let report = try job?.run(matrix)
     let effective = try importance.constraints(constraints, matrix, of: source)
     let plan: RewritePlan
@@ -84,9 +91,10 @@ struct QuantizeCommand: ParsableCommand {
       plan = try header.plan(report.types(for: source))
       try effective.noteReplacements(in: plan.types, of: source, progress)
     } else {
-      plan = try mix.plan(header, effective, constraintOptions, hasImportance: matrix != nil, progress)
+      plan = try mix.plan(
+        header, effective, constraintOptions, hasImportance: isFoundOnTheWay || matrix != nil, progress)
     }
-    try finish(plan, importance: matrix, report, to: destination, workspace, progress)
+    try finish(plan, importance: matrix, feedback, report, to: destination, workspace, progress)
   }
 
   /// Refuses to quantize quantized tensors again without --allow-requantize.
@@ -102,13 +110,19 @@ struct QuantizeCommand: ParsableCommand {
 
   /// Writes the file and prints its types; on a dry run, only prints them.
   private func finish(
-    _ plan: RewritePlan, importance matrix: ImportanceMatrix?, _ report: FitReport?, to destination: OutputOptions?,
-    _ workspace: Workspace?, _ progress: Progress
+    _ plan: RewritePlan, importance matrix: ImportanceMatrix?, _ feedback: FeedbackInput?, _ report: FitReport?,
+    to destination: OutputOptions?, _ workspace: Workspace?, _ progress: Progress
   ) throws {
     if !outputOptions.dryRun, let destination {
       progress.noteIntegers(in: plan.source)
       for verdict in plan.compatibility.verdicts { progress.note(verdict.line) }
-      _ = try write(plan, importance: matrix, to: destination, checksums: outputOptions.checksums, progress)
+      if let feedback {
+        _ = try write(
+          plan, feedback: feedback, importance: matrix, weighing, to: destination, checksums: outputOptions.checksums,
+          forward: options.forward, progress)
+      } else {
+        _ = try write(plan, importance: matrix, to: destination, checksums: outputOptions.checksums, progress)
+      }
       workspace?.forgetChoice()
     }
     print(outputOptions.dryRun ? QuantizationTable.tensors(plan) : QuantizationTable.types(plan))

@@ -120,6 +120,12 @@ struct WeighingOptions: ParsableArguments {
     name: .long, help: ArgumentHelp("Use no importance for tensors with this in their name.", valueName: "text"))
   var excludeWeights: [String] = []
 
+  /// False for tensors that --include-weights and --exclude-weights leave without importance.
+  func concerns(_ tensor: String) -> Bool {
+    !excludeWeights.contains { tensor.contains($0) }
+      && (includeWeights.isEmpty || includeWeights.contains { tensor.contains($0) })
+  }
+
   func text(for source: any ModelSource) throws -> Calibration {
     try Calibration(calibration, orShippedFor: source)
   }

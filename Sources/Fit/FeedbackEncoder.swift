@@ -1,0 +1,256 @@
+import Blocks
+import Files
+import GGUF
+import Imatrix
+import Quantize
+import Tensors
+import Transformer
+
+/// Encodes the matrices of a rewriting while a forward pass hands on the Gram matrices of their inputs.
+final class FeedbackEncoder {
+  private let session: RewriteSession
+  private let effort: FeedbackEffort
+  /// Of a matrix that is given; else mean squares come from the Gram matrices.
+  private let importance: Importance?
+  /// Bytes of rows in work at once.
+  private let rowBytes: Int
+  private let progress: any RunObserver
+  private var shrinkage = FeedbackShrinkage()
+  private var stacks: [Int: Stack] = [:]
+  /// The input of the experts of the layer in work.
+  private var layer: GramMatrix?
+  private(set) var report = FeedbackReport()
+
+  /// A tensor whose matrices come one by one.
+  private struct Stack {
+    var done: Set<Int> = []
+    /// Sums of squares and tokens of all matrices that came.
+    var sums: [Double]
+    var tokens = 0
+  }
+
+  init(
+    _ session: RewriteSession, effort: FeedbackEffort, importance: Importance?, rowBytes: Int,
+    progress: any RunObserver
+  ) {
+    self.session = session
+    self.effort = effort
+    self.importance = importance
+    self.rowBytes = rowBytes
+    self.progress = progress
+  }
+
+  private var plan: RewritePlan { session.plan }
+
+  // MARK: inputs
+
+  /// Encodes the matrices that an input goes into.
+  func receive(_ input: GramInput, wanted: [Int]) throws {
+    guard !wanted.isEmpty else { return }
+    if let gram = input.layer { layer = gram }
+    let (index, columns) = (Self.index(input.matrix), input.gram.columns)
+    let takers = wanted.filter { plan.types[$0].takesFeedback }
+    let metric = takers.isEmpty ? nil : try metric(of: input, judgedBy: takers[0], matrix: index)
+    note(input, columns)
+    for tensor in wanted {
+      let info = plan.source.tensors[tensor]
+      let mean = input.meanSquares
+      try encode(
+        tensor, matrix: index, metric: plan.types[tensor].takesFeedback ? metric : nil,
+        importance: given(info, index) ?? (mean.contains { $0 > 0 } ? mean : nil))
+      guard info.shape.matrices > 1 else {
+        try end(tensor)
+        continue
+      }
+      var stack = stacks[tensor] ?? Stack(sums: [Double](repeating: 0, count: columns))
+      stack.done.insert(index)
+      stack.tokens += input.tokens
+      for column in 0..<columns { stack.sums[column] += Double(mean[column]) * Double(input.tokens) }
+      stacks[tensor] = stack
+      if stack.done.count == info.shape.matrices {
+        stacks[tensor] = nil
+        try end(tensor)
+      }
+    }
+  }
+
+  /// Encodes the matrices that an input of two streams goes into, corrected for what layers before have lost.
+  func receive(_ input: PairedInput, wanted: [Int], into rounded: RoundedModel) throws {
+    guard !wanted.isEmpty else { return }
+    let columns = input.gram.columns
+    if 4 * input.gram.tokens < columns {
+      report.short.append(
+        FeedbackReport.Short(tensor: input.tensors[0], tokens: input.gram.tokens, columns: columns))
+    }
+    let mean = input.gram.diagonal.map { $0 / Float(max(1, input.gram.tokens)) }
+    let takers = wanted.filter { plan.types[$0].takesFeedback }
+    let metric = takers.isEmpty ? nil : try Self.metric(input.gram)
+    let correction = try input.drift.flatMap {
+      try FeedbackCorrection(gram: input.gram, drift: $0, residual: input.residual)
+    }
+    for tensor in wanted {
+      try encode(
+        tensor, matrix: 0, metric: plan.types[tensor].takesFeedback ? metric : nil,
+        importance: given(plan.source.tensors[tensor], 0) ?? (mean.contains { $0 > 0 } ? mean : nil),
+        correction: correction)
+      try end(tensor)
+    }
+    try session.flush()
+    for tensor in wanted { rounded.add(plan.source.tensors[tensor].name) }
+  }
+
+  /// Encodes a tensor that no product meets, as ``Rewriter`` does.
+  func encodePlainly(_ tensor: Int) throws {
+    let info = plan.source.tensors[tensor]
+    for matrix in 0..<info.shape.matrices {
+      try encode(tensor, matrix: matrix, metric: nil, importance: given(info, matrix))
+    }
+    try end(tensor)
+    try session.flush()
+  }
+
+  /// Encodes the experts that no token went through.
+  func endLayer() throws {
+    for (tensor, stack) in stacks.sorted(by: { $0.key < $1.key }) {
+      let info = plan.source.tensors[tensor]
+      let usesLayer = layer?.columns == info.shape.columns && !info.name.contains("ffn_down")
+      let metric =
+        try usesLayer && plan.types[tensor].takesFeedback ? layer.flatMap { try Self.metric($0) } : nil
+      let mean = stack.sums.map { Float($0 / Double(max(1, stack.tokens))) }
+      for index in 0..<info.shape.matrices where !stack.done.contains(index) {
+        try encode(
+          tensor, matrix: index, metric: metric,
+          importance: given(info, index) ?? (mean.contains { $0 > 0 } ? mean : nil))
+        report.unseenExperts += 1
+      }
+      try end(tensor)
+    }
+    stacks = [:]
+    layer = nil
+    shrinkage.endLayer()
+  }
+
+  private func end(_ tensor: Int) throws {
+    try session.end(tensor)
+    report.tensors += 1
+    do { try progress.pause() } catch { throw Paused(reason: error) }
+  }
+
+  private func note(_ input: GramInput, _ columns: Int) {
+    guard 4 * input.tokens < columns else { return }
+    switch input.matrix {
+    case .expert: report.shortExperts += 1
+    default: report.short.append(FeedbackReport.Short(tensor: input.tensors[0], tokens: input.tokens, columns: columns))
+    }
+  }
+
+  private func given(_ tensor: TensorInfo, _ matrix: Int) -> [Float]? {
+    guard let all = importance?(tensor), all.count == tensor.shape.columns * tensor.shape.matrices else { return nil }
+    return Array(all[matrix * tensor.shape.columns..<(matrix + 1) * tensor.shape.columns])
+  }
+
+  private static func index(_ matrix: ObservedMatrix) -> Int {
+    switch matrix {
+    case .whole: 0
+    case .expert(let index, of: _), .head(let index, of: _): index
+    }
+  }
+
+  // MARK: metrics
+
+  /// The metric of an input; nil where it is zero throughout.
+  private func metric(of input: GramInput, judgedBy tensor: Int, matrix: Int) throws -> FeedbackMetric? {
+    let info = plan.source.tensors[tensor]
+    let gram = try shrinkage.gram(of: input) { gram in
+      let sample = try sample(info, matrix)
+      guard let metric = try Self.metric(gram) else { return sample }
+      return try errors(of: sample, info, as: plan.types[tensor], metric)
+    }
+    return try Self.metric(gram)
+  }
+
+  private static func metric(_ gram: GramMatrix) throws -> FeedbackMetric? {
+    do {
+      return try FeedbackMetric(
+        diagonalBlocks: gram.values.span, columns: gram.columns, blockColumns: gram.blockColumns)
+    } catch FeedbackMetricError.empty { return nil }
+  }
+
+  /// Rows that shares of shrinkage are judged by.
+  private static let sampleRows = 16
+
+  private func sample(_ tensor: TensorInfo, _ matrix: Int) throws -> [Float] {
+    let rows = tensor.shape.rowsPerMatrix
+    let count = min(rows, Self.sampleRows)
+    return try (0..<count).flatMap { number in
+      let row = matrix * rows + number * rows / count
+      return try plan.source.rows(row..<row + 1, of: tensor)
+    }
+  }
+
+  private func errors(
+    of rows: [Float], _ tensor: TensorInfo, as type: GGMLType, _ metric: FeedbackMetric
+  ) throws -> [Float] {
+    let bytes = try encoded(rows, tensor, firstRow: 0, metric: metric, importance: nil, as: type, effort: .feedback)
+    var decoded = [Float](repeating: 0, count: rows.count)
+    var span = decoded.mutableSpan
+    decodeRows(bytes.span.bytes, as: type, into: &span)
+    return zip(rows, decoded).map { $0 - $1 }
+  }
+
+  // MARK: rows
+
+  private func encode(
+    _ index: Int, matrix: Int, metric: FeedbackMetric?, importance: [Float]?,
+    correction: FeedbackCorrection? = nil
+  ) throws {
+    let tensor = plan.source.tensors[index]
+    let rows = tensor.shape.rowsPerMatrix
+    let most = max(1, rowBytes / max(1, 4 * tensor.shape.columns))
+    let first = matrix * rows
+    for start in stride(from: first, to: first + rows, by: most) {
+      let range = start..<min(first + rows, start + most)
+      var floats = try plan.source.rows(range, of: tensor)
+      try correction?.apply(to: &floats, first: start)
+      let bytes = try encoded(
+        floats, tensor, firstRow: start, metric: metric, importance: importance, as: plan.types[index], effort: effort)
+      try session.write(bytes, tensor: index, row: start)
+    }
+  }
+
+  private func encoded(
+    _ rows: [Float], _ tensor: TensorInfo, firstRow: Int, metric: FeedbackMetric?, importance: [Float]?,
+    as type: GGMLType, effort: FeedbackEffort
+  ) throws -> [UInt8] {
+    let columns = tensor.shape.columns
+    var bytes = [UInt8](repeating: 0, count: rows.count / columns * (type.rowBytes(columns: columns) ?? 0))
+    var span = bytes.mutableSpan
+    var raw = span.mutableBytes
+    do {
+      // Types that need importance get equal weights where no token says otherwise.
+      let weights = importance ?? [Float](repeating: 1, count: columns)
+      if let metric {
+        try encodeRowsInParallel(
+          rows.span, columns: columns, metric: metric, importance: weights.span, as: type, effort: effort, into: &raw)
+      } else {
+        _ = try encodeRowsInParallel(rows.span, columns: columns, importance: weights.span, as: type, into: &raw)
+      }
+    } catch EncodeError.nonFiniteWeight(let row, let column) {
+      throw QuantizeError.nonFiniteWeight(
+        tensor: tensor.name, row: firstRow + row, column: column, path: plan.source.path(of: tensor))
+    } catch is EncodeError {
+      throw QuantizeError.notEncodable(tensor: tensor.name, type: type)
+    }
+    return bytes
+  }
+}
+
+extension GramInput {
+  /// Mean squares of every column, over all tokens.
+  var meanSquares: [Float] {
+    let held = heldOut?.diagonal
+    return gram.diagonal.enumerated().map { column, sum in
+      Float((Double(sum) + Double(held?[column] ?? 0)) / Double(max(1, tokens)))
+    }
+  }
+}

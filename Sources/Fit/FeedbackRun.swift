@@ -1,0 +1,199 @@
+import Blocks
+import Files
+import GGUF
+import Imatrix
+import Quantize
+import Tensors
+import Transformer
+
+/// Writes a model with error feedback: the rounding error of each weight is fed into the weights that are not rounded yet,
+/// as the inputs of their layer ask for it.
+///
+///     var run = try FeedbackRun(plan, windows: windows, forward: options)
+///     let report = try run.write(to: path, options: RewriteOptions())
+///
+/// The text goes through the model layer by layer. When an input of a layer is known for all tokens, the matrices that are
+/// multiplied by it are encoded and written; what no token goes through is encoded as ``Rewriter`` does.
+public struct FeedbackRun {
+  public let plan: RewritePlan
+  public let windows: [[Int32]]
+  public var effort = FeedbackEffort.scales
+  /// Round each layer for the inputs that the rounded layers before it give, where the model's layers allow it.
+  public let isSequential: Bool
+  /// Of a given matrix, for the types that take no feedback; without one, mean squares come from the same pass.
+  public var importance: Importance?
+  /// Tensors that are to be encoded with feedback, of those that can be.
+  public var wants: (TensorInfo) -> Bool = { _ in true }
+  /// From one snapshot of the pass to the next.
+  public var snapshotSeconds = 600.0
+  /// The width of diagonal blocks, and the memory that they take.
+  public let blocks: FeedbackBlocks
+  private let pass: ForwardPass
+  private let rowBytes: Int
+
+  /// - Throws: `ForwardError` where the model has no forward pass.
+  public init(
+    _ plan: RewritePlan, windows: [[Int32]], forward: ForwardOptions, isSequential: Bool = true
+  ) throws {
+    self.plan = plan
+    self.windows = windows
+    pass = try ForwardPass(source: plan.source, options: forward)
+    self.isSequential = isSequential && pass.runsPairs
+    let share = forward.budget.feedback
+    rowBytes = min(plan.blockBytes, max(1 << 20, share / 16))
+    let seen = Self.seen(by: pass.decoder)
+    let taking = zip(plan.source.tensors, plan.types).filter {
+      seen.contains($0.name) && $1 != $0.type && $1.takesFeedback
+    }
+    blocks = FeedbackBlocks(
+      taking.map(\.0), tokens: windows.reduce(0) { $0 + $1.count }, isPaired: self.isSequential, rowBytes: 2 * rowBytes,
+      share: share)
+  }
+
+  /// The tensors whose inputs a pass sees.
+  private static func seen(by decoder: Decoder) -> Set<String> {
+    Set(decoder.layerMatrices.map(\.name) + [decoder.output.name])
+  }
+
+  /// True where some tensor can be encoded with feedback.
+  public var hasWork: Bool {
+    let seen = Self.seen(by: pass.decoder)
+    return zip(plan.source.tensors, plan.types).contains {
+      seen.contains($0.name) && $1 != $0.type && $1.takesFeedback && wants($0)
+    }
+  }
+
+  /// Tensors by name, of those that the pass encodes: with feedback, or with importance where their types take none.
+  private var tensors: [String: Int] {
+    let seen = Self.seen(by: pass.decoder)
+    var result: [String: Int] = [:]
+    for (index, tensor) in plan.source.tensors.enumerated()
+    where seen.contains(tensor.name) && plan.types[index] != tensor.type && plan.types[index].isQuantized
+      && tensor.isQuantizable && wants(tensor)
+    { result[tensor.name] = index }
+    return result
+  }
+
+  /// - Parameter progress: hears of every block of rows that was encoded; its steps are tensors. May pause after every
+  ///   tensor and layer.
+  /// - Throws: `Paused`, ``QuantizeError``, `ForwardError`, and what reading and writing throw.
+  public func write(
+    to path: String, options: RewriteOptions, progress: any RunObserver = NoObserver()
+  ) throws -> FeedbackReport {
+    let snapshots = path + ".snapshot"
+    if options.restart { PrefixedFiles(snapshots + "-").remove() }
+    do {
+      var report = FeedbackReport()
+      let rewritten = try Rewriter(plan, importance: importance).write(
+        to: path, options: options, progress: progress
+      ) { report = try encode($0, snapshots, progress) }
+      PrefixedFiles(snapshots + "-").remove()
+      report.rewrite = rewritten
+      return report
+    } catch {
+      if options.identity == nil || !RunJournal.isWorthKeeping(after: error) { PrefixedFiles(snapshots + "-").remove() }
+      throw error
+    }
+  }
+
+  private func encode(
+    _ session: RewriteSession, _ snapshots: String, _ progress: any RunObserver
+  ) throws -> FeedbackReport {
+    let encoder = FeedbackEncoder(
+      session, effort: effort, importance: importance, rowBytes: rowBytes, progress: progress)
+    var remaining = try tensors.filter { try !session.isWritten($0.value) }
+    guard !remaining.isEmpty else { return encoder.report }
+    if isSequential {
+      try runPair(session, encoder, remaining, progress)
+      return encoder.report
+    }
+    let collector = GramCollector(
+      tokens: windows.reduce(0) { $0 + $1.count }, wantsOutput: remaining[pass.decoder.output.name] != nil,
+      workBytes: blocks.bytes, wants: { remaining[$0] != nil }, blockColumns: blocks.width
+    ) { input in
+      let wanted = input.tensors.compactMap { remaining[$0] }
+      try encoder.receive(input, wanted: wanted)
+    }
+    let kept = session.journal.map {
+      PassSnapshots($0, name: "feedback", path: snapshots, seconds: snapshotSeconds)
+    }
+    _ = try pass.run(
+      windows: windows, scored: 0..<0, observer: collector,
+      resuming: try kept?.states(of: pass, windows: windows, observer: collector).flatMap { states in
+        // Only where everything before them is whole; else the text goes through those layers again.
+        let first = remaining.keys.compactMap { TensorName($0).layer }.min()
+        return states.layer <= first ?? .max ? states : nil
+      },
+      progress: SessionProgress(session: session, layers: pass.decoder.layerCount),
+      snapshot: { states in
+        try collector.close()
+        try encoder.endLayer()
+        try pausing(progress) { isPausing in
+          guard let kept, isPausing || kept.isDue else { return }
+          // States behind a layer say that its tensors are written.
+          try session.flush()
+          try kept.write(states, of: windows, by: pass)
+        }
+      })
+    try collector.close()
+    try encoder.endLayer()
+    remaining = [:]
+    return encoder.report
+  }
+}
+
+extension FeedbackRun {
+  /// The text goes through the exact model and through the layers that are rounded so far, side by side: weights are
+  /// rounded for the inputs that they will meet.
+  private func runPair(
+    _ session: RewriteSession, _ encoder: FeedbackEncoder, _ remaining: [String: Int], _ progress: any RunObserver
+  ) throws {
+    let rounded = RoundedModel(session)
+    for (name, index) in tensors where remaining[name] == nil { if try session.isWritten(index) { rounded.add(name) } }
+    // A tied head is encoded at the end.
+    let embedding = "token_embd.weight"
+    if tensors[embedding] == nil, let index = plan.source.tensors.firstIndex(where: { $0.name == embedding }),
+      plan.types[index] != plan.source.tensors[index].type, plan.types[index].isQuantized
+    {
+      if try !session.isWritten(index) { try encoder.encodePlainly(index) }
+      rounded.add(embedding)
+    }
+    let collector = PairCollector(
+      workBytes: blocks.bytes, wants: { remaining[$0] != nil }, blockColumns: blocks.width
+    ) { input in
+      try encoder.receive(input, wanted: input.tensors.compactMap { remaining[$0] }, into: rounded)
+    }
+    try pass.runPair(
+      windows: windows, rounded: rounded, observer: collector,
+      progress: SessionProgress(session: session, layers: pass.decoder.layerCount)
+    ) { _ in do { try progress.pause() } catch { throw Paused(reason: error) } }
+  }
+}
+
+/// What error feedback has to say of a run.
+public struct FeedbackReport: Sendable, Equatable {
+  /// An input with fewer tokens than a quarter of its columns.
+  public struct Short: Sendable, Equatable {
+    public let tensor: String
+    public let tokens: Int
+    public let columns: Int
+  }
+
+  public var rewrite = RewriteReport()
+  /// Tensors that the pass encoded.
+  public var tensors = 0
+  public var short: [Short] = []
+  /// Matrices of experts with fewer tokens than a quarter of their columns, and with none.
+  public var shortExperts = 0
+  public var unseenExperts = 0
+}
+
+/// Tells a rewriting's observer which layer is in work.
+private struct SessionProgress: RunObserver {
+  let session: RewriteSession
+  let layers: Int
+
+  func advance(_ progress: RunProgress) throws {
+    try session.advance("layer \(min(progress.step + 1, layers)) of \(layers)")
+  }
+}

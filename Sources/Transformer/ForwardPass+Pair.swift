@@ -1,0 +1,160 @@
+import GGUF
+import Tensors
+
+/// Two streams of hidden states side by side, layer after layer: the exact model's, and that of a model whose weights become
+/// known while the pass is running. Every input of a layer is seen in both before the rounded weights that it meets exist.
+extension ForwardPass {
+  /// True where every layer can run in two streams: grouped attention, and a feed-forward network without experts.
+  public var runsPairs: Bool {
+    decoder.layers.allSatisfy { $0.attention is any PairedPart && $0.feedForward is any PairedPart }
+  }
+
+  /// What the pass will take.
+  ///
+  /// - Throws: ``ForwardError/noWindows`` and ``ForwardError/budgetTooSmall(bytes:least:)``
+  public func pairPlan(windows: Int, length: Int, observer: any PairObserver) throws -> ForwardPlan {
+    // As many states as twice the text has, with room for what the observer keeps.
+    var plan = try plan(windows: 2 * windows, length: length, observer: PairRoom(workBytes: observer.workBytes))
+    // Two streams of weights share the blocks.
+    plan.halveBlocks()
+    return plan
+  }
+
+  /// Runs the whole model in two streams.
+  ///
+  /// - Parameters:
+  ///   - rounded: the model of the second stream. Its embedding is known; the tensors of a layer are read after
+  ///     ``PairObserver/end(_:)`` has named them.
+  ///   - progress: hears of every product.
+  ///   - ended: called after every layer.
+  public func runPair(
+    windows: [[Int32]], rounded source: any ModelSource, observer: any PairObserver,
+    progress: any RunObserver = NoObserver(), ended: (_ layer: Int) throws -> Void = { _ in }
+  ) throws {
+    let plan = try pairPlan(windows: windows.count, length: windows.first?.count ?? 0, observer: observer)
+    var exact = try embed(windows, plan)
+    var second = try embed(windows, plan, source: source)
+    let contexts = [
+      try makeContext(for: exact, source: self.source, observer: nil),
+      try makeContext(for: second, source: source, observer: nil),
+    ]
+    let meter = WorkMeter(
+      operations: plan.layerOperations, layers: decoder.layerCount, layer: 0, observer: progress)
+    for context in contexts { context.meter = meter }
+    defer { for context in contexts { context.stream.cancel() } }
+    let pair = PairContext(exact: contexts[0], rounded: contexts[1], observer: observer)
+    for (index, layer) in decoder.layers.enumerated() {
+      for part in [layer.attention, layer.feedForward] {
+        guard let part = part as? any PairedPart else { preconditionFailure("layer \(index) runs no pairs") }
+        try part.runPair(&exact.activations, &second.activations, pair)
+      }
+      exact.layer = index + 1
+      second.layer = index + 1
+      try ended(index)
+      try meter.finish(layers: index + 1)
+    }
+    try observeOutput(exact, second, pair)
+  }
+
+  private func observeOutput(_ exact: HiddenStates, _ rounded: HiddenStates, _ pair: PairContext) throws {
+    try pair.observe([decoder.output], norm: decoder.outputNorm, exact.activations, rounded.activations)
+  }
+}
+
+/// Asks for room in a pass.
+private final class PairRoom: ForwardObserver {
+  let workBytes: Int
+
+  init(workBytes: Int) { self.workBytes = workBytes }
+
+  func observe(_ tensors: [String], inputs: Span<Float>, columns: Int, matrix: ObservedMatrix) {}
+}
+
+/// What the parts of a layer need in two streams.
+struct PairContext {
+  let exact: LayerContext
+  let rounded: LayerContext
+  let observer: any PairObserver
+
+  /// Observes normalised hidden states.
+  func observe(_ tensors: [TensorInfo], norm: TensorInfo, _ a: Activations, _ b: Activations) throws {
+    let names = tensors.map(\.name)
+    let (layout, columns) = (a.layout, a.columns)
+    let weights = (try exact.vector(norm), try rounded.vector(norm))
+    let x = exact.scratch(layout.slabTokens * columns)
+    let y = rounded.scratch(layout.slabTokens * columns)
+    for slab in 0..<layout.slabs {
+      let tokens = layout.tokens(inSlab: slab)
+      try normalize(
+        try a.read(slab).floats, rows: tokens, columns: columns, weight: weights.0.floats, epsilon: exact.epsilon,
+        into: x.floats)
+      try normalize(
+        try b.read(slab).floats, rows: tokens, columns: columns, weight: weights.1.floats, epsilon: exact.epsilon,
+        into: y.floats)
+      try x.floats.slice(0, tokens * columns).withSpan { x in
+        try y.floats.slice(0, tokens * columns).withSpan { y in
+          try observer.observe(names, exact: x, rounded: y, columns: columns)
+        }
+      }
+    }
+    try observer.end(names)
+  }
+
+  /// Observes what a product adds to hidden states.
+  func observe(
+    _ tensor: TensorInfo, _ a: Activations, _ b: Activations, residual: (exact: Activations, rounded: Activations)
+  ) throws {
+    let columns = a.columns
+    for slab in 0..<a.layout.slabs {
+      let (x, y) = (try a.read(slab), try b.read(slab))
+      let (h, g) = (try residual.exact.read(slab), try residual.rounded.read(slab))
+      let tokens = a.layout.tokens(inSlab: slab)
+      let width = residual.exact.columns
+      try x.floats.slice(0, tokens * columns).withSpan { x in
+        try y.floats.slice(0, tokens * columns).withSpan { y in
+          try observer.observe([tensor.name], exact: x, rounded: y, columns: columns)
+          try h.floats.slice(0, tokens * width).withSpan { h in
+            try g.floats.slice(0, tokens * width).withSpan { g in
+              try observer.observe(residualOf: tensor.name, exact: h, rounded: g, width: width, inputs: y)
+            }
+          }
+        }
+      }
+    }
+    try observer.end([tensor.name])
+  }
+}
+
+/// A part that runs in two streams.
+protocol PairedPart: LayerPart {
+  func runPair(_ a: inout Activations, _ b: inout Activations, _ context: PairContext) throws
+}
+
+extension GroupedAttention: PairedPart {
+  func runPair(_ a: inout Activations, _ b: inout Activations, _ context: PairContext) throws {
+    context.exact.stream.announce(reads(context.exact.blockLimit))
+    try context.observe([q, k, v].map(\.weight), norm: norm, a, b)
+    // Not before the observer has rounded them.
+    context.rounded.stream.announce(projections(context.rounded.blockLimit))
+    let x = try attend(a, context.exact, keeping: nil)
+    let y = try attend(b, context.rounded, keeping: nil)
+    try context.observe(output.weight, x, y, residual: (a, b))
+    context.rounded.stream.announce(output.reads(context.rounded.blockLimit))
+    try context.exact.addProduct(output, to: &a) { try x.read($0) }
+    try context.rounded.addProduct(output, to: &b) { try y.read($0) }
+  }
+}
+
+extension DenseFeedForward: PairedPart {
+  func runPair(_ a: inout Activations, _ b: inout Activations, _ context: PairContext) throws {
+    context.exact.stream.announce(reads(context.exact.blockLimit))
+    try context.observe([unit.gate, unit.up].map(\.weight), norm: norm, a, b)
+    context.rounded.stream.announce(unit.expansions(context.rounded.blockLimit))
+    let x = try expand(a, context.exact)
+    let y = try expand(b, context.rounded)
+    try context.observe(unit.down.weight, x, y, residual: (a, b))
+    context.rounded.stream.announce(unit.down.reads(context.rounded.blockLimit))
+    try context.exact.addProduct(unit.down, to: &a) { try x.read($0) }
+    try context.rounded.addProduct(unit.down, to: &b) { try y.read($0) }
+  }
+}

@@ -1,0 +1,105 @@
+import ArgumentParser
+import Blocks
+import Fit
+import GGUF
+import Imatrix
+import Perplexity
+import Quantize
+import Tokenizers
+import Transformer
+
+/// Whether rounding errors are fed back, and how long that may take.
+struct FeedbackOptions: ParsableArguments {
+  @Flag(
+    inversion: .prefixedNo,
+    help: "Feed each weight's rounding error into the weights that are rounded after it, by the calibration text.")
+  var feedback: Bool?
+  @Option(
+    name: .long,
+    help: ArgumentHelp(
+      "How long error feedback searches: 1 feeds back alone, 2 chooses scales too, 3 rounds all blocks again.",
+      valueName: "1-3"))
+  var effort = FeedbackEffort.scales
+
+  func validate() throws {
+    if feedback == false, effort != .scales { throw ValidationError("--effort contradicts --no-feedback") }
+  }
+
+  /// Whether errors are fed back where nobody says.
+  private static let isDefault = false
+
+  /// The text that errors are fed back by; nil where they are not. Where nobody asks for feedback, a note says why a file is
+  /// made without.
+  ///
+  /// - Parameter makesNothing: every tensor is copied.
+  func input(
+    for source: any ModelSource, _ weighing: WeighingOptions, makesNothing: Bool, _ progress: Progress
+  ) throws -> FeedbackInput? {
+    guard feedback ?? Self.isDefault, !makesNothing else { return nil }
+    if weighing.noImportance {
+      guard feedback == true else { return nil }
+      throw Failure(.usage, "--feedback contradicts --no-importance", hint: "leave one of them out")
+    }
+    if weighing.imatrix != nil, weighing.calibration.isEmpty {
+      progress.note(
+        "note: --imatrix alone has no text to feed errors back by: written without feedback; --calibration names one")
+      return nil
+    }
+    do {
+      return try measured(for: source, weighing, progress)
+    } catch {
+      guard feedback == nil, weighing.calibration.isEmpty, !(error is Interruption), let failure = Failure(error) else {
+        throw error
+      }
+      progress.note("note: written without error feedback: \(failure.message)")
+      return nil
+    }
+  }
+
+  private func measured(
+    for source: any ModelSource, _ weighing: WeighingOptions, _ progress: Progress
+  ) throws -> FeedbackInput {
+    let decoder: Decoder
+    do { decoder = try Decoder(source) } catch ForwardError.unknownArchitecture(let name, _) {
+      throw Failure(
+        .data, "\(source.name): there is no forward pass for architecture '\(name)', so that errors can't be fed back",
+        hint: "--no-feedback writes the file without")
+    }
+    let text = try weighing.text(for: source)
+    progress.noteOnce(text.notes)
+    let context = min(FitPolicy().context, max(8, decoder.contextLength), decoder.slidingWindow ?? .max)
+    let windows = try text.text.windows(by: try Tokenizer(metadata: source.metadata), context: context)
+    return FeedbackInput(windows: windows, names: text.text.names, effort: effort)
+  }
+}
+
+extension FeedbackEffort: ExpressibleByArgument {
+  public init?(argument: String) {
+    guard let number = Int(argument), let effort = Self(rawValue: number) else { return nil }
+    self = effort
+  }
+
+  public var defaultValueDescription: String { "\(rawValue)" }
+  public static var allValueStrings: [String] { allCases.map { "\($0.rawValue)" } }
+}
+
+/// The text of error feedback as a model's tokens.
+struct FeedbackInput {
+  let windows: ScoringWindows
+  /// Names of the texts.
+  let names: [String]
+  let effort: FeedbackEffort
+
+  /// What a file says of importance that the same pass finds.
+  var importance: ImportanceProvenance {
+    ImportanceProvenance(
+      file: "computed", dataset: names.joined(separator: " "), entries: 0, chunks: windows.windows.count)
+  }
+
+  /// What a file says of how it was made.
+  var provenance: FeedbackProvenance {
+    FeedbackProvenance(
+      dataset: names.joined(separator: " "), chunks: windows.windows.count, effort: effort.rawValue,
+      fingerprint: windows.digest)
+  }
+}
