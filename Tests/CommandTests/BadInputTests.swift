@@ -149,7 +149,7 @@ import Testing
   @Test func unknownTypes() throws {
     let out = try TemporaryDirectory()
     let result = try qtool.run([
-      "quantize", Repository.demoModel, "--type", "Q4_KM", "-o", out.path("out.gguf"), "--quiet",
+      "quantize", "--no-feedback", Repository.demoModel, "--type", "Q4_KM", "-o", out.path("out.gguf"), "--quiet",
     ])
     expect((result, out.contents), status: 64, "Q4_KM", "Q4_K_M")
   }
@@ -163,7 +163,9 @@ import Testing
     data[data.count - 2] = 0x01
     try data.write(to: url)
     let out = try TemporaryDirectory()
-    let result = try qtool.run(["quantize", model.path, "--type", "Q4_K_M", "-o", out.path("out.gguf"), "--quiet"])
+    let result = try qtool.run([
+      "quantize", "--no-feedback", model.path, "--type", "Q4_K_M", "-o", out.path("out.gguf"), "--quiet",
+    ])
     expect((result, out.contents), status: 65, "output_norm.weight", "column 255")
   }
 
@@ -184,7 +186,7 @@ import Testing
       ("foreign.gguf", "another model's: none of its 28 entries ('model.blk.0.attn_k.weight', ...)"),
     ] {
       for arguments in [
-        ["quantize", Repository.demoModel, "--type", "Q4_K_M", "--imatrix", out.path(name)],
+        ["quantize", "--no-feedback", Repository.demoModel, "--type", "Q4_K_M", "--imatrix", out.path(name)],
         ["sensitivity", Repository.demoModel, "--imatrix", out.path(name)],
         ["imatrix", Repository.demoModel, "--merge", out.path(name)],
       ] {
@@ -203,7 +205,7 @@ import Testing
   private func quantize(arguments: [String], recipe: String? = nil) throws -> (Binary.Result, [String]) {
     let out = try TemporaryDirectory()
     let folder = try TemporaryDirectory()
-    var all = ["quantize", Repository.demoModel, "-o", out.path("out.gguf"), "--quiet"] + arguments
+    var all = ["quantize", "--no-feedback", Repository.demoModel, "-o", out.path("out.gguf"), "--quiet"] + arguments
     if let recipe {
       try recipe.write(toFile: folder.path("bad.yaml"), atomically: true, encoding: .utf8)
       all += ["--recipe", folder.path("bad.yaml")]
@@ -224,7 +226,7 @@ import Testing
     expect(try quantize("--type", "Q4_K_M", "--pin", "Attn_V=Q8_0"), status: 64, "rule Attn_V=Q8_0")
     let out = try TemporaryDirectory()
     let result = try qtool.run([
-      "quantize", Repository.demoModel, "--type", "Q4_K_M", "--pin", "Attn_V=Q8_0", "--lenient", "-o",
+      "quantize", "--no-feedback", Repository.demoModel, "--type", "Q4_K_M", "--pin", "Attn_V=Q8_0", "--lenient", "-o",
       out.path("out.gguf"),
     ])
     #expect(result.status == 0)

@@ -85,12 +85,15 @@ import Testing
     for target in ["1.6MB", "2.7MB"] {
       let path = out.path("demo-\(target).gguf")
       _ = try run(
-        ["quantize", model, "--target", target, "--imatrix", imatrix, "--sensitivity", sensitivity, "--no-search"]
+        [
+          "quantize", "--no-feedback", model, "--target", target, "--imatrix", imatrix, "--sensitivity", sensitivity,
+          "--no-search",
+        ]
           + ["-o", path] + calibration)
       digests.merge(try parts(gguf: path, as: "quantize --target \(target)")) { $1 }
     }
     let stock = out.path("demo-Q4_K_M.gguf")
-    _ = try run(["quantize", model, "--type", "Q4_K_M", "--imatrix", imatrix, "-o", stock])
+    _ = try run(["quantize", "--no-feedback", model, "--type", "Q4_K_M", "--imatrix", imatrix, "-o", stock])
     digests.merge(try parts(gguf: stock, as: "quantize --type Q4_K_M")) { $1 }
     let converted = out.path("demo-F16.gguf")
     _ = try run(["convert", model, "-o", converted])

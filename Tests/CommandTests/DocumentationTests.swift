@@ -91,7 +91,7 @@ private struct World {
       let qtool = Binary(beside: Bundle.module)
       for arguments in [
         ["convert", Repository.demoModel, "--type", "F16", "-o", directory.path("F16.gguf")],
-        ["quantize", Repository.demoModel, "--type", "Q4_K_M", "-o", directory.path("Q4_K_M.gguf")],
+        ["quantize", "--no-feedback", Repository.demoModel, "--type", "Q4_K_M", "-o", directory.path("Q4_K_M.gguf")],
         ["imatrix", Repository.demoModel, "--chunks", "2", "-o", directory.path("imatrix.gguf")],
       ] {
         let result = try qtool.run(arguments + ["--quiet"])

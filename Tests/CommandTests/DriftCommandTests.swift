@@ -60,7 +60,7 @@ import Testing
 
   private func quantized(_ type: String) throws -> String {
     let path = folder.path("demo-\(type).gguf")
-    _ = try run("quantize", Repository.demoModel, "--type", type, "-o", path)
+    _ = try run("quantize", "--no-feedback", Repository.demoModel, "--type", type, "-o", path)
     return path
   }
 

@@ -12,7 +12,7 @@ import Testing
     let out = try TemporaryDirectory()
     for arguments in [
       ["convert", Repository.demoModel, "-o", out.path("a.gguf"), "--quiet"],
-      ["quantize", Repository.demoModel, "--type", "Q4_K_M", "-o", out.path("b.gguf"), "--quiet"],
+      ["quantize", "--no-feedback", Repository.demoModel, "--type", "Q4_K_M", "-o", out.path("b.gguf"), "--quiet"],
     ] { #expect(try qtool.run(arguments).status == 0) }
     return out
   }

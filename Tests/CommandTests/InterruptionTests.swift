@@ -11,7 +11,7 @@ import Testing
 
   private func arguments(_ output: String) -> [String] {
     [
-      "quantize", Repository.demoModel, "--type", "Q4_K_M", "-o", directory.path(output), "--quiet",
+      "quantize", "--no-feedback", Repository.demoModel, "--type", "Q4_K_M", "-o", directory.path(output), "--quiet",
     ]
   }
 
@@ -81,9 +81,11 @@ import Testing
     let before = try directory.contents.map { try Data(contentsOf: directory.url.appending(path: $0)) }
     let names = directory.contents
     for command in [
-      ["quantize", model, "--type", "Q4_K_M", "-o", model], ["quantize", model, "--type", "Q4_K_M", "-o", "LINK"],
-      ["quantize", model, "--type", "Q4_K_M", "--imatrix", matrix, "-o", matrix],
-      ["quantize", model, "--type", "Q4_K_M", "--calibration", text, "-o", text], ["convert", model, "-o", "LINK"],
+      ["quantize", "--no-feedback", model, "--type", "Q4_K_M", "-o", model],
+      ["quantize", "--no-feedback", model, "--type", "Q4_K_M", "-o", "LINK"],
+      ["quantize", "--no-feedback", model, "--type", "Q4_K_M", "--imatrix", matrix, "-o", matrix],
+      ["quantize", "--no-feedback", model, "--type", "Q4_K_M", "--calibration", text, "-o", text],
+      ["convert", model, "-o", "LINK"],
       ["imatrix", model, "--calibration", text, "-o", text], ["imatrix", "--merge", matrix, "-o", matrix],
       ["sensitivity", model, "--imatrix", matrix, "-o", matrix], ["sensitivity", model, "-o", "LINK"],
       ["drift", model, "--text", text, "--save-reference", "LINK"],

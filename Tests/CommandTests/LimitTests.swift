@@ -16,7 +16,8 @@ import Testing
     for (index, threads) in ["1", "5", "5"].enumerated() {
       let output = directory.path("\(index).gguf")
       let result = try qtool.run([
-        "quantize", Repository.demoModel, "--type", "IQ2_XS", "--calibration", directory.path("text.txt"), "-o", output,
+        "quantize", "--no-feedback", Repository.demoModel, "--type", "IQ2_XS", "--calibration",
+        directory.path("text.txt"), "-o", output,
         "--threads", threads, "--quiet",
       ])
       #expect(result.status == 0, "\(result.error)")
@@ -28,7 +29,7 @@ import Testing
   /// A limit on the size of files ends a run like a full disk: with a message, and the finished work is kept.
   @Test func sizeOfFiles() throws {
     let output = directory.path("out.gguf")
-    let arguments = ["quantize", Repository.demoModel, "--type", "Q4_0", "-o", output, "--quiet"]
+    let arguments = ["quantize", "--no-feedback", Repository.demoModel, "--type", "Q4_0", "-o", output, "--quiet"]
     let command = "ulimit -f 100; exec '\(qtool.url.path)' \(arguments.map { "'\($0)'" }.joined(separator: " "))"
     let limited = try Binary(url: URL(filePath: "/bin/sh")).run(["-c", command])
     #expect(limited.status == 74 && limited.error.contains("\(output): at byte "), "\(limited.error)")
@@ -42,7 +43,9 @@ import Testing
     let pipe = directory.path("pipe")
     try #require(mkfifo(pipe, 0o600) == 0)
     for (output, word) in [(pipe, "pipe"), (directory.url.path, "directory"), (directory.url.path + "/", "directory")] {
-      let result = try qtool.run(["quantize", Repository.demoModel, "--type", "Q4_0", "-o", output, "--force"])
+      let result = try qtool.run([
+        "quantize", "--no-feedback", Repository.demoModel, "--type", "Q4_0", "-o", output, "--force",
+      ])
       #expect(result.status == 73 && result.error.contains(word) && !result.error.contains("writing"))
     }
     let result = try qtool.run(["inspect", pipe])
@@ -56,7 +59,9 @@ import Testing
     let input = directory.path(name)
     #expect(try qtool.run(["convert", Repository.demoModel, "-o", input, "--quiet"]).status == 0)
     let before = try Data(contentsOf: URL(filePath: input))
-    let result = try qtool.run(["quantize", input, "--type", "Q4_0", "-o", directory.path("out.gguf"), "--force"])
+    let result = try qtool.run([
+      "quantize", "--no-feedback", input, "--type", "Q4_0", "-o", directory.path("out.gguf"), "--force",
+    ])
     #expect(result.status == 64 && result.error.contains("\(input): is also an input"), "\(result.error)")
     #expect(try Data(contentsOf: URL(filePath: input)) == before)
     #expect(directory.contents == [name])
@@ -97,12 +102,15 @@ import Testing
     data[offset] = 0x01
     data[offset + 1] = 0x7E
     try data.write(to: url)
-    let refused = try qtool.run(["quantize", model.path, "--type", "Q4_K_M", "-o", directory.path("a.gguf"), "--quiet"])
+    let refused = try qtool.run([
+      "quantize", "--no-feedback", model.path, "--type", "Q4_K_M", "-o", directory.path("a.gguf"), "--quiet",
+    ])
     #expect(refused.status == 65 && refused.error.contains("--replace-nonfinite"), "\(refused.error)")
     #expect(refused.error.contains(/tensor \S+: the weight in row \d+, column \d+ is NaN/), "\(refused.error)")
     #expect(directory.contents.isEmpty, "\(directory.contents)")
     let written = try qtool.run([
-      "quantize", model.path, "--type", "Q4_K_M", "-o", directory.path("a.gguf"), "--replace-nonfinite", "0",
+      "quantize", "--no-feedback", model.path, "--type", "Q4_K_M", "-o", directory.path("a.gguf"),
+      "--replace-nonfinite", "0",
     ])
     #expect(written.status == 0 && written.error.contains("1 weights that were NaN or infinite"), "\(written.error)")
     #expect(try qtool.run(["verify", directory.path("a.gguf"), "--quiet"]).status == 0)
@@ -124,7 +132,7 @@ import Testing
     let matrix = directory.path("zeros.dat")
     try Data(bytes).write(to: URL(filePath: matrix))
     let result = try qtool.run([
-      "quantize", Repository.demoModel, "--type", "IQ3_S", "--pure", "--imatrix", matrix, "-o",
+      "quantize", "--no-feedback", Repository.demoModel, "--type", "IQ3_S", "--pure", "--imatrix", matrix, "-o",
       directory.path("a.gguf"),
       "--threads", "2",
     ])
@@ -160,8 +168,8 @@ import Testing
         ["inspect", unreadable], ["verify", unreadable], ["perplexity", Repository.demoModel, "--text", unreadable],
         ["imatrix", "--merge", unreadable, "-o", "OUT"],
         ["imatrix", Repository.demoModel, "--calibration", unreadable, "-o", "OUT"],
-        ["quantize", Repository.demoModel, "--type", "Q4_K_M", "--imatrix", unreadable, "-o", "OUT"],
-        ["quantize", unreadable, "--type", "Q4_K_M", "-o", "OUT"],
+        ["quantize", "--no-feedback", Repository.demoModel, "--type", "Q4_K_M", "--imatrix", unreadable, "-o", "OUT"],
+        ["quantize", "--no-feedback", unreadable, "--type", "Q4_K_M", "-o", "OUT"],
         ["drift", unreadable, Repository.demoModel, "--text", Repository.demoModel],
       ]) func failingRead(_ arguments: [String]) throws
     {

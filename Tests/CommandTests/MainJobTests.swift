@@ -21,7 +21,8 @@ import Testing
     let targets = [("1.6MB", 1_600_000), ("2600 KiB", 2_662_400)]
     for (index, (target, limit)) in targets.enumerated() {
       let result = try qtool.run([
-        "quantize", Repository.demoModel, "--target", target, "--imatrix", imatrix, "-o", out.path("\(index).gguf"),
+        "quantize", "--no-feedback", Repository.demoModel, "--target", target, "--imatrix", imatrix, "-o",
+        out.path("\(index).gguf"),
         "--budget", "40s", "--no-search", "--quiet",
       ])
       #expect(result.status == 0, "\(result.error)")
@@ -76,7 +77,7 @@ import Testing
     // Sizes of llama-quantize's files of the same model; metadata differs by a few keys.
     let out = try TemporaryDirectory()
     let result = try qtool.run([
-      "quantize", Repository.demoModel, "--type", name, "-o", out.path("out.gguf"), "--quiet",
+      "quantize", "--no-feedback", Repository.demoModel, "--type", name, "-o", out.path("out.gguf"), "--quiet",
     ])
     #expect(result.status == 0, "\(result.error)")
     #expect(abs(try bytes(out.path("out.gguf")) - expected) < 512)
@@ -97,7 +98,8 @@ import Testing
       // A folder each, since the second run would reuse the first one's measurements.
       let out = try TemporaryDirectory()
       let result = try qtool.run([
-        "quantize", Repository.demoModel, "--target", "2.0MB", "--calibration", Repository.calibration + "/news.txt",
+        "quantize", "--no-feedback", Repository.demoModel, "--target", "2.0MB", "--calibration",
+        Repository.calibration + "/news.txt",
         "--no-search", "--threads", threads, "-o", out.path("a.gguf"), "--quiet",
       ])
       #expect(result.status == 0, "\(result.error)")

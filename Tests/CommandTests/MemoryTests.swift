@@ -18,7 +18,9 @@ import Testing
   @Test func driftOfTwoCandidatesStaysWithinTheBudget() throws {
     let out = try TemporaryDirectory()
     for type in ["Q4_K_M", "Q2_K"] {
-      let made = try Self.qtool.run(["quantize", Repository.demoModel, "--type", type, "-o", out.path("\(type).gguf")])
+      let made = try Self.qtool.run([
+        "quantize", "--no-feedback", Repository.demoModel, "--type", type, "-o", out.path("\(type).gguf"),
+      ])
       #expect(made.status == 0, "\(made.error)")
     }
     let common = ["--text", Repository.calibration, "--chunks", "2", "--memory", "96MiB", "--scratch", out.path("")]

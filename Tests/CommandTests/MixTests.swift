@@ -27,11 +27,15 @@ import Testing
       - blk\\.[01]\\.ffn_down=Q5_K
       - attn_v=Q8_0
     """.write(toFile: out.path("r.yaml"), atomically: true, encoding: .utf8)
-    _ = try run(["quantize", Repository.demoModel, "--recipe", out.path("r.yaml"), "-o", out.path("1.gguf")])
+    _ = try run([
+      "quantize", "--no-feedback", Repository.demoModel, "--recipe", out.path("r.yaml"), "-o", out.path("1.gguf"),
+    ])
     let found = try qtool.run(["explain", out.path("1.gguf"), "--recipe"])
     #expect(found.status == 0)
     try found.output.write(toFile: out.path("again.yaml"), atomically: true, encoding: .utf8)
-    _ = try run(["quantize", Repository.demoModel, "--recipe", out.path("again.yaml"), "-o", out.path("2.gguf")])
+    _ = try run([
+      "quantize", "--no-feedback", Repository.demoModel, "--recipe", out.path("again.yaml"), "-o", out.path("2.gguf"),
+    ])
     let one = try types(out.path("1.gguf"))
     #expect(one["blk.1.ffn_down.weight"] == "Q5_K" && one["blk.2.attn_v.weight"] == "Q8_0")
     #expect(one == (try types(out.path("2.gguf"))))
@@ -45,7 +49,8 @@ import Testing
   @Test func explainNamesTheNearestStockMix() throws {
     let out = try TemporaryDirectory()
     _ = try run([
-      "quantize", Repository.demoModel, "--type", "Q4_K_M", "--pin", "attn_v=Q8_0", "-o", out.path("a.gguf"),
+      "quantize", "--no-feedback", Repository.demoModel, "--type", "Q4_K_M", "--pin", "attn_v=Q8_0", "-o",
+      out.path("a.gguf"),
     ])
     let result = try qtool.run(["explain", out.path("a.gguf")])
     #expect(
@@ -61,7 +66,7 @@ import Testing
       ["--target", "2.9MB", "--no-importance", "--no-search", "--budget", "20s"],
     ].enumerated() {
       let path = out.path("\(index).gguf")
-      _ = try run(["quantize", Repository.demoModel, "-o", path] + mode + constraints)
+      _ = try run(["quantize", "--no-feedback", Repository.demoModel, "-o", path] + mode + constraints)
       let types = try types(path)
       #expect(types["blk.0.attn_q.weight"] == "Q8_0", "\(mode)")
       #expect(!types.values.contains("Q6_K") && !types.values.contains("Q3_K"), "\(mode): \(types)")
@@ -74,7 +79,7 @@ import Testing
   @Test func layersArePrunedAndKeysOverridden() throws {
     let out = try TemporaryDirectory()
     _ = try run([
-      "quantize", Repository.demoModel, "--type", "Q8_0", "--prune-layers", "1,2", "--override-kv",
+      "quantize", "--no-feedback", Repository.demoModel, "--type", "Q8_0", "--prune-layers", "1,2", "--override-kv",
       "general.name=str:Half a demo", "--override-kv", "llama.context_length=int:77", "--output-tensor-type", "F16",
       "-o", out.path("a.gguf"),
     ])
@@ -91,7 +96,7 @@ import Testing
 
   @Test func copyingKeepsEveryType() throws {
     let out = try TemporaryDirectory()
-    _ = try run(["quantize", Repository.demoModel, "--type", "Q4_K_M", "-o", out.path("a.gguf")])
+    _ = try run(["quantize", "--no-feedback", Repository.demoModel, "--type", "Q4_K_M", "-o", out.path("a.gguf")])
     _ = try run(["quantize", out.path("a.gguf"), "--type", "COPY", "-o", out.path("b.gguf")])
     #expect(try types(out.path("a.gguf")) == types(out.path("b.gguf")))
   }
@@ -153,7 +158,10 @@ import Testing
     var found: [String: [String: String]] = [:]
     for name in ["plain", "raised"] {
       let result = try run(
-        ["quantize", Repository.demoModel, "--target", "1.9MB", "--sensitivity", out.path(name + ".json")]
+        [
+          "quantize", "--no-feedback", Repository.demoModel, "--target", "1.9MB", "--sensitivity",
+          out.path(name + ".json"),
+        ]
           + ["-o", out.path(name + ".gguf")] + common)
       #expect(
         result.output.contains(

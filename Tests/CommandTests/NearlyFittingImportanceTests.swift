@@ -64,21 +64,22 @@ import Testing
     let own = folder.path("mtp.imatrix.gguf")
     try run("imatrix", model, "--calibration", Repository.calibration, "--chunks", "2", "--ctx", "128", "-o", own)
     let (one, other) = (folder.path("one.gguf"), folder.path("other.gguf"))
-    let result = try run("quantize", model, "--type", "IQ2_XXS", "--imatrix", own, "-o", one)
+    let result = try run("quantize", "--no-feedback", model, "--type", "IQ2_XXS", "--imatrix", own, "-o", one)
     let missing = try #require(notes(result).first { $0.contains("mtp.imatrix.gguf has no importance for 7 tensors") })
     #expect(missing.contains(": blk.4.") && missing.hasSuffix(", ..."), "\(missing)")
     #expect(notes(result).contains { $0.contains("Q2_K in place of IQ2_XXS") }, "\(result.error)")
     let types = try types(one)
     #expect(types["blk.4.ffn_up.weight"] == "Q2_K" && types["blk.3.ffn_up.weight"] == "IQ2_XXS")
     // Other tensors are encoded with their importance, and the recipe is that of the file.
-    try run("quantize", demo, "--type", "IQ2_XXS", "--imatrix", matrix, "-o", other)
+    try run("quantize", "--no-feedback", demo, "--type", "IQ2_XXS", "--imatrix", matrix, "-o", other)
     #expect(
       try bytes(of: "blk.2.ffn_up.weight", in: one) == bytes(of: "blk.2.ffn_up.weight", in: other))
     let recipe = try #require(try GGUFFile(path: one).metadata.optionalString("quantize.recipe"))
     #expect(recipe.contains("blk\\.4\\.") && recipe.contains("=Q2_K"), "\(recipe)")
     // If the layer is removed, nothing is missing.
     let pruned = try run(
-      "quantize", model, "--type", "IQ2_XXS", "--imatrix", own, "--prune-layers", "4", "-o", other, "--force")
+      "quantize", "--no-feedback", model, "--type", "IQ2_XXS", "--imatrix", own, "--prune-layers", "4", "-o", other,
+      "--force")
     #expect(!pruned.error.contains("has no importance for"), "\(pruned.error)")
   }
 
@@ -87,7 +88,8 @@ import Testing
     let out = folder.path("out.gguf")
     // Two bits and a half: without the types that need importance the layer can't be among the smallest.
     let result = try run(
-      "quantize", model, "--target", "1.75MB", "--imatrix", matrix, "--pin", "blk.4.ffn_down=IQ1_S", "--no-search",
+      "quantize", "--no-feedback", model, "--target", "1.75MB", "--imatrix", matrix, "--pin", "blk.4.ffn_down=IQ1_S",
+      "--no-search",
       "--budget", "10s", "-o", out)
     #expect(notes(result).contains { $0.contains("Q2_K in place of IQ1_S") }, "\(result.error)")
     let size = try FileManager.default.attributesOfItem(atPath: out)[.size] as? Int ?? 0
@@ -107,13 +109,13 @@ import Testing
       return [tensor] + others + (suffix == "in_sum2" ? [tensor.named("blk.0.attn_q.weight.in_sum")] : [])
     }
     let (one, other) = (folder.path("one.gguf"), folder.path("other.gguf"))
-    let result = try run("quantize", demo, "--type", "Q4_K_M", "--imatrix", changed, "-o", one)
+    let result = try run("quantize", "--no-feedback", demo, "--type", "Q4_K_M", "--imatrix", changed, "-o", one)
     #expect(
       notes(result).contains(
         "note: changed.gguf has 2 entries that demo.gguf has no tensor for: blk.0.attn_kv_b.weight, "
           + "v.blk.0.attn_q.weight"), "\(result.error)")
     #expect(notes(result).contains { $0.hasSuffix("1 tensors are not importance: blk.0.attn_q.weight.in_sum") })
-    try run("quantize", demo, "--type", "Q4_K_M", "--imatrix", matrix, "-o", other)
+    try run("quantize", "--no-feedback", demo, "--type", "Q4_K_M", "--imatrix", matrix, "-o", other)
     for tensor in ["blk.0.attn_q.weight", "blk.3.ffn_down.weight"] {
       #expect(try bytes(of: tensor, in: one) == bytes(of: tensor, in: other))
     }

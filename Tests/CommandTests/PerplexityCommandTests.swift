@@ -13,7 +13,7 @@ import Testing
   init() throws {
     folder = try TemporaryDirectory()
     small = folder.path("small.gguf")
-    try run("quantize", Repository.demoModel, "--type", "Q3_K_S", "-o", small, "--quiet")
+    try run("quantize", "--no-feedback", Repository.demoModel, "--type", "Q3_K_S", "-o", small, "--quiet")
   }
 
   @discardableResult

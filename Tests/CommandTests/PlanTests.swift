@@ -59,7 +59,9 @@ import Testing
     // The file has exactly the planned size.
     let plan = try json([out.path("a.gguf"), "--machine", "h100", "--type", "Q4_K_M"])
     #expect(
-      try qtool.run(["quantize", out.path("a.gguf"), "--type", "Q4_K_M", "-o", out.path("q.gguf"), "--quiet"]).status
+      try qtool.run([
+        "quantize", "--no-feedback", out.path("a.gguf"), "--type", "Q4_K_M", "-o", out.path("q.gguf"), "--quiet",
+      ]).status
         == 0)
     let q = try json([out.path("q.gguf"), "--machine", "h100", "--type", "Q8_0"])
     let own = try #require((q["rows"] as? [[String: Any]])?.first { $0["kind"] as? String == "own" })
@@ -170,7 +172,8 @@ import Testing
   @Test func quantizeRefusesAMachineThatFitsNothing() throws {
     let out = try TemporaryDirectory()
     let result = try qtool.run([
-      "quantize", Repository.demoModel, "--fit", "rtx-4090", "--context", "16000000", "-o", out.path("f.gguf"),
+      "quantize", "--no-feedback", Repository.demoModel, "--fit", "rtx-4090", "--context", "16000000", "-o",
+      out.path("f.gguf"),
       "--quiet",
     ])
     #expect(result.status == 1 && result.error.contains("nothing fits NVIDIA RTX 4090"), "\(result.error)")

@@ -11,7 +11,7 @@ import Testing
     let one = ["--chunks", "1"]
     return [
       ["convert", Repository.demoModel, "-o", out.path("f16.gguf")],
-      ["quantize", Repository.demoModel, "--type", "Q4_K_M", "-o", out.path("q4.gguf")],
+      ["quantize", "--no-feedback", Repository.demoModel, "--type", "Q4_K_M", "-o", out.path("q4.gguf")],
       ["imatrix", Repository.demoModel, "-o", out.path("imatrix.gguf")] + one,
       ["perplexity", out.path("q4.gguf"), "--text", text] + one,
       ["drift", out.path("f16.gguf"), out.path("q4.gguf"), "--text", text] + one,

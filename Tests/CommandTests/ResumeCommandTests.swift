@@ -40,7 +40,7 @@ import Testing
 
   private func makeCandidate() throws {
     let result = try qtool.run([
-      "quantize", Repository.demoModel, "--type", "Q4_K_M", "-o", directory.path("a.gguf"), "--quiet",
+      "quantize", "--no-feedback", Repository.demoModel, "--type", "Q4_K_M", "-o", directory.path("a.gguf"), "--quiet",
     ])
     #expect(result.status == 0, "\(result.error)")
   }

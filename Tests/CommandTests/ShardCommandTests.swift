@@ -58,7 +58,7 @@ import Testing
       #expect(!words[0].isEmpty && words[0] == words[1])
     }
     for command in [
-      ["quantize", "--type", "Q4_K_M"], ["convert", "--type", "Q8_0"],
+      ["quantize", "--no-feedback", "--type", "Q4_K_M"], ["convert", "--type", "Q8_0"],
       ["imatrix", "--calibration", text, "--chunks", "1"],
     ] {
       for (model, output) in [(whole, "one.gguf"), (first, "two.gguf")] {
