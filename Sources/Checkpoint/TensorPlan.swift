@@ -127,7 +127,7 @@ struct TensorCollector {
     }
     let tensor = PlannedTensor(name: name, shape: shape, isExact: exact, parts: parts)
     storedNames += tensor.storedNames.count
-    guard shape.count <= Shape.mostOfModel - weights, storedNames <= Self.mostStored else {
+    guard shape.count <= Shape.modelMaximum - weights, storedNames <= Self.mostStored else {
       throw FormatError(path: path, subject: "tensor \(name)", "makes more weights than any model has")
     }
     weights += shape.count

@@ -8,8 +8,10 @@ public struct DataDigest: ~Copyable {
   public static let byteCount = 32
   private var state = SHA256State()
 
+  /// A digest of no bytes.
   public init() {}
 
+  /// Appends bytes to the digested data.
   public mutating func update(_ bytes: RawSpan) {
     bytes.withUnsafeBytes { state.update($0) }
   }
@@ -20,7 +22,7 @@ public struct DataDigest: ~Copyable {
   /// ``bytes()`` as 64 hexadecimal digits.
   public func hex() -> String { hexadecimal(bytes()) }
 
-  /// The digest of some bytes.
+  /// The digest of `bytes`.
   public static func bytes(of bytes: [UInt8]) -> [UInt8] {
     var digest = DataDigest()
     digest.update(bytes.span.bytes)
@@ -28,6 +30,8 @@ public struct DataDigest: ~Copyable {
   }
 
   /// The digest of a whole file, in hexadecimal.
+  ///
+  /// - Throws: ``FileError``.
   public static func ofFile(_ path: String) throws -> String {
     let file = try PositionedFile(path: path)
     var digest = DataDigest()

@@ -4,18 +4,22 @@
   import Glibc
 #endif
 
-/// What went wrong with a file, and where.
+/// A failed operation on a file: its path, the byte offset and the system's error.
 public struct FileError: Error, Equatable, Sendable {
+  /// The operation that failed.
   public enum Operation: String, Sendable { case open, read, write, reserve, sync, rename, create }
+  /// The operation that failed.
   public let operation: Operation
+  /// The path of the file.
   public let path: String
   /// Byte offset, where the operation has one.
   public let offset: Int?
-  /// Bytes that the disk lacks, for `reserve`.
+  /// The number of bytes that the disk lacks, for `reserve`.
   public let lacking: Int?
-  /// `errno`, or 0 where the file simply ended.
+  /// `errno`, or 0 where the file ended early.
   public let code: Int32
 
+  /// - Parameter code: `errno`, or 0 where the file ended early.
   public init(_ operation: Operation, path: String, offset: Int? = nil, lacking: Int? = nil, code: Int32) {
     self.operation = operation
     self.path = path
@@ -24,17 +28,17 @@ public struct FileError: Error, Equatable, Sendable {
     self.code = code
   }
 
-  /// What ``code`` means: the operating system's words for it, where those are of use.
+  /// The meaning of ``code``, usually in the operating system's words.
   public var reason: String {
     switch code {
     case 0: "the file ends"
-    case ESPIPE: "it is a pipe, a device or a socket, and no file"
+    case ESPIPE: "it is a pipe, a device or a socket, not a file"
     default: String(cString: strerror(code))
     }
   }
 }
 
-/// The error that a directory, a pipe or a device gives where a file is wanted; nil for files.
+/// The error code for a directory, a pipe or a device that is opened as a file; nil for files.
 func irregularity(of status: stat) -> Int32? {
   switch status.st_mode & S_IFMT {
   case S_IFREG: nil

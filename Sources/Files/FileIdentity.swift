@@ -4,12 +4,12 @@
   import Glibc
 #endif
 
-/// Which file a path leads to, whatever links lie between: what tells that an output is also an input.
+/// The file behind a path, with links resolved. Equal identities show that an output is also an input.
 public struct FileIdentity: Hashable, Sendable {
   private let device: UInt64
   private let inode: UInt64
 
-  /// Nil where the path leads nowhere.
+  /// Nil where no file has this path.
   public init?(path: String) {
     var status = stat()
     guard stat(path, &status) == 0 else { return nil }

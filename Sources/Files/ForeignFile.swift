@@ -1,31 +1,33 @@
-/// What a file is where its first bytes show that it is not what its name promises.
+/// The true kind of a file that is not of the format its name promises.
 ///
-/// Downloads that failed leave such files in the place of models; so do formats that share an extension.
+/// Failed downloads leave such files under a model's name.
 public enum ForeignFile: Sendable, Equatable {
-  /// What a clone without Git LFS holds in the place of a large file.
+  /// The text file that a clone without Git LFS has instead of a large file.
   case gitPointer
-  /// A page of HTML, such as a login form or an error.
+  /// An HTML page, such as a login form or an error.
   case webPage
-  /// The text of a server's refusal.
+  /// A server's error message.
   case refusal
-  /// Nothing but zeros: space that a download has reserved.
+  /// Zeros alone: space that a download has reserved.
   case zeros
-  /// A ZIP archive, which PyTorch's files are.
+  /// A ZIP archive, the container of PyTorch's files.
   case archive
-  /// A Python pickle, which PyTorch's older files are.
+  /// A Python pickle, the container of PyTorch's older files.
   case pickle
   case gguf
-  /// The predecessor of GGUF, in one of its versions.
+  /// A predecessor of GGUF.
   case ggml
   case safetensors
   case json
   case hdf5
   case numpy
 
-  /// Bytes from the beginning of a file that ``init(_:)`` looks at.
+  /// Bytes that ``init(_:)`` examines.
   public static let length = 64
 
-  /// - Parameter beginning: the first ``length`` bytes of the file, or all that it has.
+  /// The kind that the first bytes show; nil where they show none.
+  ///
+  /// - Parameter beginning: the first ``length`` bytes of the file, or all of a shorter one.
   public init?(_ beginning: [UInt8]) {
     func begins(_ text: String) -> Bool { beginning.starts(with: text.utf8) }
     let text = String(decoding: beginning.drop { $0 == 0x20 || (0x09...0x0D).contains($0) }, as: UTF8.self).lowercased()
@@ -60,34 +62,35 @@ public enum ForeignFile: Sendable, Equatable {
     }
   }
 
-  /// For messages: `is a web page, not a GGUF file`.
+  /// The name of the kind in a message, with an article: `a web page`.
   public var noun: String {
     switch self {
     case .gitPointer: "a Git LFS pointer"
     case .webPage: "a web page"
     case .refusal: "a server's error message"
     case .zeros: "a file of zeros"
-    case .archive: "a ZIP archive (PyTorch's files are such)"
-    case .pickle: "a Python pickle (PyTorch's older files are such)"
+    case .archive: "a ZIP archive (the container of PyTorch's files)"
+    case .pickle: "a Python pickle (the container of PyTorch's older files)"
     case .gguf: "a GGUF file"
-    case .ggml: "a GGML file, the form before GGUF"
+    case .ggml: "a GGML file, the predecessor of GGUF"
     case .safetensors: "a safetensors file"
     case .json: "a JSON file"
-    case .hdf5: "an HDF5 file (TensorFlow's are such)"
+    case .hdf5: "an HDF5 file (the container of TensorFlow's files)"
     case .numpy: "a NumPy file"
     }
   }
 
+  /// Advice for the person who named the file.
   public var hint: String {
     switch self {
     case .gitPointer: "run git lfs pull, or download the file again"
     case .webPage, .refusal: "the download failed: download it again"
     case .zeros: "the download is incomplete: download it again"
     case .archive, .pickle, .hdf5, .numpy: "save the model as safetensors"
-    case .gguf: "name it as the model; its name ends in .gguf"
+    case .gguf: "give it a name that ends in .gguf"
     case .ggml: "convert the original model instead"
-    case .safetensors: "its name ends in .safetensors, and config.json and the tokenizer are beside it"
-    case .json: "name the directory that holds it, which is the model"
+    case .safetensors: "give it a name that ends in .safetensors, beside config.json and the tokenizer"
+    case .json: "name the model's directory, which holds this file"
     }
   }
 }

@@ -4,23 +4,27 @@
   import Glibc
 #endif
 
-/// A file that appears under its name only when it is whole.
+/// A file that appears under its name only when it is complete.
 ///
-/// Bytes go to `<path>.part` beside the target; ``commit()`` syncs and renames. An output that is dropped without a
-/// commit removes its temporary file, unless ``keepTemporary()`` was called, so that a later run can go on with it. Only
-/// one process at a time writes an output.
+/// Bytes go to `<path>.part`; ``commit()`` syncs and renames it. An output that is dropped without a commit removes its
+/// temporary file, unless ``keepTemporary()`` was called so that a later run can resume. A lock lets only one process
+/// at a time write an output.
 public final class OutputFile {
-  public let path: String
-  public let temporaryPath: String
-  /// Where the next ``write(_:)`` goes.
-  public private(set) var offset = 0
+  /// The final path.
+  let path: String
+  let temporaryPath: String
+  /// The byte offset of the next ``write(_:)``.
+  private(set) var offset = 0
   private var descriptor: Int32
   private var keepsTemporary = false
-  /// Bytes that the temporary file had when it was opened: what an earlier run left.
+  /// Bytes that an earlier run left in the temporary file; 0 without `resuming`.
   public let inherited: Int
 
-  /// Creates the temporary file, or with `resuming` opens the one that an earlier run left. `overwrite` decides whether a
-  /// file under the final name may be replaced.
+  /// Creates the temporary file, or opens that of an earlier run.
+  ///
+  /// - Parameters:
+  ///   - overwrite: lets ``commit()`` replace a file of the same name.
+  ///   - resuming: keeps the bytes that an earlier run left.
   public init(path: String, overwrite: Bool = false, resuming: Bool = false) throws(FileError) {
     try Self.check(path, overwrite: overwrite)
     self.path = path
@@ -30,22 +34,22 @@ public final class OutputFile {
     self.descriptor = descriptor
     var status = stat()
     guard flock(descriptor, LOCK_EX | LOCK_NB) == 0, fstat(descriptor, &status) == 0 else {
-      // Another process is at work on it: its temporary file stays.
+      // The temporary file belongs to another process: keep it.
       let code = errno
       keepsTemporary = true
       inherited = 0
       throw FileError(.create, path: temporaryPath, code: code == EWOULDBLOCK ? EBUSY : code)
     }
     inherited = resuming ? Int(status.st_size) : 0
-    // What an earlier run has written outlives a failure of this one, such as a disk that has no room yet.
+    // The bytes of an earlier run outlive a failure of this one, such as a full disk.
     keepsTemporary = resuming
     guard resuming || ftruncate(descriptor, 0) == 0 else {
       throw FileError(.create, path: temporaryPath, code: errno)
     }
   }
 
-  /// Refuses a name that is taken, and what no file can take the place of: a rename would fail for a directory after all
-  /// work, and replace a device.
+  /// Throws where a file has this name already (unless `overwrite`), or a directory or a device: renaming would fail
+  /// for the directory after all work, and replace the device.
   public static func check(_ path: String, overwrite: Bool) throws(FileError) {
     var status = stat()
     guard stat(path, &status) == 0 else { return }
@@ -53,10 +57,10 @@ public final class OutputFile {
     if !overwrite { throw FileError(.create, path: path, code: EEXIST) }
   }
 
-  /// True where an earlier run has left a temporary file for `path`.
+  /// Whether an earlier run left a temporary file for `path`.
   public static func isBegun(_ path: String) -> Bool { access(path + ".part", F_OK) == 0 }
 
-  /// Leaves the temporary file where it is when this output is dropped without a commit.
+  /// Keeps the temporary file when this output is dropped without a commit.
   public func keepTemporary() { keepsTemporary = true }
 
   /// Removes the temporary file when this output is dropped without a commit.
@@ -68,25 +72,25 @@ public final class OutputFile {
     if !keepsTemporary { unlink(temporaryPath) }
   }
 
-  /// Closing alone would leave the lock to a child process that is between fork and exec.
+  // Closing alone would leave the lock to a child process between fork and exec.
   private func release() {
     flock(descriptor, LOCK_UN)
     close(descriptor)
   }
 
-  /// Gives the file its final size, filled with zeros, after making sure that the disk can hold what it lacks.
+  /// Extends the file with zeros to its final size. Throws where the disk has too little free space.
   public func reserve(_ bytes: Int) throws(FileError) {
     try Self.requireSpace(bytes - allocated, for: path)
     guard ftruncate(descriptor, off_t(bytes)) == 0 else { throw FileError(.write, path: path, offset: 0, code: errno) }
   }
 
-  /// Bytes of the disk that the temporary file takes already.
+  /// Bytes that the temporary file occupies on the disk.
   public var allocated: Int {
     var status = stat()
     return fstat(descriptor, &status) == 0 ? Int(status.st_blocks) * 512 : 0
   }
 
-  /// Makes sure that the disk of `path` has `bytes` left; the error says how many are lacking.
+  /// Throws where the disk of `path` has fewer than `bytes` bytes free, with the number that it lacks.
   public static func requireSpace(_ bytes: Int, for path: String) throws(FileError) {
     var space = statvfs()
     let folder = path.lastIndex(of: "/").map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
@@ -97,13 +101,13 @@ public final class OutputFile {
     }
   }
 
-  /// Appends.
+  /// Writes after the bytes of the last such call.
   public func write(_ bytes: RawSpan) throws(FileError) {
     try write(bytes, at: offset)
     offset += bytes.byteCount
   }
 
-  /// Writes at a position without moving ``offset``.
+  /// Writes at a byte position, which does not affect calls without a position.
   public func write(_ bytes: RawSpan, at position: Int) throws(FileError) {
     let failure: FileError? = bytes.withUnsafeBytes { buffer in
       var done = 0
@@ -120,9 +124,10 @@ public final class OutputFile {
     Self.beginSync(of: descriptor, offset: position, count: bytes.byteCount)
   }
 
+  /// Writes after the bytes of the last such call.
   public func write(_ bytes: [UInt8]) throws(FileError) { try write(bytes.span.bytes) }
 
-  /// Fills `output` with what was written from `position` on.
+  /// Fills `output` with the written bytes from `position` on.
   public func read(into output: inout MutableRawSpan, at position: Int) throws(FileError) {
     let failure: FileError? = output.withUnsafeMutableBytes { buffer in
       var done = 0
@@ -140,7 +145,7 @@ public final class OutputFile {
     if let failure { throw failure }
   }
 
-  /// Syncs, closes, and gives the file its name.
+  /// Syncs, closes and renames the file.
   public func commit() throws(FileError) {
     precondition(descriptor >= 0, "\(path) is committed already")
     guard fsync(descriptor) == 0 else { throw FileError(.sync, path: temporaryPath, code: errno) }

@@ -4,27 +4,30 @@
   import Glibc
 #endif
 
-/// A file that is read at positions, by any number of threads at once.
+/// A file that any number of threads read at byte positions.
 ///
-/// Reading at a position instead of mapping keeps memory a setting: what is resident is what was asked for.
+/// It is not mapped, so that only the requested bytes are in memory.
 public final class PositionedFile: Sendable {
+  /// The path under which it was opened.
   public let path: String
   /// Bytes in the file when it was opened.
   public let size: Int
   private let descriptor: Int32
   private let reading: Reading?
 
-  /// What reads in place of `pread`, with the same arguments and result, and the file's path: how tests let a disk fail.
+  /// A replacement for `pread` with its arguments, its result and the file's path. Tests simulate failing disks with
+  /// it.
   package typealias Reading =
     @Sendable (
       _ path: String, _ descriptor: Int32, _ buffer: UnsafeMutableRawPointer, _ count: Int, _ offset: Int
     ) -> Int
 
-  /// For files that are opened within its scope; nil for `pread`.
+  /// The replacement for files that are opened in the current task; nil for `pread`.
   @TaskLocal package static var reading: Reading?
 
+  /// Opens a file. Directories, pipes and devices are errors.
   public init(path: String) throws(FileError) {
-    // A pipe that nobody writes to is opened at once, too.
+    // O_NONBLOCK: opening a pipe would wait for a writer.
     let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
     guard descriptor >= 0 else { throw FileError(.open, path: path, code: errno) }
     var status = stat()
@@ -45,7 +48,7 @@ public final class PositionedFile: Sendable {
 
   deinit { close(descriptor) }
 
-  /// Fills `output` with the bytes from `offset` on; an end of file before that is an error.
+  /// Fills `output` with the bytes from `offset` on. An end of the file before that is an error of code 0.
   public func read(into output: inout MutableRawSpan, at offset: Int) throws(FileError) {
     precondition(offset >= 0, "offset \(offset)")
     let failure: FileError? = output.withUnsafeMutableBytes { buffer in
@@ -67,7 +70,7 @@ public final class PositionedFile: Sendable {
     if let failure { throw failure }
   }
 
-  /// The bytes of `range`.
+  /// The bytes at the offsets of `range`.
   public func bytes(in range: Range<Int>) throws(FileError) -> [UInt8] {
     guard range.upperBound <= size else { throw FileError(.read, path: path, offset: size, code: 0) }
     var bytes = [UInt8](repeating: 0, count: range.count)

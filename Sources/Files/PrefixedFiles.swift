@@ -1,13 +1,13 @@
 import Foundation
 
-/// The files of a folder whose paths begin alike, such as the snapshots that a run keeps beside its output.
+/// The files whose paths begin with a prefix, such as the snapshots that a run keeps beside its output.
 public struct PrefixedFiles: Sendable {
   private let prefix: String
 
-  /// - Parameter prefix: the folder's path, and what the names in it begin with.
+  /// - Parameter prefix: a folder's path and the beginning of a file's name.
   public init(_ prefix: String) { self.prefix = prefix }
 
-  /// Paths, in no order.
+  /// Their paths, in no order.
   public var paths: [String] {
     let slash = prefix.lastIndex(of: "/")
     let folder = slash.map { $0 == prefix.startIndex ? "/" : String(prefix[..<$0]) } ?? "."
@@ -17,7 +17,7 @@ public struct PrefixedFiles: Sendable {
     }
   }
 
-  /// Removes all of them but `kept`.
+  /// Removes all of them except `kept`.
   public func remove(except kept: Set<String> = []) {
     for path in paths where !kept.contains(path) { unlink(path) }
   }

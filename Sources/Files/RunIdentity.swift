@@ -1,20 +1,23 @@
-/// What a run is made of. Two runs of equal identity make the same result.
+/// The inputs of a run. Two runs of equal identity have the same result.
 public struct RunIdentity: Codable, Equatable, Sendable {
-  /// One thing that a result depends on: what people call it, and a digest or number that tells it from others.
+  /// An input that the result depends on.
   public struct Field: Codable, Equatable, Sendable {
-    public let name: String
-    public let value: String
+    let name: String
+    let value: String
 
+    /// - Parameters:
+    ///   - name: the input's name in messages.
+    ///   - value: a digest or number that identifies it.
     public init(_ name: String, _ value: String) { (self.name, self.value) = (name, value) }
   }
 
-  /// In the order in which differences are told.
-  public let fields: [Field]
+  let fields: [Field]
 
+  /// - Parameter fields: the inputs; the first that differs is reported.
   public init(_ fields: [Field]) { self.fields = fields }
 
-  /// The first thing in which another run differs, with its two values.
-  public func difference(from other: RunIdentity) -> (field: String, mine: String, other: String)? {
+  /// The first field in which another run differs, with both values.
+  func difference(from other: RunIdentity) -> (field: String, mine: String, other: String)? {
     func value(_ name: String, _ run: RunIdentity) -> String {
       run.fields.first { $0.name == name }?.value ?? "none"
     }
@@ -26,33 +29,30 @@ public struct RunIdentity: Codable, Equatable, Sendable {
   }
 }
 
-/// An unfinished run of the same output was begun with another model, text, option or version.
+/// An unfinished run of the same output had another model, text, option or version.
 public struct OtherRun: Error, Equatable, Sendable, CustomStringConvertible {
-  /// The file that says so.
-  public let path: String
-  public let field: String
-  public let there: String
-  public let here: String
-
-  public init(path: String, field: String, there: String, here: String) {
-    self.path = path
-    self.field = field
-    self.there = there
-    self.here = here
-  }
+  /// The journal of the unfinished run.
+  let path: String
+  /// The name of the first input that differs.
+  let field: String
+  /// The field's value in the journal.
+  let recorded: String
+  /// The field's value in this run.
+  let current: String
 
   public var description: String {
-    "\(path): an unfinished run had another \(field): \(there.prefix(16)), and now it is \(here.prefix(16))"
+    "\(path): an unfinished run had another \(field): \(recorded.prefix(16)) instead of \(current.prefix(16))"
   }
 }
 
-/// An error that a person's wish to stop throws.
+/// An error that a person's request to stop throws.
 public protocol StopRequest: Error {}
 
-/// The caller asked to stop at a point from which a later run goes on.
+/// The run stopped on request, at a point from which a later run can continue.
 public struct Paused: Error {
-  /// What the caller threw.
+  /// The error that requested the stop.
   public let reason: any Error
 
+  /// - Parameter reason: the error that requested the stop.
   public init(reason: any Error) { self.reason = reason }
 }

@@ -1,35 +1,36 @@
 import Foundation
 
-/// What of an output is done: a file beside it, `<path>.journal`, with a JSON object a line.
+/// The record of an output's finished parts: a file beside it, `<path>.journal`, with one JSON object per line.
 ///
-/// The first line is the run's ``RunIdentity``; every other one a piece of work that is written, by its name, with its
-/// SHA-256. A line that a crash cut off counts as not written. A resumed run reads the pieces again and believes only sums
-/// that match, so that the order in which the disk wrote data and journal does not matter.
+/// The first line is the run's ``RunIdentity``. Every other line has the name and the SHA-256 of a finished part. A
+/// line that a crash cut off is ignored. A resumed run reads the parts and trusts only those whose SHA-256 matches, so
+/// the order in which the disk wrote data and journal does not matter.
 public final class RunJournal {
   private struct Entry: Codable {
     let name: String
     let sha256: String
   }
 
-  public let path: String
-  /// What an earlier run said was done, with the SHA-256 that it noted last.
+  private let path: String
+  /// The parts that an earlier run finished: SHA-256 by name.
   public let inherited: [String: String]
-  /// What has been noted, by this run or an earlier one.
+  /// All finished parts, of this run and earlier ones: SHA-256 by name.
   public private(set) var entries: [String: String]
   private let handle: FileHandle
 
+  /// The path of the journal of `output`.
   public static func path(for output: String) -> String { output + ".journal" }
 
-  /// True where an earlier run has left a journal for `output`.
+  /// Whether an earlier run left a journal for `output`.
   public static func isBegun(_ output: String) -> Bool { access(path(for: output), F_OK) == 0 }
 
-  /// Opens the journal of `output`, or begins one.
+  /// Opens the journal of `output`, or creates it.
   ///
-  /// - Parameter restart: forget what an earlier run has done, or has left no data of.
-  /// - Throws: ``OtherRun`` where an earlier run was of another identity, `FileError`.
+  /// - Parameter restart: discard the entries of an earlier run.
+  /// - Throws: ``OtherRun`` where the earlier run has another identity, ``FileError``.
   public init(output: String, identity: RunIdentity, restart: Bool) throws {
     path = Self.path(for: output)
-    // Held while the run lasts: two runs of one output would spoil each other's files.
+    // The lock is held during the run: two runs of one output would damage each other's files.
     let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o644)
     guard descriptor >= 0 else { throw FileError(.create, path: path, code: errno) }
     handle = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
@@ -40,11 +41,11 @@ public final class RunJournal {
     var inherited: [String: String] = [:]
     var validBytes: UInt64 = 0
     if !restart, let text = try handle.readToEnd() {
-      // Behind the last newline: nothing, or a line that was cut off.
+      // After the last newline: nothing, or a line that was cut off.
       let lines = text.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false).dropLast()
       if let first = lines.first, let other = try? decoder.decode(RunIdentity.self, from: first) {
         if let (field, mine, theirs) = identity.difference(from: other) {
-          throw OtherRun(path: path, field: field, there: theirs, here: mine)
+          throw OtherRun(path: path, field: field, recorded: theirs, current: mine)
         }
         validBytes = UInt64(first.count + 1)
         for line in lines.dropFirst() {
@@ -65,10 +66,10 @@ public final class RunJournal {
     }
   }
 
-  // Closing alone leaves the lock to a child process that is between fork and exec.
+  // Closing alone would leave the lock to a child process between fork and exec.
   deinit { flock(handle.fileDescriptor, LOCK_UN) }
 
-  /// Writes down that a piece of work is written.
+  /// Records that a part is written.
   public func record(_ name: String, sha256: String) throws {
     try append(Entry(name: name, sha256: sha256))
     entries[name] = sha256
@@ -84,8 +85,8 @@ public final class RunJournal {
     }
   }
 
-  /// Whether what was done before an error is as good as ever: after a stop that was asked for, and after faults of disks.
-  /// A fault of the data leaves nothing to continue from.
+  /// Whether a later run may continue after an error: after a requested stop or a disk error, but not after damaged
+  /// data.
   public static func isWorthKeeping(after error: any Error) -> Bool {
     switch error {
     case is Paused, is OtherRun: true
@@ -94,6 +95,6 @@ public final class RunJournal {
     }
   }
 
-  /// Removes the file: the output is whole, or nothing of it is worth keeping.
+  /// Removes the file, when the output is complete or nothing of it is kept.
   public func remove() { try? FileManager.default.removeItem(atPath: path) }
 }

@@ -1,7 +1,7 @@
 #if canImport(CryptoKit)
   import CryptoKit
 
-  /// SHA-256 of the system's CryptoKit.
+  /// A running SHA-256 by CryptoKit.
   struct SHA256State: ~Copyable {
     private var hash = SHA256()
 

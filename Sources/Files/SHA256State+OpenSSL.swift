@@ -1,13 +1,13 @@
 #if canImport(COpenSSL)
   import COpenSSL
 
-  /// SHA-256 of the system's libcrypto.
+  /// A running SHA-256 by libcrypto.
   struct SHA256State: ~Copyable {
     private let context: OpaquePointer
 
     init() {
       guard let context = EVP_MD_CTX_new(), EVP_DigestInit_ex(context, EVP_sha256(), nil) == 1 else {
-        fatalError("libcrypto has no SHA-256, or no memory for it")
+        fatalError("libcrypto has no SHA-256 or no memory for it")
       }
       self.context = context
     }

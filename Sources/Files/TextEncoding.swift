@@ -1,7 +1,7 @@
-/// How the characters of a text file are stored, as far as its first bytes show it.
+/// The encoding of a text file, judged by its first bytes.
 ///
-/// UTF-8 is what everything else counts as. UTF-16 and UTF-32, which Windows programs write, are recognised by a byte
-/// order mark, or by where their NUL bytes are: text in UTF-8 has none.
+/// UTF-16 and UTF-32, which Windows programs write, are recognised by a byte order mark or by the positions of their
+/// NUL bytes. Everything else counts as UTF-8.
 enum TextEncoding: String, Sendable {
   case utf8 = "UTF-8"
   case utf16LittleEndian = "UTF-16LE"
@@ -22,7 +22,7 @@ enum TextEncoding: String, Sendable {
     self = marks.first { start.starts(with: $0.bytes) }?.encoding ?? Self.byNULs(of: start)
   }
 
-  /// Of Latin text every second byte is NUL in UTF-16, and three of four in UTF-32.
+  /// In Latin text every second byte is NUL in UTF-16, and three of four in UTF-32.
   private static func byNULs(of start: [UInt8]) -> TextEncoding {
     guard start.count >= 4 else { return .utf8 }
     var counts = [0, 0, 0, 0]

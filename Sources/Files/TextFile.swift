@@ -1,24 +1,25 @@
-/// Text that people and editors write: UTF-8, whatever the system it was written on.
+/// A UTF-8 text file from any operating system.
 ///
 ///     let text = try TextFile(path: "mix.yaml").text
 ///
-/// A byte order mark in front is not part of the text, and line ends are LF in ``text`` where the file has CR LF or CR,
-/// unless the text is wanted exactly. UTF-16 and UTF-32 are refused: read as UTF-8 they would be other words.
+/// By default a leading byte order mark is not part of ``text``, and CR LF and CR become LF. UTF-16 and UTF-32 are
+/// refused.
 public struct TextFile: Sendable, Equatable {
+  /// The decoded text.
   public let text: String
-  /// Sequences of bytes that are not UTF-8, each of which is one U+FFFD in ``text``.
+  /// The number of byte sequences that are not UTF-8; each is one U+FFFD in ``text``.
   public let invalidSequences: Int
-  /// Whether lines ended in CR LF or CR.
+  /// Whether the file has line ends CR LF or CR.
   public let hadCarriageReturns: Bool
 
-  /// What becomes of bytes that are not UTF-8.
+  /// The treatment of bytes that are not UTF-8: an error, or U+FFFD.
   public enum InvalidBytes: Sendable { case refused, replaced }
 
-  /// Which bytes are the text.
+  /// The treatment of the byte order mark and of line ends.
   public enum Form: Sendable {
-    /// Those of its lines: no byte order mark, and LF between them.
+    /// Without a byte order mark, with LF as the only line end.
     case lines
-    /// All.
+    /// All bytes as they are.
     case exact
   }
 
@@ -33,7 +34,9 @@ public struct TextFile: Sendable, Equatable {
     try self.init(bytes: try file.bytes(in: 0..<file.size), path: path, form: form, invalidBytes: invalidBytes)
   }
 
-  /// - Parameter path: for messages.
+  /// Decodes bytes.
+  ///
+  /// - Parameter path: the file's path in errors.
   public init(
     bytes: [UInt8], path: String, form: Form = .lines, invalidBytes: InvalidBytes = .refused
   ) throws(TextError) {
@@ -56,14 +59,14 @@ public struct TextFile: Sendable, Equatable {
     invalidSequences = count
   }
 
-  /// The bytes of a text file without its byte order mark, whatever they mean.
+  /// The bytes of a text file after its byte order mark.
   ///
-  /// - Throws: ``TextError`` where they are UTF-16 or UTF-32.
+  /// - Throws: ``TextError`` where the file is UTF-16 or UTF-32.
   public static func content(of bytes: [UInt8], path: String) throws(TextError) -> ArraySlice<UInt8> {
     let encoding = TextEncoding(of: bytes)
     guard encoding == .utf8 else {
       throw TextError(
-        path: path, "is \(encoding.rawValue), and UTF-8 is wanted",
+        path: path, "is \(encoding.rawValue), not UTF-8",
         hint: "convert it: iconv -f \(encoding.rawValue) -t UTF-8 FILE > NEW")
     }
     return bytes.starts(with: TextEncoding.byteOrderMark) ? bytes.dropFirst(3) : bytes[...]
@@ -71,7 +74,7 @@ public struct TextFile: Sendable, Equatable {
 
   private static let carriageReturn = UInt8(ascii: "\r")
 
-  /// CR LF and CR as LF.
+  /// The bytes with CR LF and CR replaced by LF.
   public static func foldingLineEnds(_ bytes: some Sequence<UInt8>) -> [UInt8] {
     var result: [UInt8] = []
     result.reserveCapacity(bytes.underestimatedCount)
@@ -85,32 +88,36 @@ public struct TextFile: Sendable, Equatable {
     return result
   }
 
-  /// The offset in the file of the first sequence that is not UTF-8, and how many there are.
+  /// The file offset of the first sequence that is not UTF-8, and the number of such sequences.
   private static func invalidSequences(in content: ArraySlice<UInt8>) -> (first: Int, count: Int) {
     var parser = Unicode.UTF8.ForwardParser()
     var iterator = content.makeIterator()
     var offset = content.startIndex
-    var found: (first: Int, count: Int)?
+    var invalid: (first: Int, count: Int)?
     while true {
       switch parser.parseScalar(from: &iterator) {
       case .valid(let bytes): offset += bytes.count
       case .error(let length):
-        found = (found?.first ?? offset, (found?.count ?? 0) + 1)
+        invalid = (invalid?.first ?? offset, (invalid?.count ?? 0) + 1)
         offset += length
-      case .emptyInput: return found ?? (offset, 0)
+      case .emptyInput: return invalid ?? (offset, 0)
       }
     }
   }
 }
 
-/// Why a file can't be read as text.
+/// A file that can't be read as text.
 public struct TextError: Error, Equatable, Sendable, CustomStringConvertible {
+  /// The path of the file.
   public let path: String
+  /// Byte offset, where the error has one.
   public let offset: Int?
+  /// The fault, as a predicate of the file: `is not UTF-8`.
   public let reason: String
+  /// Advice for the person who named the file.
   public let hint: String?
 
-  public init(path: String, offset: Int? = nil, _ reason: String, hint: String? = nil) {
+  init(path: String, offset: Int? = nil, _ reason: String, hint: String? = nil) {
     (self.path, self.offset, self.reason, self.hint) = (path, offset, reason, hint)
   }
 

@@ -1,8 +1,8 @@
 import CZstd
 
-/// Data that zstd has compressed, from files that nobody vouches for.
+/// Zstandard compression. Decompression accepts untrusted data.
 package enum Zstd {
-  /// One frame with a checksum of its content.
+  /// Compresses to one frame with a checksum of its content.
   package static func compress(_ bytes: [UInt8], level: Int32 = 9) -> [UInt8] {
     let context = ZSTD_createCCtx()
     defer { ZSTD_freeCCtx(context) }
@@ -14,9 +14,9 @@ package enum Zstd {
     }
   }
 
-  /// The content of a frame; nil where it is damaged, or claims more than `bound` bytes.
+  /// The content of one frame; nil where it is damaged or has more than `bound` bytes.
   package static func decompress(_ bytes: [UInt8], bound: Int) -> [UInt8]? {
-    // The two highest values say that the size is unknown or the frame damaged.
+    // The two highest values mean an unknown size and a damaged frame.
     let size = ZSTD_getFrameContentSize(bytes, bytes.count)
     guard size <= UInt64(bound) else { return nil }
     var result = 0
@@ -27,8 +27,7 @@ package enum Zstd {
     return ZSTD_isError(result) == 0 && content.count == Int(size) ? content : nil
   }
 
-  /// The content of a file of one or more frames, which may not say how large it is; nil where it is damaged or ends
-  /// early.
+  /// The content of one or more frames, whose headers need not state a size; nil where they are damaged or end early.
   package static func decompress(frames bytes: [UInt8]) -> [UInt8]? {
     guard let stream = ZSTD_createDStream() else { return nil }
     defer { ZSTD_freeDStream(stream) }
@@ -37,7 +36,7 @@ package enum Zstd {
     var pending = 1
     let isWhole = bytes.withUnsafeBytes { source in
       var input = ZSTD_inBuffer(src: source.baseAddress, size: source.count, pos: 0)
-      // A full chunk may leave decoded bytes inside the decoder after the input's last byte was taken.
+      // After a full chunk the decoder may hold more bytes although the input is consumed.
       var isFull = false
       while input.pos < input.size || isFull {
         let filled: Int? = chunk.withUnsafeMutableBytes { target in

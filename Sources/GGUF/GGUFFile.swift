@@ -2,30 +2,33 @@ import Blocks
 import Files
 import Tensors
 
-/// A GGUF file, or the shards of one, as a model.
+/// A model in a GGUF file or in shards.
 public final class GGUFFile: ModelSource {
   public let name: String
-  /// The first shard's, without the keys that say how the model is split.
+  /// The metadata of the first shard, without the `split.` keys.
   public let metadata: Metadata
   public let tensors: [TensorInfo]
+  /// The paths of the file or of all shards that exist, in their order.
   public let paths: [String]
-  /// Shards that are not there, of a model that was opened for its header only.
+  /// The number of missing shards of a model that was opened with `headerOnly`.
   public let missingShards: Int
 
-  private struct Place {
+  private struct Location {
     let tensor: TensorInfo
     let shard: Int
     let offset: Int
   }
   private let files: [PositionedFile]
-  private let places: [String: Place]
+  private let locations: [String: Location]
 
-  /// Opens a file, or all shards of a model by its first.
+  /// Opens a file, or all shards of a model.
   ///
-  /// `headerOnly` accepts files whose tensor data is missing or cut off, and a first shard whose others are missing:
-  /// what a plan needs before the download. Such a model's rows can't be read beyond what is there.
-  ///
-  /// - Throws: `FormatError` where a header is malformed or a shard is missing, `FileError` where a file can't be opened.
+  /// - Parameters:
+  ///   - path: the file or the first shard.
+  ///   - headerOnly: accepts a file whose tensor data is missing or cut off, and missing shards other than the first.
+  ///     Missing rows can't be read.
+  /// - Throws: `FormatError` where a header is malformed or a shard is missing, `FileError` where a file can't be
+  ///   opened.
   public init(path: String, headerOnly: Bool = false) throws {
     let first = try PositionedFile(path: path)
     let header = try GGUFHeader(file: first, headerOnly: headerOnly)
@@ -37,8 +40,8 @@ public final class GGUFFile: ModelSource {
       if FileIdentity(path: path) == nil {
         if headerOnly { continue }
         throw FormatError(
-          path: path, subject: "key split.count", "is \(all.count), and this shard is not there",
-          hint: "the download is incomplete: all shards lie in one folder")
+          path: path, subject: "key split.count", "is \(all.count), but this shard is missing",
+          hint: "the download is incomplete: all shards belong in one folder")
       }
       let file = try PositionedFile(path: path)
       let header = try GGUFHeader(file: file, headerOnly: headerOnly)
@@ -52,12 +55,13 @@ public final class GGUFFile: ModelSource {
       headers.append(header)
     }
     missingShards = all.count - paths.count
-    var places: [String: Place] = [:]
+    var locations: [String: Location] = [:]
     var tensors: [TensorInfo] = []
     for (shard, header) in headers.enumerated() {
       for (tensor, offset) in zip(header.tensors, header.offsets) {
-        guard places.updateValue(Place(tensor: tensor, shard: shard, offset: offset), forKey: tensor.name) == nil else {
-          throw FormatError(path: paths[shard], subject: "tensor \(tensor.name)", "stands in another shard too")
+        let location = Location(tensor: tensor, shard: shard, offset: offset)
+        guard locations.updateValue(location, forKey: tensor.name) == nil else {
+          throw FormatError(path: paths[shard], subject: "tensor \(tensor.name)", "is also in another shard")
         }
         tensors.append(tensor)
       }
@@ -65,7 +69,7 @@ public final class GGUFFile: ModelSource {
     if missingShards == 0, let expected = header.metadata.optionalInt("split.tensors.count"), expected != tensors.count
     {
       throw FormatError(
-        path: path, subject: "key split.tensors.count", "says \(expected), and the shards hold \(tensors.count) tensors"
+        path: path, subject: "key split.tensors.count", "is \(expected), but the shards hold \(tensors.count) tensors"
       )
     }
     var metadata = header.metadata
@@ -75,39 +79,42 @@ public final class GGUFFile: ModelSource {
     self.tensors = tensors
     self.paths = paths
     self.files = files
-    self.places = places
+    self.locations = locations
   }
 
   /// Bytes of all files.
   public var bytes: Int { files.reduce(0) { $0 + $1.size } }
 
-  public func tensor(named name: String) -> TensorInfo? { places[name]?.tensor }
+  public func tensor(named name: String) -> TensorInfo? { locations[name]?.tensor }
 
-  /// The first shard.
+  /// The path of the file or of the first shard.
   public var path: String { paths[0] }
 
-  /// The file that holds a tensor of this model, and the byte where its data begins there.
-  public func path(of tensor: TensorInfo) -> String { places[tensor.name].map { paths[$0.shard] } ?? path }
-  public func offset(of tensor: TensorInfo) -> Int { places[tensor.name]?.offset ?? 0 }
+  /// The path of the shard that holds a tensor of this model.
+  func shardPath(of tensor: TensorInfo) -> String { path(of: tensor) ?? path }
+  /// The byte offset of a tensor's data in its shard.
+  package func offset(of tensor: TensorInfo) -> Int { locations[tensor.name]?.offset ?? 0 }
 
-  public func path(of tensor: TensorInfo) -> String? { places[tensor.name].map { paths[$0.shard] } }
+  public func path(of tensor: TensorInfo) -> String? { locations[tensor.name].map { paths[$0.shard] } }
 
   public func readBytes(of tensor: TensorInfo, rows: Range<Int>, into output: inout MutableRawSpan) throws {
-    guard let place = places[tensor.name], let rowBytes = tensor.type.rowBytes(columns: tensor.shape.columns) else {
+    guard let location = locations[tensor.name],
+      let rowBytes = tensor.type.rowBytes(columns: tensor.shape.columns)
+    else {
       preconditionFailure("\(name) has no tensor \(tensor.name)")
     }
     precondition(rows.upperBound <= tensor.shape.rows && output.byteCount == rows.count * rowBytes)
-    try files[place.shard].read(into: &output, at: place.offset + rows.lowerBound * rowBytes)
+    try files[location.shard].read(into: &output, at: location.offset + rows.lowerBound * rowBytes)
   }
 
   public func readRows(of tensor: TensorInfo, rows: Range<Int>, into output: inout MutableSpan<Float>) throws {
     guard let rowBytes = tensor.type.rowBytes(columns: tensor.shape.columns) else {
-      preconditionFailure("\(tensor.name) of ragged rows")
+      preconditionFailure("\(tensor.name) has rows that are not whole blocks")
     }
     guard !tensor.type.isInteger else {
       throw FormatError(
-        path: path(of: tensor), subject: "tensor \(tensor.name)", offset: offset(of: tensor),
-        "holds integers (\(tensor.type)), where weights are wanted")
+        path: shardPath(of: tensor), subject: "tensor \(tensor.name)", offset: offset(of: tensor),
+        "holds integers (\(tensor.type)), not weights")
     }
     var bytes = [UInt8](repeating: 0, count: rows.count * rowBytes)
     var span = bytes.mutableSpan

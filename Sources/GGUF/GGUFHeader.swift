@@ -2,25 +2,31 @@ import Files
 import OrderedCollections
 import Tensors
 
-/// Everything in front of a GGUF's tensor data, checked.
+/// The validated header of a GGUF file: everything before the tensor data.
 ///
-/// Layout (little-endian): magic `GGUF`, u32 version (2 or 3), u64 tensors, u64 keys; the keys and values; per tensor
-/// its name, u32 dimensions, u64 extents (contiguous first), u32 type, u64 offset into the data; padding to
-/// `general.alignment` (32); the data.
+/// Layout (little-endian): magic `GGUF`, u32 version (2 or 3), u64 number of tensors, u64 number of keys; the keys and
+/// values; for each tensor its name, u32 number of dimensions, u64 dimensions (contiguous first), u32 type, u64 offset
+/// into the data; padding to `general.alignment` (32); the data.
 public struct GGUFHeader: Sendable {
-  public let version: UInt32
+  /// The version of the format, 2 or 3.
+  package let version: UInt32
+  /// The keys and values, in file order.
   public let metadata: Metadata
+  /// The tensors, in file order.
   public let tensors: [TensorInfo]
-  /// Absolute byte offsets of the tensors' data, in the order of ``tensors``.
-  public let offsets: [Int]
-  public let alignment: Int
-  /// Where tensor data begins.
-  public let dataOffset: Int
+  /// Byte offsets of the tensors' data in the file, in the order of ``tensors``.
+  package let offsets: [Int]
+  package let alignment: Int
+  /// The byte offset of the first tensor's data.
+  package let dataOffset: Int
 
-  /// A model with more tensors or keys than this is no model: R1 has 1,025 tensors, and a header has some 50 keys.
-  private static let mostEntries = 1 << 20
+  /// The maximum number of tensors and of keys. R1 has 1,025 tensors; a header has about 50 keys.
+  private static let entryMaximum = 1 << 20
 
-  /// Reads the header of a file; `headerOnly` accepts one whose data is missing (the first bytes of a download).
+  /// Reads the header of a file.
+  ///
+  /// - Parameter headerOnly: accepts a file whose tensor data is missing, such as the beginning of a download.
+  /// - Throws: `FormatError` where the header is malformed, `FileError`.
   public init(file: PositionedFile, headerOnly: Bool = false) throws {
     try self.init(path: file.path, size: file.size, headerOnly: headerOnly) { range throws in
       try file.bytes(in: range)
@@ -28,6 +34,11 @@ public struct GGUFHeader: Sendable {
   }
 
   /// Reads a header from memory.
+  ///
+  /// - Parameters:
+  ///   - path: the path in errors.
+  ///   - headerOnly: accepts bytes without tensor data.
+  /// - Throws: `FormatError` where the header is malformed.
   public init(bytes: [UInt8], path: String, headerOnly: Bool = false) throws {
     try self.init(path: path, size: bytes.count, headerOnly: headerOnly) { Array(bytes[$0]) }
   }
@@ -41,25 +52,26 @@ public struct GGUFHeader: Sendable {
       if let foreign = ForeignFile(try fetch(0..<min(size, ForeignFile.length))) {
         throw FormatError(path: path, "is \(foreign.noun), not a GGUF file", hint: foreign.hint)
       }
-      throw FormatError(path: path, offset: 0, "is no GGUF: it does not begin with the letters GGUF")
+      throw FormatError(path: path, offset: 0, "is not a GGUF file: it does not begin with the letters GGUF")
     }
     version = try reader.integer(UInt32.self, of: "version")
     guard version == 2 || version == 3 else {
       let swapped = version.byteSwapped == 2 || version.byteSwapped == 3
       throw FormatError(
-        path: path, offset: 4, swapped ? "is a big-endian GGUF" : "has version \(version); 2 and 3 are known")
+        path: path, offset: 4, swapped ? "is a big-endian GGUF" : "has version \(version); supported are 2 and 3")
     }
     let tensorCount = try reader.count(elementWidth: 24, of: "tensor count")
     let keyCount = try reader.count(elementWidth: 13, of: "key count")
-    guard tensorCount <= Self.mostEntries, keyCount <= Self.mostEntries else {
-      throw FormatError(path: path, offset: 8, "counts \(tensorCount) tensors and \(keyCount) keys")
+    guard tensorCount <= Self.entryMaximum, keyCount <= Self.entryMaximum else {
+      throw FormatError(
+        path: path, offset: 8, "has \(tensorCount) tensors and \(keyCount) keys, more than \(Self.entryMaximum)")
     }
 
     var metadata = Metadata(minimumCapacity: keyCount)
     for index in 0..<keyCount {
-      let place = reader.offset
+      let start = reader.offset
       let key = try reader.string(of: "key number \(index)")
-      guard metadata[key] == nil else { throw reader.failure("key \(key)", "stands twice", at: place) }
+      guard metadata[key] == nil else { throw reader.failure("key \(key)", "appears twice", at: start) }
       metadata[key] = try reader.value(of: "key \(key)")
     }
     self.metadata = metadata
@@ -70,14 +82,15 @@ public struct GGUFHeader: Sendable {
     var names = Set<String>()
     var weights = 0
     for index in 0..<tensorCount {
-      let place = reader.offset
+      let start = reader.offset
       let (tensor, offset) = try Self.tensor(&reader, index: index)
       guard names.insert(tensor.name).inserted else {
-        throw reader.failure("tensor \(tensor.name)", "stands twice", at: place)
+        throw reader.failure("tensor \(tensor.name)", "appears twice", at: start)
       }
-      // Where only the header is there, no size of a file says what is too much.
-      guard tensor.shape.count <= Shape.mostOfModel - weights else {
-        throw reader.failure("tensor \(tensor.name)", "makes more weights than any model has", at: place)
+      // With `headerOnly` the size of the file is no bound.
+      guard tensor.shape.count <= Shape.modelMaximum - weights else {
+        throw reader.failure(
+          "tensor \(tensor.name)", "brings the model to more than \(Shape.modelMaximum) weights", at: start)
       }
       weights += tensor.shape.count
       tensors.append(tensor)
@@ -98,33 +111,33 @@ public struct GGUFHeader: Sendable {
   private static func tensor(_ reader: inout HeaderReader, index: Int) throws -> (TensorInfo, UInt64) {
     let name = try reader.string(of: "tensor number \(index)")
     let subject = "tensor \(name)"
-    let place = reader.offset
+    let start = reader.offset
     let rank = try reader.integer(UInt32.self, of: subject)
-    guard (1...4).contains(rank) else { throw reader.failure(subject, "has \(rank) dimensions", at: place) }
+    guard (1...4).contains(rank) else { throw reader.failure(subject, "has \(rank) dimensions", at: start) }
     var dimensions: [Int] = []
     for _ in 0..<rank {
       dimensions.append(Int(clamping: try reader.integer(UInt64.self, of: subject)))
     }
     guard let shape = Shape(dimensions) else {
-      throw reader.failure(subject, "has the impossible shape \(dimensions)", at: place)
+      throw reader.failure(subject, "has the impossible shape \(dimensions)", at: start)
     }
-    let typePlace = reader.offset
+    let typeOffset = reader.offset
     let rawType = try reader.integer(UInt32.self, of: subject)
     guard let type = GGMLType(rawValue: rawType) else {
       throw reader.failure(
-        subject, "has the unknown type \(rawType)", hint: "types of other forks can't be read", at: typePlace)
+        subject, "has the unknown type \(rawType)", hint: "types of other forks can't be read", at: typeOffset)
     }
     guard shape.columns % type.blockLength == 0 else {
       throw reader.failure(
-        subject, "has rows of \(shape.columns) elements, no whole number of \(type) blocks", at: place)
+        subject, "has rows of \(shape.columns) elements, not whole \(type) blocks", at: start)
     }
     guard shape.bytes(as: type) != nil else {
-      throw reader.failure(subject, "has the impossible shape \(shape) as \(type)", at: place)
+      throw reader.failure(subject, "has the impossible shape \(shape) as \(type)", at: start)
     }
     return (TensorInfo(name: name, shape: shape, type: type), try reader.integer(UInt64.self, of: subject))
   }
 
-  /// Offsets must be aligned, inside the file, and their tensors must not overlap.
+  /// File offsets of the tensors' data. Throws where one is not aligned or data is outside of the file or overlaps.
   private static func absoluteOffsets(
     _ tensors: [TensorInfo], _ relative: [UInt64], dataOffset: Int, alignment: Int, size: Int, path: String
   ) throws -> [Int] {
@@ -132,13 +145,15 @@ public struct GGUFHeader: Sendable {
       FormatError(path: path, subject: "tensor \(tensors[index].name)", reason, hint: hint)
     }
     let offsets = try relative.enumerated().map { index, raw -> Int in
-      guard raw % UInt64(alignment) == 0 else { throw failure(index, "lies at \(raw), no multiple of \(alignment)") }
+      guard raw % UInt64(alignment) == 0 else {
+        throw failure(index, "begins at \(raw), which is not a multiple of \(alignment)")
+      }
       let (absolute, overflow) = Int(clamping: raw).addingReportingOverflow(dataOffset)
       let bytes = tensors[index].shape.bytes(as: tensors[index].type) ?? 0
       let (end, endOverflow) = absolute.addingReportingOverflow(bytes)
       guard !overflow, !endOverflow, end <= size else {
         throw failure(
-          index, "lies at byte \(absolute) and needs \(bytes) bytes, beyond the file's \(size)",
+          index, "begins at byte \(absolute) and needs \(bytes) bytes, beyond the file's end at \(size)",
           hint: "the file is truncated: download it again")
       }
       return absolute
@@ -155,15 +170,15 @@ public struct GGUFHeader: Sendable {
 }
 
 extension MetadataValue {
-  /// Why a file can't have this as `general.alignment`; nil where it can.
+  /// The reason why this can't be the value of `general.alignment`, as a predicate; nil where it can.
   public var alignmentFault: String? {
     guard case .uint32(let alignment) = self, alignment > 0, alignment & (alignment - 1) == 0, alignment <= 1 << 20
-    else { return "must be a u32 power of two up to 1048576, and is \(self)" }
+    else { return "is \(self), not a power of two up to 1048576 as a u32" }
     return nil
   }
 }
 
-/// What `general.alignment` means where it is absent.
+/// The alignment in bytes of a file without `general.alignment`.
 public let defaultAlignment = 32
 
 func aligned(_ offset: Int, to alignment: Int) -> Int { (offset + alignment - 1) / alignment * alignment }

@@ -1,22 +1,24 @@
 import Tensors
 
-/// Where everything of a GGUF goes, known to the byte before anything is written.
+/// The header and all offsets of a GGUF file that is to be written.
 public struct GGUFLayout: Sendable {
   /// The file's beginning: magic, keys, tensor directory, padding.
   public let header: [UInt8]
-  /// Absolute offsets of the tensors' data, in their order.
-  public let offsets: [Int]
-  /// The whole file, with the padding behind its last tensor.
+  /// Byte offsets of the tensors' data in the file, in the order of ``tensors``.
+  package let offsets: [Int]
+  /// Bytes of the file, with the padding after its last tensor.
   public let totalBytes: Int
+  /// The tensors, in file order.
   public let tensors: [TensorInfo]
+  /// The value of `general.alignment`, in bytes.
   public let alignment: Int
-  /// The header without the padding at its end.
+  /// Bytes of the header without the padding at its end.
   public let unpaddedHeaderBytes: Int
 
-  /// Where tensor data begins.
-  public var dataOffset: Int { header.count }
+  /// The byte offset of the first tensor's data.
+  package var dataOffset: Int { header.count }
 
-  /// Tensors are laid in the given order; their rows must be whole blocks (a precondition).
+  /// Lays out tensors in the given order; their rows must be whole blocks.
   public init(metadata: Metadata, tensors: [TensorInfo]) {
     alignment = metadata.optionalInt("general.alignment") ?? defaultAlignment
     precondition(alignment > 0 && alignment & (alignment - 1) == 0, "alignment \(alignment)")
@@ -52,7 +54,7 @@ public struct GGUFLayout: Sendable {
     self.tensors = tensors
   }
 
-  /// Bytes of a tensor's entry in the directory: name, rank, extents, type, offset.
+  /// Bytes of a tensor's entry in the directory: name, number of dimensions, dimensions, type, offset.
   static func directoryBytes(_ tensor: TensorInfo) -> Int {
     8 + (tensor.name.hasStandIns ? tensor.name.storedBytes.count : tensor.name.utf8.count) + 4 + 8
       * tensor.shape.dimensions.count + 4 + 8

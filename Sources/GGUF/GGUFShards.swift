@@ -1,24 +1,28 @@
 import Files
 import Tensors
 
-/// Where a model is cut into several files.
+/// The maximum size of a shard.
 public enum ShardLimit: Sendable, Equatable {
-  /// Bytes of a file, header and padding included. A tensor that is larger alone gets a file of its own.
+  /// Bytes of a file, with header and padding. A larger tensor gets its own file.
   case bytes(Int)
+  /// Tensors in a file.
   case tensors(Int)
 }
 
-/// The files of a model, laid out to the byte: one, or shards that llama.cpp opens by the first.
+/// The layouts of a model's files: one file, or shards that llama.cpp opens by the first.
 ///
-/// All metadata stands in the first shard. Every shard has its number (`split.no`, u16), their count (`split.count`,
-/// u16) and the tensors of all of them (`split.tensors.count`, i32).
+/// All metadata is in the first shard. Every shard has its index from 0 (`split.no`, u16), the number of shards
+/// (`split.count`, u16) and the number of tensors in all shards (`split.tensors.count`, i32).
 public struct GGUFShards: Sendable {
+  /// The layouts of the files, in their order.
   public let layouts: [GGUFLayout]
 
+  /// Distributes tensors over files in the given order.
+  ///
   /// - Parameters:
   ///   - limit: nil for one file.
-  ///   - emptyFirst: keep tensors out of the first shard, so that it holds metadata alone.
-  /// - Throws: `FormatError` where a shard could hold nothing, or more than 65,535 would be needed.
+  ///   - emptyFirst: keeps tensors out of the first shard, which then holds only metadata.
+  /// - Throws: `FormatError` where the limit is below 1, or more than 65,535 shards would be needed.
   public init(metadata: Metadata, tensors: [TensorInfo], limit: ShardLimit? = nil, emptyFirst: Bool = false) throws {
     var metadata = metadata
     for key in ShardName.keys { metadata.removeValue(forKey: key) }
@@ -27,14 +31,14 @@ public struct GGUFShards: Sendable {
       return
     }
     switch limit {
-    case .bytes(let most) where most < 1, .tensors(let most) where most < 1:
-      throw FormatError(path: "split", "a limit of \(most) leaves no room for a tensor")
+    case .bytes(let maximum) where maximum < 1, .tensors(let maximum) where maximum < 1:
+      throw FormatError(path: "split", "a limit of \(maximum) leaves no room for a tensor")
     default: break
     }
     var others = Metadata()
     if let alignment = metadata["general.alignment"] { others["general.alignment"] = alignment }
 
-    // The split keys have fixed widths, so sizes don't change once the count is known.
+    // The split keys have fixed widths, so sizes do not depend on their values.
     let first = Self.keyed(metadata, number: 0, count: 0, tensors: tensors.count)
     let other = Self.keyed(others, number: 0, count: 0, tensors: tensors.count)
     var groups: [[TensorInfo]] = [[]]
@@ -46,8 +50,8 @@ public struct GGUFShards: Sendable {
     for tensor in tensors {
       let isFull =
         switch limit {
-        case .bytes(let most): size.adding(tensor).total > most
-        case .tensors(let most): groups[groups.count - 1].count >= most
+        case .bytes(let maximum): size.adding(tensor).total > maximum
+        case .tensors(let maximum): groups[groups.count - 1].count >= maximum
         }
       if isFull, !(groups.last?.isEmpty ?? true) {
         groups.append([])
@@ -62,7 +66,7 @@ public struct GGUFShards: Sendable {
     }
     guard groups.count <= Int(UInt16.max), tensors.count <= Int(Int32.max) else {
       throw FormatError(
-        path: "split", "would make \(groups.count) files; 65,535 are possible", hint: "allow larger files")
+        path: "split", "would need \(groups.count) files, more than 65,535", hint: "allow larger files")
     }
     layouts = groups.enumerated().map { index, group in
       GGUFLayout(
@@ -72,17 +76,19 @@ public struct GGUFShards: Sendable {
     }
   }
 
-  /// One file.
+  /// The layout of one file.
   public init(_ layout: GGUFLayout) { layouts = [layout] }
 
+  /// Bytes of all files.
   public var totalBytes: Int { layouts.reduce(0) { $0 + $1.totalBytes } }
 
-  /// The files' paths, given the path that one file would have.
+  /// The paths of the files: `path` for one file, numbered names for shards.
   public func paths(_ path: String) -> [String] {
     layouts.count == 1
       ? [path] : layouts.indices.map { ShardName.path(path, index: $0, count: layouts.count) }
   }
 
+  /// Metadata with the split keys.
   private static func keyed(_ metadata: Metadata, number: Int, count: Int, tensors: Int) -> Metadata {
     var metadata = metadata
     metadata["split.no"] = .uint16(UInt16(number))

@@ -1,15 +1,18 @@
 import Files
 import Tensors
 
-/// One model in one file, or in several: the same tensors, bit for bit.
+/// Splits a model into shards, or merges shards, and leaves the tensors' data unchanged.
 public enum GGUFSplit {
-  /// Writes a model as shards, or with no `limit` as one file.
+  /// Writes a model as shards, or as one file.
   ///
   /// - Parameters:
   ///   - source: one file or shards.
-  ///   - path: what one file would be called; shards get `-00001-of-0000N` before `.gguf`.
-  ///   - progress: hears of every block that was copied; its steps are tensors.
-  /// - Returns: the paths of the files that were written.
+  ///   - path: the path of one file; shards get `-00001-of-0000N` before `.gguf`.
+  ///   - limit: the maximum size of a shard; nil for one file.
+  ///   - emptyFirst: keeps tensors out of the first shard.
+  ///   - overwrite: replaces existing files.
+  ///   - progress: its steps are tensors.
+  /// - Returns: the paths of the written files.
   /// - Throws: `FormatError` where an output is also an input; `FileError`.
   @discardableResult
   public static func write(

@@ -1,36 +1,39 @@
 import Files
 import Tensors
 
-/// Writes a GGUF whose header is complete from the first byte on: tensor data follows in any order, by rows.
+/// Writes a GGUF file or shards: first the complete header, then the rows of the tensors in any order.
 ///
 ///     let writer = try GGUFWriter(path: path, layout: layout, overwrite: false)
 ///     try writer.write(bytes, tensor: 0, row: 0)
 ///     try writer.commit()
 ///
-/// A model in shards is written the same way; tensors are numbered through all of them.
+/// The index of a tensor counts the tensors of all shards.
 public final class GGUFWriter {
-  public let shards: GGUFShards
-  /// The files that ``commit()`` leaves.
+  /// The final paths of the files.
   public let paths: [String]
-  public let tensors: [TensorInfo]
+  /// The tensors of all files, in their order.
+  let tensors: [TensorInfo]
   private let outputs: [OutputFile]
-  private let places: [(output: Int, offset: Int)]
-  /// True where all files were begun by an earlier run and have their whole size: its rows may be there.
+  private let locations: [(output: Int, offset: Int)]
+  /// Whether an earlier run left all files at their final size, so that some rows may be written already.
   public let isResumed: Bool
 
-  /// Reserves the whole size and writes the header.
+  /// Reserves the final size on the disk and writes the header.
   public convenience init(path: String, layout: GGUFLayout, overwrite: Bool, resuming: Bool = false) throws {
     try self.init(path: path, shards: GGUFShards(layout), overwrite: overwrite, resuming: resuming)
   }
 
-  /// Reserves the whole size of all files and writes their headers. `path` is the one that a single file would have.
+  /// Reserves the final size of all files on the disk and writes their headers.
   ///
-  /// `resuming` goes on with the temporary files that an earlier run left.
+  /// - Parameters:
+  ///   - path: the path of a single file; shards get numbered names.
+  ///   - overwrite: lets ``commit()`` replace existing files.
+  ///   - resuming: keeps the temporary files of an earlier run.
+  /// - Throws: `FileError`, for example where the disk has too little free space.
   public init(path: String, shards: GGUFShards, overwrite: Bool, resuming: Bool = false) throws {
-    self.shards = shards
     paths = shards.paths(path)
     tensors = shards.layouts.flatMap(\.tensors)
-    places = shards.layouts.enumerated().flatMap { output, layout in layout.offsets.map { (output, $0) } }
+    locations = shards.layouts.enumerated().flatMap { output, layout in layout.offsets.map { (output, $0) } }
     outputs = try paths.map { try OutputFile(path: $0, overwrite: overwrite, resuming: resuming) }
     let allocated = outputs.reduce(0) { $0 + $1.allocated }
     try OutputFile.requireSpace(shards.totalBytes - allocated, for: path)
@@ -41,19 +44,19 @@ public final class GGUFWriter {
     }
   }
 
-  /// Leaves what is written for a later run when this writer is dropped without a commit.
+  /// Keeps the temporary files when this writer is dropped without a commit.
   public func keepTemporary() { outputs.forEach { $0.keepTemporary() } }
 
   /// Removes the temporary files when this writer is dropped without a commit.
   public func discardTemporary() { outputs.forEach { $0.discardTemporary() } }
 
-  /// What stands in the rows of tensor number `index`, from row `row` on.
+  /// Fills `output` with the written rows of a tensor from row `row` on.
   public func read(into output: inout MutableRawSpan, tensor index: Int, row: Int) throws {
     guard let rowBytes = tensors[index].type.rowBytes(columns: tensors[index].shape.columns) else { return }
-    try outputs[places[index].output].read(into: &output, at: places[index].offset + row * rowBytes)
+    try outputs[locations[index].output].read(into: &output, at: locations[index].offset + row * rowBytes)
   }
 
-  /// SHA-256 of what stands in tensor number `index`.
+  /// SHA-256 of a tensor's written data, in hexadecimal. It is read at most `bufferBytes` at a time (at least one row).
   public func digest(tensor index: Int, bufferBytes: Int = 16 << 20) throws -> String {
     var digest = DataDigest()
     let tensor = tensors[index]
@@ -69,17 +72,17 @@ public final class GGUFWriter {
     return digest.hex()
   }
 
-  /// Rows of tensor number `index`, from row `row` on, in the tensor's type.
+  /// Writes rows of a tensor, encoded in its type, from row `row` on.
   public func write(_ bytes: RawSpan, tensor index: Int, row: Int) throws {
     let tensor = tensors[index]
     guard let rowBytes = tensor.type.rowBytes(columns: tensor.shape.columns) else { return }
     precondition(
       rowBytes == 0 || bytes.byteCount % rowBytes == 0 && row + bytes.byteCount / rowBytes <= tensor.shape.rows,
       "\(bytes.byteCount) bytes at row \(row) of \(tensor.name)")
-    try outputs[places[index].output].write(bytes, at: places[index].offset + row * rowBytes)
+    try outputs[locations[index].output].write(bytes, at: locations[index].offset + row * rowBytes)
   }
 
-  /// Writes tensor number `index` as it is stored in `source`, at most `bufferBytes` at a time (a row at least).
+  /// Copies a tensor's bytes from `source`, at most `bufferBytes` at a time (at least one row).
   public func copy(
     tensor index: Int, from source: any ModelSource, bufferBytes: Int = 16 << 20,
     progress: (_ bytes: Int) throws -> Void = { _ in }
@@ -99,7 +102,7 @@ public final class GGUFWriter {
     }
   }
 
-  /// Syncs and gives the files their names, the first shard last: it is the one that opens the model.
+  /// Syncs the files and gives them their final names, the first shard last, because it opens the model.
   public func commit() throws {
     for output in outputs.reversed() { try output.commit() }
   }

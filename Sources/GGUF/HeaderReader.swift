@@ -1,10 +1,10 @@
 import Files
 
-/// Reads a header's values in order from a window of bytes that is refilled as it goes, so that a tokenizer of many
-/// megabytes needs no second copy and a truncated file is noticed where it ends.
+/// Reads a header's values in order from a window of bytes that it refills, so that a tokenizer of many megabytes is
+/// not in memory twice.
 struct HeaderReader {
   let path: String
-  /// Bytes that the file has in all: no count in it may promise more.
+  /// Bytes of the file, the bound of every count in it.
   let limit: Int
   private let fetch: (Range<Int>) throws -> [UInt8]
   private var window: [UInt8] = []
@@ -18,16 +18,15 @@ struct HeaderReader {
     self.fetch = fetch
   }
 
-  /// What is left of the file.
   var remaining: Int { limit - offset }
 
-  func failure(_ subject: String?, _ reason: String, hint: String? = nil, at place: Int? = nil) -> FormatError {
-    FormatError(path: path, subject: subject, offset: place ?? offset, reason, hint: hint)
+  func failure(_ subject: String?, _ reason: String, hint: String? = nil, at start: Int? = nil) -> FormatError {
+    FormatError(path: path, subject: subject, offset: start ?? offset, reason, hint: hint)
   }
 
   mutating func bytes(_ count: Int, of subject: String?) throws -> ArraySlice<UInt8> {
     guard count >= 0, count <= remaining else {
-      throw failure(subject, "needs \(count) bytes and \(remaining) are left", hint: "the file is truncated or damaged")
+      throw failure(subject, "needs \(count) bytes, but \(remaining) remain", hint: "the file is truncated or damaged")
     }
     if offset < windowStart || offset + count > windowStart + window.count {
       window = try fetch(offset..<min(limit, offset + max(count, Self.windowSize)))
@@ -42,14 +41,14 @@ struct HeaderReader {
     T(littleEndian: try bytes(MemoryLayout<T>.size, of: subject))
   }
 
-  /// A count that the rest of the file can hold if each element takes `width` bytes at least.
+  /// A count of elements of at least `width` bytes each, checked against the remaining bytes of the file.
   mutating func count(elementWidth width: Int, of subject: String?) throws -> Int {
-    let place = offset
+    let start = offset
     let raw = try integer(UInt64.self, of: subject)
     guard raw <= UInt64(remaining / max(1, width)) else {
       throw failure(
-        subject, "counts \(raw) elements, more than the file can hold", hint: "the file is truncated or damaged",
-        at: place)
+        subject, "has \(raw) elements, more than the file can hold", hint: "the file is truncated or damaged",
+        at: start)
     }
     return Int(raw)
   }

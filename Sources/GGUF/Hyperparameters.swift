@@ -1,25 +1,28 @@
-/// The numbers of a model's metadata under the keys of its architecture: `block_count` is `qwen2.block_count`.
+/// The metadata under the keys of a model's architecture: the name `block_count` means the key `qwen2.block_count`.
 ///
-/// Integers may have any width, as a scalar and as an array with one for each layer. Values are checked against a range
-/// before anyone multiplies them.
+/// Integers may have any width. Each is checked against a range, so that a hostile file can't make a product overflow.
+/// All accessors throw ``MetadataError`` where a value has another type or is out of range.
 public struct Hyperparameters: Sendable {
-  public let metadata: Metadata
-  /// `general.architecture`
+  /// All keys of the model.
+  package let metadata: Metadata
+  /// The value of `general.architecture`.
   public let architecture: String
 
+  /// - Throws: ``MetadataError`` where `general.architecture` is missing or not a string.
   public init(_ metadata: Metadata) throws(MetadataError) {
     self.metadata = metadata
     architecture = try metadata.string("general.architecture")
   }
 
-  /// The key with the architecture in front.
+  /// The key of a name: the architecture, a point and the name.
   public func key(_ name: String) -> String { "\(architecture).\(name)" }
 
   private func value(_ name: String) -> MetadataValue? { metadata[key(name)] }
 
+  /// Whether the model has a value of this name.
   public func has(_ name: String) -> Bool { value(name) != nil }
 
-  /// By default counts up to 2^31, so that products of two fit.
+  /// An integer of any width; nil where it is missing. The default range lets the product of two values fit in `Int`.
   public func optionalInt(_ name: String, in range: ClosedRange<Int> = 0...1 << 31) throws(MetadataError) -> Int? {
     guard let value = value(name) else { return nil }
     guard let number = value.integer else { throw MetadataError(key: key(name), "is not an integer") }
@@ -27,12 +30,13 @@ public struct Hyperparameters: Sendable {
     return number
   }
 
+  /// An integer of any width.
   public func int(_ name: String, in range: ClosedRange<Int> = 1...1 << 31) throws(MetadataError) -> Int {
     guard let number = try optionalInt(name, in: range) else { throw .missing(key(name)) }
     return number
   }
 
-  /// One number for all layers, or one for each.
+  /// One integer, or an array with one for each layer; nil where it is missing.
   public func optionalInts(_ name: String, in range: ClosedRange<Int> = 0...1 << 31) throws(MetadataError) -> [Int]? {
     guard case .array(let array)? = value(name) else { return try optionalInt(name, in: range).map { [$0] } }
     guard let numbers = array.integers, !numbers.isEmpty else {
@@ -42,7 +46,7 @@ public struct Hyperparameters: Sendable {
     return numbers
   }
 
-  /// A number that may be given for each layer; all layers have to agree.
+  /// An integer, or an array of equal integers with one for each layer.
   public func uniformInt(_ name: String, in range: ClosedRange<Int> = 1...1 << 31) throws(MetadataError) -> Int {
     guard let numbers = try optionalInts(name, in: range) else { throw .missing(key(name)) }
     guard numbers.allSatisfy({ $0 == numbers[0] }) else {
@@ -51,24 +55,27 @@ public struct Hyperparameters: Sendable {
     return numbers[0]
   }
 
-  /// A finite number of any type.
+  /// A finite number of any numeric type; nil where it is missing.
   public func optionalDouble(_ name: String) throws(MetadataError) -> Double? {
     guard let value = value(name) else { return nil }
     guard let number = value.number, number.isFinite else { throw MetadataError(key: key(name), "is not a number") }
     return number
   }
 
+  /// A finite number of any numeric type.
   public func double(_ name: String) throws(MetadataError) -> Double {
     guard let number = try optionalDouble(name) else { throw .missing(key(name)) }
     return number
   }
 
+  /// A bool; nil where it is missing.
   public func optionalBool(_ name: String) throws(MetadataError) -> Bool? {
     guard let value = value(name) else { return nil }
     guard case .bool(let flag) = value else { throw MetadataError(key: key(name), "is neither true nor false") }
     return flag
   }
 
+  /// A string; nil where it is missing.
   public func optionalString(_ name: String) throws(MetadataError) -> String? {
     guard let value = value(name) else { return nil }
     guard case .string(let string) = value else { throw MetadataError(key: key(name), "is not a string") }

@@ -8,8 +8,8 @@ enum MetadataType: UInt32 {
   case uint8 = 0
   case int8, uint16, int16, uint32, int32, float32, bool, string, array, uint64, int64, float64
 
-  /// The least bytes that one value takes: what bounds a count before anything is allocated.
-  var leastBytes: Int {
+  /// The minimum number of bytes of a value, which bounds the count of an array before it is allocated.
+  var minimumBytes: Int {
     switch self {
     case .uint8, .int8, .bool: 1
     case .uint16, .int16: 2
@@ -22,18 +22,18 @@ enum MetadataType: UInt32 {
 
 extension HeaderReader {
   mutating func type(of subject: String) throws -> MetadataType {
-    let place = offset
+    let start = offset
     let raw = try integer(UInt32.self, of: subject)
     guard let type = MetadataType(rawValue: raw) else {
-      throw failure(subject, "has the unknown value type \(raw)", at: place)
+      throw failure(subject, "has the unknown value type \(raw)", at: start)
     }
     return type
   }
 
   mutating func bool(of subject: String) throws -> Bool {
-    let place = offset
+    let start = offset
     let raw = try integer(UInt8.self, of: subject)
-    guard raw <= 1 else { throw failure(subject, "holds \(raw) where a bool is 0 or 1", at: place) }
+    guard raw <= 1 else { throw failure(subject, "has the bool \(raw), which is neither 0 nor 1", at: start) }
     return raw == 1
   }
 
@@ -55,11 +55,11 @@ extension HeaderReader {
     }
   }
 
-  /// Arrays of arrays are allowed and unheard of; four levels are more than anyone needs.
+  /// Arrays of arrays are allowed but not in use; the limit of four levels bounds the recursion.
   mutating func array(of subject: String, depth: Int) throws -> MetadataArray {
     guard depth <= 4 else { throw failure(subject, "nests arrays deeper than 4") }
     let type = try type(of: subject)
-    let count = try count(elementWidth: type.leastBytes, of: subject)
+    let count = try count(elementWidth: type.minimumBytes, of: subject)
     switch type {
     case .uint8: return .uint8(Array(try bytes(count, of: subject)))
     case .int8: return .int8(try integers(count, of: subject))

@@ -1,6 +1,7 @@
-/// Numbers of any width, as the writers of models choose them.
+// Models store the same number in different widths.
+
 extension MetadataValue {
-  /// Nil where it is not an integer, or exceeds `Int`.
+  /// The value of an integer of any width; nil where this is not an integer or exceeds `Int`.
   public var integer: Int? {
     switch self {
     case .uint8(let x): Int(x)
@@ -15,7 +16,7 @@ extension MetadataValue {
     }
   }
 
-  /// An integer or a floating-point number.
+  /// The value of an integer or a floating-point number; nil where this is neither.
   public var number: Double? {
     switch self {
     case .float32(let x): Double(x)
@@ -26,7 +27,7 @@ extension MetadataValue {
 }
 
 extension MetadataArray {
-  /// Nil where its elements are not integers, or one exceeds `Int`.
+  /// The elements of an array of integers of any width; nil where they are not integers or one exceeds `Int`.
   public var integers: [Int]? {
     switch self {
     case .uint8(let x): x.map(Int.init)

@@ -1,6 +1,6 @@
 import OrderedCollections
 
-/// A value of a GGUF's metadata, with the width it is stored in.
+/// A metadata value of a GGUF file, with its stored type.
 public enum MetadataValue: Sendable, Hashable {
   case uint8(UInt8)
   case int8(Int8)
@@ -17,7 +17,7 @@ public enum MetadataValue: Sendable, Hashable {
   case array(MetadataArray)
 }
 
-/// A homogeneous array of a GGUF's metadata. Tokenizers hold hundreds of thousands of elements, so they are not boxed.
+/// An array of metadata values of one type. Elements are not boxed, because tokenizers have hundreds of thousands.
 public enum MetadataArray: Sendable, Hashable {
   case uint8([UInt8])
   case int8([Int8])

@@ -1,15 +1,14 @@
 import Files
 import Tensors
 
-/// Tells models apart without reading them whole: SHA-256 in hexadecimal.
+/// A SHA-256 that distinguishes models without reading all of their data.
 ///
-/// It covers the architecture's own keys (`llama.block_count` and the like), every tensor's name, shape and type, and
-/// the bytes of its first, middle and last row. Tensors are taken by name, so neither their order nor how they are
-/// spread over files matters; names, authors and other texts about the model do not either.
+/// It covers the keys of the architecture (`llama.block_count`), every tensor's name, shape and type, and the bytes of
+/// its first, middle and last row. It depends neither on the order of the tensors, nor on their distribution over
+/// files, nor on texts about the model such as its name and authors.
 public struct ModelFingerprint: Hashable, Sendable, Codable, CustomStringConvertible {
+  /// 64 hexadecimal digits.
   public let hex: String
-
-  public init(hex: String) { self.hex = hex }
 
   /// Reads three rows of each tensor.
   public init(of model: any ModelSource) throws {
@@ -39,7 +38,7 @@ public struct ModelFingerprint: Hashable, Sendable, Codable, CustomStringConvert
 }
 
 extension ModelFingerprint {
-  /// What turns text into ids: the tokens, and how they merge. SHA-256 in hexadecimal.
+  /// SHA-256 of a tokenizer's tokens and merges, in hexadecimal.
   public static func tokenizerDigest(of metadata: Metadata) -> String {
     var hash = DataDigest()
     for key in ["tokenizer.ggml.tokens", "tokenizer.ggml.merges"] {

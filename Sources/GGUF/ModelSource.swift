@@ -1,11 +1,15 @@
 import Tensors
 
-/// A tensor of a model: its GGUF name, its shape in ggml's order, and the type its rows are stored (or offered) in.
+/// The name, shape and type of a tensor.
 public struct TensorInfo: Sendable, Hashable {
+  /// The name in GGUF.
   public let name: String
+  /// The shape in ggml's order.
   public let shape: Shape
+  /// The type in which ``ModelSource/readBytes(of:rows:into:)`` returns rows.
   public let type: GGMLType
 
+  /// The description of a tensor: see the properties.
   public init(name: String, shape: Shape, type: GGMLType) {
     self.name = name
     self.shape = shape
@@ -13,28 +17,31 @@ public struct TensorInfo: Sendable, Hashable {
   }
 }
 
-/// What a model is to everyone above: metadata in GGUF's keys, and named tensors whose rows can be read.
+/// A model: metadata under GGUF's keys, and named tensors whose rows can be read.
 ///
-/// A GGUF file (or its shards) and a Hugging Face directory both are one. Tensors never come whole: callers ask for
-/// ranges of rows, from any thread, and what is resident is what they asked for.
+/// A GGUF file and a Hugging Face directory are sources. Any thread reads ranges of rows, and only the requested rows
+/// are in memory.
 public protocol ModelSource: Sendable {
-  /// The last component of the path, for messages and metadata; never a local path.
+  /// The last component of the model's path, for messages and metadata.
   var name: String { get }
+  /// The keys and values of the model's GGUF file.
   var metadata: Metadata { get }
-  /// In the order they have in the file (or would have in a converted one).
+  /// The tensors in the order of the model's GGUF file.
   var tensors: [TensorInfo] { get }
+  /// The tensor of a GGUF name; nil where the model has none.
   func tensor(named name: String) -> TensorInfo?
 
-  /// The stored bytes of rows, in `tensor.type`. `output` holds exactly `rows.count * rowBytes` bytes.
+  /// Reads rows in the tensor's type. `output` holds exactly `rows.count * rowBytes` bytes.
   func readBytes(of tensor: TensorInfo, rows: Range<Int>, into output: inout MutableRawSpan) throws
 
-  /// The same rows as floats. `output` holds exactly `rows.count * columns` elements.
+  /// Reads rows as floats. `output` holds exactly `rows.count * columns` elements.
   func readRows(of tensor: TensorInfo, rows: Range<Int>, into output: inout MutableSpan<Float>) throws
 
-  /// The file that holds a tensor, for messages; nil where there is none.
+  /// The path of the file that holds a tensor; nil where there is none.
   func path(of tensor: TensorInfo) -> String?
 }
 
 extension ModelSource {
+  /// Nil: the model is not in files.
   public func path(of tensor: TensorInfo) -> String? { nil }
 }

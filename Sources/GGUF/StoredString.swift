@@ -1,16 +1,15 @@
 import OrderedCollections
 
-// Strings of a GGUF are lengths and bytes. By the specification the bytes are UTF-8; in files that are in use they now and
-// then are not: a token that was cut in the middle of a character, a file name in a Windows code page. llama.cpp hands
-// the bytes on as they are.
+// A string of a GGUF file is a length and bytes. By the specification the bytes are UTF-8. In practice some are not: a
+// token that was cut inside of a character, a file name in a Windows code page. llama.cpp keeps such bytes unchanged.
 //
-// In memory every key, tensor name and value is a `String` that gives its bytes back. A byte that is not part of valid UTF-8
-// is the scalar U+10FE00 + byte, from U+10FE80 to U+10FEFF, at the end of Unicode's last private use area. Where a file
-// holds one of these scalars itself, each of its four bytes is written like that. So no two sequences of bytes
-// have the same string, strings of valid UTF-8 are what they are everywhere else, and they take no more memory.
+// In memory every key, tensor name and value is a `String` from which the bytes can be restored. A byte that is not
+// part of valid UTF-8 is represented by the scalar U+10FE00 + byte, from U+10FE80 to U+10FEFF, at the end of Unicode's
+// last private use area. Where a file contains one of these scalars itself, each of its four bytes is represented in
+// this way. Different bytes therefore have different strings, and valid UTF-8 is an ordinary string.
 
 extension String {
-  /// The string that stands for the bytes of a GGUF's string, whatever they are.
+  /// The string that represents the bytes of a GGUF file's string.
   public init(stored bytes: some Collection<UInt8>) {
     if let valid = String(validating: bytes, as: UTF8.self), !valid.hasStandIns {
       self = valid
@@ -38,7 +37,7 @@ extension String {
     self = String(text)
   }
 
-  /// The bytes that this string stands for in a GGUF.
+  /// The bytes that this string represents in a GGUF file.
   public var storedBytes: [UInt8] {
     guard hasStandIns else { return Array(utf8) }
     var bytes: [UInt8] = []
@@ -52,7 +51,7 @@ extension String {
     return bytes
   }
 
-  /// The string for people and for files of text: bytes that are not UTF-8 are U+FFFD.
+  /// The string for people and text files: bytes that are not UTF-8 become U+FFFD.
   public var readable: String {
     guard hasStandIns else { return self }
     var text = String.UnicodeScalarView()
@@ -60,11 +59,11 @@ extension String {
     return String(text)
   }
 
-  /// The string that stands for the UTF-8 of this one: another one only where this holds scalars that stand for bytes. For text
-  /// that does not come from a GGUF, and becomes metadata.
+  /// The string that represents this string's UTF-8 in a GGUF file, for text from elsewhere that becomes metadata. It
+  /// differs only where this string contains scalars that represent bytes.
   public var asStored: String { hasStandIns ? String(stored: utf8) : self }
 
-  /// Whether any scalar stands for a byte: in UTF-8 all of these begin with F4 8F, then BA or BB.
+  /// Whether any scalar represents a byte. In UTF-8 these scalars begin with F4 8F BA or F4 8F BB.
   package var hasStandIns: Bool {
     utf8.withContiguousStorageIfAvailable { bytes in
       var index = 0
@@ -77,11 +76,11 @@ extension String {
   }
 }
 
-/// The scalars that stand for the bytes from 0x80 on.
+/// The scalars that represent the bytes 0x80 to 0xFF.
 private let standIns: ClosedRange<UInt32> = 0x10FE80...0x10FEFF
 
 extension OrderedDictionary where Key == String, Value == MetadataValue {
-  /// Metadata that does not come from a GGUF, as it is to be stored (``Swift/String/asStored``).
+  /// Metadata from elsewhere, with all strings as ``Swift/String/asStored``.
   public var asStored: Self {
     guard contains(where: { $0.key.hasStandIns || $0.value.hasStandIns }) else { return self }
     return Self(uniqueKeysWithValues: map { ($0.key.asStored, $0.value.asStored) })

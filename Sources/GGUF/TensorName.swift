@@ -1,14 +1,16 @@
 import Tensors
 
-/// The facts that follow from a tensor's name in GGUF: `blk.7.attn_q.weight` is in layer 7, of class `attn_q.weight`.
+/// A tensor's name in GGUF, and the facts in it: `blk.7.attn_q.weight` is in layer 7 and of class `attn_q.weight`.
 ///
-/// A layer's number is written as llama.cpp writes it, in decimal digits without a sign or leading zeros; a name with
-/// anything else between `blk.` and the next point is outside of layers, and its own class.
+/// As in llama.cpp, the layer's number has decimal digits without a sign or leading zeros. A name with other text
+/// between `blk.` and the next point belongs to no layer and is its own class.
 public struct TensorName: Hashable, Sendable {
+  /// The whole name.
   public let text: String
-  /// The number in `blk.<n>.`; nil outside of layers.
+  /// The number in `blk.<n>.`; nil for a tensor outside of the layers.
   public let layer: Int?
 
+  /// The name of a tensor.
   public init(_ text: String) {
     self.text = text
     layer = Self.layer(in: text)
@@ -22,25 +24,26 @@ public struct TensorName: Hashable, Sendable {
     return Int(Substring(digits))
   }
 
-  /// The name without its layer, which tensors of all layers share: `attn_q.weight`.
+  /// The name without `blk.<n>.`, which the tensors of all layers share: `attn_q.weight`.
   public var layerClass: String {
     guard let layer else { return text }
     return String(text.dropFirst("blk.\(layer).".count))
   }
 
-  /// ``layerClass`` without `.weight`, as tables show it: `attn_q`, `ffn_down_exps`, `attn_q.bias`.
+  /// ``layerClass`` without `.weight`, for tables: `attn_q`, `ffn_down_exps`, `attn_q.bias`.
   public var title: String {
     let name = layerClass
     return name.hasSuffix(".weight") ? String(name.dropLast(7)) : name
   }
 
-  /// The same tensor of another layer; the name as it is where it is outside of layers.
+  /// The name of the same tensor in another layer; unchanged outside of the layers.
   public func inLayer(_ index: Int) -> String { layer == nil ? text : "blk.\(index).\(layerClass)" }
 
+  /// The tensor's function in the model.
   public var role: TensorRole { TensorRole(name: text) }
 
-  /// False for the weights that must be exact or are small: norms, routers, convolutions, position tables. The same ones
-  /// as llama-quantize.
+  /// False for weights that must be exact or are small: norms, routers, convolutions, position tables. The list is that
+  /// of llama-quantize.
   public var isQuantizable: Bool {
     guard text.hasSuffix("weight") else { return false }
     let name = Array(text.utf8)
@@ -59,19 +62,20 @@ public struct TensorName: Hashable, Sendable {
 }
 
 extension TensorInfo {
+  /// ``TensorName/role``
   public var role: TensorRole { TensorRole(name: name) }
   /// ``TensorName/layer``
   public var layer: Int? { TensorName(name).layer }
   /// ``TensorName/layerClass``
   public var layerClass: String { TensorName(name).layerClass }
 
-  /// True for the matrices that a quantizer may change; integers are not weights.
+  /// Whether a quantizer may change the tensor: a matrix of weights, not of integers, with a quantizable name.
   public var isQuantizable: Bool {
     shape.dimensions.count > 1 && shape.dimensions.dropFirst().contains { $0 > 1 } && !type.isInteger
       && TensorName(name).isQuantizable
   }
 
-  /// The type of a tensor that is not quantized in a file whose types are chosen: the present one, but F32 for double
-  /// precision, which no program that runs a GGUF computes with.
+  /// The type of a tensor that a quantizer does not change: its own, but F32 instead of F64, which runtimes do not
+  /// support.
   public var exactType: GGMLType { type == .f64 ? .f32 : type }
 }

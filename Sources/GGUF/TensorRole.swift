@@ -1,4 +1,4 @@
-/// What a tensor does, by its GGUF name: what mixes go by.
+/// The function of a tensor in the model, derived from its GGUF name. Mixes choose types by it.
 public enum TensorRole: String, Sendable, CaseIterable, Codable {
   case output
   case tokenEmbedding = "token_embd"
@@ -13,6 +13,7 @@ public enum TensorRole: String, Sendable, CaseIterable, Codable {
   case feedForwardDown = "ffn_down"
   case other
 
+  /// The role of a tensor of this GGUF name.
   public init(name: String) {
     switch name {
     case "output.weight": self = .output
@@ -31,7 +32,7 @@ public enum TensorRole: String, Sendable, CaseIterable, Codable {
 }
 
 extension [UInt8] {
-  /// Whether `part` stands anywhere in it. Names are short and asked often: a mix asks some forty questions of each.
+  /// Whether `part` occurs in the bytes. Names are short and a mix tests each about forty times.
   func holds(_ part: [UInt8]) -> Bool {
     guard count >= part.count else { return false }
     for start in 0...count - part.count where self[start] == part[0] {

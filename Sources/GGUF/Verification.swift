@@ -2,27 +2,27 @@ import Blocks
 import Files
 import Tensors
 
-/// Reads every tensor of a GGUF once and checks what a header can't tell: that all scales are finite, and that the data
-/// has the checksums it once had.
+/// Checks a GGUF file's data: all scales are finite, and the checksums match. Every tensor is read once.
 public struct Verification {
-  public let file: GGUFFile
-  /// Sums to compare with; nil to compute them only.
-  public let expected: TensorChecksums?
-  /// Bytes read at once.
-  public var blockBytes = 16 << 20
+  private let file: GGUFFile
+  private let expected: TensorChecksums?
+  private static let bufferBytes = 16 << 20
 
+  /// - Parameter expected: the checksums to compare with; nil to compute them only.
   public init(_ file: GGUFFile, expected: TensorChecksums? = nil) {
     self.file = file
     self.expected = expected
   }
 
-  /// - Parameter progress: hears of every block that was read; its steps are tensors.
-  /// - Returns: the sums of all tensors.
-  /// - Throws: `FormatError` at the first bad block, wrong sum, or tensor without a sum; `FileError`.
+  /// Reads and checks all tensors.
+  ///
+  /// - Parameter progress: its steps are tensors.
+  /// - Returns: the checksums of all tensors.
+  /// - Throws: `FormatError` at the first non-finite block, wrong or missing checksum; `FileError`.
   public func run(progress: any RunObserver = NoObserver()) throws -> TensorChecksums {
     if let expected {
       for name in expected.sums.keys.sorted() where file.tensor(named: name) == nil {
-        throw FormatError(path: file.path, subject: "tensor \(name)", "has a checksum and is not in the file")
+        throw FormatError(path: file.path, subject: "tensor \(name)", "has a checksum but is not in the file")
       }
     }
     var sums = TensorChecksums()
@@ -31,7 +31,7 @@ public struct Verification {
     for (index, tensor) in file.tensors.enumerated() {
       guard let rowBytes = tensor.type.rowBytes(columns: tensor.shape.columns), rowBytes > 0 else { continue }
       var digest = DataDigest()
-      let step = max(1, blockBytes / rowBytes)
+      let step = max(1, Self.bufferBytes / rowBytes)
       for row in stride(from: 0, to: tensor.shape.rows, by: step) {
         let rows = row..<min(tensor.shape.rows, row + step)
         var bytes = [UInt8](repeating: 0, count: rows.count * rowBytes)
@@ -49,13 +49,13 @@ public struct Verification {
       }
       let hex = digest.hex()
       if let expected {
-        guard let wanted = expected[tensor.name] else {
+        guard let expectedHex = expected[tensor.name] else {
           throw FormatError(path: file.path, subject: "tensor \(tensor.name)", "has no checksum")
         }
-        guard wanted == hex else {
+        guard expectedHex == hex else {
           throw FormatError(
-            path: file.path(of: tensor), subject: "tensor \(tensor.name)", offset: file.offset(of: tensor),
-            "has other data than its checksum says", hint: "the file is damaged: download or make it again")
+            path: file.shardPath(of: tensor), subject: "tensor \(tensor.name)", offset: file.offset(of: tensor),
+            "does not match its checksum", hint: "the file is damaged: download it or create it again")
         }
       }
       sums.add(hex, for: tensor.name)
@@ -65,11 +65,11 @@ public struct Verification {
 
   private func failure(_ tensor: TensorInfo, block: Int, rowBytes: Int) -> FormatError {
     let perRow = rowBytes / tensor.type.blockBytes
-    let place = tensor.type.isQuantized ? "block \(block % perRow)" : "column \(block % perRow)"
+    let column = tensor.type.isQuantized ? "block \(block % perRow)" : "column \(block % perRow)"
     return FormatError(
-      path: file.path(of: tensor), subject: "tensor \(tensor.name)",
+      path: file.shardPath(of: tensor), subject: "tensor \(tensor.name)",
       offset: file.offset(of: tensor) + block * tensor.type.blockBytes,
-      "row \(block / perRow), \(place): \(tensor.type.isQuantized ? "a scale" : "the value") is NaN or infinite",
-      hint: "the file is damaged, or was made from damaged weights")
+      "row \(block / perRow), \(column): \(tensor.type.isQuantized ? "a scale" : "the value") is NaN or infinite",
+      hint: "the file or the model that it was made from is damaged")
   }
 }

@@ -5,9 +5,13 @@ import Tensors
 public struct Inventory: Sendable, Equatable {
   /// Tensors with the same name except for the layer: `attn_q`, `ffn_down_exps`, `attn_q.bias`.
   public struct Class: Sendable, Equatable {
+    /// The name without the layer and without `.weight`.
     public let name: String
+    /// The number of tensors.
     public fileprivate(set) var tensors = 0
+    /// The number of elements of all tensors.
     public fileprivate(set) var weights = 0
+    /// Bytes of all tensors without padding.
     public fileprivate(set) var bytes = 0
     /// The shape of the first tensor.
     public let shape: Shape
@@ -17,42 +21,49 @@ public struct Inventory: Sendable, Equatable {
     public fileprivate(set) var types: [TypeCount] = []
   }
 
+  /// The tensors of a type.
   public struct TypeCount: Sendable, Equatable {
+    /// The type.
     public let type: GGMLType
+    /// The number of tensors.
     public fileprivate(set) var tensors = 0
+    /// The number of elements of all tensors.
     public fileprivate(set) var weights = 0
+    /// Bytes of all tensors without padding.
     public fileprivate(set) var bytes = 0
   }
 
-  /// In the order of first appearance.
+  /// The classes in the order of their first tensors.
   public let classes: [Class]
-  /// The largest first.
+  /// The types in descending order of their bytes.
   public let types: [TypeCount]
+  /// The number of elements of all tensors.
   public let weights: Int
   /// Bytes of all tensors without padding.
   public let bytes: Int
 
+  /// Counts tensors.
   public init(_ tensors: [TensorInfo]) {
     var classes: [Class] = []
-    var places: [String: Int] = [:]
+    var indices: [String: Int] = [:]
     var types: [TypeCount] = []
     for tensor in tensors {
       let name = TensorName(tensor.name).title
-      let place = places[name] ?? classes.count
-      if place == classes.count {
+      let index = indices[name] ?? classes.count
+      if index == classes.count {
         classes.append(Class(name: name, shape: tensor.shape))
-        places[name] = place
+        indices[name] = index
       }
       let bytes = tensor.shape.bytes(as: tensor.type) ?? 0
-      classes[place].tensors += 1
-      classes[place].weights += tensor.shape.count
-      classes[place].bytes += bytes
-      if tensor.shape != classes[place].shape { classes[place].isUniform = false }
-      classes[place].types.count(tensor, bytes)
+      classes[index].tensors += 1
+      classes[index].weights += tensor.shape.count
+      classes[index].bytes += bytes
+      if tensor.shape != classes[index].shape { classes[index].isUniform = false }
+      classes[index].types.count(tensor, bytes)
       types.count(tensor, bytes)
     }
-    for place in classes.indices {
-      classes[place].types.sort { ($1.tensors, $0.type.rawValue) < ($0.tensors, $1.type.rawValue) }
+    for index in classes.indices {
+      classes[index].types.sort { ($1.tensors, $0.type.rawValue) < ($0.tensors, $1.type.rawValue) }
     }
     self.classes = classes
     self.types = types.sorted { ($1.bytes, $0.type.rawValue) < ($0.bytes, $1.type.rawValue) }
@@ -60,15 +71,16 @@ public struct Inventory: Sendable, Equatable {
     bytes = types.reduce(0) { $0 + $1.bytes }
   }
 
+  /// The mean number of bits per element.
   public var bitsPerWeight: Double { Double(bytes) * 8 / Double(max(1, weights)) }
 }
 
 extension [Inventory.TypeCount] {
   fileprivate mutating func count(_ tensor: TensorInfo, _ bytes: Int) {
-    let place = firstIndex { $0.type == tensor.type } ?? count
-    if place == count { append(Inventory.TypeCount(type: tensor.type)) }
-    self[place].tensors += 1
-    self[place].weights += tensor.shape.count
-    self[place].bytes += bytes
+    let index = firstIndex { $0.type == tensor.type } ?? count
+    if index == count { append(Inventory.TypeCount(type: tensor.type)) }
+    self[index].tensors += 1
+    self[index].weights += tensor.shape.count
+    self[index].bytes += bytes
   }
 }

@@ -3,7 +3,8 @@ import GGUF
 import Tensors
 
 /// Programs that can open a file, derived from its types, architecture and number of shards before it is written.
-public struct Compatibility: Sendable, Equatable, Encodable {
+public struct Compatibility: Sendable, Equatable {
+  /// A program that opens GGUF files.
   public enum Program: String, Sendable, CaseIterable, Encodable {
     case llamaCpp = "llama.cpp"
     case ollama = "Ollama"
@@ -11,15 +12,20 @@ public struct Compatibility: Sendable, Equatable, Encodable {
     case mlx = "MLX"
   }
 
+  /// Whether a program opens the file.
   public struct Verdict: Sendable, Equatable, Encodable {
+    /// The program.
     public let program: Program
+    /// Whether it opens the file.
     public let opens: Bool
+    /// The condition under which it opens the file, or the obstacle.
     public let reason: String
   }
 
+  /// A verdict for each program.
   public let verdicts: [Verdict]
   /// The first build of llama.cpp that reads every type and the architecture; nil if none reads all of them.
-  public let build: LlamaBuild?
+  package let build: LlamaBuild?
 
   /// - Parameters:
   ///   - types: the types of all tensors.
@@ -32,7 +38,7 @@ public struct Compatibility: Sendable, Equatable, Encodable {
     let ofArchitecture = LlamaBuild(
       architecture: architecture, isOldLatent: metadata["\(architecture).attention.key_length_mla"] == nil,
       gating: metadata.optionalInt("\(architecture).expert_gating_func"))
-    build = ofArchitecture.map { own in max(own, newest ?? own) }
+    build = ofArchitecture.map { first in max(first, newest ?? first) }
     var verdicts: [Verdict] = []
     if let build {
       verdicts.append(Verdict(program: .llamaCpp, opens: true, reason: "build \(build.name) (\(build.date)) or later"))
@@ -40,7 +46,7 @@ public struct Compatibility: Sendable, Equatable, Encodable {
       verdicts.append(
         Verdict(
           program: .llamaCpp, opens: false,
-          reason: "not known: there is no record of the builds that read architecture \(architecture)"))
+          reason: "unknown: there is no record of the builds that read architecture \(architecture)"))
     }
     verdicts.append(
       Verdict(
@@ -61,6 +67,7 @@ public struct Compatibility: Sendable, Equatable, Encodable {
     self.verdicts = verdicts
   }
 
+  /// The verdict for a program.
   public subscript(program: Program) -> Verdict {
     guard let verdict = verdicts.first(where: { $0.program == program }) else { preconditionFailure() }
     return verdict

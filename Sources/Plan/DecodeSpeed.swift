@@ -8,9 +8,9 @@ import Tensors
 ///
 /// Bytes are the weights (all of a dense model except the embedding, of which one row is read; the shared parts and the
 /// active experts of a mixture of experts) and the cache of all previous tokens.
-public enum DecodeSpeed {
+enum DecodeSpeed {
   /// Bytes of weights read per token.
-  public static func bytesPerToken(_ model: any ModelSource, types: [GGMLType], _ dimensions: ModelDimensions) -> Int {
+  static func bytesPerToken(_ model: any ModelSource, types: [GGMLType], _ dimensions: ModelDimensions) -> Int {
     let isTied = model.tensor(named: "output.weight") == nil
     return zip(model.tensors, types).reduce(0) { sum, pair in
       let (tensor, type) = pair
@@ -22,7 +22,7 @@ public enum DecodeSpeed {
   }
 
   /// Tokens per second; nil if the machine's bandwidth is unknown.
-  public static func tokensPerSecond(
+  static func tokensPerSecond(
     readingPerToken bytes: Int, of dimensions: ModelDimensions, on machine: Machine
   ) -> Double? {
     let efficiency = dimensions.experts > 0 ? machine.efficiency.experts : machine.efficiency.dense

@@ -5,20 +5,21 @@ public enum CacheType: String, Sendable, CaseIterable, Codable {
   case f16
   case q8_0
 
+  /// The element type.
   public var type: GGMLType { self == .f16 ? .f16 : .q8_0 }
 }
 
 /// The key/value cache: bytes by context length and type.
 ///
-/// A layer keeps `heads_kv x key length` elements of keys and `heads_kv x value length` of values for every token. Latent
-/// attention keeps one compressed row for both; its old form keeps every head expanded.
+/// A layer keeps `heads_kv x key length` elements of keys and `heads_kv x value length` of values for every token.
+/// Latent attention keeps one compressed row for both; its old form keeps every head expanded.
 public struct KeyValueCache: Sendable, Equatable {
   /// Elements of the rows that one token adds: a row of keys and a row of values per layer.
-  public let rows: [Int]
+  let rows: [Int]
   /// Elements of one head; a multiple of the block length of a quantized cache.
   private let headLengths: [Int]
 
-  public init(_ dimensions: ModelDimensions) {
+  package init(_ dimensions: ModelDimensions) {
     self.init(dimensions, expanded: dimensions.latent?.isExpanded ?? false)
   }
 

@@ -2,21 +2,22 @@
 ///
 /// This is data. A plan reads it like a config.json file.
 public struct KnownShape: Sendable {
+  /// The model's usual name.
   public let name: String
   /// Other names of the model, and derived models of the same shape.
   public let aliases: [String]
   /// Bytes of metadata in its published GGUF files; nil if not measured.
-  public let metadataBytes: Int?
-  public let config: String
+  let metadataBytes: Int?
+  let config: String
 
   /// Looks up a name. Case, dashes, dots, spaces and a trailing "Instruct" are ignored.
-  public init?(named name: String) {
+  init?(named name: String) {
     func plain(_ name: String) -> String {
       let letters = name.lowercased().filter { $0.isLetter || $0.isNumber }
       return letters.hasSuffix("instruct") ? String(letters.dropLast(8)) : letters
     }
-    let wanted = plain(name)
-    guard let shape = Self.all.first(where: { ([$0.name] + $0.aliases).contains { plain($0) == wanted } }) else {
+    let name = plain(name)
+    guard let shape = Self.all.first(where: { ([$0.name] + $0.aliases).contains { plain($0) == name } }) else {
       return nil
     }
     self = shape
@@ -29,6 +30,7 @@ public struct KnownShape: Sendable {
     self.config = config
   }
 
+  /// All models that can be planned by name.
   public static let all: [KnownShape] = [
     KnownShape(
       "Llama-3.1-405B", ["Meta-Llama-3.1-405B"],

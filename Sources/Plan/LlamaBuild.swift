@@ -12,15 +12,15 @@ import Tensors
 /// - b2710: the release with Llama 3, April 2024; b2956: the log of 22 May 2024 in llama.cpp #7478
 /// - b4933: packaged by xllamacpp in March 2025; b5215: the log of 29 April 2025 in llama.cpp #13168 runs qwen3moe
 /// - b6096: the release that public gpt-oss files of type MXFP4 were made with, August 2025
-public struct LlamaBuild: Sendable, Hashable, Comparable, Encodable {
-  public let number: Int
-  public let date: String
+package struct LlamaBuild: Sendable, Hashable, Comparable {
+  package let number: Int
+  let date: String
   /// The pull request that added it.
-  public let pullRequest: Int?
+  let pullRequest: Int?
 
-  public var name: String { number == 0 ? "any with GGUF" : "b\(number)" }
+  var name: String { number == 0 ? "any with GGUF" : "b\(number)" }
 
-  public static func < (lhs: LlamaBuild, rhs: LlamaBuild) -> Bool { lhs.number < rhs.number }
+  package static func < (lhs: LlamaBuild, rhs: LlamaBuild) -> Bool { lhs.number < rhs.number }
 
   private init(_ number: Int, _ date: String, _ pullRequest: Int? = nil) {
     self.number = number
@@ -31,7 +31,7 @@ public struct LlamaBuild: Sendable, Hashable, Comparable, Encodable {
   /// Every build since the format was introduced in August 2023.
   private static let firstGGUF = LlamaBuild(0, "since August 2023")
 
-  public init?(type: GGMLType) {
+  init?(type: GGMLType) {
     switch type {
     case .f32, .f16, .q4_0, .q4_1, .q5_0, .q5_1, .q8_0, .q2_K, .q3_K, .q4_K, .q5_K, .q6_K, .i8, .i16, .i32:
       self = Self.firstGGUF
@@ -51,7 +51,7 @@ public struct LlamaBuild: Sendable, Hashable, Comparable, Encodable {
   }
 
   /// - Parameter gating: `expert_gating_func`; 2 is the sigmoid of DeepSeek-V3.
-  public init?(architecture: String, isOldLatent: Bool = false, gating: Int? = nil) {
+  init?(architecture: String, isOldLatent: Bool = false, gating: Int? = nil) {
     switch architecture {
     case "llama": self = Self.firstGGUF
     case "qwen2": self.init(2074, "February 2024", 5037)

@@ -2,13 +2,17 @@
 public struct Machine: Sendable, Equatable {
   /// Measured generation speed relative to the bandwidth limit, for dense models and for mixtures of experts.
   public struct Efficiency: Sendable, Equatable {
+    /// For dense models, 0 to 1.
     public let dense: Double
+    /// For mixtures of experts, 0 to 1.
     public let experts: Double
+    /// The source of the measurement.
     public let source: String
   }
 
   /// The identifier, such as `m3-ultra-256`.
   public let name: String
+  /// The name for people: `Mac Studio M3 Ultra, 256 GB`.
   public let title: String
   /// Bytes of the memory that holds weights: a Mac's unified memory, a graphics card's memory.
   public let memory: Int
@@ -18,6 +22,7 @@ public struct Machine: Sendable, Equatable {
   public let limitSource: String
   /// Bytes per second; nil if unknown, and then no speed is planned.
   public let bandwidth: Double?
+  /// The source of ``bandwidth``.
   public let bandwidthSource: String
   /// The fraction of the bandwidth that generation reaches.
   public let efficiency: Efficiency
@@ -26,7 +31,7 @@ public struct Machine: Sendable, Equatable {
   /// Whether `iogpu.wired_limit_mb` sets the limit.
   public let isMac: Bool
 
-  public init(
+  init(
     name: String, title: String, memory: Int, limit: Int, limitSource: String, bandwidth: Double?,
     bandwidthSource: String, efficiency: Efficiency = Machines.efficiency, reserve: Int, isMac: Bool = false
   ) {
@@ -47,9 +52,9 @@ public struct Machine: Sendable, Equatable {
 
   /// A machine given by figures alone.
   ///
-  /// Without `reserve`, three quarters of the memory count, less ``Machines/reserve``: macOS allowed the GPU this share for
-  /// years, and it is conservative elsewhere. With `reserve`, all memory except the reserve counts, for users who know or
-  /// have raised their limit.
+  /// Without `reserve`, three quarters of the memory count, less ``Machines/reserve``: macOS allowed the GPU this share
+  /// for years, and it is conservative elsewhere. With `reserve`, all memory except the reserve counts, for users who
+  /// know or have raised their limit.
   public init(memory: Int, bandwidth: Double?, reserve: Int?, name: String = "custom", title: String = "custom") {
     self.init(
       name: name, title: title, memory: memory, limit: reserve == nil ? memory / 4 * 3 : memory,
@@ -57,8 +62,8 @@ public struct Machine: Sendable, Equatable {
       bandwidthSource: "given", reserve: reserve ?? Machines.reserve)
   }
 
-  /// The same machine with the given figures replaced. A given reserve overrides the system's limit: all memory except the
-  /// reserve counts, as for a machine given by figures alone.
+  /// The same machine with the given figures replaced. A given reserve overrides the system's limit: all memory except
+  /// the reserve counts, as for a machine given by figures alone.
   public func replacing(memory: Int? = nil, bandwidth: Double? = nil, reserve: Int? = nil) -> Machine {
     let figures =
       memory == nil && reserve == nil

@@ -1,7 +1,7 @@
 /// Machines known by name, with the sources of their figures.
 public enum Machines {
   /// Default reserve for windows and other programs.
-  public static let reserve = 2_000_000_000
+  package static let reserve = 2_000_000_000
 
   /// Bytes of a gigabyte of memory chips: 256 GB of unified memory are 256 x 2^30.
   private static let GiB = 1 << 30
@@ -10,6 +10,7 @@ public enum Machines {
   private static let nvidia = "NVIDIA's data sheet"
   private static let threeQuarters = "75 % of memory, what macOS allows by default"
 
+  /// All machines that are known by name.
   public static let all: [Machine] = [
     Machine(
       name: "m3-ultra-96", title: "Mac Studio M3 Ultra, 96 GB", memory: 96 * GiB, limit: 72 * GiB,
@@ -62,7 +63,7 @@ public enum Machines {
 
   /// Default where the chip was not measured. By bytes read per token, Llama-3.3-70B Q4_K_M at 14.41 tokens per second
   /// reaches 74 % of 819 GB/s, and DeepSeek-R1 Q4_K_M at 20.21 reaches 55 % (its experts are scattered in memory).
-  public static let efficiency = Machine.Efficiency(
+  static let efficiency = Machine.Efficiency(
     dense: 0.74, experts: 0.55, source: "Llama-3.3-70B and DeepSeek-R1 Q4_K_M, measured on an M3 Ultra")
 
   /// Measured on a dense model only; the ratio between mixtures and dense models is the M3 Ultra's.
@@ -70,7 +71,8 @@ public enum Machines {
     Machine.Efficiency(dense: dense, experts: dense * efficiency.experts / efficiency.dense, source: source)
   }
 
-  /// Looks up a machine. Spaces, dashes, case and a trailing "GB" are ignored; `this` is the machine that runs the program.
+  /// Looks up a machine. Spaces, dashes, case and a trailing "GB" are ignored; `this` is the machine that runs the
+  /// program.
   ///
   /// - Throws: ``PlanError`` with the known names.
   public static func named(_ name: String) throws(PlanError) -> Machine {
@@ -80,10 +82,11 @@ public enum Machines {
       return letters.hasSuffix("gb") ? String(letters.dropLast(2)) : letters
     }
     // h100-80 and rtx-4090-24 name the only memory size that exists.
-    let wanted = plain(name)
-    guard
-      let machine = all.first(where: { plain($0.name) == wanted || plain($0.name) + "\($0.memory / GiB)" == wanted })
-    else {
+    let plainName = plain(name)
+    func matches(_ machine: Machine) -> Bool {
+      [plain(machine.name), plain(machine.name) + "\(machine.memory / GiB)"].contains(plainName)
+    }
+    guard let machine = all.first(where: matches) else {
       throw PlanError(
         .usage, topic: .machine, "there is no machine \(name)",
         hint: "known: this, " + all.map(\.name).joined(separator: ", "))

@@ -2,25 +2,38 @@ import GGUF
 import Quantize
 import Tensors
 
-/// Which mixes fit a machine at a context length, and how fast they run; derived from shapes alone.
+/// The memory and the speed of a model's mixes on a machine at a context length, derived from shapes alone.
 public struct MemoryPlan: Sendable {
+  /// The model.
   public let model: any ModelSource
+  /// The model's dimensions.
   public let dimensions: ModelDimensions
+  /// The machine.
   public let machine: Machine
+  /// The context length in tokens.
   public let context: Int
+  /// The type of the cache's elements.
   public let cacheType: CacheType
+  /// The key/value cache.
   public let cache: KeyValueCache
   /// Bytes of the cache at ``context``.
   public let cacheBytes: Int
+  /// Memory in addition to weights and cache.
   public let working: WorkingMemory
+  /// The size of the files' metadata.
   public let metadata: MetadataSize
+  /// The number of elements of all tensors.
   public let weights: Int
+  /// The rows, in the order in which they were added.
   public private(set) var rows: [PlanRow] = []
 
+  /// A plan without rows.
+  ///
   /// - Parameters:
-  ///   - context: tokens; nil for the trained context length, or 4,096 if the model does not state it.
+  ///   - context: the context length in tokens.
+  ///   - type: the type of the cache's elements.
   ///   - publishedMetadata: metadata bytes of the model's published files, if known.
-  /// - Throws: ``PlanError``.
+  /// - Throws: ``PlanError`` if a dimension is missing, or heads do not consist of whole blocks of the cache's type.
   public init(
     _ model: any ModelSource, machine: Machine, context: Int, cache type: CacheType = .f16,
     publishedMetadata: Int? = nil
@@ -34,7 +47,7 @@ public struct MemoryPlan: Sendable {
     guard let bytes = cache.bytes(context: context, type) else {
       throw PlanError(
         .usage, topic: .cacheType,
-        "\(model.name): heads of \(dimensions.keyLength) elements are not a whole number of \(type.type) blocks")
+        "\(model.name): heads of \(dimensions.keyLength) elements are not whole \(type.type) blocks")
     }
     cacheBytes = bytes
     working = WorkingMemory(dimensions, context: context)
@@ -71,8 +84,8 @@ public struct MemoryPlan: Sendable {
         Compatibility(types: types, metadata: model.metadata), kind, needsImportance, drift))
   }
 
-  /// Adds a row for a file of a given size, whatever its types. The bytes read per token are scaled from the row nearest in
-  /// size.
+  /// Adds a row for a file of a given size, whatever its types. The bytes read per token are scaled from the row
+  /// nearest in size.
   public mutating func add(target: Int, named name: String) {
     let nearest = rows.min { abs($0.fileBytes - target) < abs($1.fileBytes - target) }
     let share = nearest.map { Double($0.readBytes) / Double(max(1, $0.tensorBytes)) } ?? 1
@@ -97,27 +110,28 @@ public struct MemoryPlan: Sendable {
       needsImportance: needsImportance, publishedDrift: drift, kind: kind, readBytes: read)
   }
 
-  /// Expected upper bound of a row's drift: the published figure, or, for a mix that is made to lose less than stock mixes
-  /// of its size, the figure of the best stock mix that is not larger. nil if neither is known.
+  /// Expected upper bound of a row's drift: the published figure, or, for a mix that is made to lose less than stock
+  /// mixes of its size, the figure of the best stock mix that is not larger. nil if neither is known.
   public func expectedDrift(of row: PlanRow) -> Double? {
     guard row.kind == .preset || row.kind == .target else { return row.publishedDrift }
     return rows.filter { $0.tensorBytes <= row.tensorBytes }.compactMap(\.publishedDrift).min()
   }
 
-  /// The row of lowest expected drift that fits and is not larger than the source. Among equals, a mix made for the model
-  /// comes first, then the source's types, then the smaller file.
+  /// The row of lowest expected drift that fits and is not larger than the source. Among equals, a mix made for the
+  /// model comes first, then the source's types, then the smaller file.
   public var best: Int? {
     let source = model.tensors.reduce(0) { $0 + ($1.shape.bytes(as: $1.type) ?? 0) }
-    let own = model.tensors.max { $0.shape.count < $1.shape.count }?.type.name
+    let sourceType = model.tensors.max { $0.shape.count < $1.shape.count }?.type.name
     // Up to 1 % more than the source counts as the same size (padding, norms).
-    let most = max(source, source / 100 * 101)
+    let maximum = max(source, source / 100 * 101)
     let candidates = rows.indices.compactMap { index -> (index: Int, drift: Double, rank: Int, bytes: Int)? in
       let row = rows[index]
-      guard row.fits, row.tensorBytes <= most, let drift = expectedDrift(of: row) else { return nil }
-      return (index, drift, row.kind != .stock ? 0 : row.name == own ? 1 : 2, row.tensorBytes)
+      guard row.fits, row.tensorBytes <= maximum, let drift = expectedDrift(of: row) else { return nil }
+      return (index, drift, row.kind != .stock ? 0 : row.name == sourceType ? 1 : 2, row.tensorBytes)
     }
     return candidates.min { ($0.drift, $0.rank, $0.bytes) < ($1.drift, $1.rank, $1.bytes) }?.index
   }
 
+  /// The row of the smallest file; nil without rows.
   public var smallest: PlanRow? { rows.min { $0.fileBytes < $1.fileBytes } }
 }

@@ -4,6 +4,7 @@ import Tensors
 
 /// Bytes of a file outside tensor data: keys, tokenizer, tensor directory, padding.
 public struct MetadataSize: Sendable, Equatable {
+  /// The origin of the number.
   public enum Kind: String, Sendable, Encodable {
     /// Laid out from the model's own keys.
     case exact
@@ -13,11 +14,13 @@ public struct MetadataSize: Sendable, Equatable {
     case estimated
   }
 
+  /// Bytes of metadata in the file.
   public let bytes: Int
+  /// The origin of ``bytes``.
   public let kind: Kind
 
   /// - Parameter published: metadata bytes of the model's published files, if known.
-  public init(of model: any ModelSource, vocabulary: Int, published: Int?) {
+  init(of model: any ModelSource, vocabulary: Int, published: Int?) {
     if model.metadata["tokenizer.ggml.tokens"] != nil {
       // No type changes the header's size: a type id has four bytes.
       let metadata = model.outputMetadata(fileType: 0, importance: nil)

@@ -3,38 +3,46 @@ import Tensors
 
 /// The hyperparameters that memory and speed depend on.
 public struct ModelDimensions: Sendable, Equatable {
+  /// The value of `general.architecture`.
   public let architecture: String
+  /// The number of layers.
   public let layers: Int
-  public let width: Int
-  public let heads: Int
+  let width: Int
+  let heads: Int
   /// Key/value heads per layer; 0 for a layer without attention.
-  public let keyHeads: [Int]
-  public let keyLength: Int
-  public let valueLength: Int
+  let keyHeads: [Int]
+  let keyLength: Int
+  let valueLength: Int
   /// Multi-head latent attention: sizes of a token's compressed row, and of a head's expanded keys and values.
   public let latent: Latent?
-  public let feedForward: Int
-  public let vocabulary: Int
+  let feedForward: Int
+  let vocabulary: Int
+  /// The number of experts per layer; 0 for a dense model.
   public let experts: Int
+  /// The number of experts that a token uses.
   public let expertsUsed: Int
-  public let expertFeedForward: Int
+  let expertFeedForward: Int
   /// Trained context length in tokens; nil if the metadata does not state it.
   public let trainedContext: Int?
   /// Position scaling beyond the original context, such as `yarn by 40 over 4096`; nil without scaling.
   public let ropeScaling: String?
 
+  /// The dimensions of latent attention.
   public struct Latent: Sendable, Equatable {
     /// Elements of the compressed row, kv_lora_rank + qk_rope_head_dim: 512 + 64 for R1.
-    public let compressed: Int
-    /// Elements of one head's key and value: 192 and 128 for R1.
-    public let key: Int
-    public let value: Int
+    let compressed: Int
+    /// Elements of one head's key: 192 for R1.
+    let key: Int
+    /// Elements of one head's value: 128 for R1.
+    let value: Int
     /// Whether the GGUF has the old form (`attn_kv_b`), which caches all heads expanded.
     public let isExpanded: Bool
   }
 
-  /// - Throws: ``PlanError`` that names the missing key and the keys that were looked for.
-  public init(of model: any ModelSource) throws(PlanError) {
+  /// Reads a model's metadata.
+  ///
+  /// - Throws: ``PlanError`` that names the missing or wrong key and the keys that a plan reads.
+  package init(of model: any ModelSource) throws(PlanError) {
     let metadata = model.metadata
     let keys = try PlanKeys(model)
     architecture = keys.hyperparameters.architecture

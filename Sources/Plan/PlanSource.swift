@@ -7,6 +7,7 @@ import Tensors
 
 /// The model of a plan, opened without weights.
 public struct PlanSource: Sendable {
+  /// The model's metadata and shapes.
   public let model: any ModelSource
   /// Metadata bytes of the model's published files, if known.
   public let publishedMetadata: Int?
@@ -15,8 +16,8 @@ public struct PlanSource: Sendable {
   /// The findings on config.json; nil for a GGUF.
   public let configReview: ConfigReview?
 
-  /// Opens a GGUF (the first shard; its first bytes are enough), a folder with config.json, a config.json, or a known shape
-  /// by name. An existing path takes precedence over a name.
+  /// Opens a GGUF (the first shard; its first bytes are enough), a folder with config.json, a config.json, or a known
+  /// shape by name. An existing path takes precedence over a name.
   ///
   /// - Parameter ignoring: keys of config.json that would be refused.
   /// - Throws: ``PlanError``, `RefusedConfig`, `UnneededIgnoring`, `FormatError`, `FileError`.
@@ -25,7 +26,7 @@ public struct PlanSource: Sendable {
     guard FileManager.default.fileExists(atPath: source, isDirectory: &isDirectory) else {
       guard let shape = KnownShape(named: source) else {
         throw PlanError(
-          .missing, topic: .shape, "\(source): no such file or directory, and no shape is known by that name")
+          .missing, topic: .shape, "\(source): no such file or directory, and not the name of a known shape")
       }
       let shapes = try ModelShapes(configuration: shape.config, name: shape.name, ignoring: ignoring)
       self.init(shapes, metadata: shape.metadataBytes)

@@ -4,18 +4,20 @@ import Tensors
 
 /// A named mix, as a plan lists it.
 public struct PlannedMix: Sendable {
+  /// The name of the mix.
   public let name: String
   /// Whether it is useful only with an importance matrix.
   public let needsImportance: Bool
   /// Mean KL divergence as published for one model; nil if none is published.
-  public let publishedDrift: Double?
+  let publishedDrift: Double?
   /// Whether it is made for the model's shapes, to lose less than a stock mix of its size.
   let isPreset: Bool
   let types: @Sendable (_ model: any ModelSource) -> [GGMLType]
 
-  /// - Parameter beforeSplitLatents: whether to choose types as llama-quantize did for the old form of latent attention,
+  /// - Parameter beforeSplitLatents: whether to choose types as llama-quantize did for the old form of latent
+  ///   attention,
   ///   when it had no rule for `attn_kv_b`, which got the base type.
-  public init(_ mix: StockMix, hasImportance: Bool, beforeSplitLatents: Bool = false) {
+  init(_ mix: StockMix, hasImportance: Bool, beforeSplitLatents: Bool = false) {
     name = mix.rawValue
     needsImportance = mix.base.needsImportance
     publishedDrift = PublishedDrift.meanKLD(mix, hasImportance: hasImportance)
@@ -29,7 +31,7 @@ public struct PlannedMix: Sendable {
     }
   }
 
-  public init(_ preset: Preset, hasImportance: Bool) {
+  init(_ preset: Preset, hasImportance: Bool) {
     name = preset.rawValue
     needsImportance = preset.needsImportance
     publishedDrift = nil

@@ -3,13 +3,14 @@ import Quantize
 /// Published drift of stock mixes for one model: their order, and the rough size of the steps.
 ///
 /// Mean KL divergence from F16 of Llama-3-8B on the wiki test set. A larger model loses less at the same mix; the order
-/// of the mixes is the same. Source: the scoreboard in llama.cpp's tools/perplexity/README.md; for types with importance,
-/// its best row with a matrix.
+/// of the mixes is the same. Source: the scoreboard in llama.cpp's tools/perplexity/README.md; for types with
+/// importance, its best row with a matrix.
 public enum PublishedDrift {
+  /// The measured model.
   public static let model = "Llama-3-8B"
 
   /// nil for mixes that were not measured; ternary mixes are for models trained for them.
-  public static func meanKLD(_ mix: StockMix, hasImportance: Bool) -> Double? {
+  package static func meanKLD(_ mix: StockMix, hasImportance: Bool) -> Double? {
     hasImportance ? withImportance[mix] ?? without[mix] : without[mix]
   }
 

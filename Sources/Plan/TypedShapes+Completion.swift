@@ -10,7 +10,7 @@ extension TypedShapes {
   /// number of tensors that the first shard states.
   ///
   /// - Throws: ``PlanError`` if the present shards do not contain every kind of layer.
-  public init(completing file: GGUFFile, promised: Int) throws(PlanError) {
+  init(completing file: GGUFFile, promised: Int) throws(PlanError) {
     let dimensions = try ModelDimensions(of: file)
     let metadata = file.metadata
     let dense = metadata.optionalInt("\(dimensions.architecture).leading_dense_block_count") ?? 0
@@ -40,7 +40,7 @@ extension TypedShapes {
     guard tensors.count == promised else {
       throw PlanError(
         .missing,
-        "\(file.name): \(file.missingShards) of its shards are missing, and what is there gives the shapes of "
+        "\(file.name): \(file.missingShards) of its shards are missing, and the others give the shapes of "
           + "\(tensors.count) of \(promised) tensors",
         hint: "put the first bytes of the other shards beside it under their names; a plan reads their headers only")
     }

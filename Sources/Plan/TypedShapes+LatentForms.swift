@@ -4,8 +4,8 @@ import Tensors
 
 extension TypedShapes {
   /// The same model as converters wrote it before April 2025: `attn_kv_b` [rank, heads x (nope + value)] in place of
-  /// `attn_k_b` and `attn_v_b`, with separate keys and values per head. nil if attention is not latent or the form is old
-  /// already.
+  /// `attn_k_b` and `attn_v_b`, with separate keys and values per head. nil if attention is not latent or the form is
+  /// old already.
   ///
   /// Many of the popular DeepSeek files are of this form, and their cache is some 70 times larger.
   public init?(oldLatentFormOf model: any ModelSource) {
@@ -26,8 +26,8 @@ extension TypedShapes {
         continue
       }
       // [nope, rank, heads] and [rank, value, heads].
-      let extents = tensor.shape.dimensions
-      guard extents.count == 3, let shape = Shape([extents[1], extents[2] * (extents[0] + latent.value)]) else {
+      let lengths = tensor.shape.dimensions
+      guard lengths.count == 3, let shape = Shape([lengths[1], lengths[2] * (lengths[0] + latent.value)]) else {
         return nil
       }
       tensors.append(

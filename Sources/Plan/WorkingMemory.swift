@@ -1,26 +1,27 @@
 /// Memory that inference needs in addition to weights and cache.
 ///
-/// llama.cpp reserves one buffer for the largest step of its graph at 512 tokens per batch. With a state of `d` floats per
-/// token, the largest step is one of
+/// llama.cpp reserves one buffer for the largest step of its graph at 512 tokens per batch. With a state of `d` floats
+/// per token, the largest step is one of
 ///
 ///     output      vocabulary + 2 d
 ///     dense       3 ffn + 5 d
 ///     experts     used (3 expert ffn + d) + 5 d
 ///     attention   heads (keys + values + queries) + 8 d, and the causal mask, 2 bytes per cell
 ///
-/// This is 0 to 9 % more than the buffers that llama.cpp reports (with flash attention, its default on a GPU) for the widths
-/// of Llama 70B and 405B and DeepSeek-Coder-V2 in both forms, at 4k to 128k tokens.
+/// This is 0 to 9 % more than the buffers that llama.cpp reports (with flash attention, its default on a GPU) for the
+/// widths of Llama 70B and 405B and DeepSeek-Coder-V2 in both forms, at 4k to 128k tokens.
 public struct WorkingMemory: Sendable, Equatable {
   /// Bytes of the graph's buffer.
   public let activations: Int
   /// Allowance in bytes for the program, its device context and command buffers.
   public let overhead = 512 << 20
 
-  public var total: Int { activations + overhead }
+  /// Bytes in all.
+  package var total: Int { activations + overhead }
 
   static let batch = 512
 
-  public init(_ model: ModelDimensions, context: Int) {
+  init(_ model: ModelDimensions, context: Int) {
     let d = model.width
     let output = model.vocabulary + 2 * d
     let dense = 3 * model.feedForward + 5 * d

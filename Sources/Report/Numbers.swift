@@ -1,6 +1,6 @@
 import Foundation
 
-/// A number with the digits that matter in a chart.
+/// A number with `significant` digits, without trailing zeros.
 func plain(_ value: Double, significant: Int = 3) -> String {
   guard value.isFinite, value != 0 else { return value == 0 ? "0" : "\(value)" }
   let size = abs(value)
@@ -15,7 +15,7 @@ func plain(_ value: Double, significant: Int = 3) -> String {
 /// A number with grouped thousands: 1,234,567.
 func grouped(_ value: Int) -> String { value.formatted(.number.locale(Locale(identifier: "en_US"))) }
 
-/// The size of a model in words: `4.23 million`.
+/// A count in words: `4.23 million`.
 func spoken(_ value: Int) -> String {
   for (name, size) in [("trillion", 1e12), ("billion", 1e9), ("million", 1e6)] where Double(value) >= size {
     return "\(plain(Double(value) / size)) \(name)"
@@ -23,7 +23,7 @@ func spoken(_ value: Int) -> String {
   return grouped(value)
 }
 
-/// Decimal units of bytes, as for targets.
+/// Decimal units of bytes.
 enum SizeUnit {
   /// The unit for a chart whose largest value is `gigabytes`, and its size in gigabytes.
   static func fitting(_ gigabytes: Double) -> (name: String, gigabytes: Double) {

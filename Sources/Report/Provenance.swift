@@ -17,26 +17,26 @@ extension ReportPage {
   func running(_ file: File) -> [[String: Any]] {
     let isShard = file.name.firstRange(of: /-\d{5}-of-\d{5}/) != nil
     let stem = file.name.replacing(/\.gguf$/, with: "")
-    var ways: [[String: Any]] = [
+    var examples: [[String: Any]] = [
       ["program": "llama.cpp", "command": "llama-cli -m \(file.name) -c 8192"]
     ]
     if isShard {
       let merge = commands?.merge(file.name, stem + ".gguf") ?? ": merge the shards to \(stem).gguf"
-      ways.append([
+      examples.append([
         "program": "Ollama",
         "command": merge + "   # Ollama takes no shards\n"
           + "echo 'FROM ./\(stem).gguf' > Modelfile\nollama create \(stem.lowercased()) -f Modelfile",
       ])
     } else {
-      ways.append([
+      examples.append([
         "program": "Ollama",
         "command":
           "echo 'FROM ./\(file.name)' > Modelfile\nollama create \(stem.lowercased()) -f Modelfile\n"
           + "ollama run \(stem.lowercased())",
       ])
     }
-    ways.append(["program": "LM Studio", "command": "lms import \(file.name)"])
-    return ways
+    examples.append(["program": "LM Studio", "command": "lms import \(file.name)"])
+    return examples
   }
 }
 
@@ -51,7 +51,7 @@ extension MetadataValue {
   }
 }
 
-/// The index of a value among nine shades of equal ratio within `range`.
+/// The index of a value's shade, of nine shades that divide `range` by equal ratios.
 func logarithmicShade(_ value: Double, _ range: ClosedRange<Double>) -> Int {
   guard value > range.lowerBound, range.upperBound > range.lowerBound else { return 0 }
   return min(8, Int(log(value / range.lowerBound) / log(range.upperBound / range.lowerBound) * 9))

@@ -2,12 +2,12 @@ import Foundation
 import Perplexity
 
 extension ReportPage {
-  /// One comparison per text, base and context: figures of different ones cannot share a chart.
+  /// One comparison for each text, base and context, whose figures are comparable.
   var comparisons: [[String: Any]] {
     var groups: [[DriftReport]] = []
     for drift in drifts where !drift.models.isEmpty {
-      if let place = groups.firstIndex(where: { $0[0].isComparable(with: drift) }) {
-        groups[place].append(drift)
+      if let index = groups.firstIndex(where: { $0[0].isComparable(with: drift) }) {
+        groups[index].append(drift)
       } else {
         groups.append([drift])
       }
@@ -16,8 +16,8 @@ extension ReportPage {
   }
 
   private func comparison(_ drifts: [DriftReport]) -> [String: Any] {
-    var known = Set<String>()
-    let models = drifts.flatMap(\.models).filter { known.insert("\($0.bytes) \($0.name)").inserted }
+    var seen = Set<String>()
+    let models = drifts.flatMap(\.models).filter { seen.insert("\($0.bytes) \($0.name)").inserted }
     let points = models.map { model in
       ScatterPlot.Point(
         name: model.name, gigabytes: Double(model.bytes) * 1e-9, divergence: model.statistics.divergence.value,
@@ -49,7 +49,7 @@ extension ReportPage {
     return result
   }
 
-  /// A chart by kind of text for each of the page's files, or for every model if the page has no files.
+  /// A chart by kind of text for each of the page's files, or for all models if the page has no files.
   var kinds: [[String: Any]] {
     drifts.flatMap(\.models).filter { isSubject($0) && $0.kinds.count > 1 }.map { model in
       let bars = model.kinds.map { kind in

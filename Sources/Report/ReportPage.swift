@@ -7,13 +7,17 @@ import Tensors
 public struct ReportPage: Sendable {
   /// A GGUF file that the page describes.
   public struct File: Sendable {
+    /// The file's name.
     public let name: String
-    public let bytes: Int
-    public let tensors: [TensorInfo]
-    public let metadata: Metadata
-    /// The mix as rules in YAML; nil to omit it.
-    public let recipe: String?
+    let bytes: Int
+    let tensors: [TensorInfo]
+    let metadata: Metadata
+    let recipe: String?
 
+    /// - Parameters:
+    ///   - name: the file's name; it identifies the file in drift reports.
+    ///   - bytes: the size of the file or of all shards.
+    ///   - recipe: the mix as rules in YAML; nil to omit it.
     public init(name: String, bytes: Int, tensors: [TensorInfo], metadata: Metadata, recipe: String?) {
       self.name = name
       self.bytes = bytes
@@ -25,11 +29,12 @@ public struct ReportPage: Sendable {
 
   /// Commands of the program that made the page, for its readers.
   public struct Commands: Sendable {
-    /// Joins the shards of a model, of which `shard` is one, to a file.
-    public let merge: @Sendable (_ shard: String, _ output: String) -> String
-    /// Writes a model in the types of a recipe.
-    public let quantize: @Sendable (_ recipe: String) -> String
+    let merge: @Sendable (_ shard: String, _ output: String) -> String
+    let quantize: @Sendable (_ recipe: String) -> String
 
+    /// - Parameters:
+    ///   - merge: the command that joins the shards of a model, of which `shard` is one, to a file.
+    ///   - quantize: the command that writes a model with the types of a recipe.
     public init(
       merge: @escaping @Sendable (_ shard: String, _ output: String) -> String,
       quantize: @escaping @Sendable (_ recipe: String) -> String
@@ -39,14 +44,19 @@ public struct ReportPage: Sendable {
     }
   }
 
-  public var title: String
-  public var files: [File]
-  public var drifts: [DriftReport]
-  public var sensitivity: SensitivityFindings?
-  /// Name and version of the program that made the page.
-  public var generator: String
-  public var commands: Commands?
+  let title: String
+  let files: [File]
+  let drifts: [DriftReport]
+  let sensitivity: SensitivityFindings?
+  let generator: String
+  let commands: Commands?
 
+  /// - Parameters:
+  ///   - files: the files that the page describes; empty for a page about drift reports alone.
+  ///   - drifts: drift reports, of the files and of others for comparison.
+  ///   - sensitivity: a sensitivity table; nil to omit its chart.
+  ///   - generator: the name and version of the program, for the footer.
+  ///   - commands: commands of the program; nil to omit them.
   public init(
     title: String, files: [File], drifts: [DriftReport], sensitivity: SensitivityFindings?, generator: String,
     commands: Commands? = nil
@@ -65,7 +75,7 @@ public struct ReportPage: Sendable {
     return template.render(context)
   }
 
-  /// Charts are drawn twice, for wide and for narrow screens: a drawing that is only scaled down is unreadable.
+  /// Widths of charts in pixels. Each chart is drawn for wide and for narrow screens.
   static let widths = (wide: 760.0, narrow: 340.0)
 
   func chart(_ draw: (Double) -> String) -> [String: Any] {
@@ -113,7 +123,7 @@ extension ReportPage {
   private var summary: [[String: Any]] {
     guard let file = files.first else {
       return drifts.prefix(1).map { drift in
-        ["value": drift.base.name, "label": "what others are compared with"]
+        ["value": drift.base.name, "label": "reference model"]
       }
     }
     let weights = file.tensors.reduce(0) { $0 + $1.shape.count }
@@ -125,12 +135,12 @@ extension ReportPage {
         "label": "bits per weight, of \(spoken(weights)) weights",
       ],
     ]
-    if let found = drift(of: file)?.statistics {
+    if let statistics = drift(of: file)?.statistics {
       tiles.append([
-        "value": plain(found.divergence.value),
-        "label": "mean KLD, ± \(plain(found.divergence.error, significant: 2)) nats",
+        "value": plain(statistics.divergence.value),
+        "label": "mean KLD, ± \(plain(statistics.divergence.error, significant: 2)) nats",
       ])
-      tiles.append(["value": plain(found.sameTop.value * 100) + " %", "label": "same most likely token"])
+      tiles.append(["value": plain(statistics.sameTop.value * 100) + " %", "label": "same most likely token"])
     }
     return tiles
   }

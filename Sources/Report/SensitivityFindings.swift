@@ -1,6 +1,6 @@
 import Foundation
 
-/// Findings of a sensitivity table in JSON, as far as a page shows them.
+/// The fields of a sensitivity table that a page shows.
 public struct SensitivityFindings: Decodable, Sendable {
   struct Entry: Decodable {
     let tensor: String
@@ -10,7 +10,9 @@ public struct SensitivityFindings: Decodable, Sendable {
   let model: String
   let entries: [Entry]
 
-  /// - Throws: `DecodingError` if the data is something else.
+  /// Reads the file of `qtool sensitivity`.
+  ///
+  /// - Throws: `DecodingError` if a field is missing or has another type.
   public init(json: Data) throws {
     self = try JSONDecoder().decode(SensitivityFindings.self, from: json)
   }

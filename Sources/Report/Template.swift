@@ -1,5 +1,5 @@
-/// The page as a Mustache template. `{{{…}}}` inserts drawings and the style sheet, which are generated here; everything
-/// else is escaped.
+/// The page as a Mustache template. `{{{…}}}` inserts the drawings and the style sheet of this module; all other text
+/// is escaped.
 let pageTemplate = """
   <!DOCTYPE html>
   <html lang="en">
@@ -51,9 +51,9 @@ let pageTemplate = """
   {{#sensitivity}}
   <section>
   <h2>Sensitivity by layer</h2>
-  <p>What rounding costs {{model}}: nats of KLD per unit of relative error, measured end to end.</p>
+  <p>The cost of rounding {{model}}: nats of KLD per unit of relative error, measured end to end.</p>
   {{#chart}}<figure><div class="wide">{{{wide}}}</div><div class="narrow">{{{narrow}}}</div></figure>{{/chart}}
-  <p class="ramp">{{least}} or less {{#ramp}}<span class="swatch shade{{.}}"></span>{{/ramp}} {{most}}</p>
+  <p class="ramp">{{minimum}} or less {{#ramp}}<span class="swatch shade{{.}}"></span>{{/ramp}} {{maximum}}</p>
   </section>
   {{/sensitivity}}
   {{#files}}
@@ -85,7 +85,7 @@ let pageTemplate = """
 
   """
 
-/// Colours are variables, so that charts follow light and dark mode; print is always light.
+/// The style sheet. Colours are variables for light and dark mode; print is always light.
 let pageStyle = """
   :root{--paper:#fdfcfa;--ink:#22252b;--dim:#6a6f7a;--rule:#e3e0da;--card:#f4f2ed;--accent:#b4471f;--other:#5d7a99;
   --s0:#f3e4d3;--s1:#efd0ae;--s2:#e9b888;--s3:#de9c68;--s4:#cc7e50;--s5:#b16244;--s6:#8f4a3d;--s7:#6b3636;--s8:#47252c}

@@ -15,36 +15,36 @@ struct TensorGrid {
   init(_ all: [TensorInfo]) {
     var classes: [String] = []
     var layers = 0
-    var found: [(className: String, layer: Int, tensor: TensorInfo)] = []
+    var cells: [(className: String, layer: Int, tensor: TensorInfo)] = []
     var others: [TensorInfo] = []
     for tensor in all where tensor.shape.rows > 1 {
-      guard let (layer, name) = Self.place(of: tensor.name) else {
+      guard let (layer, name) = Self.cell(of: tensor.name) else {
         others.append(tensor)
         continue
       }
       if !classes.contains(name) { classes.append(name) }
       layers = max(layers, layer + 1)
-      found.append((name, layer, tensor))
+      cells.append((name, layer, tensor))
     }
     var grid = [[TensorInfo?]](repeating: [TensorInfo?](repeating: nil, count: layers), count: classes.count)
-    for (name, layer, tensor) in found { grid[classes.firstIndex(of: name)!][layer] = tensor }
+    for (name, layer, tensor) in cells { grid[classes.firstIndex(of: name)!][layer] = tensor }
     self.classes = classes
     self.layers = layers
     self.tensors = grid
     self.others = others
   }
 
-  /// Layer and class of `blk.7.attn_q.weight`: 7 and `attn_q`.
-  static func place(of name: String) -> (layer: Int, className: String)? {
+  /// The layer and class of a tensor's name: 7 and `attn_q` for `blk.7.attn_q.weight`.
+  static func cell(of name: String) -> (layer: Int, className: String)? {
     let name = TensorName(name)
-    // A hostile file may have any layer number; a page of a million columns is useless.
+    // The bound limits the page's columns for a hostile file.
     guard let layer = name.layer, layer < 4096 else { return nil }
     return (layer, name.title)
   }
 
-  /// Kinds of tensors by their share of bytes, for readers who do not know tensor names.
+  /// The part of a model that a tensor belongs to, for readers who do not know tensor names.
   static func part(of name: String) -> String {
-    let name = place(of: name)?.className ?? name
+    let name = cell(of: name)?.className ?? name
     if name.hasPrefix("token_embd") { return "token embedding" }
     if name == "output.weight" { return "output head" }
     if name.contains("_exps") { return "experts" }

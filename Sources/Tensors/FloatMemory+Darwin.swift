@@ -1,6 +1,6 @@
 #if canImport(Darwin)
   extension FloatMemory {
-    /// The system chooses the size of pages by itself.
+    /// Does nothing: the system chooses the page size.
     static func askForHugePages(_ base: UnsafeMutableRawPointer, _ bytes: Int) {}
   }
 #endif

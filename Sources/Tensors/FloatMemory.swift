@@ -4,14 +4,16 @@
   import Glibc
 #endif
 
-/// Memory for floats, uninitialised, at the start of a cache line.
+/// Uninitialised memory for floats, aligned to a cache line.
 ///
-/// Large pieces come from the system and go back to it: an allocator would keep what lies between others in use, which
-/// made up half of a small budget. The largest lie in pages of 2 MiB where the system has them: a product goes through
-/// rows that lie pages apart.
+/// Large pieces are mapped and unmapped by the system. An allocator would keep free pieces between pieces in use, which
+/// took half of a small budget. The largest pieces use pages of 2 MiB where the system has them, because a product
+/// reads rows that are pages apart.
 package enum FloatMemory {
-  /// - Parameter minimum: floats from which on a piece is taken from the system. Large pieces that come and go often are
-  ///   cheaper from the allocator, whose pages are in memory already.
+  /// Allocates `count` floats.
+  ///
+  /// - Parameter minimum: the smallest count that is mapped. For short-lived pieces the allocator is cheaper: its pages
+  ///   are in memory already.
   package static func allocate(_ count: Int, mappedFrom minimum: Int = mappedMinimum) -> UnsafeMutablePointer<Float> {
     guard count >= minimum else { return fresh(count) }
     let bytes = count * 4
@@ -19,7 +21,7 @@ package enum FloatMemory {
     let raw = mmap(nil, bytes + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
     guard var raw, raw != MAP_FAILED else { preconditionFailure("the system has no memory for \(count) floats") }
     if page > 0 {
-      // The parts before the first whole page and after the last go back.
+      // Unmap what is before the first large page and after the last.
       let before = (page - Int(bitPattern: raw) % page) % page
       if before > 0 { munmap(raw, before) }
       raw += before
@@ -30,7 +32,7 @@ package enum FloatMemory {
     return raw.bindMemory(to: Float.self, capacity: count)
   }
 
-  /// Frees what ``allocate(_:mappedFrom:)`` returned for the same arguments.
+  /// Frees memory from ``allocate(_:mappedFrom:)``, which had the same arguments.
   package static func free(_ base: UnsafeMutablePointer<Float>, _ count: Int, mappedFrom minimum: Int = mappedMinimum) {
     if count >= minimum { munmap(base, count * 4) } else { release(base) }
   }
@@ -42,14 +44,15 @@ package enum FloatMemory {
     return try body(base)
   }
 
+  /// The smallest count of floats that is mapped by default.
   package static let mappedMinimum = 1 << 15
-  /// Scratch comes and goes too often for fresh pages.
+  /// The smallest count that is mapped for scratch memory, which is too short-lived for fresh pages.
   package static let scratchMappedMinimum = 1 << 20
   private static let hugePage = 2 << 20
   private static let smallPage = max(4096, sysconf(Int32(_SC_PAGESIZE)))
 
-  /// Aligned by hand: glibc's posix_memalign does not find the free piece of an earlier allocation of the same size again
-  /// once anything small lies beside it, and a long run grew to three times a small budget.
+  /// Aligns by itself: glibc's posix_memalign does not reuse a freed piece of the same size once a small piece is
+  /// beside it, and a long run grew to three times a small budget.
   private static func fresh(_ count: Int) -> UnsafeMutablePointer<Float> {
     let raw = UnsafeMutableRawPointer.allocate(
       byteCount: max(count, 1) * 4 + line + MemoryLayout<UnsafeMutableRawPointer>.size, alignment: 16)

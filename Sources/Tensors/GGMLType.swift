@@ -1,6 +1,6 @@
-/// How the elements of a tensor are stored: ggml's type ids, with the numbers that fix every size.
+/// The storage type of a tensor's elements, with ggml's type id as the raw value.
 ///
-/// A row is a whole number of blocks; a block holds ``blockLength`` elements in ``blockBytes`` bytes.
+/// A row consists of whole blocks; a block holds ``blockLength`` elements in ``blockBytes`` bytes.
 /// Source: the `gguf` package's `GGMLQuantizationType` and `GGML_QUANT_SIZES`.
 public enum GGMLType: UInt32, CaseIterable, Sendable, Hashable, Codable {
   case f32 = 0
@@ -34,7 +34,7 @@ public enum GGMLType: UInt32, CaseIterable, Sendable, Hashable, Codable {
   case tq2_0 = 35
   case mxfp4 = 39
 
-  /// The name as llama.cpp prints and reads it: `Q4_K`, `IQ2_XXS`, `F16`.
+  /// The name in llama.cpp: `Q4_K`, `IQ2_XXS`, `F16`.
   public var name: String {
     switch self {
     case .f32: "F32"
@@ -70,10 +70,10 @@ public enum GGMLType: UInt32, CaseIterable, Sendable, Hashable, Codable {
     }
   }
 
-  /// The type that bears `name`, whatever its case.
+  /// The type of a ``name``, in upper or lower case.
   public init?(name: some StringProtocol) {
-    let wanted = name.uppercased()
-    guard let type = Self.allCases.first(where: { $0.name == wanted }) else { return nil }
+    let uppercased = name.uppercased()
+    guard let type = Self.allCases.first(where: { $0.name == uppercased }) else { return nil }
     self = type
   }
 
@@ -115,10 +115,10 @@ public enum GGMLType: UInt32, CaseIterable, Sendable, Hashable, Codable {
     }
   }
 
-  /// True for the types that trade exactness for size: everything but floats and integers.
+  /// Whether the type stores elements in blocks: all types except floats and integers.
   public var isQuantized: Bool { blockLength > 1 }
 
-  /// True for the types that hold whole numbers, which are indices and the like, and not weights.
+  /// Whether the elements are integers: indices, not weights.
   public var isInteger: Bool {
     switch self {
     case .i8, .i16, .i32, .i64: true
@@ -129,7 +129,7 @@ public enum GGMLType: UInt32, CaseIterable, Sendable, Hashable, Codable {
   /// Bits per weight.
   public var bitsPerWeight: Double { Double(blockBytes * 8) / Double(blockLength) }
 
-  /// Bytes of a row of `columns` elements, or nil where a row is no whole number of blocks or the count overflows.
+  /// Bytes of a row of `columns` elements; nil where they are not whole blocks or the number overflows.
   public func rowBytes(columns: Int) -> Int? {
     guard columns >= 0, columns % blockLength == 0 else { return nil }
     let (bytes, overflow) = (columns / blockLength).multipliedReportingOverflow(by: blockBytes)

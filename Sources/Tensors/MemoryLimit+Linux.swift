@@ -3,24 +3,24 @@
 
   extension MemoryLimit {
     static var systemPeak: Int {
-      // rusage begins with what the process held that started this one.
+      // rusage starts at the memory of the parent process.
       if let peak = status("VmHWM:") { return peak << 10 }
       var usage = rusage()
       guard getrusage(__rusage_who_t(RUSAGE_SELF.rawValue), &usage) == 0 else { return 0 }
       return Int(usage.ru_maxrss) << 10
     }
 
-    /// The limit of the address space in bytes, a huge number where there is none; nil if the system does not say.
+    /// The limit of the address space in bytes, a huge number without a limit; nil if the system does not report it.
     static var addressSpaceLimit: UInt64? {
       var limit = rlimit()
       guard getrlimit(__rlimit_resource_t(RLIMIT_AS.rawValue), &limit) == 0 else { return nil }
       return UInt64(limit.rlim_cur)
     }
 
-    /// Bytes of address space that are mapped now; 0 where the system does not say.
+    /// Mapped bytes of address space; 0 where the system does not report them.
     static var mapped: Int { (status("VmSize:") ?? 0) << 10 }
 
-    /// A figure of the system's account of this process, in KiB; nil where it has none.
+    /// A value of `/proc/self/status` in KiB; nil where the system does not have it.
     private static func status(_ key: String) -> Int? {
       guard let file = fopen("/proc/self/status", "r") else { return nil }
       defer { fclose(file) }

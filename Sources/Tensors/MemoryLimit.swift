@@ -4,18 +4,18 @@
   import Glibc
 #endif
 
-/// What this process may allocate.
+/// The memory of the machine and of this process.
 public enum MemoryLimit {
   /// Bytes of the machine's memory.
   public static var physical: Int { sysconf(Int32(_SC_PHYS_PAGES)) * sysconf(Int32(_SC_PAGESIZE)) }
 
-  /// The most bytes of memory that this process has held at one time.
+  /// The largest number of bytes of memory that this process has held at one time.
   public static var peak: Int { systemPeak }
 
-  /// Bytes of address space that are left below the process's limit (`ulimit -v`); nil where there is none.
+  /// Remaining bytes of address space below the process's limit (`ulimit -v`); nil without a limit.
   ///
-  /// Asking before allocating matters: an allocation beyond the limit ends a Swift process without a word.
-  public static var left: Int? {
+  /// An allocation beyond the limit ends a Swift process without a message.
+  public static var remaining: Int? {
     guard let limit = addressSpaceLimit, limit < UInt64(Int.max) else { return nil }
     return max(0, Int(limit) - mapped)
   }

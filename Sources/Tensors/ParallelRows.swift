@@ -7,12 +7,12 @@ import Synchronization
   import Glibc
 #endif
 
-/// Threads that parallel work uses at most: the machine's processors.
-let processorCount = max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))
+private let processorCount = max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))
 
-/// How many threads ``parallelRanges(_:grain:_:)`` uses. Results never depend on it.
+/// The number of threads that ``parallelRanges(_:grain:_:)`` uses. Results do not depend on it.
 public enum Threads {
   private static let limit = Atomic<Int>(0)
+  /// At least 1; by default the number of processors.
   public static var count: Int {
     get {
       let value = limit.load(ordering: .relaxed)
@@ -24,8 +24,8 @@ public enum Threads {
 
 /// Calls `body` for consecutive ranges of at most `grain` that cover `0..<count`, on all threads.
 ///
-/// The ranges are the same for any number of threads, so a reduction that keeps one result per range and adds them in
-/// order is reproducible. The first error (of the lowest range) is rethrown after all started work ended.
+/// The ranges do not depend on the number of threads, so a reduction that keeps one result per range and adds them in
+/// order is reproducible. Of several errors that of the lowest range is rethrown, after all started work ended.
 public func parallelRanges(
   _ count: Int, grain: Int, _ body: @Sendable (_ index: Int, _ range: Range<Int>) throws -> Void
 ) throws {
@@ -73,7 +73,7 @@ public func parallelRows<Element: BitwiseCopyable & Sendable>(
   }
 }
 
-/// The same for rows of bytes: `slice` holds the bytes of `range` only.
+/// Splits bytes into rows and hands ranges of them to `body` in parallel: `slice` holds the bytes of `range` only.
 public func parallelRows(
   of output: inout MutableRawSpan, rowBytes: Int, grain: Int,
   _ body: @Sendable (_ range: Range<Int>, _ slice: inout MutableRawSpan) throws -> Void
@@ -91,7 +91,7 @@ public func parallelRows(
   }
 }
 
-/// A buffer that threads share because each touches rows of its own.
+/// A buffer that threads may share because each writes different rows.
 private struct DisjointRows<Element>: @unchecked Sendable {
   let buffer: UnsafeMutableBufferPointer<Element>
   init(_ buffer: UnsafeMutableBufferPointer<Element>) { self.buffer = buffer }

@@ -1,4 +1,4 @@
-/// Is told how far a long run is, and may stop it: the one way of progress and cancellation.
+/// Receives the progress of a long run and may cancel it.
 ///
 ///     struct Printing: RunObserver {
 ///       func advance(_ progress: RunProgress) throws {
@@ -7,24 +7,24 @@
 ///       }
 ///     }
 ///
-/// All methods are called on the thread that started the run, between two pieces of its work. An error that they throw
-/// ends the run, which throws it on: nothing appears under a final name.
+/// All methods are called on the thread that started the run, between two parts of its work. An error that they throw
+/// ends the run, which rethrows it; no file appears under a final name.
 ///
-/// Stages and notes are facts, which an observer words. Each module has types of its own for them.
+/// Stages and notes are facts, which an observer puts into words. Each module has its own types for them.
 public protocol RunObserver {
-  /// Called before the first piece of work of a stage, in runs that have several.
+  /// Called before the first part of a stage, in a run that has several.
   func begin(_ stage: any RunStage)
 
-  /// Called after every piece of work.
+  /// Called after every part of the work.
   func advance(_ progress: RunProgress) throws
 
-  /// Called after the last piece of work of a stage.
+  /// Called after the last part of a stage.
   func end(_ stage: any RunStage)
 
   /// Receives a remark.
   func note(_ note: any RunNote)
 
-  /// Called where a run can be resumed from. A run that keeps snapshots writes one before it ends.
+  /// Called where a later run could resume. If this throws, a run that keeps snapshots writes one before it ends.
   func pause() throws
 }
 
@@ -45,18 +45,22 @@ public protocol RunStage: Sendable {}
 /// A remark during a long run.
 public protocol RunNote: Sendable {}
 
-/// How far a run is.
+/// The progress of a run.
 public struct RunProgress: Sendable, Equatable {
-  /// The part of the run's work that is done, 0 to 1.
+  /// The completed share of the work, 0 to 1.
   public let fraction: Double
-  /// Steps that are done, in units of the run: layers of a forward pass, rounds of probes. 0 of 0 where it has none.
+  /// The number of completed steps, such as the layers of a forward pass. 0 of 0 where a run has no steps.
   public let step: Int
-  /// Steps in all.
+  /// The number of all steps.
   public let stepCount: Int
-  /// The piece of work that comes next, for a person to read; may be empty.
+  /// The next part of the work, for a person to read; may be empty.
   public let detail: String
 
-  /// Progress of a run: see the properties.
+  /// - Parameters:
+  ///   - fraction: the completed share of the work, 0 to 1.
+  ///   - step: the number of completed steps.
+  ///   - stepCount: the number of all steps.
+  ///   - detail: the next part of the work.
   public init(fraction: Double, step: Int = 0, stepCount: Int = 0, detail: String = "") {
     self.fraction = fraction
     self.step = step
@@ -65,16 +69,15 @@ public struct RunProgress: Sendable, Equatable {
   }
 }
 
-/// Listens to nothing.
+/// An observer that does nothing.
 public struct NoObserver: RunObserver {
-  /// The observer.
+  /// An observer that does nothing.
   public init() {}
-  /// Does nothing.
   public func advance(_ progress: RunProgress) {}
 }
 
-/// The observer of a run of which another run is a part.
-public struct PartObserver: RunObserver {
+/// Reports the progress of a run that is a part of another run.
+package struct PartObserver: RunObserver {
   private let whole: any RunObserver
   private let start: Double
   private let share: Double
@@ -82,26 +85,22 @@ public struct PartObserver: RunObserver {
   /// - Parameters:
   ///   - start: the fraction of the whole that was done before the part.
   ///   - share: the fraction of the whole that the part is.
-  public init(of whole: any RunObserver, from start: Double, share: Double) {
+  package init(of whole: any RunObserver, from start: Double, share: Double) {
     self.whole = whole
     self.start = start
     self.share = share
   }
 
-  /// Tells the whole run's observer.
-  public func advance(_ progress: RunProgress) throws {
+  /// Reports the fraction of the whole run.
+  package func advance(_ progress: RunProgress) throws {
     try whole.advance(
       RunProgress(
         fraction: start + share * progress.fraction, step: progress.step, stepCount: progress.stepCount,
         detail: progress.detail))
   }
 
-  /// Tells the whole run's observer.
-  public func begin(_ stage: any RunStage) { whole.begin(stage) }
-  /// Tells the whole run's observer.
-  public func end(_ stage: any RunStage) { whole.end(stage) }
-  /// Tells the whole run's observer.
-  public func note(_ note: any RunNote) { whole.note(note) }
-  /// Asks the whole run's observer.
-  public func pause() throws { try whole.pause() }
+  package func begin(_ stage: any RunStage) { whole.begin(stage) }
+  package func end(_ stage: any RunStage) { whole.end(stage) }
+  package func note(_ note: any RunNote) { whole.note(note) }
+  package func pause() throws { try whole.pause() }
 }

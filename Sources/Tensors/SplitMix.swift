@@ -1,7 +1,8 @@
-/// SplitMix64: random numbers that are the same on every machine.
+/// SplitMix64, a random number generator with the same numbers on every machine.
 public struct SplitMix: RandomNumberGenerator, Sendable {
-  var state: UInt64
+  private var state: UInt64
 
+  /// A generator whose numbers depend on `seed` alone.
   public init(seed: UInt64) { state = seed }
 
   public mutating func next() -> UInt64 {
@@ -12,9 +13,9 @@ public struct SplitMix: RandomNumberGenerator, Sendable {
     return z ^ (z >> 31)
   }
 
-  /// From 0 to bound - 1; the bias of the multiplication is below bound / 2^64.
+  /// A random integer from 0 to bound - 1; its bias is below bound / 2^64.
   public mutating func below(_ bound: Int) -> Int { Int(next().multipliedFullWidth(by: UInt64(bound)).high) }
 
-  /// From 0 to 1, 1 excluded.
+  /// A random number in 0..<1.
   public mutating func fraction() -> Double { Double(next() >> 11) * 0x1p-53 }
 }

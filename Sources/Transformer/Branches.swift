@@ -1,24 +1,27 @@
 import GGUF
 import Tensors
 
-/// Many variants of one model over the same windows, side by side and layer-major.
+/// Runs many variants of one model over the same windows, layer after layer.
 ///
-/// A variant is the model with some weights replaced. Variants that agree in all layers so far share their states, and
-/// those that agree in a layer share the reading of its weights. So a variant costs the layers from its first difference
-/// on, and the readings of the layers where it differs.
+/// A variant is the model with some weights replaced. Variants that are equal in all layers so far share their states,
+/// and those that are equal in a layer share the reading of its weights. A variant therefore costs the computation from
+/// its first difference on, and the reading of the layers in which it differs.
 public struct Branches {
-  public let pass: ForwardPass
-  public let windows: [[Int32]]
+  private let pass: ForwardPass
+  private let windows: [[Int32]]
 
-  /// The weights of a variant in a layer, or with nil its embedding.
+  /// The weights of a variant in a layer, or in the embedding (nil).
   public typealias Source = (_ variant: Int, _ layer: Int?) throws -> any ModelSource
 
+  /// - Parameters:
+  ///   - pass: the forward pass of the unchanged model.
+  ///   - windows: token ids, all windows of one length.
   public init(pass: ForwardPass, windows: [[Int32]]) {
     self.pass = pass
     self.windows = windows
   }
 
-  /// Variants that are the same so far, and their states; nil while these are at work.
+  /// Variants that are equal so far, and their states; nil while a layer changes these.
   private struct Branch {
     var variants: [Int]
     var states: HiddenStates?
@@ -27,9 +30,12 @@ public struct Branches {
   /// Runs all layers.
   ///
   /// - Parameters:
-  ///   - key: equal for two variants exactly where they have the same weights in a layer, or the same embedding (nil).
+  ///   - variants: the number of variants.
   ///   - progress: its steps are layers.
-  /// - Returns: each variant's states behind the last layer; variants without a difference share memory.
+  ///   - key: equal for two variants if and only if they have the same weights in a layer, or in the embedding (nil).
+  ///   - source: the weights of a variant.
+  /// - Returns: each variant's states after the last layer; equal variants share memory.
+  /// - Throws: ``ForwardError``, and errors of the sources and of the observer.
   public func run<Key: Hashable>(
     variants: Int, progress: any RunObserver = NoObserver(), key: (_ variant: Int, _ layer: Int?) -> Key, source: Source
   ) throws -> [HiddenStates] {
@@ -39,22 +45,22 @@ public struct Branches {
     }
     let layers = pass.decoder.layerCount
     for layer in 0..<layers {
-      // Moved into the parts, the last of which holds them alone: states that nobody else needs are changed in place.
-      var parts: [Branch] = []
+      // States are moved, not copied: those that only one branch holds are changed in place.
+      var split: [Branch] = []
       for index in branches.indices {
         let states = branches[index].states
         branches[index].states = nil
         for members in grouped(branches[index].variants, by: { key($0, layer) }) {
-          parts.append(Branch(variants: members, states: states))
+          split.append(Branch(variants: members, states: states))
         }
       }
-      for together in grouped(Array(parts.indices), by: { key(parts[$0].variants[0], layer) }) {
-        var states = together.compactMap { parts[$0].states }
-        for index in together { parts[index].states = nil }
-        try pass.layer(layer, &states, source: try source(parts[together[0]].variants[0], layer))
-        for (index, state) in zip(together, states) { parts[index].states = state }
+      for sharing in grouped(Array(split.indices), by: { key(split[$0].variants[0], layer) }) {
+        var states = sharing.compactMap { split[$0].states }
+        for index in sharing { split[index].states = nil }
+        try pass.layer(layer, &states, source: try source(split[sharing[0]].variants[0], layer))
+        for (index, state) in zip(sharing, states) { split[index].states = state }
       }
-      branches = parts
+      branches = split
       try progress.advance(
         RunProgress(
           fraction: Double(layer + 1) / Double(layers), step: layer + 1, stepCount: layers,
@@ -65,16 +71,16 @@ public struct Branches {
     return result.compactMap { $0 }
   }
 
-  /// Members with equal keys together, in the order of first members.
+  /// Groups of members with equal keys, in the order of their first members.
   private func grouped<Key: Hashable>(_ members: [Int], by key: (Int) throws -> Key) rethrows -> [[Int]] {
     var slots: [Key: Int] = [:]
     var groups: [[Int]] = []
     for member in members {
-      let own = try key(member)
-      if let slot = slots[own] {
+      let key = try key(member)
+      if let slot = slots[key] {
         groups[slot].append(member)
       } else {
-        slots[own] = groups.count
+        slots[key] = groups.count
         groups.append([member])
       }
     }

@@ -1,32 +1,31 @@
 import GGUF
 import Tensors
 
-/// The normalised final states of the scored positions, window after window, and the output head that turns them into
-/// logits.
+/// The normalised final states of the scored positions, and the output head that computes their logits.
 ///
-/// Logits are never held as a whole: callers ask for tiles. The rows of the head that a tile needs stay decoded until
-/// another range of the vocabulary is asked for, so loop over the vocabulary outside and over positions inside. States
-/// that exceed their part of the memory budget lie in the scratch file, and come back by ranges of positions:
-/// ``load(rows:)``.
+/// Rows are the scored positions, window after window. Logits are computed by tiles. The rows of the head for a tile
+/// stay decoded until another range of the vocabulary is requested, so the outer loop should run over the vocabulary
+/// and the inner loop over positions. States that exceed their share of the memory budget are in the scratch file;
+/// ``load(rows:)`` reads a range of them.
 public final class FinalStates {
-  /// Scored positions, window after window.
+  /// The number of scored positions in all windows.
   public let rowCount: Int
-  /// Tokens of the vocabulary: logits of a position.
+  /// The number of tokens in the vocabulary: logits of a position.
   public var vocabularyCount: Int { head.shape.rows }
   private let width: Int
   private let scored: Range<Int>
   private(set) var states: Activations
-  /// Spilled states that are in memory: those of some rows, at least.
+  /// The range of spilled states that is in memory.
   private var loaded: (rows: Range<Int>, states: FloatBuffer)?
   private let head: TensorInfo
   private let source: any ModelSource
   private let engine: any ProductEngine
   private var decoded: (rows: Range<Int>, weights: FloatBuffer)?
 
-  /// Bytes of a position's states while they are loaded; 0 where all are in memory anyway.
+  /// Bytes that a loaded row needs; 0 where all states are in memory.
   public var loadedRowBytes: Int { states.isSpilled ? width * 4 : 0 }
 
-  /// States that were normalised before.
+  /// Final states that are normalised already.
   init(
     _ states: Activations, decoder: Decoder, source: any ModelSource, engine: any ProductEngine, scored: Range<Int>
   ) {
@@ -39,7 +38,7 @@ public final class FinalStates {
     rowCount = states.layout.tokens
   }
 
-  /// Normalizes the hidden states of the scored positions. States beyond `limit` bytes go to the scratch file.
+  /// Normalises the scored positions of hidden states. States beyond `limit` bytes are spilled to the scratch file.
   static func normalizing(
     _ hidden: HiddenStates, decoder: Decoder, source: any ModelSource, engine: any ProductEngine, scored: Range<Int>,
     limit: Int, observer: (any ForwardObserver)?
@@ -85,7 +84,7 @@ public final class FinalStates {
     }
   }
 
-  /// Importance of the head counts every position, scored or not.
+  /// The importance of the head counts all positions, also those that are not scored.
   private func observeOutput(
     _ observer: any ForwardObserver, _ h: FloatBuffer, rows: Int, _ weight: FloatBuffer, _ epsilon: Float
   ) throws {
@@ -96,33 +95,33 @@ public final class FinalStates {
     }
   }
 
-  /// Brings the states of some positions into memory, where they are not, in place of others.
+  /// Reads spilled states of some rows into memory, in place of those loaded before.
   public func load(rows: Range<Int>) throws {
     precondition(rows.lowerBound >= 0 && rows.upperBound <= rowCount, "\(rows) of \(rowCount)")
     guard states.isSpilled, !rows.isEmpty, loaded?.rows != rows else { return }
     loaded = nil
     let buffer = FloatBuffer(count: rows.count * width, account: states.storage.account)
-    for part in slabParts(of: rows) {
+    for piece in slabPieces(of: rows) {
       copyRows(
-        from: try states.read(part.slab).floats.from(part.first * width), stride: width,
-        to: buffer.floats.from((part.rows.lowerBound - rows.lowerBound) * width), stride: width, rows: part.rows.count,
-        columns: width)
+        from: try states.read(piece.slab).floats.from(piece.first * width), stride: width,
+        to: buffer.floats.from((piece.rows.lowerBound - rows.lowerBound) * width), stride: width,
+        rows: piece.rows.count, columns: width)
     }
     loaded = (rows, buffer)
   }
 
-  /// The part of `rows` in each slab, and the row of the slab with which it begins.
-  private func slabParts(of rows: Range<Int>) -> [(slab: Int, rows: Range<Int>, first: Int)] {
+  /// The rows of `rows` in each slab, and the index of the first within the slab.
+  private func slabPieces(of rows: Range<Int>) -> [(slab: Int, rows: Range<Int>, first: Int)] {
     let slabRows = states.layout.windowsPerSlab * states.layout.length
     return (rows.lowerBound / slabRows...(rows.upperBound - 1) / slabRows).map { slab in
-      let part = rows.clamped(to: slab * slabRows..<(slab + 1) * slabRows)
-      return (slab, part, part.lowerBound - slab * slabRows)
+      let inSlab = rows.clamped(to: slab * slabRows..<(slab + 1) * slabRows)
+      return (slab, inSlab, inSlab.lowerBound - slab * slabRows)
     }
   }
 
-  /// Writes logits [rows, vocabulary] for ranges of the scored positions and of the vocabulary.
+  /// Computes logits [rows, vocabulary] for a range of rows and a range of the vocabulary.
   ///
-  /// - Throws: ``ForwardError/nonFinite(tensor:window:position:)``, and what reading throws.
+  /// - Throws: ``ForwardError/nonFinite(tensor:window:position:)``, and errors of the source and the scratch file.
   public func logits(rows: Range<Int>, vocabulary: Range<Int>, into output: inout MutableSpan<Float>) throws {
     precondition(rows.upperBound <= rowCount && vocabulary.upperBound <= vocabularyCount)
     precondition(output.count == rows.count * vocabulary.count, "\(output.count) for \(rows) by \(vocabulary)")
@@ -130,13 +129,13 @@ public final class FinalStates {
     let weights = try headRows(vocabulary)
     let matrix = WeightMatrix(weights.floats, rows: vocabulary.count, columns: width)
     if states.isSpilled, !(loaded.map { $0.rows.clamped(to: rows) == rows } ?? false) { try load(rows: rows) }
-    func multiply(_ x: Floats, _ part: Range<Int>, into output: inout MutableSpan<Float>) throws {
-      var logits = output._mutatingExtracting(
-        (part.lowerBound - rows.lowerBound) * vocabulary.count..<(part.upperBound - rows.lowerBound) * vocabulary.count)
+    func multiply(_ x: FloatView, _ range: Range<Int>, into output: inout MutableSpan<Float>) throws {
+      let (first, end) = (range.lowerBound - rows.lowerBound, range.upperBound - rows.lowerBound)
+      var logits = output._mutatingExtracting(first * vocabulary.count..<end * vocabulary.count)
       do {
-        try engine.multiply(x, tokens: part.count, by: matrix, into: &logits, tensor: head.name)
+        try engine.multiply(x, tokens: range.count, by: matrix, into: &logits, tensor: head.name)
       } catch ForwardError.nonFinite(let tensor, _, position: let bad?) {
-        let row = part.lowerBound + bad
+        let row = range.lowerBound + bad
         throw ForwardError.nonFinite(
           tensor: tensor, window: row / scored.count, position: scored.lowerBound + row % scored.count)
       }
@@ -145,8 +144,8 @@ public final class FinalStates {
       return try multiply(
         loaded.states.floats.from((rows.lowerBound - loaded.rows.lowerBound) * width), rows, into: &output)
     }
-    for part in slabParts(of: rows) {
-      try multiply(states.read(part.slab).floats.from(part.first * width), part.rows, into: &output)
+    for piece in slabPieces(of: rows) {
+      try multiply(states.read(piece.slab).floats.from(piece.first * width), piece.rows, into: &output)
     }
   }
 
@@ -160,8 +159,8 @@ public final class FinalStates {
   }
 }
 
-/// Rows of a model's output head that are decoded at a time while its logits are asked for.
-public let headTile = 1024
+/// The number of rows of the output head that are decoded at a time.
+package let headTile = 1024
 
-/// Bytes of logits that are in memory at the same time, at most: more would not make them faster.
-public let largestLogitTile = 256 << 20
+/// The maximum number of bytes of logits in memory; larger tiles are not faster.
+package let largestLogitTile = 256 << 20

@@ -1,24 +1,27 @@
-/// Watches what goes into every matrix product of a forward pass.
+/// Receives the inputs of every matrix product of a forward pass.
 ///
-/// Calls come one at a time, in an order that does not depend on threads: layer by layer, and within a layer in the
-/// order of the tokens.
+/// Calls are sequential, and their order does not depend on the number of threads: layer by layer, and in a layer in
+/// the order of the tokens.
 public protocol ForwardObserver: AnyObject {
+  /// Called with the inputs of a product.
+  ///
   /// - Parameters:
-  ///   - tensors: the weights that are multiplied by these inputs (`blk.0.attn_q.weight` and its companions share them).
+  ///   - tensors: all weights that are multiplied by these inputs, such as q, k and v of a layer.
   ///   - inputs: [tokens, columns], row after row.
-  ///   - matrix: which matrix of the tensors, where they are stacks.
+  ///   - columns: the length of a row.
+  ///   - matrix: the matrix of each tensor.
   func observe(_ tensors: [String], inputs: Span<Float>, columns: Int, matrix: ObservedMatrix) throws
 
-  /// True where every token should also be sent through every expert, for observation alone.
+  /// Whether every expert observes every token. The results of a token do not change.
   var wantsAllExperts: Bool { get }
-  /// True where the inputs of the output head should be observed too.
+  /// Whether the inputs of the output head are observed.
   var wantsOutput: Bool { get }
   /// Bytes that it takes beside a number for every column of every matrix, which the pass leaves free.
   var workBytes: Int { get }
 }
 
 extension ForwardObserver {
-  /// False: tokens go through the experts that they are routed to.
+  /// False: an expert observes the tokens that are routed to it.
   public var wantsAllExperts: Bool { false }
   /// False.
   public var wantsOutput: Bool { false }
@@ -26,12 +29,12 @@ extension ForwardObserver {
   public var workBytes: Int { 0 }
 }
 
-/// One matrix of a tensor.
+/// A matrix of a tensor.
 public enum ObservedMatrix: Sendable, Equatable {
-  /// The tensor is a matrix.
+  /// The whole tensor.
   case whole
-  /// One expert: it sees the tokens that were routed to it.
+  /// The matrix of an expert, which only some tokens use.
   case expert(Int, of: Int)
-  /// One attention head of a tensor that has a matrix per head: all see the same tokens.
+  /// The matrix of an attention head, which all tokens use.
   case head(Int, of: Int)
 }

@@ -1,24 +1,21 @@
 import GGUF
 import Tensors
 
-/// The forward pass of a model, layer after layer for all windows of text at once, so that every weight is read once
-/// whatever the amount of text.
+/// The forward pass of a model. All windows of text go through a layer before the next, so every weight is read once.
 ///
 ///     let pass = try ForwardPass(source: model)
 ///     let final = try pass.run(windows: windows, scored: 256..<511)
 ///     try final.logits(rows: 0..<255, vocabulary: 0..<final.vocabularyCount, into: &logits)
 ///
-/// Results do not depend on the number of threads. All arithmetic is in single precision.
+/// The arithmetic is in single precision. Results do not depend on the number of threads.
 public final class ForwardPass {
-  /// The model.
-  public let source: any ModelSource
+  let source: any ModelSource
   /// The model's structure.
   public let decoder: Decoder
-  /// What the pass may use.
-  public let options: ForwardOptions
+  let options: ForwardOptions
   let engine: any ProductEngine
 
-  /// - Throws: ``ForwardError`` where the model's architecture is unknown or incomplete, and `UnknownProductEngine`.
+  /// - Throws: ``ForwardError`` where the model is not supported or incomplete, `UnknownProductEngine`.
   public init(source: any ModelSource, options: ForwardOptions = ForwardOptions()) throws {
     self.source = source
     self.options = options
@@ -26,12 +23,12 @@ public final class ForwardPass {
     decoder = try Decoder(source)
   }
 
-  /// Bytes for a tile of logits; as many are left for final states that have to be loaded.
+  /// Bytes for a tile of logits; the same number remains for loading final states.
   ///
   /// - Parameters:
-  ///   - kept: bytes that the caller keeps beside them.
-  ///   - minimum: bytes without which scoring makes no sense.
-  /// - Throws: ``ForwardError/budgetTooSmall(bytes:least:)`` where less than `minimum` is left.
+  ///   - kept: bytes that the caller needs in addition.
+  ///   - minimum: the smallest useful tile.
+  /// - Throws: ``ForwardError/budgetTooSmall(bytes:minimum:)`` where fewer than `minimum` bytes remain.
   public func logitBytes(beside kept: Int, minimum: Int) throws(ForwardError) -> Int {
     try options.budget.logits(
       beside: ForwardPlan.programBytes(decoder, models: options.results),
@@ -39,9 +36,15 @@ public final class ForwardPass {
       minimum: minimum)
   }
 
-  /// What running `windows` windows of `length` tokens takes, of each of which `scored` positions are wanted.
+  /// The memory and the work of a run.
   ///
-  /// - Throws: ``ForwardError/noWindows`` and ``ForwardError/budgetTooSmall(bytes:least:)``
+  /// - Parameters:
+  ///   - windows: the number of windows.
+  ///   - length: tokens in a window.
+  ///   - scored: positions of every window whose final states are kept.
+  ///   - observer: the observer of the run.
+  /// - Throws: ``ForwardError/noWindows``, ``ForwardError/beyondSlidingWindow(key:positions:length:)`` or
+  ///   ``ForwardError/budgetTooSmall(bytes:minimum:)``.
   public func plan(
     windows: Int, length: Int, scored: Int = 0, observer: (any ForwardObserver)? = nil
   ) throws -> ForwardPlan {
@@ -59,11 +62,12 @@ public final class ForwardPass {
   ///
   /// - Parameters:
   ///   - windows: token ids, all windows of one length.
-  ///   - scored: the positions of every window whose final states are wanted.
-  ///   - resuming: states that an interrupted run of the same windows came to.
-  ///   - progress: hears of every product, and of every layer; its steps are layers.
-  ///   - snapshot: called after every layer but the last with the states to resume from.
-  /// - Throws: ``ForwardError``, and what reading the model throws.
+  ///   - scored: the positions of every window whose final states are kept.
+  ///   - observer: receives the inputs of every product.
+  ///   - resuming: the last states of an interrupted run of the same windows.
+  ///   - progress: advances with every product; its steps are layers.
+  ///   - snapshot: called after every layer except the last with the states to resume from.
+  /// - Throws: ``ForwardError``, and errors of the source, the scratch file and the closures.
   public func run(
     windows: [[Int32]], scored: Range<Int>, observer: (any ForwardObserver)? = nil, resuming: HiddenStates? = nil,
     progress: any RunObserver = NoObserver(), snapshot: (HiddenStates) throws -> Void = { _ in }
@@ -79,10 +83,10 @@ public final class ForwardPass {
     defer { context.stream.cancel() }
     if states.layer > 0 { try meter.finish(layers: states.layer) }
     if states.layer < decoder.layerCount {
-      context.stream.announce(decoder.layers[states.layer].attention.reads(context.blockLimit))
+      context.stream.announce(decoder.layers[states.layer].attention.reads(context.weightLimit))
     }
     for index in states.layer..<decoder.layerCount {
-      // An observer sees all tokens; without one, the last layer matters where it is scored.
+      // An observer receives all tokens. Without one, the last layer is needed only at scored positions.
       let isLast = index == decoder.layerCount - 1
       try run(index, &states, context, keeping: isLast && observer == nil ? scored : nil, isLast: isLast)
       if !isLast { try snapshot(states) }
@@ -92,13 +96,15 @@ public final class ForwardPass {
   }
 
   /// The embedded tokens of all windows: the states before layer 0.
-  public func embed(_ windows: [[Int32]]) throws -> HiddenStates {
+  package func embed(_ windows: [[Int32]]) throws -> HiddenStates {
     try embed(windows, plan(windows: windows.count, length: windows.first?.count ?? 0))
   }
 
+  /// The embedded tokens of all windows.
+  ///
   /// - Parameters:
-  ///   - source: may replace the embedding.
-  ///   - windowsPerSlab: fewer than the plan has.
+  ///   - source: the embedding's source; nil for the model.
+  ///   - windowsPerSlab: nil for the number in the plan.
   func embed(
     _ windows: [[Int32]], _ plan: ForwardPlan, source: (any ModelSource)? = nil, windowsPerSlab: Int? = nil
   ) throws -> HiddenStates {
@@ -110,11 +116,12 @@ public final class ForwardPass {
     var activations = try emptyStates(
       windows: windows.count, length: length, plan, windowsPerSlab: windowsPerSlab)
     let layout = activations.layout
-    // The buffers of weights are not in use yet: rows may take their place.
-    let most = max(1, MemoryBudget.weightBlocks * plan.blockLimit / decoder.width)
-    for start in stride(from: 0, to: tokens.count, by: most) {
-      let part = tokens[start..<min(tokens.count, start + most)]
-      let embedding = try EmbeddingRows(part, source: source ?? self.source, tensor: decoder.embedding)
+    // The rows may use the memory of the weight buffers, which are not allocated yet.
+    let rowsAtOnce = max(1, MemoryBudget.weightBuffers * plan.weightLimit / decoder.width)
+    for start in stride(from: 0, to: tokens.count, by: rowsAtOnce) {
+      let embedding = try EmbeddingRows(
+        tokens[start..<min(tokens.count, start + rowsAtOnce)], source: source ?? self.source,
+        tensor: decoder.embedding)
       for slab in 0..<layout.slabs {
         try activations.update(slab) { rows in
           for (offset, window) in layout.windows(inSlab: slab).enumerated() {
@@ -126,7 +133,7 @@ public final class ForwardPass {
     return HiddenStates(layer: 0, activations: activations, plan: plan)
   }
 
-  /// Room for the states of all windows, within the budget.
+  /// Storage for the states of all windows.
   func emptyStates(
     windows: Int, length: Int, _ plan: ForwardPlan, windowsPerSlab: Int? = nil
   ) throws -> Activations {
@@ -139,18 +146,23 @@ public final class ForwardPass {
       layout, columns: decoder.width, storage: storage, spills: windowsPerSlab.map { _ in plan.spills })
   }
 
-  /// Runs one layer. `source` may replace the model's weights (a probe); its tensors have the same names and shapes.
-  public func layer(
+  /// Runs one layer.
+  ///
+  /// - Parameter source: replaces the model's weights; its tensors have the same names and shapes.
+  package func layer(
     _ index: Int, _ states: inout HiddenStates, source: (any ModelSource)? = nil,
     observer: (any ForwardObserver)? = nil
   ) throws {
     let context = try makeContext(for: states, source: source ?? self.source, observer: observer)
     defer { context.stream.cancel() }
-    context.stream.announce(decoder.layers[index].attention.reads(context.blockLimit))
+    context.stream.announce(decoder.layers[index].attention.reads(context.weightLimit))
     try run(index, &states, context, keeping: nil, isLast: true)
   }
 
-  /// Normalises the states of the scored positions. `source` may replace the output norm and head.
+  /// The normalised states of the scored positions.
+  ///
+  /// - Parameter source: replaces the model's output norm and head.
+  /// - Throws: ``ForwardError/nonFinite(tensor:window:position:)``, and errors of the source and the scratch file.
   public func finish(
     _ states: HiddenStates, scored: Range<Int>, source: (any ModelSource)? = nil,
     observer: (any ForwardObserver)? = nil
@@ -184,9 +196,9 @@ public final class ForwardPass {
   ) throws {
     precondition(states.layer == index, "states are before layer \(states.layer), not \(index)")
     let layer = decoder.layers[index]
-    context.stream.announce(layer.feedForward.reads(context.blockLimit))
-    let next = isLast ? [] : decoder.layers[index + 1].attention.reads(context.blockLimit)
-    if !layer.feedForward.readsAreOpen { context.stream.announce(next) }
+    context.stream.announce(layer.feedForward.reads(context.weightLimit))
+    let next = isLast ? [] : decoder.layers[index + 1].attention.reads(context.weightLimit)
+    if !layer.feedForward.readsDependOnRouting { context.stream.announce(next) }
     try layer.attention.run(&states.activations, context, keeping: keeping)
     context.following = next
     try layer.feedForward.run(&states.activations, context, keeping: nil)

@@ -2,24 +2,24 @@ import Files
 import GGUF
 import Tensors
 
-/// Hidden states as a file, so that a long pass can go on where it was interrupted: a GGUF with one F32 tensor
-/// [width, tokens] and the keys that say what it belongs to.
+// Files of hidden states, from which an interrupted pass resumes: a GGUF with one F32 tensor [width, tokens], and keys
+// that identify the model and the text.
+
 extension ForwardPass {
   private static let kind = "hidden-states"
   private static let finalKind = "final-states"
 
-  /// Writes states with what they were made from.
+  /// Writes hidden states.
   ///
-  /// - Returns: the SHA-256 of their numbers.
-  @discardableResult
-  public func write(_ states: HiddenStates, of windows: [[Int32]], to path: String) throws -> String {
+  /// - Returns: the SHA-256 of their elements, in hexadecimal.
+  func write(_ states: HiddenStates, of windows: [[Int32]], to path: String) throws -> String {
     let activations = states.activations
     let layout = activations.layout
     let tensor = TensorInfo(
       name: "states", shape: Shape([activations.columns, layout.tokens])!, type: .f32)
     let metadata: Metadata = [
       "general.type": .string(Self.kind), "states.layer": .uint32(UInt32(states.layer)),
-      "states.model": .uint64(modelMark), "states.text": .uint64(Self.mark(windows)),
+      "states.model": .uint64(modelHash), "states.text": .uint64(Self.hash(windows)),
     ]
     let writer = try GGUFWriter(
       path: path, layout: GGUFLayout(metadata: metadata, tensors: [tensor]), overwrite: true)
@@ -28,18 +28,17 @@ extension ForwardPass {
     return digest
   }
 
-  /// The states that a file holds, or nil where they belong to another model or text, or are not those of a digest.
+  /// The hidden states in a file; nil where they belong to another model or text, or have another SHA-256.
   ///
   /// - Parameters:
-  ///   - scored, observer: those of the run that goes on from them.
-  ///   - sha256: what writing them returned; nil to believe what is there.
-  public func states(
-    from path: String, of windows: [[Int32]], scored: Range<Int> = 0..<0, observer: (any ForwardObserver)? = nil,
-    sha256: String? = nil
+  ///   - scored, observer: those of the run that continues.
+  ///   - sha256: the result of writing the states.
+  func states(
+    from path: String, of windows: [[Int32]], scored: Range<Int>, observer: (any ForwardObserver)?, sha256: String
   ) throws -> HiddenStates? {
     let file = try GGUFFile(path: path)
     guard file.metadata.optionalString("general.type") == Self.kind,
-      file.metadata["states.model"] == .uint64(modelMark), file.metadata["states.text"] == .uint64(Self.mark(windows)),
+      file.metadata["states.model"] == .uint64(modelHash), file.metadata["states.text"] == .uint64(Self.hash(windows)),
       let layer = file.metadata.optionalInt("states.layer"), (0...decoder.layerCount).contains(layer),
       let tensor = file.tensor(named: "states"), let length = windows.first?.count, tensor.type == .f32,
       tensor.shape.dimensions == [decoder.width, windows.count * length]
@@ -47,13 +46,13 @@ extension ForwardPass {
     let plan = try plan(windows: windows.count, length: length, scored: scored.count, observer: observer)
     var activations = try emptyStates(windows: windows.count, length: length, plan)
     let digest = try activations.read(tensor, of: file)
-    guard sha256 == nil || sha256 == digest else { return nil }
+    guard sha256 == digest else { return nil }
     return HiddenStates(layer: layer, activations: activations, plan: plan)
   }
 
   /// Writes the final states of a run.
   ///
-  /// - Returns: the SHA-256 of their numbers.
+  /// - Returns: the SHA-256 of their elements, in hexadecimal.
   func write(_ states: FinalStates, to path: String) throws -> String {
     let tensor = TensorInfo(name: "states", shape: Shape([decoder.width, states.rowCount])!, type: .f32)
     let metadata: Metadata = ["general.type": .string(Self.finalKind)]
@@ -64,7 +63,7 @@ extension ForwardPass {
     return digest
   }
 
-  /// The final states that a file holds, or nil where they are not those of a digest.
+  /// The final states in a file; nil where they have another shape or SHA-256.
   func finalStates(
     from path: String, of windows: [[Int32]], scored: Range<Int>, sha256: String
   ) throws -> FinalStates? {
@@ -85,27 +84,27 @@ extension ForwardPass {
     return FinalStates(states, decoder: decoder, source: source, engine: engine, scored: scored)
   }
 
-  /// Tells models apart: names, shapes and types of all tensors.
-  private var modelMark: UInt64 {
-    var mark = Mark()
+  /// A hash of the names, shapes and types of all tensors.
+  private var modelHash: UInt64 {
+    var hash = FNVHash()
     for tensor in source.tensors {
-      mark.add(tensor.name.utf8)
-      mark.add("\(tensor.shape) \(tensor.type)".utf8)
+      hash.add(tensor.name.utf8)
+      hash.add("\(tensor.shape) \(tensor.type)".utf8)
     }
-    return mark.value
+    return hash.value
   }
 
-  private static func mark(_ windows: [[Int32]]) -> UInt64 {
-    var mark = Mark()
+  private static func hash(_ windows: [[Int32]]) -> UInt64 {
+    var hash = FNVHash()
     for window in windows {
-      for token in window { mark.add(UInt64(UInt32(bitPattern: token))) }
-      mark.add(UInt64.max)
+      for token in window { hash.add(UInt64(UInt32(bitPattern: token))) }
+      hash.add(UInt64.max)
     }
-    return mark.value
+    return hash.value
   }
 
-  /// FNV-1a over words.
-  private struct Mark {
+  /// FNV-1a over 64-bit words.
+  private struct FNVHash {
     private(set) var value: UInt64 = 0xCBF2_9CE4_8422_2325
 
     mutating func add(_ word: UInt64) { value = (value ^ word) &* 0x0000_0100_0000_01B3 }
@@ -115,7 +114,7 @@ extension ForwardPass {
 }
 
 extension Activations {
-  /// Writes all rows as the one tensor of a file, and gives their SHA-256.
+  /// Writes all rows as the only tensor of a file, and returns their SHA-256.
   fileprivate func write(to writer: GGUFWriter) throws -> String {
     var digest = DataDigest()
     var row = 0
@@ -130,7 +129,7 @@ extension Activations {
     return digest.hex()
   }
 
-  /// Fills all rows from a tensor of a file, and gives their SHA-256.
+  /// Fills all rows from a tensor of a file, and returns their SHA-256.
   fileprivate mutating func read(_ tensor: TensorInfo, of file: GGUFFile) throws -> String {
     var digest = DataDigest()
     var row = 0

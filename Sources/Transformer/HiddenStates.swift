@@ -1,8 +1,8 @@
-/// The hidden states of all windows between two layers. A copy shares memory until one of the two goes on.
+/// The hidden states of all windows between two layers. Copies share memory until one of them is changed.
 public struct HiddenStates: Sendable {
-  /// The layer that comes next.
+  /// The index of the next layer.
   public internal(set) var layer: Int
   var activations: Activations
-  /// What the run that they belong to may take.
+  /// The plan of their run.
   var plan: ForwardPlan
 }

@@ -1,7 +1,7 @@
 import GGUF
 import Tensors
 
-/// What the parts of a layer need while they run.
+/// The resources that the parts of a layer use while they run.
 final class LayerContext {
   let source: any ModelSource
   let engine: any ProductEngine
@@ -10,11 +10,11 @@ final class LayerContext {
   let storage: ActivationStorage
   let rotation: RotationTable
   let epsilon: Float
-  /// Floats in a block of weights at most.
-  let blockLimit: Int
-  /// Floats of hidden states that are gathered for a group of experts.
+  /// The maximum number of floats in a request.
+  let weightLimit: Int
+  /// The maximum number of floats of hidden states that are gathered for a group of experts.
   let gatherLimit: Int
-  /// Blocks of the next layer: a part that finds out while it runs what it reads announces them after its own.
+  /// The first requests of the next layer. A part whose reads depend on routing announces them after its own.
   var following: [WeightRequest] = []
   var meter: WorkMeter?
 
@@ -29,12 +29,12 @@ final class LayerContext {
     self.storage = storage
     self.rotation = rotation
     epsilon = decoder.epsilon
-    blockLimit = plan.blockLimit
+    weightLimit = plan.weightLimit
     gatherLimit = plan.gatherLimit
     stream = WeightStream(source: source, engine: engine)
   }
 
-  /// A small tensor (norm or bias) as a whole.
+  /// Reads a norm or a bias.
   func vector(_ tensor: TensorInfo) throws -> FloatBuffer {
     let buffer = FloatBuffer(count: tensor.shape.count)
     try buffer.floats.withMutableSpan { try source.readRows(of: tensor, rows: 0..<tensor.shape.rows, into: &$0) }
@@ -44,9 +44,9 @@ final class LayerContext {
     return buffer
   }
 
-  /// The product of a part, counted as work that is done.
+  /// Computes a product and reports its operations as progress.
   func product(
-    _ x: Floats, tokens: Int, by w: WeightMatrix, into y: Floats, yStride: Int, accumulate: Bool = false,
+    _ x: FloatView, tokens: Int, by w: WeightMatrix, into y: FloatView, yStride: Int, accumulate: Bool = false,
     tensor: String
   ) throws {
     try engine.multiply(
@@ -57,24 +57,24 @@ final class LayerContext {
   /// Working memory for one slab.
   func scratch(_ count: Int) -> FloatBuffer { FloatBuffer(count: count, account: storage.account) }
 
-  /// Tells the observer what goes into a product.
-  func observe(_ tensors: [TensorInfo], _ inputs: Floats, columns: Int, matrix: ObservedMatrix = .whole) throws {
+  /// Calls the observer with the inputs of a product.
+  func observe(_ tensors: [TensorInfo], _ inputs: FloatView, columns: Int, matrix: ObservedMatrix = .whole) throws {
     guard let observer, inputs.count > 0 else { return }
     try inputs.withSpan {
       try observer.observe(tensors.map(\.name), inputs: $0, columns: columns, matrix: matrix)
     }
   }
 
-  /// hidden [tokens, outputs] += x times the transpose of a matrix, block after block of its rows.
+  /// Adds x [tokens, inputs] times the transpose of a matrix to hidden [tokens, outputs].
   ///
-  /// `inputs` gives the rows of a slab; they are observed on the first block.
+  /// - Parameter inputs: returns x for a slab. Called for every request of the matrix; observed at the first.
   func addProduct(
     _ linear: Linear, to hidden: inout Activations, inputs: (_ slab: Int) throws -> FloatBuffer
   ) throws {
     let bias = try linear.bias.map(vector)
     let layout = hidden.layout
-    for request in linear.reads(blockLimit) {
-      let block = try stream.take(request)
+    for request in linear.reads(weightLimit) {
+      let loaded = try stream.take(request)
       let rows = linear.outputs(of: request.pieces[0].rows)
       for slab in 0..<layout.slabs {
         let x = try inputs(slab)
@@ -85,7 +85,7 @@ final class LayerContext {
         }
         try hidden.update(slab) { y in
           try product(
-            x.floats, tokens: tokens, by: block.matrix(0), into: y.from(rows.lowerBound), yStride: linear.outputs,
+            x.floats, tokens: tokens, by: loaded.matrix(0), into: y.from(rows.lowerBound), yStride: linear.outputs,
             accumulate: true, tensor: linear.weight.name)
           if let bias {
             try add(

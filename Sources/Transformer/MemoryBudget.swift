@@ -1,21 +1,20 @@
-/// The memory that a run may take, and the shares in which it is handed out.
+/// The memory of a run, and its division into shares.
 ///
-/// Every fraction of a budget is in this file; Documentation/architecture.md has them as a table. The shares of a stage
-/// add up to the budget at most, whatever its size. A share is a limit: what it does not hold is spilled, or cut into
-/// more parts.
+/// Every fraction of a budget is in this file; Documentation/architecture.md has a table of them. The shares of a stage
+/// add up to at most the budget. Data that exceeds its share is spilled to the scratch file or processed in more parts.
 public struct MemoryBudget: Sendable, Equatable {
-  /// Bytes.
+  /// Bytes of the whole process.
   public let total: Int
 
-  /// A budget of so many bytes.
+  /// A budget of `total` bytes.
   public init(_ total: Int) { self.total = total }
 
-  /// Bytes for data: what is left beside the program and, of a large budget, beside what the allocator wastes.
+  /// Bytes for data: the budget without the program and at least 1/16 of it, which the allocator wastes.
   ///
-  /// - Parameter program: bytes of the program itself, metadata and tokenizers.
+  /// - Parameter program: bytes of the program, metadata and tokenizers.
   package func data(beside program: Int) -> Int { total - max(total / 16, program) }
 
-  /// The smallest budget with `need` bytes for data.
+  /// The smallest budget that has `need` bytes for data.
   package static func minimum(data need: Int, beside program: Int) -> Int {
     var total = max(need / 15 * 16, need + program)
     while MemoryBudget(total).data(beside: program) < need { total += 1 }
@@ -25,82 +24,84 @@ public struct MemoryBudget: Sendable, Equatable {
 
   // MARK: Layers
 
-  /// Blocks of weights in memory: one in use, the other read ahead.
-  package static let weightBlocks = 2
+  /// The number of weight buffers: one is in use while the other is filled.
+  package static let weightBuffers = 2
 
-  /// Bytes without which no layer runs.
+  /// The minimum memory of a layer, in bytes.
   package struct LayerNeeds: Equatable, Sendable {
-    /// The program itself.
+    /// The program, metadata and tokenizers.
     package let program: Int
     /// The sums of an observer, and the working memory of all threads.
     package let fixed: Int
-    /// States of one window in work.
+    /// The states of one window.
     package let window: Int
-    /// The smallest block of weights.
-    package let block: Int
+    /// The smallest weight buffer.
+    package let weights: Int
 
-    package init(program: Int, fixed: Int, window: Int, block: Int) {
+    package init(program: Int, fixed: Int, window: Int, weights: Int) {
       self.program = program
       self.fixed = fixed
       self.window = window
-      self.block = block
+      self.weights = weights
     }
 
-    package var data: Int { fixed + window + MemoryBudget.weightBlocks * block }
+    /// The minimum of the data.
+    package var data: Int { fixed + window + MemoryBudget.weightBuffers * weights }
   }
 
-  /// The stage in which layers run, and hidden states of all windows exist.
+  /// The shares while layers run, in bytes.
   package struct LayerShares: Equatable {
     package let needs: LayerNeeds
-    /// Final states of every run: those of earlier runs stay while later ones go through the layers.
+    /// The final states of all runs. Those of earlier runs stay in memory during later runs.
     package let finals: Int
-    /// For what the caller keeps beside the pass: see ``MemoryBudget/SideShares``.
+    /// The data of the caller: see ``MemoryBudget/SideShares``.
     package let side: Int
-    /// The budget for states of the windows in work.
+    /// The states of a slab of windows.
     package let slab: Int
-    /// A block of weights where hidden states stay in memory; larger blocks are not read faster.
-    package let block: Int
-    /// Bytes beside `program`, `finals`, `side` and `fixed`.
+    /// A weight buffer if hidden states stay in memory. A larger one is not faster.
+    package let weights: Int
+    /// The budget without `program`, `finals`, `side` and `fixed`.
     package let available: Int
 
-    /// A block of weights where hidden states are spilled: they are read again for every block, so that larger blocks
-    /// mean fewer readings.
+    /// A weight buffer if hidden states are spilled. The states are read once per buffer, so a larger one is faster.
     ///
-    /// - Parameter slab: bytes of states in work.
-    package func spillingBlock(beside slab: Int) -> Int {
-      max(needs.block, (available - slab) / 5 * 2 / MemoryBudget.weightBlocks)
+    /// - Parameter slab: bytes of the states of a slab.
+    package func spillingWeights(beside slab: Int) -> Int {
+      max(needs.weights, (available - slab) / 5 * 2 / MemoryBudget.weightBuffers)
     }
 
-    /// Hidden states of all windows: the remaining bytes.
-    package func activations(beside slab: Int, block: Int) -> Int {
-      max(0, available - slab - MemoryBudget.weightBlocks * block)
+    /// The hidden states of all windows: the remaining bytes.
+    package func activations(beside slab: Int, weights: Int) -> Int {
+      max(0, available - slab - MemoryBudget.weightBuffers * weights)
     }
   }
 
+  /// The shares while layers run.
+  ///
   /// - Parameters:
-  ///   - finals: bytes of all runs' final states.
-  ///   - isSideBySide: whether variants of one model run, of which the caller keeps encoded tensors and results.
+  ///   - finals: bytes of the final states of all runs.
+  ///   - isSideBySide: whether variants run side by side; the caller then keeps encoded tensors and results.
   /// - Returns: nil where the budget is too small.
   package func layers(_ needs: LayerNeeds, finals: Int, isSideBySide: Bool) -> LayerShares? {
     let data = data(beside: needs.program)
     guard data >= needs.data else { return nil }
-    let held = min(finals, finalStates(needs))
-    let free = data - held - needs.data
+    let resident = min(finals, finalStates(needs))
+    let free = data - resident - needs.data
     let side = isSideBySide ? min(free, total / 4 * 3) : 0
-    let available = data - held - side - needs.fixed
+    let available = data - resident - side - needs.fixed
     return LayerShares(
-      needs: needs, finals: held, side: side,
-      slab: max(needs.window, min(available / 4, available - MemoryBudget.weightBlocks * needs.block)),
-      block: max(needs.block, min(64 << 20, available / 16)), available: available)
+      needs: needs, finals: resident, side: side,
+      slab: max(needs.window, min(available / 4, available - MemoryBudget.weightBuffers * needs.weights)),
+      weights: max(needs.weights, min(64 << 20, available / 16)), available: available)
   }
 
-  /// Bytes that the final states of all runs may take before they are spilled.
+  /// The maximum number of bytes of final states in memory, of all runs.
   func finalStates(_ needs: LayerNeeds) -> Int {
     let data = data(beside: needs.program)
     return max(0, min(data / 4, data - needs.data))
   }
 
-  /// Floats of hidden states that are gathered for a group of experts, unless one slab has more.
+  /// The maximum number of floats of hidden states that are gathered for a group of experts, unless one slab has more.
   var gatheredFloats: Int { total / 64 }
 
   // MARK: Error feedback
@@ -111,37 +112,39 @@ public struct MemoryBudget: Sendable, Equatable {
 
   // MARK: Variants side by side
 
-  /// Bytes for what is kept beside passes over variants of one model.
+  /// Shares of the data that a caller keeps while variants of one model run side by side, in bytes.
   public struct SideShares: Sendable, Equatable {
-    /// Encoded tensors that later variants want again.
+    /// Encoded tensors that later variants use again.
     public let encoded: Int
-    /// Final states of variants that are compared with the reference at a time.
+    /// Final states of the variants that are compared at a time.
     public let compared: Int
-    /// A tile of logits, and as many for states that have to be loaded.
+    /// A tile of logits; the same number remains for loading states.
     public let logits: Int
   }
 
+  /// Divides ``LayerShares/side``.
   package static func side(_ bytes: Int) -> SideShares {
     SideShares(encoded: bytes / 3, compared: bytes / 3, logits: bytes / 6)
   }
 
   // MARK: Scoring
 
-  /// Bytes for tiles of logits; as many are left for states that have to be loaded. A quarter of the data is for final
-  /// states that stay in memory.
+  /// Bytes for a tile of logits; the same number remains for loading states. A quarter of the data is reserved for
+  /// final states in memory.
   ///
   /// - Parameters:
-  ///   - program: bytes of the program itself.
-  ///   - work: bytes of the heads' rows, of all threads, and of what the caller keeps.
-  /// - Throws: ``ForwardError/budgetTooSmall(bytes:least:)`` where less than `minimum` is left.
+  ///   - program: bytes of the program, metadata and tokenizers.
+  ///   - work: bytes of the decoded rows of output heads, of all threads' work, and of the caller's data.
+  ///   - minimum: the smallest useful tile.
+  /// - Throws: ``ForwardError/budgetTooSmall(bytes:minimum:)`` where fewer than `minimum` bytes remain.
   package func logits(beside program: Int, work: Int, minimum: Int) throws(ForwardError) -> Int {
     let free = data(beside: program) / 4 * 3 - work
     guard free / 2 >= minimum else {
-      throw .budgetTooSmall(bytes: total, least: total + (2 * minimum - free + 2) / 3 * 4)
+      throw .budgetTooSmall(bytes: total, minimum: total + (2 * minimum - free + 2) / 3 * 4)
     }
     return free / 2
   }
 
-  /// Bytes for logits of multiple-choice tasks, whose texts are short.
+  /// Bytes for the logits of multiple-choice tasks.
   public var tasks: Int { total / 4 }
 }

@@ -2,20 +2,21 @@ import Files
 import GGUF
 import Tensors
 
-/// What a forward pass of hours leaves from time to time, so that a run which was killed goes on from there: hidden
-/// states behind its last layer, and in the end its final states. They lie in files beside the output; the run's journal
-/// has their SHA-256, and what does not match is not believed.
+/// Snapshots of a long forward pass, from which a killed run resumes: its hidden states from time to time, and at the
+/// end its final states. They are files beside the output; the run's journal has their SHA-256, and a file that does
+/// not match is ignored.
 public final class PassSnapshots {
   private let journal: RunJournal
-  /// Tells this pass from others of the run.
   private let name: String
   private let path: String
   private let interval: Duration
   private var last = ContinuousClock.now
 
   /// - Parameters:
-  ///   - path: what the names of all files begin with. Nothing else may begin so.
-  ///   - seconds: from one snapshot to the next.
+  ///   - journal: the journal of the run.
+  ///   - name: identifies the pass among the passes of the run.
+  ///   - path: the beginning of the paths of all files. No other file's path may begin with it.
+  ///   - seconds: the time between two snapshots.
   public init(_ journal: RunJournal, name: String = "pass", path: String, seconds: Double) {
     self.journal = journal
     self.name = name
@@ -23,7 +24,7 @@ public final class PassSnapshots {
     interval = .seconds(min(seconds, 1e9))
   }
 
-  /// True where the last snapshot is longer ago than the interval.
+  /// Whether the time between two snapshots has passed since the last one.
   public var isDue: Bool { ContinuousClock.now - last >= interval }
 
   private func key(_ layer: Int) -> String { "\(name), layer \(layer)" }
@@ -31,9 +32,10 @@ public final class PassSnapshots {
   private var finalKey: String { "\(name), final states" }
   private var finalFile: String { "\(path)-final.gguf" }
 
-  /// Writes hidden states in place of what was written before.
+  /// Writes hidden states and removes the files of earlier snapshots.
   ///
-  /// - Parameter kept: further files beside them that stay.
+  /// - Parameter kept: files with the snapshots' beginning that are not removed.
+  /// - Throws: `FileError`.
   public func write(
     _ states: HiddenStates, of windows: [[Int32]], by pass: ForwardPass, keeping kept: Set<String> = []
   ) throws {
@@ -43,7 +45,7 @@ public final class PassSnapshots {
     last = .now
   }
 
-  /// The states of the last snapshot that is whole, of the same model and text.
+  /// The hidden states of the last complete snapshot of the same model and text; nil without one.
   public func states(
     of pass: ForwardPass, windows: [[Int32]], scored: Range<Int> = 0..<0, observer: (any ForwardObserver)? = nil
   ) throws -> HiddenStates? {
@@ -57,18 +59,22 @@ public final class PassSnapshots {
     return nil
   }
 
-  /// The final states of a pass that an earlier run has finished.
+  /// The final states of a pass that an earlier run finished; nil where it did not.
   public func finished(_ pass: ForwardPass, windows: [[Int32]], scored: Range<Int>) throws -> FinalStates? {
     guard let digest = journal.inherited[finalKey] else { return nil }
     return try ifReadable { try pass.finalStates(from: finalFile, of: windows, scored: scored, sha256: digest) }
   }
 
-  /// Runs the whole model, or what an earlier run has left to do. Two runs, one of them interrupted, give the same bits.
+  /// Runs the whole model, or the layers that an earlier run left. An interruption does not change the results.
   ///
   /// - Parameters:
-  ///   - progress: as that of ``ForwardPass/run(windows:scored:observer:resuming:progress:snapshot:)``; may pause after
-  ///     every layer but the last.
-  /// - Throws: `Paused`, and what running, reading and writing throw.
+  ///   - pass: the forward pass.
+  ///   - windows: token ids, all windows of one length.
+  ///   - scored: the positions of every window whose final states are kept.
+  ///   - progress: its steps are layers; it may pause after every layer except the last.
+  /// - Throws: `Paused`, and errors of ``ForwardPass/run(windows:scored:observer:resuming:progress:snapshot:)`` and of
+  ///   the
+  ///   files.
   public func run(
     _ pass: ForwardPass, windows: [[Int32]], scored: Range<Int>,
     progress: any RunObserver = NoObserver()
@@ -87,7 +93,7 @@ public final class PassSnapshots {
   }
 }
 
-/// Asks whether to stop, does what comes before, and stops.
+/// Asks the observer whether to pause, calls `body` with the answer, and then throws `Paused` if so.
 package func pausing(_ progress: any RunObserver, _ body: (_ isPausing: Bool) throws -> Void) throws {
   do { try progress.pause() } catch {
     try body(true)
@@ -96,7 +102,7 @@ package func pausing(_ progress: any RunObserver, _ body: (_ isPausing: Bool) th
   try body(false)
 }
 
-/// What `read` gives, or nil where the file is gone or damaged.
+/// The result of `read`; nil where the file is missing or damaged.
 private func ifReadable<Value>(_ read: () throws -> Value?) throws -> Value? {
   do { return try read() } catch let error as FileError {
     guard error.operation == .open || error.code == 0 else { throw error }

@@ -2,8 +2,12 @@ import GGUF
 import Tensors
 
 extension ForwardPass {
-  /// How long a plan will take on this machine, in seconds: from a tenth of a second of products, and from reading and
-  /// decoding a hundredth of the weights. It counts the two one after the other, so that overlap is for the better.
+  /// The estimated duration of a pass on this machine, in seconds.
+  ///
+  /// It measures products for a tenth of a second, and the reading and decoding of at most a hundredth of the weights.
+  /// The two are added; in a pass they overlap, so it is usually faster.
+  ///
+  /// - Throws: ``ForwardError``, and errors of the source.
   public func estimatedSeconds(_ plan: ForwardPlan) throws -> Double {
     plan.operations / (try operationsPerSecond()) + (try secondsPerByte(plan) * Double(plan.bytesToRead))
   }
@@ -25,11 +29,11 @@ extension ForwardPass {
     return count * 2 * Double(tokens * columns * rows) / max(1e-9, (clock.now - start).inSeconds)
   }
 
-  /// Weights that are read for nothing but this are few enough to stay within a hundredth of a pass.
+  /// Reads at most a hundredth of the weights.
   private func secondsPerByte(_ plan: ForwardPlan) throws -> Double {
     let matrices = decoder.layers.flatMap { $0.attention.matrices + $0.feedForward.matrices }
     guard let largest = matrices.max(by: { $0.shape.count < $1.shape.count }) else { return 0 }
-    let bytes = min(plan.bytesToRead / 100, 64 << 20, plan.blockLimit * 4)
+    let bytes = min(plan.bytesToRead / 100, 64 << 20, plan.weightLimit * 4)
     let rows = min(largest.shape.rows, bytes / max(largest.storedRowBytes, largest.shape.columns * 4))
     guard rows > 0 else { return 0 }
     let buffer = FloatBuffer(count: WeightLayout.count(rows: rows, columns: largest.shape.columns))

@@ -1,23 +1,23 @@
 import GGUF
 
-extension ModelFacts {
-  /// Refuses a model whose metadata asks for arithmetic that the forward pass does not do. Such keys are those of other
-  /// architectures, and keys that readers of this one take no notice of.
+extension ModelReader {
+  /// Throws for a model whose metadata requires a computation that the forward pass does not have: keys of other
+  /// architectures, and keys that runtimes ignore for this one.
   func refuseUnsupportedValues() throws(ForwardError) {
     let isLatent = architecture == "deepseek2"
-    for (name, neutral, ofLatent) in Self.neutralValues where !(isLatent && ofLatent) {
+    for (name, neutral, isLatentKey) in Self.neutralValues where !(isLatent && isLatentKey) {
       guard let value = source.metadata[key(name)], !value.consists(of: neutral) else { continue }
       throw .unsupportedValue(
-        key: key(name), value: value.shortText, reason: "which the forward pass of \(architecture) does not compute")
+        key: key(name), value: value.shortText, reason: "which the forward pass of \(architecture) does not support")
     }
     let activation = try optionalString("hidden_activation") ?? "silu"
     guard activation == "silu" || activation == "swish" else {
       throw .unsupportedValue(
-        key: key("hidden_activation"), value: "'\(activation)'", reason: "and the forward pass computes silu")
+        key: key("hidden_activation"), value: "'\(activation)'", reason: "but the forward pass computes silu")
     }
   }
 
-  /// Keys with the values that ask for nothing (false counts as 0); the last is true of those that deepseek2 has.
+  /// Keys with the values that change nothing (false counts as 0), and whether deepseek2 supports the key.
   private static let neutralValues: [(key: String, values: [Double], isLatent: Bool)] = [
     ("attention.causal", [1], false), ("attention.clamp_kqv", [0], false), ("attention.max_alibi_bias", [0], false),
     ("attention.scale", [0], false), ("attention.output_scale", [0, 1], false),
@@ -41,7 +41,7 @@ extension ModelFacts {
 }
 
 extension MetadataValue {
-  /// True where the value, or every value of an array, is one of some numbers.
+  /// Whether the value, or every element of an array, is one of `numbers`.
   fileprivate func consists(of numbers: [Double]) -> Bool {
     switch self {
     case .bool(let flag): return numbers.contains(flag ? 1 : 0)

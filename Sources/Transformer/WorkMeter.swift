@@ -1,6 +1,6 @@
 import Tensors
 
-/// Tells a run's observer how far a forward pass is, by operations: a layer of an hour moves too.
+/// Reports the progress of a forward pass to an observer, measured in operations so that it also advances in a layer.
 final class WorkMeter {
   private let total: Double
   private let layers: Int
@@ -8,7 +8,7 @@ final class WorkMeter {
   private var done: Double
   private let observer: any RunObserver
 
-  /// - Parameter layer: the layer that comes next; later than 0 where an interrupted run goes on.
+  /// - Parameter layer: the index of the next layer; greater than 0 in a resumed run.
   init(operations: Double, layers: Int, layer: Int, observer: any RunObserver) {
     total = max(operations, 1)
     self.layers = layers
@@ -24,13 +24,13 @@ final class WorkMeter {
         detail: layer == 0 ? "" : "layer \(layer) of \(layers)"))
   }
 
-  /// Counts a product.
+  /// Adds the operations of a product.
   func add(_ operations: Double) throws {
     done += operations
     try report()
   }
 
-  /// Counts layers; tells where a resumed run begins, too.
+  /// Sets the number of completed layers, also at the start of a resumed run.
   func finish(layers done: Int) throws {
     layer = done
     try report()

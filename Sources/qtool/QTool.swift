@@ -27,7 +27,7 @@ import Tensors
   private static let minimumMemory = 512 << 20
 
   private static func checkMemoryLimit() throws {
-    guard let remaining = MemoryLimit.left, remaining < minimumMemory else { return }
+    guard let remaining = MemoryLimit.remaining, remaining < minimumMemory else { return }
     throw Failure(
       .machine,
       "a limit leaves this process \(Figures.bytes(remaining)) of address space; it needs "

@@ -3,7 +3,7 @@ import Tensors
 import TestSupport
 import Testing
 
-/// The i-quants' search against the plainest oracle there is: every block that differs in one byte, decoded.
+/// The i-quants' search against decoded blocks that differ in one byte, and against an exhaustive search.
 @Suite struct CodebookTests {
   static let types: [GGMLType] = [.iq1_s, .iq1_m, .iq2_xxs, .iq2_xs, .iq2_s, .iq3_xxs, .iq3_s]
 
@@ -15,8 +15,8 @@ import Testing
     return bytes
   }
 
-  /// What is lost of a row, relative to it, when its decoded form is multiplied with the best constant: encoders make d
-  /// larger than that on purpose (see ``scalesCorrectShrinkage``). And the part of the row that its decoded form has.
+  /// The relative error of the decoded row at its least-squares scale, which encoders exceed on purpose (see
+  /// ``scalesCorrectShrinkage``), and the component of the decoded row along the row.
   static func judge(_ bytes: [UInt8], _ row: [Float], _ importance: [Float], as type: GGMLType) -> (
     error: Double, part: Double
   ) {
@@ -56,9 +56,9 @@ import Testing
     ]
   }
 
-  /// Encoders look at a few codewords at a few scales, and choose d by even fewer. Trying everything finds 1 % less error
-  /// in the mean over blocks as they are in models, and 7 % less where importance differs a thousandfold within a block.
-  @Test(arguments: types) func tryingEverythingFindsLittleMore(type: GGMLType) throws {
+  /// Encoders try few codewords at few scales. An exhaustive search finds 1 % less error in the mean over typical
+  /// blocks, and 7 % less where importance differs a thousandfold within a block.
+  @Test(arguments: types) func anExhaustiveSearchGainsLittle(type: GGMLType) throws {
     let plain = PlainCodebook(type)
     func ratios(_ importance: [Float], _ rows: [[Float]]) throws -> [Double] {
       try rows.map { row in
@@ -76,7 +76,8 @@ import Testing
     #expect(mean(unusual) < 1.07, "\(type) \(unusual)")
   }
 
-  /// The scale of least error leaves 1 - e of a row; encoders give three quarters of the rest back.
+  /// The decoded row at the least-squares scale has a component of 1 - e; encoders correct three quarters of the
+  /// shrinkage.
   @Test(arguments: types + [.q2_K, .q3_K]) func scalesCorrectShrinkage(type: GGMLType) throws {
     let importance = Self.importance(seed: 51)
     for row in Self.rows(seed: 52) {
@@ -85,9 +86,8 @@ import Testing
     }
   }
 
-  /// A codeword's index, signs or a scale: no single byte of a block can be replaced for a gain worth mentioning.
-  /// What remains is that one byte holds parts of two numbers, and that few codewords were looked at: IQ3_XXS leaves four
-  /// percent in a block with heavy tails.
+  /// No other value of a single byte (a codeword's index, signs, a scale) reduces the error much. A small gain remains,
+  /// because a byte has parts of two numbers and few codewords were tried: 4 % for IQ3_XXS in a block with heavy tails.
   @Test(arguments: types) func noOtherByteIsMuchBetter(type: GGMLType) throws {
     let importance = Self.importance(seed: 31)
     for row in Self.rows(seed: 30).prefix(2) {
@@ -98,7 +98,7 @@ import Testing
       for at in bytes.indices {
         for value in 0...UInt8.max {
           changed[at] = value
-          // Halves that are not finite give an error that is not, and compares as no better.
+          // Scales that are not finite give an error that is not finite, which is not less.
           best = min(Self.judge(changed, row, importance, as: type).error, best)
         }
         changed[at] = bytes[at]
@@ -107,8 +107,8 @@ import Testing
     }
   }
 
-  /// Codewords have no constant of every size, so that a constant comes back within what the type's grid allows.
-  @Test(arguments: types) func constantsComeBackAsConstants(type: GGMLType) throws {
+  /// Not all constants have a codeword, so a constant is decoded within the tolerance of the type's grid.
+  @Test(arguments: types) func constantsAreDecodedAsConstants(type: GGMLType) throws {
     let ones = [Float](repeating: 1, count: 256)
     for constant: Float in [0.37, -0.37, 0.02, -5000] {
       let decoded = try roundTrip([Float](repeating: constant, count: 256), columns: 256, importance: ones, as: type)

@@ -4,7 +4,7 @@ import Tensors
 import TestSupport
 import Testing
 
-/// Decoding against gguf-py: digests of 100,000 pseudo-random blocks a type, made by Fixtures/decode.py.
+/// Decoding against gguf-py: digests of 100,000 pseudo-random blocks per type, made by Fixtures/decode.py.
 @Suite struct DecodeTests {
   static let blocks = 100_000
   static let group = 1_000

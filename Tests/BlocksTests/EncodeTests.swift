@@ -3,11 +3,11 @@ import Tensors
 import TestSupport
 import Testing
 
-/// What must hold of every encoder, whatever it finds.
+/// Properties of every encoder, independent of its search.
 @Suite struct EncodeTests {
   static let types = GGMLType.allCases.filter { $0.canEncode && $0.isQuantized }
 
-  /// The relative squared error that normal weights may cost: a little above what each type reaches.
+  /// The maximum relative squared error of normal weights, slightly above the error of each type.
   static let tolerance: [GGMLType: Double] = [
     .q8_0: 5e-5, .q6_K: 4e-4, .q5_K: 1.6e-3, .q4_K: 6e-3, .q3_K: 2.5e-2, .q2_K: 9e-2,
     .q4_0: 9e-3, .q4_1: 8e-3, .q5_0: 2.2e-3, .q5_1: 2e-3, .iq4_nl: 8e-3, .iq4_xs: 8e-3, .iq3_s: 2.6e-2,
@@ -15,9 +15,9 @@ import Testing
     .tq2_0: 3e-1, .mxfp4: 1.6e-2,
   ]
 
-  /// What a weight of 900 among weights of 0.02 may lose: a little above what each type reaches. With a level of zero for
-  /// the others, no more than scales are rounded by, 900 / 2^11. Without one, a part of what the others get instead: at two
-  /// bits the smallest magnitude is a fifth of the largest. Between powers of two the levels of MXFP4 are 768 and 1024.
+  /// The maximum error of a weight of 900 among weights of 0.02, slightly above the error of each type. A type with the
+  /// level zero has only the rounding of scales, 900 / 2^11. Other types lose a part of 900 to the other weights: at
+  /// two bits the smallest magnitude is a fifth of the largest. The levels of MXFP4 around 900 are 768 and 1024.
   static let outlierTolerance: [GGMLType: Float] = [
     .iq4_nl: 1.7, .iq4_xs: 1.7, .iq3_s: 35, .iq3_xxs: 32, .iq2_s: 91, .iq2_xs: 91, .iq2_xxs: 306, .iq1_m: 38,
     .iq1_s: 64, .mxfp4: 124.5,
@@ -34,7 +34,7 @@ import Testing
     return error.value
   }
 
-  @Test(arguments: types) func normalWeightsComeBackWithinTheTypesError(type: GGMLType) throws {
+  @Test(arguments: types) func normalWeightsHaveAtMostTheTypesError(type: GGMLType) throws {
     let rows = Self.normal(16 * 512, seed: 7)
     let importance = Self.normal(512, seed: 8).map { $0 * $0 + 1e-5 }
     for weights in [importance, type.needsImportance ? importance : nil] {
@@ -51,7 +51,7 @@ import Testing
     #expect(decoded.allSatisfy { $0 == 0 })
   }
 
-  /// Scales are halves, so a power of two that leaves them normal changes nothing but the exponent.
+  /// A power of two changes only the exponent of half-precision scales, as long as these are normal.
   @Test(arguments: types.filter { $0 != .mxfp4 }) func powersOfTwoScaleTheResult(type: GGMLType) throws {
     let rows = Self.normal(1024, seed: 11, scale: 1)
     let importance = Self.normal(256, seed: 12).map { $0 * $0 + 1e-5 }

@@ -28,7 +28,7 @@ import Testing
     }
   }
 
-  /// Rows of all kinds: normal ones, heavy tails, one outlier, mostly zeros, constants of either sign, tiny ones.
+  /// Normal weights, heavy tails, one outlier, mostly zeros, constants of either sign, tiny weights.
   static func rows(columns: Int) -> [[Float]] {
     var random = SplitMix(seed: 21)
     func row(_ value: (Int) -> Float) -> [Float] { (0..<columns).map(value) }
@@ -44,8 +44,8 @@ import Testing
     ]
   }
 
-  @Test(arguments: types) func vectorsDoWhatPlainLoopsDo(type: GGMLType) throws {
-    // Eleven blocks of 32: the last octet of lanes is not full.
+  @Test(arguments: types) func vectorCodeEqualsPlainLoops(type: GGMLType) throws {
+    // Eleven blocks of 32: the last group of eight lanes is not full.
     let columns = type.blockLength == 32 ? 352 : 512
     var random = SplitMix(seed: 22)
     let importance = (0..<columns).map { _ in
@@ -70,10 +70,10 @@ import Testing
     }
   }
 
-  @Test(arguments: types + [.tq1_0, .tq2_0]) func constantsComeBack(type: GGMLType) throws {
+  @Test(arguments: types + [.tq1_0, .tq2_0]) func constantsAreDecodedAsConstants(type: GGMLType) throws {
     for constant: Float in [0.37, -0.37, 0.02, -5000] {
       let decoded = try roundTrip([Float](repeating: constant, count: 256), columns: 256, importance: nil, as: type)
-      // Exponents alone can't hold 0.37 any closer than 0.375.
+      // With powers of two as scales, 0.375 is the nearest value to 0.37.
       let tolerance: Float = type == .mxfp4 ? 0.2 : 0.01
       #expect(decoded.allSatisfy { abs($0 / constant - 1) < tolerance }, "\(type) \(constant) \(decoded[0])")
     }
@@ -91,7 +91,7 @@ import Testing
     }
   }
 
-  @Test(arguments: [GGMLType.tq1_0, .tq2_0]) func ternaryThresholdsComeCloseToTheBest(type: GGMLType) throws {
+  @Test(arguments: [GGMLType.tq1_0, .tq2_0]) func ternaryThresholdsAreNearTheOptimum(type: GGMLType) throws {
     for row in Self.rows(columns: 256).prefix(5) {
       let ones = [Float](repeating: 1, count: 256)
       let decoded = try roundTrip(row, columns: 256, importance: ones, as: type)

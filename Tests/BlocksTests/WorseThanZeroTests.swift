@@ -3,9 +3,9 @@ import Tensors
 import TestSupport
 import Testing
 
-/// No block comes out worse than if it had been zeros, whatever its weights and their importance.
+/// No block has a larger error than a block of zeros, for any weights and importance.
 @Suite struct WorseThanZeroTests {
-  /// Rows that bring scales and mins to where halves and small integers hold them badly.
+  /// Rows whose scales and mins are hard to represent as halves and small integers.
   enum Kind: CaseIterable {
     case normal, outlier, denormal, huge, anyImportance, anyMagnitude, importantAndTiny, sparse, constant, offset, mixed
   }
@@ -46,7 +46,7 @@ import Testing
 
   @Test(arguments: types) func noBlockIsWorseThanZeros(_ type: GGMLType) throws {
     var random = SplitMix(seed: 9_031)
-    // Mins with their own scales are what has failed: most rows for them.
+    // Most rows are for types with mins, which have failed before.
     let isAffine = [GGMLType.q4_1, .q5_1, .q2_K, .q4_K, .q5_K].contains(type)
     for kind in Kind.allCases {
       for _ in 0..<(isAffine ? 60 : 8) {

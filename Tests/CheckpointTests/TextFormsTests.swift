@@ -62,7 +62,7 @@ import Testing
     let file = URL(filePath: Repository.demoModel).appending(path: name)
     let text = (try? String(contentsOf: file, encoding: .utf8)) ?? (name == "README.md" ? Self.card : "{\"top_k\": 4}")
     let error = #expect(throws: TextError.self) { try metadata([name: utf16(text)]) }
-    #expect(error?.description.hasSuffix("\(name): is UTF-16LE, and UTF-8 is wanted") == true)
+    #expect(error?.description.hasSuffix("\(name): is UTF-16LE, not UTF-8") == true)
     #expect(error?.hint?.contains("iconv -f UTF-16LE") == true)
   }
 

@@ -71,7 +71,7 @@ import Testing
     let out = try TemporaryDirectory()
     try "no model at all".write(toFile: out.path("text.gguf"), atomically: true, encoding: .utf8)
     let text = try qtool.run(["inspect", out.path("text.gguf")])
-    #expect(text.status == 65 && text.error.contains("text.gguf") && text.error.contains("is no GGUF"))
+    #expect(text.status == 65 && text.error.contains("text.gguf") && text.error.contains("is not a GGUF file"))
     let missing = try qtool.run(["inspect", out.path("none.gguf")])
     #expect(missing.status == 66 && missing.error.contains("none.gguf"))
     let key = try qtool.run(["inspect", Repository.demoModel, "--key", "llama.blocks"])

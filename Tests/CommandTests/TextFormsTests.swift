@@ -23,7 +23,7 @@ import Testing
   {
     let result = try qtool.run(arguments)
     #expect(result.status == 65 && result.output.isEmpty, "\(result.error)", sourceLocation: location)
-    #expect(result.error.contains("\(name): is UTF-16LE, and UTF-8 is wanted"), sourceLocation: location)
+    #expect(result.error.contains("\(name): is UTF-16LE, not UTF-8"), sourceLocation: location)
     #expect(result.error.contains("hint: convert it: iconv -f UTF-16LE -t UTF-8"), sourceLocation: location)
   }
 

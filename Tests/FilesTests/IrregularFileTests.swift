@@ -3,7 +3,7 @@ import Foundation
 import TestSupport
 import Testing
 
-/// What has a name and is no file.
+/// Pipes, devices and directories.
 @Suite struct IrregularFileTests {
   let directory: TemporaryDirectory
   let pipe: String
@@ -16,14 +16,14 @@ import Testing
     try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: false)
   }
 
-  /// A pipe that nobody writes to would be waited for.
+  /// Opening a pipe must not wait for a writer.
   @Test func isNotRead() throws {
     #expect(throws: FileError(.open, path: pipe, code: ESPIPE)) { try PositionedFile(path: pipe) }
     #expect(throws: FileError(.open, path: "/dev/zero", code: ESPIPE)) { try PositionedFile(path: "/dev/zero") }
     #expect(throws: FileError(.open, path: folder, code: EISDIR)) { try PositionedFile(path: folder) }
   }
 
-  /// Before the work, and not when it is done and about to get its name.
+  /// The error is thrown before the work, not at the final rename.
   @Test func isNotReplaced() throws {
     for overwrite in [false, true] {
       #expect(throws: FileError(.create, path: pipe, code: ESPIPE)) {

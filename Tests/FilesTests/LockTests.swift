@@ -3,8 +3,8 @@ import Foundation
 import TestSupport
 import Testing
 
-/// A lock ends with the run that holds it, even where a child process shares its descriptor for the moment between fork
-/// and exec; a duplicate of the descriptor stands for that.
+/// A lock ends with its run, even where a child process between fork and exec shares its descriptor. A duplicate of the
+/// descriptor simulates the child.
 @Suite struct LockTests {
   private func duplicate(of path: String) throws -> Int32 {
     var file = stat()

@@ -2,7 +2,7 @@ import Files
 import Tensors
 import Testing
 
-/// The same text from every system: what editors and shells make of it is read, or refused with a way on.
+/// Text in the encodings and line ends of different systems is read, or refused with a hint.
 @Suite struct TextFileTests {
   private func read(
     _ bytes: [UInt8], form: TextFile.Form = .lines, _ invalid: TextFile.InvalidBytes = .refused
@@ -45,15 +45,15 @@ import Testing
     for bytes in [encoded(text), encoded("\u{FEFF}" + text), encoded("\u{FEFF}数学")] {
       for form in [TextFile.Form.lines, .exact] {
         let error = #expect(throws: TextError.self) { try read(bytes, form: form, .replaced) }
-        #expect(error?.description == "a.txt: is \(name), and UTF-8 is wanted")
+        #expect(error?.description == "a.txt: is \(name), not UTF-8")
         #expect(error?.hint == "convert it: iconv -f \(name) -t UTF-8 FILE > NEW")
       }
       #expect(throws: TextError.self) { try TextFile.content(of: bytes, path: "a.txt") }
     }
   }
 
-  /// NUL is a character of UTF-8 too.
-  @Test func NULsAloneMakeNoOtherEncoding() throws {
+  /// NUL is also a character of UTF-8.
+  @Test func textWithSomeNULsIsUTF8() throws {
     for text in ["\0", "a\0", "a\0b", "a\0b\0c and so on", String(repeating: "\0", count: 100), "ab\0\0cd\0\0ef\0\0"] {
       #expect(try read(Array(text.utf8)).text == text, "\(text.debugDescription)")
     }
@@ -72,8 +72,8 @@ import Testing
     #expect(try read(Array("a\u{FFFD}".utf8), .replaced).invalidSequences == 0)
   }
 
-  /// Files of 1 MB are decoded whole: what is repaired and what is counted is the same thing.
-  @Test func countsWhatItReplaces() throws {
+  /// The count equals the number of U+FFFD in the text.
+  @Test func countsReplacements() throws {
     var random = SplitMix(seed: 7)
     for _ in 0..<200 {
       let bytes = (0..<40).map { _ in UInt8.random(in: 1...255, using: &random) }

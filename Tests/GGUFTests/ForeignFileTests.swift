@@ -2,7 +2,7 @@ import Files
 import GGUF
 import Testing
 
-/// Files that are named .gguf and are something else: the message says what, and what to do.
+/// Files of other formats that are named .gguf: the message names the format and the remedy.
 @Suite struct ForeignFileTests {
   @Test(arguments: [
     ("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n", "a Git LFS pointer", "git lfs pull"),
@@ -30,10 +30,10 @@ import Testing
   @Test(arguments: ["", "GG", "hello, world", "\0\0"])
   func nothingElseIsGuessed(content: String) { #expect(ForeignFile(Array(content.utf8)) == nil) }
 
-  @Test func bytesOfNoKindAreNoGGUF() throws {
+  @Test func unknownBytesAreNotGGUF() throws {
     let error = try #require(throws: FormatError.self) {
       try GGUFHeader(bytes: Array("hello, world".utf8), path: "m.gguf")
     }
-    #expect(error.reason == "is no GGUF: it does not begin with the letters GGUF")
+    #expect(error.reason == "is not a GGUF file: it does not begin with the letters GGUF")
   }
 }

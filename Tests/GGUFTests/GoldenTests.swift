@@ -16,7 +16,7 @@ func values(of name: String, in model: some ModelSource) throws -> [Float] {
   return values
 }
 
-/// A file that gguf-py wrote.
+/// A file of gguf-py.
 @Suite struct GoldenTests {
   let model: GGUFFile
   let bytes: [UInt8]
@@ -88,7 +88,7 @@ func values(of name: String, in model: some ModelSource) throws -> [Float] {
     #expect(row == (96..<160).map { Float($0) / 8 - 10 })
   }
 
-  /// The same content, laid out by us, has the same bytes.
+  /// The layout of the same content has the same bytes.
   @Test func layoutEqualsTheirs() throws {
     let layout = GGUFLayout(metadata: model.metadata, tensors: model.tensors)
     #expect(layout.totalBytes == bytes.count)
@@ -120,7 +120,7 @@ func values(of name: String, in model: some ModelSource) throws -> [Float] {
     #expect(throws: FileError.self) { try values(of: "f32", in: head) }
   }
 
-  /// Every proper prefix of a header is refused, whatever is asked.
+  /// Every proper prefix of a header is refused.
   @Test func truncatedHeaders() throws {
     let end = GGUFLayout(metadata: model.metadata, tensors: model.tensors).header.count - 32
     for length in 0..<end {

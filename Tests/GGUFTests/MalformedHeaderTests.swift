@@ -14,7 +14,7 @@ import Testing
     #expect(error.description.hasPrefix("bad.gguf"))
   }
 
-  /// The cases above are malformed by what they name and by nothing else.
+  /// A header without the faults above is read, so each case is malformed only by its fault.
   @Test func theSameHeaderWithoutFaultIsRead() throws {
     var header = RawHeader(tensors: 2, keys: 1)
     header.key("general.alignment", type: 4) { $0.append(UInt32(64)) }
@@ -27,9 +27,9 @@ import Testing
     #expect(read.offsets == [read.dataOffset, read.dataOffset + 64])
   }
 
-  /// Mutated files are read or refused; nothing crashes, hangs, or asks for memory that the file does not justify.
+  /// Mutated files of 3 KB are read or refused, without a crash or a large allocation.
   ///
-  /// In a process of its own, which dies where it wants 256 MB more than it had: each file is 3 KB.
+  /// The test runs in a separate process, which ends when it allocates more than 256 MB.
   @Test func mutatedFiles() async throws {
     let result = await #expect(processExitsWith: .success, observing: [\.standardErrorContent]) {
       let seed: UInt64 = 20_261_124
@@ -48,7 +48,7 @@ import Testing
       }
       precondition(refused > 5_000, "\(refused) refused, seed \(seed)")
     }
-    // What the process said before it died, if it did.
+    // The output of the process, if it crashed.
     #expect(String(decoding: (result?.standardErrorContent ?? []).suffix(500), as: UTF8.self) == "")
   }
 }
@@ -56,16 +56,16 @@ import Testing
 private func mutate(_ golden: [UInt8], headerBytes: Int, _ random: inout SplitMix) -> [UInt8] {
   var bytes = golden
   for _ in 0..<Int.random(in: 1...4, using: &random) {
-    let place = Int.random(in: 0..<min(headerBytes, bytes.count), using: &random)
+    let index = Int.random(in: 0..<min(headerBytes, bytes.count), using: &random)
     switch Int.random(in: 0..<6, using: &random) {
-    case 0: bytes[place] = UInt8.random(in: 0...255, using: &random)
-    case 1: bytes[place] ^= 1 << UInt8.random(in: 0..<8, using: &random)
-    case 2: bytes.removeSubrange(place..<min(bytes.count, place + Int.random(in: 1...16, using: &random)))
-    case 3: bytes.insert(contentsOf: (0..<8).map { _ in UInt8.random(in: 0...255, using: &random) }, at: place)
+    case 0: bytes[index] = UInt8.random(in: 0...255, using: &random)
+    case 1: bytes[index] ^= 1 << UInt8.random(in: 0..<8, using: &random)
+    case 2: bytes.removeSubrange(index..<min(bytes.count, index + Int.random(in: 1...16, using: &random)))
+    case 3: bytes.insert(contentsOf: (0..<8).map { _ in UInt8.random(in: 0...255, using: &random) }, at: index)
     case 4: bytes.removeLast(Int.random(in: 0..<bytes.count, using: &random))
     default:
-      // A count or a length of extreme size.
-      for i in place..<min(bytes.count, place + 8) { bytes[i] = random.next() & 1 == 0 ? 0xFF : 0x7F }
+      // An extreme count or length.
+      for i in index..<min(bytes.count, index + 8) { bytes[i] = random.next() & 1 == 0 ? 0xFF : 0x7F }
     }
     if bytes.isEmpty { return bytes }
   }

@@ -1,4 +1,4 @@
-/// A GGUF header in the making, which may be as wrong as a test wants.
+/// Builds a GGUF header, which may be malformed.
 struct RawHeader {
   var bytes: [UInt8] = []
 
@@ -18,7 +18,7 @@ struct RawHeader {
     append(keys)
   }
 
-  /// A key with the raw bytes of its value, its type id in front.
+  /// Appends a key, the type id of its value, and the raw bytes of the value.
   mutating func key(_ name: String, type: UInt32, _ value: (inout RawHeader) -> Void) {
     append(name)
     append(type)
@@ -33,14 +33,14 @@ struct RawHeader {
     append(offset)
   }
 
-  /// Padding to 32 bytes, and data.
+  /// Appends padding to 32 bytes, and data.
   mutating func data(_ count: Int) {
     while bytes.count % 32 != 0 { bytes.append(0) }
     bytes += [UInt8](repeating: 0, count: count)
   }
 }
 
-/// What is wrong with a header, and what the error has to say.
+/// A malformed header, and the subject and text of its error.
 struct Malformed: Sendable, CustomStringConvertible {
   let description: String
   let bytes: [UInt8]
@@ -61,7 +61,7 @@ struct Malformed: Sendable, CustomStringConvertible {
   }
 
   static let all: [Malformed] = [
-    Malformed("magic", subject: nil, says: "no GGUF", magic: "GGML"),
+    Malformed("magic", subject: nil, says: "not a GGUF file", magic: "GGML"),
     Malformed("version 1", subject: nil, says: "version 1", version: 1),
     Malformed("big-endian", subject: nil, says: "big-endian", version: 3 << 24),
     Malformed("tensor count beyond the file", subject: "tensor count", says: "more than", tensors: 1 << 40),
@@ -128,24 +128,24 @@ struct Malformed: Sendable, CustomStringConvertible {
     Malformed("rows overflow", subject: "tensor t", says: "impossible shape", tensors: 1, data: 64) {
       $0.tensor("t", [0, 1 << 40, 1 << 40], offset: 0)
     },
-    Malformed("more weights than any model has", subject: "tensor u", says: "any model", tensors: 2, data: 64) {
+    Malformed("too many weights", subject: "tensor u", says: "than 4503599627370496 weights", tensors: 2, data: 64) {
       $0.tensor("t", [1 << 51], offset: 0)
       $0.tensor("u", [(1 << 51) + 1], offset: 1 << 53)
     },
-    Malformed("extent beyond 63 bits", subject: "tensor t", says: "impossible shape", tensors: 1, data: 64) {
+    Malformed("dimension beyond 63 bits", subject: "tensor t", says: "impossible shape", tensors: 1, data: 64) {
       $0.tensor("t", [.max], offset: 0)
     },
     Malformed("unknown tensor type", subject: "tensor t", says: "unknown type 4", tensors: 1, data: 64) {
       $0.tensor("t", [32], type: 4, offset: 0)
     },
-    Malformed("ragged row", subject: "tensor t", says: "whole number", tensors: 1, data: 64) {
+    Malformed("partial block", subject: "tensor t", says: "not whole Q8_0 blocks", tensors: 1, data: 64) {
       $0.tensor("t", [33], type: 8, offset: 0)
     },
     Malformed("tensor twice", subject: "tensor t", says: "twice", tensors: 2, data: 64) {
       $0.tensor("t", [4], offset: 0)
       $0.tensor("t", [4], offset: 32)
     },
-    Malformed("offset off the grid", subject: "tensor t", says: "no multiple of 32", tensors: 1, data: 64) {
+    Malformed("unaligned offset", subject: "tensor t", says: "not a multiple of 32", tensors: 1, data: 64) {
       $0.tensor("t", [4], offset: 16)
     },
     Malformed("offset beyond the file", subject: "tensor t", says: "beyond", tensors: 1, data: 64) {

@@ -9,7 +9,7 @@ import Testing
   let directory: TemporaryDirectory
   let model: GGUFFile
 
-  /// Seven F32 tensors of 3 to 9 rows of 40.
+  /// Seven F32 tensors of 3 to 9 rows of 40 columns.
   init() throws {
     directory = try TemporaryDirectory()
     var random = SplitMix(seed: 11)
@@ -38,9 +38,9 @@ import Testing
     for path in paths {
       let header = try GGUFHeader(file: PositionedFile(path: path))
       switch limit {
-      case .bytes(let most):
-        #expect(try bytes(path).count <= most || header.tensors.count <= 1)
-      case .tensors(let most): #expect(header.tensors.count <= most)
+      case .bytes(let maximum):
+        #expect(try bytes(path).count <= maximum || header.tensors.count <= 1)
+      case .tensors(let maximum): #expect(header.tensors.count <= maximum)
       }
       #expect(header.metadata["split.count"] == .uint16(UInt16(paths.count)))
       #expect(header.metadata["split.tensors.count"] == .int32(7))
@@ -107,7 +107,7 @@ import Testing
     try bytes(paths[2]).write(to: URL(filePath: paths[1]))
     let error = try #require(throws: FormatError.self) { try GGUFFile(path: paths[0]) }
     #expect(error.path == paths[1] && error.subject == "key split.no")
-    // The right number, and tensors that another shard holds.
+    // A shard with the right index, but with tensors of another shard.
     try bytes(paths[0]).write(to: URL(filePath: paths[1]))
     #expect(throws: FormatError.self) { try GGUFFile(path: paths[0]) }
   }

@@ -4,9 +4,9 @@ import Tensors
 import TestSupport
 import Testing
 
-/// Strings of a GGUF are bytes, and keep them whatever they are.
+/// Strings of a GGUF file keep all bytes, also those that are not UTF-8.
 @Suite struct StoredStringTests {
-  /// Of Windows code pages, cut characters, surrogates, and of the scalars that stand for bytes themselves.
+  /// Bytes of Windows code pages, cut characters, surrogates, and of the scalars that represent bytes.
   static let strings: [[UInt8]] = [
     [], Array("größer 数".utf8), [0xFF], Array("J".utf8) + [0xFC] + Array("rgen".utf8), [0xE6, 0x95],
     [0xED, 0xA0, 0x80],

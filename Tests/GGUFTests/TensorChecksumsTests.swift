@@ -28,7 +28,7 @@ import Testing
   @Test func otherTextIsRefused() throws {
     for text in ["\(one) a", "\(one)  ", "\(one)**a", "\(one.dropLast())g  a", "\(one)  b\n\(two)  b"] {
       let error = #expect(throws: FormatError.self) { try read(Array("\(two)  a\n\(text)\n".utf8)) }
-      #expect(error?.description.contains(/line [23]: is no checksum/) == true)
+      #expect(error?.description.contains(/line [23]: is not a checksum/) == true)
     }
     for text in ["", "\n", "\r\n\r\n", "\u{FEFF}"] {
       let error = #expect(throws: FormatError.self) { try read(Array(text.utf8)) }

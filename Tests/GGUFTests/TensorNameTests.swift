@@ -10,7 +10,7 @@ import Testing
     ("token_embd.weight", nil, "token_embd.weight", "token_embd"),
     ("blk.weight", nil, "blk.weight", "blk"), ("blk.7", nil, "blk.7", "blk.7"), ("blk.7.", nil, "blk.7.", "blk.7."),
     ("v.blk.0.attn_q.weight", nil, "v.blk.0.attn_q.weight", "v.blk.0.attn_q"),
-    // Numbers that llama.cpp does not write.
+    // Forms of numbers that llama.cpp does not write.
     ("blk.-1.attn_q.weight", nil, "blk.-1.attn_q.weight", "blk.-1.attn_q"),
     ("blk.07.attn_q.weight", nil, "blk.07.attn_q.weight", "blk.07.attn_q"),
     ("blk.+7.attn_q.weight", nil, "blk.+7.attn_q.weight", "blk.+7.attn_q"),
@@ -27,7 +27,7 @@ import Testing
     ("blk.1.ffn_gate_inp.weight", [64, 8], false), ("blk.1.attn_norm.weight", [64], false),
     ("blk.1.ffn_gate_exps.weight", [64, 1, 8], true), ("blk.1.ffn_up.weight", [64, 1], false),
   ])
-  func whatAQuantizerMayChange(name: String, shape: [Int], expected: Bool) throws {
+  func quantizableTensors(name: String, shape: [Int], expected: Bool) throws {
     #expect(TensorInfo(name: name, shape: try #require(Shape(shape)), type: .f16).isQuantizable == expected)
   }
 }
@@ -64,7 +64,7 @@ import Testing
     }
   }
 
-  @Test func whatIsNotANumberIsNamed() throws {
+  @Test func otherValuesAreNamed() throws {
     for value in [
       MetadataValue.float32(5), .string("5"), .bool(true), .uint64(.max), .array(.float32([5])),
       .array(.uint64([.max])),

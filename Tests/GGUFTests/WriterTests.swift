@@ -9,7 +9,7 @@ import Testing
   let directory: TemporaryDirectory
   init() throws { directory = try TemporaryDirectory() }
 
-  /// Metadata and tensors of any kind come back as they were written, in any order of writing.
+  /// Metadata and tensors of any type are read as they were written, in any order of writing.
   @Test(arguments: 0..<40) func roundTrip(seed: Int) throws {
     var random = SplitMix(seed: UInt64(seed))
     var metadata = Metadata()
@@ -21,8 +21,8 @@ import Testing
     let tensors = (0..<Int.random(in: 0...12, using: &random)).map { index in
       let type = types.randomElement(using: &random)!
       let columns = type.blockLength * Int.random(in: 1...3, using: &random)
-      let rest = (0..<Int.random(in: 0...2, using: &random)).map { _ in Int.random(in: 0...4, using: &random) }
-      return TensorInfo(name: "tensor.\(index)", shape: Shape([columns] + rest)!, type: type)
+      let others = (0..<Int.random(in: 0...2, using: &random)).map { _ in Int.random(in: 0...4, using: &random) }
+      return TensorInfo(name: "tensor.\(index)", shape: Shape([columns] + others)!, type: type)
     }
     let layout = GGUFLayout(metadata: metadata, tensors: tensors)
     let path = directory.path("round.gguf")
@@ -73,8 +73,8 @@ import Testing
     }
   }
 
-  /// A reader that opens the unfinished file finds every key and tensor.
-  @Test func theHeaderIsWholeFromTheFirstByteOn() throws {
+  /// A reader of the unfinished file sees every key and tensor.
+  @Test func theHeaderIsCompleteFirst() throws {
     let tensors = [TensorInfo(name: "t", shape: Shape([64, 4])!, type: .q8_0)]
     let layout = GGUFLayout(metadata: ["general.architecture": .string("llama")], tensors: tensors)
     let path = directory.path("early.gguf")

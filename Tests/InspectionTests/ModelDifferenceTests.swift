@@ -29,7 +29,7 @@ import Testing
     #expect(try ModelDifference.relativeError(pair, one, other) == expected)
   }
 
-  @Test func whatIsNoNumberShows() throws {
+  @Test func nonFiniteWeightsShow() throws {
     let (one, other) = (model([("t", [2], [3, 4])]), model([("t", [2], [3, .nan])]))
     let pair = try #require(ModelDifference(one, other).common.first)
     #expect(try #require(try ModelDifference.relativeError(pair, one, other)).isNaN)

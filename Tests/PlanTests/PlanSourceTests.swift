@@ -71,7 +71,7 @@ import Testing
     }
   }
 
-  /// Downloads may say anything: no product of what a plan multiplies overflows.
+  /// Extreme numbers in untrusted files do not overflow.
   @Test(arguments: [
     "block_count", "embedding_length", "attention.head_count", "attention.head_count_kv", "attention.key_length",
     "attention.value_length", "feed_forward_length", "expert_count", "expert_feed_forward_length",

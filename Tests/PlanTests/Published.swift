@@ -6,7 +6,7 @@ import Tensors
 import TestSupport
 import Testing
 
-/// What others published of models that are known by name.
+/// Published figures of models that are known by name.
 struct Published: Decodable {
   struct File: Decodable, Sendable, CustomTestStringConvertible {
     let model: String

@@ -3,8 +3,8 @@ import TestSupport
 import Testing
 
 @Suite struct ProductEngineTests {
-  /// The largest error of an element, by the sum of the magnitudes of its terms: half a unit in the last place for every
-  /// addition of a chain would be 6e-8 times its length; errors of random sign stay far below.
+  /// The maximum error of an element, relative to the sum of its terms' magnitudes. The worst case of a chain of
+  /// additions is 6e-8 times its length; errors of random sign are far smaller.
   static let tolerance = 1e-6
 
   struct Case: Sendable, CustomTestStringConvertible {
@@ -23,7 +23,7 @@ import Testing
     }
   }
 
-  /// x, w row after row, y before the product; gaps between rows are filled too.
+  /// x, w in layout `rows`, and y before the product; gaps between rows are filled too.
   private func matrices(_ shape: ProductShape) -> (x: [Float], w: [Float], y: [Float]) {
     var random = SplitMix(seed: UInt64(shape.tokens + 1000 * shape.columns + 7 * shape.rows))
     return (
@@ -40,7 +40,7 @@ import Testing
     return panels
   }
 
-  /// Compares y with sums in double precision, and its gaps with what was there.
+  /// Compares y with sums in double precision, and its gaps with their former values.
   private func check(_ y: [Float], _ x: [Float], _ w: [Float], before: [Float], _ shape: ProductShape, adds: Bool) {
     var worst = 0.0
     for token in 0..<shape.tokens {

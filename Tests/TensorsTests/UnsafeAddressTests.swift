@@ -2,8 +2,8 @@ import Foundation
 import TestSupport
 import Testing
 
-/// Pointers, unchecked conversions and hand-kept lifetimes are in the files that Documentation/architecture.md lists, and
-/// nowhere else; every entry of the list still has some.
+/// Pointers, unchecked conversions and manual lifetimes are only in the files that Documentation/architecture.md lists,
+/// and every listed file has some.
 @Suite struct UnsafeAddressTests {
   private static let marks =
     #"Unsafe(Mutable)?(Raw)?(Buffer)?Pointer|withUnsafe|_unsafe|unsafe[A-Z]\w*[(:]|\(unsafe\)|[eE]xtend(ed)?Lifetime"#

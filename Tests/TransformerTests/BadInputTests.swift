@@ -14,11 +14,11 @@ import Transformer
     return MemoryModel(metadata: metadata, tensors: tensors)
   }
 
-  @Test func anUnknownArchitectureListsTheKnownOnes() {
+  @Test func anUnknownArchitectureListsTheSupportedOnes() {
     let model = changed { metadata, _ in metadata["general.architecture"] = .string("mamba") }
     #expect(
       throws: ForwardError.unknownArchitecture(
-        "mamba", known: ["deepseek2", "llama", "qwen2", "qwen3", "qwen3moe"])
+        "mamba", supported: ["deepseek2", "llama", "qwen2", "qwen3", "qwen3moe"])
     ) { try ForwardPass(source: model) }
   }
 
@@ -34,7 +34,7 @@ import Transformer
     #expect(throws: ForwardError.self) { try ForwardPass(source: model) }
   }
 
-  /// Products and differences of such counts would overflow, or be negative.
+  /// Products of these numbers would overflow, and differences would be negative.
   @Test(arguments: [
     ("llama.attention.head_count", MetadataValue.array(.uint64([UInt64(Int.max), UInt64(Int.max)]))),
     ("llama.feed_forward_length", .array(.uint64([UInt64(Int.max)]))),
@@ -66,7 +66,7 @@ import Transformer
   }
 
   @Test(arguments: [Float.nan, .infinity])
-  func whatIsNoNumberStopsWithTheTensorNamed(value: Float) throws {
+  func nonFiniteResultsNameTheTensor(value: Float) throws {
     let model = changed { _, tensors in
       let index = tensors.firstIndex { $0.name == "blk.1.ffn_down.weight" }!
       tensors[index].values[5] = value

@@ -5,42 +5,41 @@ import Testing
 import Transformer
 
 @Suite(.serialized) struct BudgetTests {
-  /// The least memory in which a pass runs.
-  private func least(_ model: any ModelSource, windows: Int, length: Int) throws -> Int {
+  /// The smallest budget in which a pass runs.
+  private func minimumBudget(_ model: any ModelSource, windows: Int, length: Int) throws -> Int {
     let pass = try ForwardPass(source: model, options: ForwardOptions(memory: 1))
     do {
       _ = try pass.plan(windows: windows, length: length)
       return 1
-    } catch ForwardError.budgetTooSmall(_, let least) {
-      return least
+    } catch ForwardError.budgetTooSmall(_, let minimum) {
+      return minimum
     }
   }
 
   @Test(arguments: Golden.names)
   func spilledStatesGiveTheSameLogits(name: String) throws {
-    // The least depends on the number of threads.
+    // The minimum depends on the number of threads.
     try withFixedThreads { try compareSpilled(Golden(name)) }
   }
 
   private func compareSpilled(_ golden: Golden) throws {
     let windows = Array(repeating: golden.windows, count: 40).flatMap { $0 }
-    let least = try least(golden.model, windows: windows.count, length: 24)
-    let small = try ForwardPass(source: golden.model, options: ForwardOptions(memory: least))
+    let minimum = try minimumBudget(golden.model, windows: windows.count, length: 24)
+    let small = try ForwardPass(source: golden.model, options: ForwardOptions(memory: minimum))
     #expect(try small.plan(windows: windows.count, length: 24).spills)
     let large = try ForwardPass(source: golden.model)
     #expect(try !large.plan(windows: windows.count, length: 24).spills)
     let expected = try allLogits(large.run(windows: windows, scored: 3..<23))
-    let found = try allLogits(small.run(windows: windows, scored: 3..<23))
-    #expect(found == expected)
+    #expect(try allLogits(small.run(windows: windows, scored: 3..<23)) == expected)
   }
 
-  @Test func aBudgetTooSmallSaysWhatIsNeeded() throws {
+  @Test func aTooSmallBudgetNamesTheMinimum() throws {
     let golden = try Golden("llama")
     try withFixedThreads {
-      let least = try least(golden.model, windows: 2, length: 24)
-      #expect(least > 1)
-      #expect(throws: ForwardError.budgetTooSmall(bytes: least - 1, least: least)) {
-        try ForwardPass(source: golden.model, options: ForwardOptions(memory: least - 1)).embed(golden.windows)
+      let minimum = try minimumBudget(golden.model, windows: 2, length: 24)
+      #expect(minimum > 1)
+      #expect(throws: ForwardError.budgetTooSmall(bytes: minimum - 1, minimum: minimum)) {
+        try ForwardPass(source: golden.model, options: ForwardOptions(memory: minimum - 1)).embed(golden.windows)
       }
     }
   }

@@ -45,7 +45,7 @@ extension GGUFFile {
 }
 
 @Suite(.serialized) struct GoldenTests {
-  /// Single precision against single precision in another order of additions.
+  /// For single precision in another order of additions.
   static let tolerance = 1e-4
 
   static let engines = ProductEngines.all.map(\.name)
@@ -77,7 +77,7 @@ extension GGUFFile {
     #expect(relativeDifference(try allLogits(final), expected.map(Double.init)) < Self.tolerance)
   }
 
-  /// The magnitudes of YaRN's rotation and of latent attention's scores, by the keys that a GGUF may have for them.
+  /// The factors of YaRN's rotation and of latent attention's scores, for each key that defines them.
   @Test(
     arguments: [
       ("qwen2-yarn-factor", "qwen2-yarn", ["attn_factor": .float32(1.25)]),
@@ -98,7 +98,7 @@ extension GGUFFile {
     let model = OtherKeys(golden.model, changes: changes) { "\(architecture).rope.scaling.\($0)" }
     let final = try ForwardPass(source: model).run(windows: golden.windows, scored: 0..<golden.windows[0].count)
     #expect(relativeDifference(try allLogits(final), expected.map(Double.init)) < Self.tolerance)
-    // The model's own keys give something else.
+    // The model's unchanged keys have another result.
     #expect(relativeDifference(golden.logits, expected.map(Double.init)) > 100 * Self.tolerance)
   }
 
@@ -114,7 +114,7 @@ extension GGUFFile {
     #expect(relativeDifference(try allLogits(final), expected) < Self.tolerance)
   }
 
-  /// Logits of the two engines differ in the order of additions alone.
+  /// The logits of two engines differ only in the order of additions.
   static let engineTolerance = 1e-5
 
   @Test(arguments: Golden.names)
@@ -127,7 +127,7 @@ extension GGUFFile {
   }
 }
 
-/// A model with other metadata; nil takes a key out.
+/// A model with changed metadata; nil removes a key.
 private struct OtherKeys: ModelSource {
   let model: any ModelSource
   let metadata: Metadata

@@ -17,25 +17,25 @@ func allLogits(_ final: FinalStates, tile: Int? = nil) throws -> [Float] {
   let step = tile ?? vocabulary
   for start in stride(from: 0, to: vocabulary, by: step) {
     let range = start..<min(vocabulary, start + step)
-    var part = [Float](repeating: 0, count: final.rowCount * range.count)
-    var span = part.mutableSpan
+    var values = [Float](repeating: 0, count: final.rowCount * range.count)
+    var span = values.mutableSpan
     try final.logits(rows: 0..<final.rowCount, vocabulary: range, into: &span)
     for row in 0..<final.rowCount {
-      for (offset, id) in range.enumerated() { result[row * vocabulary + id] = part[row * range.count + offset] }
+      for (offset, id) in range.enumerated() { result[row * vocabulary + id] = values[row * range.count + offset] }
     }
   }
   return result
 }
 
-/// Largest difference relative to the root mean square of the expected values.
-func relativeDifference(_ found: [Float], _ expected: [Double]) -> Double {
-  precondition(found.count == expected.count)
+/// The largest difference, relative to the root mean square of the expected values.
+func relativeDifference(_ actual: [Float], _ expected: [Double]) -> Double {
+  precondition(actual.count == expected.count)
   let scale = (expected.reduce(0) { $0 + $1 * $1 } / Double(expected.count)).squareRoot()
-  return zip(found, expected).reduce(0) { max($0, abs(Double($1.0) - $1.1)) } / scale
+  return zip(actual, expected).reduce(0) { max($0, abs(Double($1.0) - $1.1)) } / scale
 }
 
 @Suite(.serialized) struct LlamaTests {
-  /// Single precision against double, through two layers.
+  /// For single precision against double precision, through two layers.
   static let tolerance = 1e-5
 
   @Test(arguments: [4, 2, 1])

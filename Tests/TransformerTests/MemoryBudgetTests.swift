@@ -10,14 +10,14 @@ import Transformer
     var testDescription: String { "\(total) for \(needs)" }
   }
 
-  /// Budgets from one byte to 2^62, needs from bytes to terabytes; a budget of exactly the least for each.
+  /// Needs from bytes to terabytes, each with random budgets from 1 byte to 2^62 and with budgets around its minimum.
   static let sizes: [Size] = {
     var random = SplitMix(seed: 5)
     func bytes() -> Int { 1 << random.below(42) + random.below(1 << 10) }
     return (0..<60).flatMap { _ -> [Size] in
-      let needs = MemoryBudget.LayerNeeds(program: bytes(), fixed: bytes(), window: bytes(), block: bytes())
-      let least = MemoryBudget.minimum(data: needs.data, beside: needs.program)
-      return ([1, least - 1, least, least + 1, 2 * least, 1 << 62] + (0..<6).map { _ in bytes() })
+      let needs = MemoryBudget.LayerNeeds(program: bytes(), fixed: bytes(), window: bytes(), weights: bytes())
+      let minimum = MemoryBudget.minimum(data: needs.data, beside: needs.program)
+      return ([1, minimum - 1, minimum, minimum + 1, 2 * minimum, 1 << 62] + (0..<6).map { _ in bytes() })
         .map { Size(total: $0, needs: needs) }
     }
   }()
@@ -26,25 +26,25 @@ import Transformer
     for size in Self.sizes {
       for (finals, isSideBySide) in [(0, false), (1 << 40, false), (1 << 20, true), (1 << 40, true)] {
         let budget = MemoryBudget(size.total)
-        let least = MemoryBudget.minimum(data: size.needs.data, beside: size.needs.program)
+        let minimum = MemoryBudget.minimum(data: size.needs.data, beside: size.needs.program)
         guard let shares = budget.layers(size.needs, finals: finals, isSideBySide: isSideBySide) else {
-          #expect(size.total < least, "\(size)")
+          #expect(size.total < minimum, "\(size)")
           continue
         }
-        #expect(size.total >= least, "\(size)")
+        #expect(size.total >= minimum, "\(size)")
         #expect(shares.slab >= size.needs.window)
         let side = MemoryBudget.side(shares.side)
         #expect(side.encoded + side.compared + 2 * side.logits <= shares.side)
-        // A slab may be as small as a window and as large as its share.
+        // A slab has at least a window and at most its share.
         for slab in [size.needs.window, shares.slab] {
-          for block in [shares.block, shares.spillingBlock(beside: slab)] {
-            let hidden = shares.activations(beside: slab, block: block)
-            #expect(block >= size.needs.block && hidden >= 0)
+          for weights in [shares.weights, shares.spillingWeights(beside: slab)] {
+            let hidden = shares.activations(beside: slab, weights: weights)
+            #expect(weights >= size.needs.weights && hidden >= 0)
             let sum =
               size.needs.program + shares.finals + shares.side + size.needs.fixed + slab
-              + MemoryBudget.weightBlocks * block + hidden
-            // Blocks that leave no room for hidden states are not used: these are spilled then.
-            let isUsed = block != shares.block || slab + MemoryBudget.weightBlocks * block <= shares.available
+              + MemoryBudget.weightBuffers * weights + hidden
+            // Weight buffers that leave no memory for hidden states are not used, because these are spilled.
+            let isUsed = weights != shares.weights || slab + MemoryBudget.weightBuffers * weights <= shares.available
             #expect(sum <= size.total || !isUsed, "\(sum) of \(size)")
           }
         }
@@ -60,13 +60,13 @@ import Transformer
         let logits = try budget.logits(beside: program, work: work, minimum: 2 << 20)
         #expect(logits >= 2 << 20)
         #expect(program + budget.data(beside: program) / 4 + work + 2 * logits <= size.total)
-      } catch ForwardError.budgetTooSmall(let bytes, let least) {
-        #expect(bytes == size.total && least > bytes)
+      } catch ForwardError.budgetTooSmall(let bytes, let minimum) {
+        #expect(bytes == size.total && minimum > bytes)
       }
     }
   }
 
-  /// The plan of a real model, at budgets around the least.
+  /// The plan of a real model, at different budgets and at the minimum that the error names.
   @Test(arguments: ["llama", "qwen3moe", "deepseek2-v3"]) func plansStayWithinTheBudget(name: String) throws {
     let model = try Golden(name).model
     try withFixedThreads {
@@ -75,10 +75,10 @@ import Transformer
         for (windows, scored) in [(1, 0), (3000, 1), (3000, 23)] {
           do {
             #expect(try pass.plan(windows: windows, length: 24, scored: scored).residentBytes <= memory)
-          } catch ForwardError.budgetTooSmall(_, let least) {
-            #expect(least > memory)
-            let enough = try ForwardPass(source: model, options: ForwardOptions(memory: least))
-            #expect(try enough.plan(windows: windows, length: 24, scored: scored).residentBytes <= least)
+          } catch ForwardError.budgetTooSmall(_, let minimum) {
+            #expect(minimum > memory)
+            let pass = try ForwardPass(source: model, options: ForwardOptions(memory: minimum))
+            #expect(try pass.plan(windows: windows, length: 24, scored: scored).residentBytes <= minimum)
           }
         }
       }

@@ -7,7 +7,7 @@ import Transformer
 @Suite struct ProgressTests {
   private let llama = RandomLlama(layers: 3)
 
-  @Test func aPassTellsItsPartAndItsLayers() throws {
+  @Test func aPassReportsItsFractionAndItsLayers() throws {
     let recorder = RunRecorder()
     _ = try ForwardPass(source: llama.model()).run(
       windows: llama.windows(2, length: 9), scored: 0..<9, progress: recorder)
@@ -17,7 +17,7 @@ import Transformer
     #expect(abs((recorder.heard.last?.fraction ?? 0) - 1) < 1e-9)
   }
 
-  /// Wherever an observer throws, the run ends with its error at once, and the pass can run again.
+  /// An error of the observer ends the run immediately, and the pass can run again.
   @Test(arguments: [1, 2, 7, 20]) func anObserverStopsAPass(call: Int) throws {
     let pass = try ForwardPass(source: llama.model())
     let windows = llama.windows(2, length: 9)
@@ -28,7 +28,7 @@ import Transformer
     #expect(try again == allLogits(ForwardPass(source: llama.model()).run(windows: windows, scored: 0..<9)))
   }
 
-  @Test func aPartCountsAsItsShareOfTheWhole() throws {
+  @Test func aPartAdvancesByItsShareOfTheWhole() throws {
     let recorder = RunRecorder()
     let part = PartObserver(of: recorder, from: 0.5, share: 0.25)
     try part.advance(RunProgress(fraction: 0.4, step: 2, stepCount: 5, detail: "x"))

@@ -51,8 +51,8 @@ struct RandomLlama {
     return (0..<count).map { _ in (0..<length).map { _ in Int32.random(in: 0..<Int32(vocabulary), using: &random) } }
   }
 
-  /// Logits [positions, vocabulary] of one window: the plain loops that the fast pass has to agree with, in double
-  /// precision.
+  /// Logits [positions, vocabulary] of one window, computed by plain loops in double precision. The forward pass has to
+  /// agree with them.
   func plainLogits(_ model: MemoryModel, _ tokens: [Int32]) -> [[Double]] {
     func weights(_ name: String) -> [Double] { model.values(of: name).map(Double.init) }
     func times(_ name: String, _ x: [Double]) -> [Double] {
@@ -63,7 +63,7 @@ struct RandomLlama {
       let scale = 1 / (x.reduce(0) { $0 + $1 * $1 } / Double(x.count) + 1e-5).squareRoot()
       return zip(x, weights(name)).map { $0 * scale * $1 }
     }
-    func turn(_ x: [Double], _ position: Int) -> [Double] {
+    func rotate(_ x: [Double], _ position: Int) -> [Double] {
       var y = x
       for head in 0..<x.count / headLength {
         for pair in 0..<headLength / 2 {
@@ -79,21 +79,21 @@ struct RandomLlama {
     var h = tokens.map { Array(embedding[Int($0) * width..<(Int($0) + 1) * width]) }
     for i in 0..<layers {
       let x = h.map { normal("blk.\(i).attn_norm.weight", $0) }
-      let q = x.indices.map { turn(times("blk.\(i).attn_q.weight", x[$0]), $0) }
-      let k = x.indices.map { turn(times("blk.\(i).attn_k.weight", x[$0]), $0) }
+      let q = x.indices.map { rotate(times("blk.\(i).attn_q.weight", x[$0]), $0) }
+      let k = x.indices.map { rotate(times("blk.\(i).attn_k.weight", x[$0]), $0) }
       let v = x.map { times("blk.\(i).attn_v.weight", $0) }
       for t in h.indices {
-        var mixed = [Double](repeating: 0, count: width)
+        var attended = [Double](repeating: 0, count: width)
         for head in 0..<heads {
-          let own = head * headLength, shared = head / (heads / keyHeads) * headLength
+          let qHead = head * headLength, kvHead = head / (heads / keyHeads) * headLength
           let scores = (0...t).map { s -> Double in
-            let dot = (0..<headLength).reduce(0) { $0 + q[t][own + $1] * k[s][shared + $1] }
+            let dot = (0..<headLength).reduce(0) { $0 + q[t][qHead + $1] * k[s][kvHead + $1] }
             return exponential(dot / Double(headLength).squareRoot())
           }
           let sum = scores.reduce(0, +)
-          for s in 0...t { for j in 0..<headLength { mixed[own + j] += scores[s] / sum * v[s][shared + j] } }
+          for s in 0...t { for j in 0..<headLength { attended[qHead + j] += scores[s] / sum * v[s][kvHead + j] } }
         }
-        let output = times("blk.\(i).attn_output.weight", mixed)
+        let output = times("blk.\(i).attn_output.weight", attended)
         for j in 0..<width { h[t][j] += output[j] }
         let y = normal("blk.\(i).ffn_norm.weight", h[t])
         let inner = zip(times("blk.\(i).ffn_gate.weight", y), times("blk.\(i).ffn_up.weight", y)).map {

@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 import Transformer
 
-/// Metadata of GGUF files from elsewhere that asks for other arithmetic than the forward pass does.
+/// Metadata of GGUF files that requires a computation which the forward pass does not have.
 @Suite(.serialized) struct UnsupportedValuesTests {
   private let small = RandomLlama()
 
@@ -49,7 +49,7 @@ import Transformer
     }
   }
 
-  @Test func aFactorOfYarnThatReadersPassOverIsRefused() throws {
+  @Test func aYarnFactorThatRuntimesIgnoreIsRefused() throws {
     let yarn: [String: MetadataValue] = ["rope.scaling.type": .string("yarn"), "rope.scaling.factor": .float32(4)]
     for (factor, isKnown) in [(Float(1), true), (1.1386294, true), (1.4, false)] {
       let model = model(yarn.merging(["rope.scaling.yarn_attn_factor": .float32(factor)]) { $1 })
@@ -57,8 +57,8 @@ import Transformer
     }
   }
 
-  /// Values that ask for nothing.
-  @Test func neutralValuesAreTaken() throws {
+  /// Values that change nothing.
+  @Test func neutralValuesAreAccepted() throws {
     let expected = try logits(model([:]))
     let neutral = model([
       "attention.causal": .bool(true), "attention.clamp_kqv": .float32(0), "logit_scale": .float32(1),
@@ -70,7 +70,7 @@ import Transformer
     #expect(try logits(neutral) == expected)
   }
 
-  /// A factor of cosines and sines is one of queries and of keys, and so its square is one of scores.
+  /// The factor of cosines and sines multiplies queries and keys, so its square multiplies scores.
   @Test func attentionFactorScalesScores() throws {
     for type in ["none", "linear", "yarn"] {
       let rope: [String: MetadataValue] = ["rope.scaling.type": .string(type), "rope.scaling.factor": .float32(4)]
@@ -81,7 +81,7 @@ import Transformer
     }
   }
 
-  /// A factor without a type is one of linear scaling; files of 2023 have it under another key.
+  /// A factor without a type means linear scaling; files of 2023 have it under another key.
   @Test func aFactorWithoutATypeIsLinear() throws {
     let linear = try logits(
       model(["rope.scaling.type": .string("linear"), "rope.scaling.factor": .float32(4)]))
@@ -95,8 +95,8 @@ import Transformer
     let pass = try ForwardPass(source: model(["attention.sliding_window": .uint32(16)]))
     #expect(pass.decoder.slidingWindow == 16)
     let expected = try ForwardPass(source: model([:])).run(windows: small.windows(2, length: 16), scored: 0..<16)
-    let found = try pass.run(windows: small.windows(2, length: 16), scored: 0..<16)
-    #expect(try allLogits(found) == allLogits(expected))
+    let states = try pass.run(windows: small.windows(2, length: 16), scored: 0..<16)
+    #expect(try allLogits(states) == allLogits(expected))
     #expect(
       throws: ForwardError.beyondSlidingWindow(key: "llama.attention.sliding_window", positions: 16, length: 17)
     ) { try pass.run(windows: small.windows(2, length: 17), scored: 0..<17) }

@@ -1,5 +1,5 @@
-// Kernels of the block formats, inlined into the Swift loops that call them: searches of eight sub-blocks at once,
-// levels and codes of IQ4, MXFP4 and the ternary types, and the search of codebooks.
+// Kernels of the block formats, inlined into the calling Swift loops: searches over eight sub-blocks at a time, levels
+// and codes of IQ4, MXFP4 and the ternary types, and the codebook search.
 #ifndef CBLOCKS_H
 #define CBLOCKS_H
 
@@ -8,9 +8,9 @@
 
 #define CV static inline __attribute__((always_inline))
 
-// Block search: eight sub-blocks lie in the eight lanes, element after element.
+// Block search: the eight lanes hold eight sub-blocks, element after element.
 
-// Eight rows of eight numbers, `stride` apart, as columns: vector i of `out` holds number i of every row.
+// Transposes eight rows of eight values, `stride` apart: vector i of `out` holds element i of every row.
 CV void cv_load_columns(const float *rows, long stride, void *out) {
   cv_f32x8 r[8];
 #pragma clang loop unroll(full)
@@ -19,7 +19,7 @@ CV void cv_load_columns(const float *rows, long stride, void *out) {
 #pragma clang loop unroll(full)
   for (int j = 0; j < 8; j++) cv_store((char *)out + 32 * j, r[j]);
 }
-// Lane by lane: a < b ? yes : no. A NaN on either side says no.
+// Lane by lane: a < b ? yes : no. With a NaN, the result is `no`.
 CV cv_f32x8 cv_where_less(cv_f32x8 a, cv_f32x8 b, cv_f32x8 yes, cv_f32x8 no) { return a < b ? yes : no; }
 // Whole numbers from -128 to 255 as bytes.
 CV void cv_store_bytes(void *p, cv_f32x8 v) {
@@ -27,7 +27,7 @@ CV void cv_store_bytes(void *p, cv_f32x8 v) {
   memcpy(p, &b, sizeof b);
 }
 
-// The level of IQ4 that lies nearest (the lower one on a tie), and its index.
+// The nearest level of IQ4 (the lower of two), and its index.
 #define CV_IQ4_STEPS(STEP)                                                                                           \
   STEP(-115.5f, -104) STEP(-93.5f, -83) STEP(-74.0f, -65) STEP(-57.0f, -49) STEP(-42.0f, -35) STEP(-28.5f, -22)     \
   STEP(-16.0f, -10) STEP(-4.5f, 1) STEP(7.0f, 13) STEP(19.0f, 25) STEP(31.5f, 38) STEP(45.5f, 53) STEP(61.0f, 69)   \
@@ -48,7 +48,7 @@ CV cv_f32x8 cv_iq4_index(cv_f32x8 v) {
 }
 #undef CV_IQ4_STEPS
 
-// The level of MXFP4 that lies nearest, in twice E2M1's values (0, 1, 2, 3, 4, 6, 8, 12 and their negatives), and its code.
+// The nearest level of MXFP4, in twice E2M1's values (0, 1, 2, 3, 4, 6, 8, 12 and their negatives), and its code.
 CV cv_f32x8 cv_mxfp4_level(cv_f32x8 v) {
   cv_f32x8 a = cv_abs(v), one = cv_splat(1), two = cv_splat(2), four = cv_splat(4);
   cv_f32x8 gap = a < four ? one : a < cv_splat(8) ? two : four;
@@ -70,8 +70,8 @@ CV cv_f32x8 cv_power_below(cv_f32x8 a) {
   return a;
 }
 
-// Ternary search over `count` vectors of magnitudes a, weights w and products w a: for four thresholds, Σw and Σwa of
-// what lies above.
+// Ternary search over `count` vectors of magnitudes a, weights w and products w a: for each of four thresholds, Σw and
+// Σwa of the elements above it.
 CV void cv_above4(const float *a, const float *w, const float *wa, long count, const float *threshold, float *weight,
                   float *sum) {
   cv_f32x8 n[4], s[4], zero = cv_splat(0);
@@ -90,7 +90,7 @@ CV void cv_above4(const float *a, const float *w, const float *wa, long count, c
     sum[k] = cv_sum(s[k]);
   }
 }
-// 0, 1 or 2 for what lies below -t, between, above t, as bytes.
+// Bytes: 0 for a value below -t, 2 above t, 1 between.
 CV void cv_store_ternary(void *p, cv_f32x8 v, float t) {
   cv_i32x8 q = 1 - (v > cv_splat(t)) + (v < cv_splat(-t));
   cv_u8x8 b = __builtin_convertvector(q, cv_u8x8);
@@ -106,15 +106,15 @@ CV cv_i8x8 cv_pair_i8(const void *p, const void *q) {
   memcpy((char *)&v + 4, q, 4);
   return v;
 }
-// Turns the sign of the lanes whose bit is set.
+// Negates the lanes whose bit is set.
 CV cv_f32x8 cv_flip(cv_f32x8 v, uint8_t signs) {
   cv_i32x8 bits = {1, 2, 4, 8, 16, 32, 64, 128};
   cv_i32x8 set = ((cv_i32x8)(int32_t)signs & bits) == bits;
   return set ? -v : v;
 }
-// The lesser of two values neither of which is NaN: one instruction, where cv_min needs three for its NaNs.
+// The minimum of values without NaN: one instruction, where cv_min needs three.
 CV cv_f32x8 cv_lesser(cv_f32x8 a, cv_f32x8 b) { return a < b ? a : b; }
-// Bit i is set where value i is above (below) t.
+// Bit i is set if value i is above (below) t.
 typedef _Bool cv_b8 __attribute__((ext_vector_type(8)));
 CV uint8_t cv_bits(cv_i32x8 set) {
   cv_b8 b = __builtin_convertvector(set, cv_b8);
@@ -127,7 +127,7 @@ CV uint8_t cv_bits_below(cv_f32x8 v, float t) { return cv_bits(v < cv_splat(t));
 // Lane by lane: a < b ? yes : no.
 CV cv_i32x8 cv_where_less_i32(cv_f32x8 a, cv_f32x8 b, cv_i32x8 yes, cv_i32x8 no) { return a < b ? yes : no; }
 
-// table[index & 3] of a table whose two halves are equal; table[index & 7].
+// cv_lookup4: table[index & 3] of a table with equal halves. cv_lookup8: table[index & 7].
 #if defined(__AVX2__)
 typedef float cv_floats __attribute__((vector_size(32)));
 typedef int cv_ints __attribute__((vector_size(32)));
@@ -152,19 +152,19 @@ CV cv_i32x8 cv_load_levels(const uint16_t *words) {
   return __builtin_convertvector(v, cv_i32x8);
 }
 
-// Codewords are packed levels: eight of two bits or four of three bits. What each level of each coordinate adds to a
-// codeword's sums is looked up, eight codewords side by side.
+// Codewords are packed levels: eight of two bits or four of three bits. The terms of each level and coordinate are
+// looked up for eight codewords at a time.
 
-// For every codeword g of eight values: a = Σ wx g and b = Σ w g^2; where `odd` is set, the sign of the one coordinate
-// that costs least is turned in a. `count` is 16 or a multiple of 32; `levels` are four, twice.
+// For every codeword g of eight values: a = Σ wx g and b = Σ w g^2. If `odd` is set, the coordinate with the smallest
+// term is negated in a. `count` is 16 or a multiple of 32; `levels` has the four levels twice.
 CV void cv_level_block8(const uint16_t *words, const float *wx, const float *w, cv_f32x8 levels, int vectors, int odd,
                         float *a, float *b) {
   cv_i32x8 l[4];
-  cv_f32x8 sa[4], sb[4], least[4], squares = levels * levels;
+  cv_f32x8 sa[4], sb[4], smallest[4], squares = levels * levels;
   for (int v = 0; v < vectors; v++) {
     l[v] = cv_load_levels(words + 8 * v);
     sa[v] = sb[v] = cv_splat(0);
-    least[v] = cv_splat(__builtin_inff());
+    smallest[v] = cv_splat(__builtin_inff());
   }
 #pragma clang loop unroll(full)
   for (int i = 0; i < 8; i++) {
@@ -174,12 +174,12 @@ CV void cv_level_block8(const uint16_t *words, const float *wx, const float *w, 
       cv_f32x8 x = cv_lookup4(p, l[v]);
       sa[v] += x;
       sb[v] += cv_lookup4(q, l[v]);
-      if (odd) least[v] = cv_lesser(x, least[v]);
+      if (odd) smallest[v] = cv_lesser(x, smallest[v]);
       l[v] >>= 2;
     }
   }
   for (int v = 0; v < vectors; v++) {
-    cv_store(a + 8 * v, odd ? sa[v] - (least[v] + least[v]) : sa[v]);
+    cv_store(a + 8 * v, odd ? sa[v] - (smallest[v] + smallest[v]) : sa[v]);
     cv_store(b + 8 * v, sb[v]);
   }
 }
@@ -193,9 +193,9 @@ CV void cv_level_sums8(const uint16_t *words, long count, const float *wx, const
     for (long c = 0; c < count; c += 32) cv_level_block8(words + c, wx, w, levels, 4, 0, a + c, b + c);
   }
 }
-// The same of codewords of four values with eight levels; `turned` is a with one sign turned.
+// a and b of codewords of four values with eight levels; `flipped` is a with the smallest term negated.
 CV void cv_level_sums4(const uint16_t *words, long count, const float *wx, const float *w, cv_f32x8 levels, float *a,
-                       float *b, float *turned) {
+                       float *b, float *flipped) {
   cv_f32x8 p[4], q[4];
   for (int i = 0; i < 4; i++) {
     p[i] = levels * cv_splat(wx[i]);
@@ -214,23 +214,23 @@ CV void cv_level_sums4(const uint16_t *words, long count, const float *wx, const
     }
     cv_store(a + c, s);
     cv_store(b + c, t);
-    cv_store(turned + c, s - (m + m));
+    cv_store(flipped + c, s - (m + m));
   }
 }
-// For eight values of t: a codeword with the least b - 2 t a, where the lowest bits of that, `mask`, are not looked at:
-// they carry the codeword's index, so that one minimum finds both. `count` is at most mask + 1.
+// For each of eight values of t: the index of a codeword with the minimum of b - 2 t a. The lowest bits of this score,
+// `mask`, are replaced by the codeword's index, so that one minimum finds both. `count` is at most mask + 1.
 CV cv_i32x8 cv_least_at(const float *a, const float *b, long count, cv_f32x8 t, int32_t mask) {
   cv_f32x8 best = cv_splat(__builtin_inff()), m = t * -2.0f;
-  cv_i32x8 here = (cv_i32x8)0, high = (cv_i32x8)~mask, at;
+  cv_i32x8 index = (cv_i32x8)0, high = (cv_i32x8)~mask, at;
 #pragma clang loop unroll_count(4)
   for (long c = 0; c < count; c++) {
     cv_f32x8 score = cv_fma(cv_splat(a[c]), m, cv_splat(b[c]));
     cv_i32x8 bits;
     memcpy(&bits, &score, sizeof bits);
-    bits = (bits & high) | here;
+    bits = (bits & high) | index;
     memcpy(&score, &bits, sizeof bits);
     best = cv_lesser(score, best);
-    here += 1;
+    index += 1;
   }
   memcpy(&at, &best, sizeof at);
   return at & ~high;
@@ -239,7 +239,7 @@ CV cv_f32x8 cv_pick(const float *from, cv_i32x8 index) {
   return (cv_f32x8){from[index[0]], from[index[1]], from[index[2]], from[index[3]],
                     from[index[4]], from[index[5]], from[index[6]], from[index[7]]};
 }
-// From a list in two parts: `count` numbers in the first, the rest in the second.
+// From a list in two parts: the first `count` numbers in `first`, the others in `second`.
 CV cv_i32x8 cv_pick_u16(const uint16_t *first, const uint16_t *second, int32_t count, cv_i32x8 index) {
   cv_i32x8 r;
 #pragma clang loop unroll(full)
@@ -248,8 +248,8 @@ CV cv_i32x8 cv_pick_u16(const uint16_t *first, const uint16_t *second, int32_t c
 }
 CV void cv_prefetch(const void *p) { __builtin_prefetch(p); }
 
-// Every value rounded to the nearest level, at eight scales 1 / t side by side: a = Σ wx g and b = Σ w g^2. Three
-// levels; eight levels that begin at `first` and lie `step` apart.
+// Rounds every value to the nearest level g, at eight scales 1 / t: a = Σ wx g and b = Σ w g^2. For three levels, and
+// for eight levels first, first + step and so on.
 CV void cv_rounded_sums3(const float *x, const float *wx, const float *w, long count, cv_f32x8 t, float level0,
                          float level1, float level2, float *a, float *b) {
   cv_f32x8 l0 = cv_splat(level0), l1 = cv_splat(level1), l2 = cv_splat(level2);
@@ -275,7 +275,8 @@ CV void cv_rounded_sums8(const float *x, const float *wx, const float *w, long c
   cv_store(a, sa);
   cv_store(b, sb);
 }
-// The nearest of eight levels for eight values: two times four of three bits, the second four from bit 16 on.
+// The indices of the nearest of eight levels for eight values: four indices of three bits from bit 0 on, and four from
+// bit 16 on.
 CV uint32_t cv_octal(cv_f32x8 v, float first, float step) {
   cv_f32x8 level = cv_clamp(cv_round((v - first) * cv_splat(1 / step)), cv_splat(0), cv_splat(7));
   cv_f32x8 powers = {1, 8, 64, 512, 1, 8, 64, 512}, p = level * powers;

@@ -1,8 +1,9 @@
 // Vector operations that Swift's SIMD types lack or compile to scalar code: min, max, fused multiply-add, rounding,
-// conversion, horizontal sums, half-precision loads; and the tiles of the matrix product. Everything but the tile of
-// AVX-512 is inlined into the Swift loop that calls it. The vector types are clang's `ext_vector_type`, which Swift imports as `SIMD8<Float>` and so on.
+// conversion, horizontal sums, half-precision loads; and the tiles of the matrix product. All functions except the
+// AVX-512 tile are inlined into the calling Swift loop. The vector types are clang's `ext_vector_type`, which Swift
+// imports as `SIMD8<Float>`.
 //
-// Rounding: `cv_round` rounds half to even, as `nearbyintf` does in the default mode and as ggml's `nearest_int` does.
+// `cv_round` rounds half to even, like `nearbyintf` in the default mode and ggml's `nearest_int`.
 #ifndef CVECTORS_H
 #define CVECTORS_H
 
@@ -34,7 +35,7 @@ CV cv_i32x8 cv_to_i32(cv_f32x8 a) { return __builtin_convertvector(a, cv_i32x8);
 CV cv_f32x8 cv_from_i32(cv_i32x8 a) { return __builtin_convertvector(a, cv_f32x8); }
 CV cv_f32x8 cv_from_i8(cv_i8x8 a) { return __builtin_convertvector(a, cv_f32x8); }
 
-// Always adds in the same tree: (0+4, 1+5, 2+6, 3+7), then halves. Part of the format of every reproducible sum.
+// Adds in a fixed tree: (0+4, 1+5, 2+6, 3+7), then halves. All reproducible sums depend on this order.
 CV float cv_sum(cv_f32x8 a) {
   cv_f32x4 h = a.lo + a.hi;
   float x = h.x + h.z, y = h.y + h.w;
@@ -52,7 +53,7 @@ CV void cv_store(void *p, cv_f32x8 v) { memcpy(p, &v, sizeof v); }
 CV cv_u8x8 cv_load_u8(const void *p) { cv_u8x8 v; memcpy(&v, p, sizeof v); return v; }
 CV cv_i8x8 cv_load_i8(const void *p) { cv_i8x8 v; memcpy(&v, p, sizeof v); return v; }
 
-// Eight IEEE halves (little-endian) to floats, exactly; signalling NaNs come back quiet.
+// Eight IEEE halves (little-endian) to floats, exactly; signalling NaNs become quiet.
 CV cv_f32x8 cv_load_f16(const void *p) {
   cv_f16x8 v;
   memcpy(&v, p, sizeof v);
@@ -67,8 +68,8 @@ CV cv_f32x8 cv_load_bf16(const void *p) {
   memcpy(&f, &w, sizeof f);
   return f;
 }
-// Eight 8-bit floats to floats, exactly, by way of halves. E5M2 is a half without its low byte; E4M3 has its exponent's
-// bias 8 lower, and its one NaN (0x7F) becomes a half's.
+// Eight 8-bit floats to floats, exactly, through halves. E5M2 is a half without its low byte. E4M3 has an exponent bias
+// that is 8 lower, and a single NaN (0x7F), which becomes that of a half.
 CV cv_f32x8 cv_load_f8_e5m2(const void *p) {
   cv_u16x8 v = __builtin_convertvector(cv_load_u8(p), cv_u16x8) << 8;
   return cv_load_f16(&v);
@@ -85,7 +86,7 @@ CV void cv_store_f16(void *p, cv_f32x8 v) {
   memcpy(p, &h, sizeof h);
 }
 
-// Rounds half to even; what lies beyond the largest bfloat16 becomes infinite. Not for NaN.
+// Rounds half to even; values beyond the largest bfloat16 become infinite. Not for NaN.
 CV void cv_store_bf16(void *p, cv_f32x8 v) {
   cv_u32x8 w;
   memcpy(&w, &v, sizeof w);
@@ -94,8 +95,8 @@ CV void cv_store_bf16(void *p, cv_f32x8 v) {
 }
 
 // e^x within 2 units in the last place for x in [-87.3, 88.3]; 0 below that range and infinity above it; NaN stays NaN.
-// e^x = 2^n e^r with n = round(x / ln 2), r in [-ln2/2, ln2/2]; ln 2 is subtracted in two parts (Cody and Waite), e^r is
-// its Taylor polynomial of degree 7, whose remainder there is below 2^-29.
+// e^x = 2^n e^r with n = round(x / ln 2), r in [-ln2/2, ln2/2]; ln 2 is subtracted in two parts (Cody and Waite), e^r
+// is its Taylor polynomial of degree 7, whose remainder there is below 2^-29.
 CV cv_f32x8 cv_exp(cv_f32x8 x) {
   cv_f32x8 n = cv_round(x * 1.44269504088896341f);
   cv_f32x8 r = cv_fma(n, cv_splat(-0.693145751953125f), x);
@@ -119,10 +120,11 @@ CV cv_f32x8 cv_exp(cv_f32x8 x) {
   return bad ? x : y;
 }
 
-// Matrix product: a tile of 6 by 16 (or 6 by 32) sums over k, each a chain of fused multiply-adds in the order of k, so
-// that an element's bits do not depend on the tile it lies in, nor on the width of the machine's vectors.
+// Matrix product: a tile of 6 by 16 (or 6 by 32) sums over k. Each sum is a chain of fused multiply-adds in the order
+// of k, so an element's bits depend neither on its tile nor on the width of the machine's vectors.
 
-// out[k][6] = rows[6][k], rows `stride` elements apart, those from `count` on zero. `out` has room for 2 more elements.
+// out[k][6] = rows[6][k]; rows are `stride` elements apart, and rows from `count` on are zero. `out` needs 2 more
+// elements.
 CV void cv_pack6(const float *x, long stride, long count, long k, float *out) {
   for (long i = 0; i < k; i++) {
     for (long j = 0; j < 6; j++) out[i * 6 + j] = j < count ? x[j * stride + i] : 0;
@@ -136,7 +138,7 @@ CV void cv_pack6(const float *x, long stride, long count, long k, float *out) {
 #define CV_FRONT(a, b) __builtin_shufflevector(a, b, 0, 1, 2, 3, 8, 9, 10, 11)
 #define CV_BACK(a, b) __builtin_shufflevector(a, b, 4, 5, 6, 7, 12, 13, 14, 15)
 
-// Rows become columns.
+// Transposes eight rows of eight values.
 CV void cv_transpose8(cv_f32x8 r[8]) {
   cv_f32x8 a0 = CV_LOW(r[0], r[1]), a1 = CV_HIGH(r[0], r[1]), a2 = CV_LOW(r[2], r[3]), a3 = CV_HIGH(r[2], r[3]);
   cv_f32x8 a4 = CV_LOW(r[4], r[5]), a5 = CV_HIGH(r[4], r[5]), a6 = CV_LOW(r[6], r[7]), a7 = CV_HIGH(r[6], r[7]);
@@ -146,7 +148,7 @@ CV void cv_transpose8(cv_f32x8 r[8]) {
   r[4] = CV_BACK(b0, b4), r[5] = CV_BACK(b1, b5), r[6] = CV_BACK(b2, b6), r[7] = CV_BACK(b3, b7);
 }
 
-// The same as cv_pack6 with six whole rows, eight columns at a time; writes up to 2 elements behind its end.
+// cv_pack6 of six rows, eight columns at a time; writes up to 2 elements after the end of `out`.
 CV void cv_pack6_whole(const float *x, long stride, long k, float *out) {
   long i = 0;
   for (; i + 8 <= k; i += 8) {
@@ -177,11 +179,11 @@ CV void cv_pack16(const float *w, long stride, long count, long k, float *out) {
   }
 }
 
-// c[6][16] (+)= a[k][6] times b[k][16]; rows of c lie `stride` elements apart. Where `guard` is not null, its numbers stay
-// 0 as long as everything that is written is a number (or become NaN, in rare cases though it is).
+// c[6][16] (+)= a[k][6] times b[k][16]; rows of c are `stride` elements apart. The eight values of `guard`, if not
+// null, become NaN when a result is not finite; rarely also for finite results, whose sum overflows.
 CV void cv_tile16(long k, const float *a, const float *b, float *c, long stride, int accumulate, float *guard) {
   cv_f32x8 s[6][2];
-  // Rows of c lie pages apart: asked for now, they are there when the sums are.
+  // Rows of c are pages apart: they are prefetched while the sums are computed.
   for (int t = 0; t < 6; t++) {
     s[t][0] = s[t][1] = cv_splat(0);
     __builtin_prefetch(c + t * stride, 1);
@@ -212,7 +214,7 @@ typedef float cv_f32x16 __attribute__((ext_vector_type(16)));
 
 static inline int cv_has_wide_tiles(void) { return __builtin_cpu_supports("avx512f"); }
 
-// Two tiles side by side, for machines with AVX-512: b is two panels [k][16], `gap` elements apart.
+// Two adjacent tiles, for machines with AVX-512: b is two panels [k][16], `gap` elements apart.
 __attribute__((target("avx512f"), noinline, unused)) static void cv_tile32(
     long k, const float *a, const float *b, long gap, float *c, long stride, int accumulate, float *guard) {
   cv_f32x16 s[6][2];

@@ -1,35 +1,36 @@
 import Foundation
 
-/// Maps values to places, with round numbers as ticks.
+/// Maps values to coordinates, with round numbers as ticks.
 struct Axis {
   let isLogarithmic: Bool
   let values: ClosedRange<Double>
-  let places: (from: Double, to: Double)
+  /// The coordinates of the smallest and the largest value.
+  let coordinates: (from: Double, to: Double)
 
-  /// An axis that holds `values` with some air around them.
-  init(_ values: [Double], logarithmic: Bool = false, fromZero: Bool = false, places: (from: Double, to: Double)) {
+  /// An axis that contains `values` with a margin.
+  init(_ values: [Double], logarithmic: Bool = false, fromZero: Bool = false, coordinates: (from: Double, to: Double)) {
     isLogarithmic = logarithmic
-    self.places = places
+    self.coordinates = coordinates
     let usable = logarithmic ? values.filter { $0 > 0 } : values
-    let least = usable.min() ?? (logarithmic ? 0.1 : 0)
-    let most = usable.max() ?? 1
+    let minimum = usable.min() ?? (logarithmic ? 0.1 : 0)
+    let maximum = usable.max() ?? 1
     if logarithmic {
-      let air = max(1.15, pow(most / least, 0.07))
-      self.values = least / air...most * air
+      let margin = max(1.15, pow(maximum / minimum, 0.07))
+      self.values = minimum / margin...maximum * margin
     } else {
-      let air = most > least ? (most - least) * 0.06 : max(abs(most) * 0.1, 1e-9)
-      self.values = (fromZero ? 0 : least - air)...most + air
+      let margin = maximum > minimum ? (maximum - minimum) * 0.06 : max(abs(maximum) * 0.1, 1e-9)
+      self.values = (fromZero ? 0 : minimum - margin)...maximum + margin
     }
   }
 
-  func place(_ value: Double) -> Double {
+  func coordinate(_ value: Double) -> Double {
     func unit(_ value: Double) -> Double { isLogarithmic ? log(value) : value }
     let (low, high) = (unit(values.lowerBound), unit(values.upperBound))
     let clamped = min(max(value, values.lowerBound), values.upperBound)
-    return places.from + (unit(clamped) - low) / (high - low) * (places.to - places.from)
+    return coordinates.from + (unit(clamped) - low) / (high - low) * (coordinates.to - coordinates.from)
   }
 
-  /// Round values inside the axis: about `count`, or on a logarithmic one 1, 2 and 5 times powers of ten.
+  /// Round values on the axis: about `count`, or on a logarithmic axis 1, 2 and 5 times powers of ten.
   func ticks(about count: Int) -> [Double] {
     isLogarithmic ? logarithmicTicks(about: count) : linearTicks(about: count)
   }

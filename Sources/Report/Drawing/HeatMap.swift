@@ -1,28 +1,29 @@
-/// A grid of coloured cells: rows by name, columns by number.
+/// A grid of coloured cells, with named rows and numbered columns.
 struct HeatMap {
   struct Cell {
     /// 0 for the lightest of nine shades, 8 for the darkest.
     let shade: Int
-    /// Written into the cell where it has the room.
+    /// The text in the cell, if all cells are wide enough for their labels.
     let label: String
+    /// The text that a pointer over the cell shows.
     let title: String
   }
 
   let rows: [String]
   let columns: Int
   let columnTitle: String
-  /// By row and column; nil where there is nothing.
+  /// By row and column; nil for an empty cell.
   let cells: [[Cell?]]
 
   private static let rowHeight = 20.0
-  /// Few layers make a small drawing, not wide cells.
-  private static let widestCell = 52.0
+  /// The maximum width of a cell: few layers make a small drawing.
+  private static let cellMaximum = 52.0
 
   func drawn(width: Double, label: String) -> String {
     let left = min(width * 0.36, 12 + (rows.map { SVG.width(of: $0) }.max() ?? 0))
-    let pitch = min(Self.widestCell, (width - left - 4) / Double(max(1, columns)))
+    let pitch = min(Self.cellMaximum, (width - left - 4) / Double(max(1, columns)))
     let gap = pitch > 5 ? min(2, pitch * 0.1) : 0
-    // In letters of 10 pixels.
+    // Labels have a font of 10 pixels.
     let hasLabels = cells.joined().allSatisfy { $0.map { SVG.width(of: $0.label) / 1.1 < pitch - gap - 4 } ?? true }
     var svg = SVG(width: width, height: Double(rows.count) * Self.rowHeight + 22)
     for (row, name) in rows.enumerated() {

@@ -1,4 +1,4 @@
-/// A drawing in SVG: elements as text, colours by the page's style sheet, so that light and dark are one file.
+/// An SVG drawing. Its colours are in the page's style sheet, for light and dark mode.
 struct SVG {
   let width: Double
   var height: Double
@@ -16,7 +16,7 @@ struct SVG {
       "<line class=\"\(style)\" x1=\"\(number(x1))\" y1=\"\(number(y1))\" x2=\"\(number(x2))\" y2=\"\(number(y2))\"/>")
   }
 
-  /// - Parameter title: what a pointer that rests on it shows.
+  /// - Parameter title: the text that a pointer over the rectangle shows.
   mutating func rectangle(
     _ x: Double, _ y: Double, width: Double, height: Double, _ style: String, radius: Double = 0, title: String? = nil
   ) {
@@ -34,8 +34,8 @@ struct SVG {
 
   mutating func path(_ points: [(x: Double, y: Double)], _ style: String) {
     guard let first = points.first else { return }
-    let rest = points.dropFirst().map { "L\(number($0.x)) \(number($0.y))" }.joined()
-    elements.append("<path class=\"\(style)\" d=\"M\(number(first.x)) \(number(first.y))\(rest)\"/>")
+    let lines = points.dropFirst().map { "L\(number($0.x)) \(number($0.y))" }.joined()
+    elements.append("<path class=\"\(style)\" d=\"M\(number(first.x)) \(number(first.y))\(lines)\"/>")
   }
 
   mutating func text(_ text: String, _ x: Double, _ y: Double, _ style: String = "label", anchor: Anchor = .start) {
@@ -43,13 +43,13 @@ struct SVG {
     elements.append("<text class=\"\(style)\" x=\"\(number(x))\" y=\"\(number(y))\"\(anchored)>\(escaped(text))</text>")
   }
 
-  /// The drawing, which a screen reader announces as `label`.
+  /// The SVG element. A screen reader announces it as `label`.
   func markup(label: String) -> String {
     "<svg viewBox=\"0 0 \(number(width)) \(number(height))\" role=\"img\" aria-label=\"\(escaped(label))\">"
       + elements.joined() + "</svg>"
   }
 
-  /// About how wide a text is at the page's 11 pixels. Fonts differ, so it errs on the wide side.
+  /// The approximate width of a text in the page's font of 11 pixels, rather too wide than too narrow.
   static func width(of text: String) -> Double {
     text.reduce(0) { sum, letter in
       let width =
@@ -63,7 +63,7 @@ struct SVG {
     }
   }
 
-  /// The text, or as much of its beginning as fits.
+  /// The text, or as much of its beginning as fits into `width`.
   static func shortened(_ text: String, width: Double) -> String {
     guard Self.width(of: text) > width else { return text }
     var result = text
@@ -76,7 +76,7 @@ struct SVG {
   }
 }
 
-/// Tenths of a pixel are enough, and keep the page small.
+/// A number of pixels, rounded to tenths to keep the page small.
 private func number(_ value: Double) -> String {
   let tenths = (value * 10).rounded() / 10
   return tenths == tenths.rounded() ? String(Int(tenths)) : String(tenths)

@@ -3,7 +3,7 @@
 
   extension ProductEngines {
     /// Accelerate, which uses the processor's matrix units.
-    public static var platform: any ProductEngine { BLASProduct() }
+    package static var platform: any ProductEngine { BLASProduct() }
   }
 
   /// Accelerate.

@@ -2,13 +2,13 @@
   import COpenBLAS
 
   extension ProductEngines {
-    /// Packed panels: 10 to 15 % faster than OpenBLAS, which packs weights for every call.
-    public static var platform: any ProductEngine { PackedProduct() }
+    /// Packed panels: 10 to 15 % faster than OpenBLAS, which packs the weights at every call.
+    package static var platform: any ProductEngine { PackedProduct() }
   }
 
   /// OpenBLAS.
   enum BLAS {
-    /// Calls come from tasks that use all threads, and results must not depend on their number.
+    /// One thread: the callers are parallel tasks, and results must not depend on the number of threads.
     private static let isSingleThreaded: Void = openblas_set_num_threads(1)
 
     static func multiply(

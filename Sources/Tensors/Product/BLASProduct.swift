@@ -1,23 +1,21 @@
 import CVectors
 
-/// Products by the platform's BLAS: OpenBLAS on Linux, Accelerate on macOS, whose matrix units are several times faster
-/// than vector code.
+/// Products by the platform's BLAS: OpenBLAS on Linux, Accelerate on macOS, which uses matrix units that are several
+/// times faster than vector code.
 ///
-/// The library runs on one thread. Work is cut into tiles of a fixed size, one a task, so that results do not depend on
-/// the number of threads. They may depend, in their last bits, on how many tokens a product has: the library treats the
-/// edge of a matrix in another order than its middle.
-public struct BLASProduct: ProductEngine {
+/// The library runs on one thread. A product is cut into tiles of a fixed size, one per task, so that results do not
+/// depend on the number of threads. Their last bits may depend on the number of tokens: the library adds in another
+/// order at the edge of a matrix than in its middle.
+struct BLASProduct: ProductEngine {
   private static let tokenTile = 512
   private static let rowTile = 512
 
-  public let name = "blas"
-  public let layout = WeightLayout.rows
-  /// OpenBLAS packs parts of both matrices in a buffer for every thread; of its 32 MiB a tile touches so much.
-  public let threadBytes = 8 << 20
+  let name = "blas"
+  let layout = WeightLayout.rows
+  /// OpenBLAS packs parts of both matrices in a buffer of 32 MiB per thread, of which a tile uses this much.
+  let threadBytes = 8 << 20
 
-  public init() {}
-
-  public func multiply(
+  func multiply(
     _ x: Span<Float>, by w: Span<Float>, into y: inout MutableSpan<Float>, shape: ProductShape, accumulate: Bool
   ) throws {
     guard !shape.isEmpty else { return }
@@ -28,11 +26,11 @@ public struct BLASProduct: ProductEngine {
       try parallelRanges(across * down, grain: 1) { index, _ in
         let token = index % down * Self.tokenTile
         let row = index / down * Self.rowTile
-        let part = operands.tile(
+        let tile = operands.tile(
           tokens: token..<min(shape.tokens, token + Self.tokenTile), rows: row..<min(shape.rows, row + Self.rowTile))
-        part.multiply(accumulate: accumulate)
+        tile.multiply(accumulate: accumulate)
         if let bad = firstNonFiniteRow(
-          part.y, rows: part.shape.tokens, columns: part.shape.rows, stride: part.shape.yStride)
+          tile.y, rows: tile.shape.tokens, columns: tile.shape.rows, stride: tile.shape.yStride)
         {
           throw NonFiniteProduct(row: token + bad)
         }
@@ -40,7 +38,7 @@ public struct BLASProduct: ProductEngine {
     }
   }
 
-  public func multiplyOnThread(
+  func multiplyOnThread(
     _ x: Span<Float>, by w: Span<Float>, into y: inout MutableSpan<Float>, shape: ProductShape
   ) {
     guard !shape.isEmpty else { return }
@@ -61,7 +59,7 @@ public struct BLASProduct: ProductEngine {
     }
   }
 
-  /// The matrices of a product, of which every task writes a tile.
+  /// The matrices of a product or of a tile. Every task writes its own tile.
   private struct Operands: @unchecked Sendable {
     let x: UnsafePointer<Float>
     let w: UnsafePointer<Float>

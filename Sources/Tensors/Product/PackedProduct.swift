@@ -1,27 +1,28 @@
 import CVectors
 
-/// Products by this package's kernels, over weights in panels that are packed once, when they are decoded.
+/// Products by this package's kernels. The weights are packed into panels once, when they are decoded.
 ///
-/// An element's bits depend on its own row and column alone: not on threads, nor on how the work is cut.
+/// An element's bits depend only on its row and column: neither on the number of threads nor on the tiles.
 public struct PackedProduct: ProductEngine {
   public let name = "packed"
   public let layout = WeightLayout.panels
+  /// Bytes of packed tokens and of the edge tile.
   public let threadBytes = 4 * Scratch.count(tokens: tokenTile)
 
-  /// Columns that are summed before the sum joins the result: part of every product's definition, since it orders the
-  /// additions. A panel of so many comes out of the second cache for every tile, which costs less (5 %) than a panel that
-  /// fits in the first and results that are added to three times as often.
+  /// Columns that are summed before the sum is added to the result. It orders the additions, so results depend on it. A
+  /// panel of this depth is read from the second-level cache for every tile. A panel that fits in the first level costs
+  /// 5 % more, because results are added to three times as often.
   private static let depth = 1024
-  /// Tokens in work at once, at most.
+  /// The maximum number of tokens that are packed at once.
   private static let tokenTile = 480
-  /// The same where two panels are packed beside them.
+  /// The same where two panels of weights are packed too.
   private static let tokenTileOnThread = 444
-  /// Tokens of a tile of the kernel.
+  /// Tokens of a kernel's tile.
   private static let tokenPanel = 6
-  /// Rows of weights in a task at least, and at most.
+  /// The minimum and the maximum of the rows of weights in a task.
   private static let rowTiles = 128...4096
 
-  public init() {}
+  init() {}
 
   /// Copies `source` [rows, columns] to panels.
   public static func pack(_ source: Span<Float>, rows: Int, columns: Int, into target: inout MutableSpan<Float>) {
@@ -46,9 +47,9 @@ public struct PackedProduct: ProductEngine {
       x: x.count, w: w.count, weights: WeightLayout.count(rows: shape.rows, columns: shape.columns), y: y.count)
     let down = (shape.tokens + Self.tokenTile - 1) / Self.tokenTile
     let height = ((shape.tokens + down - 1) / down + Self.tokenPanel - 1) / Self.tokenPanel * Self.tokenPanel
-    // Large enough that packing the tokens pays, small enough that every thread has work.
-    let wanted = shape.rows * down / (4 * Threads.count)
-    let rowTile = min(Self.rowTiles.upperBound, max(Self.rowTiles.lowerBound, wanted)) / 32 * 32
+    // Large enough to repay packing the tokens, small enough that every thread has work.
+    let balanced = shape.rows * down / (4 * Threads.count)
+    let rowTile = min(Self.rowTiles.upperBound, max(Self.rowTiles.lowerBound, balanced)) / 32 * 32
     let across = (shape.rows + rowTile - 1) / rowTile
     try x.withUnsafeBufferPointer { x in
       try w.withUnsafeBufferPointer { w in
@@ -85,7 +86,7 @@ public struct PackedProduct: ProductEngine {
     }
   }
 
-  /// The matrices of a product, of which every task writes a tile.
+  /// The matrices of a product. Every task writes its own tile of y.
   fileprivate struct Operands: @unchecked Sendable {
     let x: UnsafePointer<Float>
     let w: UnsafePointer<Float>
@@ -115,7 +116,7 @@ public struct PackedProduct: ProductEngine {
       self.rows = rows
     }
 
-    /// Multiplies by panels. Returns the first row with a result that is not finite.
+    /// Multiplies by packed panels. Returns the first row with a result that is not finite.
     func run(accumulate: Bool) -> Int? {
       let isFinite = Scratch.with(tokens: tokens) { scratch in
         let isWide = cv_has_wide_tiles() != 0
@@ -138,7 +139,7 @@ public struct PackedProduct: ProductEngine {
         ? nil : firstNonFiniteRow(y + rows.lowerBound, rows: tokens, columns: rows.count, stride: yStride)
     }
 
-    /// Multiplies by rows, packing them on the way.
+    /// Multiplies by rows of weights, which it packs.
     func runOnRows() {
       Scratch.with(tokens: tokenTile) { scratch in
         let panels = scratch.tokens + tokenTileOnThread * depth + 2
@@ -161,7 +162,8 @@ public struct PackedProduct: ProductEngine {
       }
     }
 
-    /// All tokens by the 16 or 32 rows of weights that begin at `row`; a second panel lies `gap` elements on.
+    /// Multiplies all tokens by 16 or 32 rows of weights from `row` on. A second panel begins `gap` elements after the
+    /// first.
     private func multiply(
       _ row: Int, _ width: Int, _ k: Int, _ panel: UnsafePointer<Float>, gap: Int, _ adds: Int32,
       _ watch: UnsafeMutablePointer<Float>?, _ scratch: Scratch
@@ -172,7 +174,7 @@ public struct PackedProduct: ProductEngine {
         if token + tokenPanel <= tokens && row + width <= rows.upperBound {
           tile(width, k, a, panel, gap, target, yStride, adds, watch)
         } else {
-          // An edge that does not fill a tile goes through one of its own.
+          // The kernel writes whole tiles: at an edge it writes to a scratch tile, of which a part is copied.
           let (height, across) = (min(tokenPanel, tokens - token), min(width, rows.upperBound - row))
           if adds != 0 {
             for line in 0..<height {
@@ -196,7 +198,7 @@ public struct PackedProduct: ProductEngine {
       }
     }
 
-    /// Columns of the tokens, six tokens side by side: out[tokens / 6][k][6].
+    /// Packs columns of six tokens each side by side: out[tokens / 6][k][6].
     private func pack(columns start: Int, _ k: Int, into out: UnsafeMutablePointer<Float>) {
       for token in stride(from: 0, to: tokens, by: tokenPanel) {
         let source = x + token * xStride + start
@@ -210,7 +212,7 @@ public struct PackedProduct: ProductEngine {
     }
   }
 
-  /// A thread's working memory: packed tokens, a tile for edges, and the sums that tell whether results are finite.
+  /// A thread's working memory: packed tokens, an edge tile, and eight sums that are NaN once a result is not finite.
   fileprivate struct Scratch {
     let tokens: UnsafeMutablePointer<Float>
     let edge: UnsafeMutablePointer<Float>
@@ -232,13 +234,13 @@ public struct PackedProduct: ProductEngine {
   }
 }
 
-/// The first row of a slice with an element that is infinite or NaN.
+/// The first row with an element that is infinite or NaN.
 package func firstNonFiniteRow(_ values: UnsafePointer<Float>, rows: Int, columns: Int, stride: Int) -> Int? {
   if isFinite(values, rows: rows, columns: columns, stride: stride) { return nil }
   return (0..<rows).first { !isFinite(values + $0 * stride, rows: 1, columns: columns, stride: stride) }
 }
 
-/// Whether a slice holds finite numbers alone: 0 times such a number is 0, 0 times anything else is NaN.
+/// Whether all elements are finite: 0 times a finite number is 0, 0 times any other is NaN.
 private func isFinite(_ values: UnsafePointer<Float>, rows: Int, columns: Int, stride: Int) -> Bool {
   var sum = SIMD8<Float>.zero
   var tail: Float = 0

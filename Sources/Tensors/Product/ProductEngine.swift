@@ -1,17 +1,17 @@
-/// Multiplies matrices in single precision: the one way to a product, a Gram matrix or a factorisation.
+/// Multiplies matrices in single precision. Every product in the package goes through an engine.
 ///
-/// There are two engines, ``PackedProduct`` and ``BLASProduct``; ``ProductEngines`` chooses. Results of an engine do not
-/// depend on the number of threads. Those of two engines differ in the order of additions alone: by a few units in the
-/// last place of the sum of the terms' magnitudes.
+/// ``ProductEngines`` chooses between ``PackedProduct`` and the platform's BLAS. Results of an engine do not depend on
+/// the number of threads. Two engines differ only in the order of additions: by a few units in the last place of the
+/// sum of the terms' magnitudes.
 public protocol ProductEngine: Sendable {
-  /// The name that ``ProductEngines/variable`` gives it.
+  /// The engine's name as a value of ``ProductEngines/variable``.
   var name: String { get }
   /// The layout in which ``multiply(_:by:into:shape:accumulate:)`` takes weights.
   var layout: WeightLayout { get }
-  /// Bytes that a thread works with during a product, beside the matrices.
+  /// Bytes that each thread needs during a product, in addition to the matrices.
   var threadBytes: Int { get }
 
-  /// y [tokens, rows] (+)= x [tokens, columns] times the transpose of w [rows, columns], on all threads.
+  /// Computes y [tokens, rows] (+)= x [tokens, columns] times the transpose of w [rows, columns], on all threads.
   ///
   /// - Parameters:
   ///   - w: at least ``WeightLayout/count(rows:columns:)`` elements in the engine's layout.
@@ -21,8 +21,8 @@ public protocol ProductEngine: Sendable {
     _ x: Span<Float>, by w: Span<Float>, into y: inout MutableSpan<Float>, shape: ProductShape, accumulate: Bool
   ) throws
 
-  /// The same with weights row after row, on the calling thread alone: a product inside of a parallel task. Results are
-  /// not looked at.
+  /// Computes the product on the calling thread, for use inside of a parallel task. The weights are in layout
+  /// ``WeightLayout/rows``; results are not checked.
   func multiplyOnThread(
     _ x: Span<Float>, by w: Span<Float>, into y: inout MutableSpan<Float>, shape: ProductShape)
 }
@@ -35,9 +35,9 @@ public struct ProductShape: Sendable, Equatable {
   public let columns: Int
   /// Rows of w: columns of y.
   public let rows: Int
-  /// Elements between the beginnings of two rows of x.
+  /// Elements from the start of a row of x to that of the next.
   public let xStride: Int
-  /// Elements between the beginnings of two rows of y.
+  /// Elements from the start of a row of y to that of the next.
   public let yStride: Int
 
   /// - Parameters:
@@ -53,7 +53,7 @@ public struct ProductShape: Sendable, Equatable {
 
   var isEmpty: Bool { tokens <= 0 || rows <= 0 }
 
-  /// Stops where the matrices are shorter than the shape says.
+  /// Traps where a matrix has fewer elements than the shape needs.
   func check(x: Int, w: Int, weights: Int, y: Int) {
     precondition(
       columns > 0 && xStride >= columns && yStride >= rows && x >= (tokens - 1) * xStride + columns
@@ -62,27 +62,26 @@ public struct ProductShape: Sendable, Equatable {
   }
 }
 
-/// How the rows of a weight matrix lie in memory.
+/// The order of a weight matrix's elements in memory.
 public enum WeightLayout: Sendable, Equatable {
   /// Row after row.
   case rows
-  /// [panel][column][16]: 16 rows side by side; those that the last panel lacks are zero.
+  /// [panel][column][16]: 16 rows side by side. Missing rows of the last panel are zero.
   case panels
 
   /// Rows in a panel.
   public static let panelRows = 16
 
-  /// Elements that `rows` rows take in either layout.
+  /// Elements that either layout needs at most.
   public static func count(rows: Int, columns: Int) -> Int {
     (rows + panelRows - 1) / panelRows * panelRows * columns
   }
 }
 
-/// A product has a result that is infinite or NaN.
+/// An infinite or NaN result of a product.
 public struct NonFiniteProduct: Error, Equatable {
-  /// The row of y.
+  /// The row of y that has it.
   public let row: Int
 
-  /// An error at a row of y.
-  public init(row: Int) { self.row = row }
+  package init(row: Int) { self.row = row }
 }

@@ -1,42 +1,44 @@
 import CVectors
 import Tensors
 
-/// Queries of a tile, and keys or values of a panel.
+/// Queries of a kernel's tile.
 private let tileQueries = 6
+/// Keys, or columns of values, of a panel.
 private let panelWidth = 16
-/// Queries that are scored together: a panel of keys or values in the first cache meets all of them.
-private let queryBlock = 8 * tileQueries
-/// Query heads of one group that one task takes.
-private let headBlock = 4
-/// Values that are summed before the sum joins the result: a panel of so many fits in the first cache.
+/// Queries that are scored together, while a panel of keys or values is in the first-level cache.
+private let queryBatch = 8 * tileQueries
+/// Query heads of one group that a task computes.
+private let headsPerTask = 4
+/// Values that are summed before the sum is added to the result: a panel of this depth fits in the first-level cache.
 private let valueDepth = 384
 
-/// What a task works with in windows of `length` tokens.
+/// Bytes of a task's working memory in windows of `length` tokens.
 func attentionBytes(length: Int, keyLength: Int, valueLength: Int) -> Int {
   let keys = rounded(length)
-  return 4 * (keys * (keyLength + rounded(valueLength)) + queryBlock * (2 * keys + keyLength))
+  return 4 * (keys * (keyLength + rounded(valueLength)) + queryBatch * (2 * keys + keyLength))
 }
 
 private func rounded(_ count: Int) -> Int { (count + panelWidth - 1) / panelWidth * panelWidth }
 
-/// Shapes of an attention over whole windows. Rows of every matrix are tokens, window after window.
+/// The shapes of an attention over whole windows. The rows of every matrix are tokens, window after window.
 struct AttentionShape {
   let windows: Int
-  /// Queries in a window, and the position of the first.
+  /// Queries in a window.
   let queries: Int
+  /// The position of a window's first query.
   let firstPosition: Int
-  /// Keys in a window, from position 0.
+  /// Keys in a window; the first is at position 0.
   let keys: Int
   let heads: Int
   let keyHeads: Int
   let keyLength: Int
   let valueLength: Int
-  /// Distances between tokens in q, k, v and out.
+  // Elements from one token to the next in q, k, v and out.
   let queryStride: Int
   let keyStride: Int
   let valueStride: Int
   let outStride: Int
-  /// Multiplies q · k.
+  /// The factor of q · k.
   let scale: Float
 }
 
@@ -44,50 +46,51 @@ struct AttentionShape {
 ///
 /// q [windows x queries, heads, keyLength], k [windows x keys, keyHeads, keyLength], v [.., keyHeads, valueLength],
 /// out [.., heads, valueLength]. Head h uses key head h / (heads / keyHeads).
-func attend(_ q: Floats, _ k: Floats, _ v: Floats, into out: Floats, _ shape: AttentionShape) throws {
+func attend(_ q: FloatView, _ k: FloatView, _ v: FloatView, into out: FloatView, _ shape: AttentionShape) throws {
   let group = shape.heads / shape.keyHeads
-  let chunks = (group + headBlock - 1) / headBlock
+  let chunks = (group + headsPerTask - 1) / headsPerTask
   try parallelRanges(shape.windows * shape.keyHeads * chunks, grain: 1) { index, _ in
     let window = index / (shape.keyHeads * chunks)
     let keyHead = index / chunks % shape.keyHeads
-    let first = index % chunks * headBlock
+    let first = index % chunks * headsPerTask
     let head = AttentionHead(
       k.from(window * shape.keys * shape.keyStride + keyHead * shape.keyLength),
       v.from(window * shape.keys * shape.valueStride + keyHead * shape.valueLength), shape)
     let work = AttentionWork(shape)
-    for own in keyHead * group + first..<keyHead * group + min(group, first + headBlock) {
+    for queryHead in keyHead * group + first..<keyHead * group + min(group, first + headsPerTask) {
       head.attend(
-        q.from(window * shape.queries * shape.queryStride + own * shape.keyLength),
-        into: out.from(window * shape.queries * shape.outStride + own * shape.valueLength), work)
+        q.from(window * shape.queries * shape.queryStride + queryHead * shape.keyLength),
+        into: out.from(window * shape.queries * shape.outStride + queryHead * shape.valueLength), work)
     }
   }
 }
 
-/// Scores, queries and weights of the queries in work. One for each task.
+/// The working memory of a task: scores, packed queries and packed weights of a batch of queries.
 final class AttentionWork {
   fileprivate let scores: FloatBuffer
-  /// [queries / 6][keyLength][6], and [queries / 6][keys][6].
+  /// [queries / 6][keyLength][6]
   fileprivate let queries: FloatBuffer
+  /// [queries / 6][keys][6]
   fileprivate let weights: FloatBuffer
-  /// A tile that does not fit where it belongs.
+  /// A tile at the edge of the output, of which a part is copied.
   fileprivate let edge = FloatBuffer(count: tileQueries * panelWidth)
 
   init(_ shape: AttentionShape) {
     let keys = rounded(shape.keys)
-    scores = FloatBuffer(count: queryBlock * keys)
-    queries = FloatBuffer(count: queryBlock * shape.keyLength + 2)
-    weights = FloatBuffer(count: queryBlock * keys + 2)
+    scores = FloatBuffer(count: queryBatch * keys)
+    queries = FloatBuffer(count: queryBatch * shape.keyLength + 2)
+    weights = FloatBuffer(count: queryBatch * keys + 2)
   }
 }
 
 /// The keys and values of one head and one window, in panels of 16: keys [keys / 16][keyLength][16], values
-/// [valueLength / 16][keys][16]. What is missing in the last is zero.
+/// [valueLength / 16][keys][16]. Missing elements of the last panels are zero.
 final class AttentionHead: Sendable {
   private let keys: FloatBuffer
   private let values: FloatBuffer
   private let shape: AttentionShape
 
-  init(_ k: Floats, _ v: Floats, _ shape: AttentionShape) {
+  init(_ k: FloatView, _ v: FloatView, _ shape: AttentionShape) {
     self.shape = shape
     let count = rounded(shape.keys)
     keys = FloatBuffer(count: count * shape.keyLength)
@@ -108,24 +111,24 @@ final class AttentionHead: Sendable {
   }
 
   /// out = softmax(scale q kᵀ, over keys up to the query's position) v.
-  func attend(_ q: Floats, into out: Floats, _ work: AttentionWork) {
+  func attend(_ q: FloatView, into out: FloatView, _ work: AttentionWork) {
     withPointers(q, out, keys.floats, values.floats) { q, out, keys, values in
       withPointers(work.scores.floats, work.queries.floats, work.weights.floats, work.edge.floats) {
         scores, queries, weights, edge in
         let tiles = AttentionTiles(
           shape: shape, keys: keys, values: values, scores: scores, queries: queries, weights: weights, edge: edge)
-        for start in stride(from: 0, to: shape.queries, by: queryBlock) {
-          let block = start..<min(shape.queries, start + queryBlock)
-          tiles.score(q, block)
-          tiles.weigh(block)
-          tiles.sum(block, into: out)
+        for start in stride(from: 0, to: shape.queries, by: queryBatch) {
+          let batch = start..<min(shape.queries, start + queryBatch)
+          tiles.score(q, batch)
+          tiles.weigh(batch)
+          tiles.sum(batch, into: out)
         }
       }
     }
   }
 }
 
-/// The three steps of attention over a block of queries, on the memory of a head and of a task.
+/// The three steps of attention over a batch of queries.
 private struct AttentionTiles {
   let shape: AttentionShape
   let keys: FloatPointer
@@ -135,27 +138,27 @@ private struct AttentionTiles {
   let weights: FloatPointer
   let edge: FloatPointer
 
-  /// Keys that the last query of a group of six sees.
-  private func visible(_ block: Range<Int>, _ group: Int) -> Int {
-    shape.firstPosition + min(block.upperBound, block.lowerBound + (group + 1) * tileQueries)
+  /// The number of keys up to the last query of a group of six.
+  private func visible(_ batch: Range<Int>, _ group: Int) -> Int {
+    shape.firstPosition + min(batch.upperBound, batch.lowerBound + (group + 1) * tileQueries)
   }
 
-  private func groups(_ block: Range<Int>) -> Int { (block.count + tileQueries - 1) / tileQueries }
+  private func groups(_ batch: Range<Int>) -> Int { (batch.count + tileQueries - 1) / tileQueries }
 
-  func score(_ q: FloatPointer, _ block: Range<Int>) {
+  func score(_ q: FloatPointer, _ batch: Range<Int>) {
     let stride = rounded(shape.keys)
-    let groups = groups(block)
+    let groups = groups(batch)
     for group in 0..<groups {
-      let first = block.lowerBound + group * tileQueries
+      let first = batch.lowerBound + group * tileQueries
       pack(
-        q.from(first * shape.queryStride), stride: shape.queryStride, rows: min(tileQueries, block.upperBound - first),
+        q.from(first * shape.queryStride), stride: shape.queryStride, rows: min(tileQueries, batch.upperBound - first),
         columns: shape.keyLength, into: queries.base + group * tileQueries * shape.keyLength)
     }
-    // Later queries see more: those before `least` are done.
-    var least = 0
-    for key in Swift.stride(from: 0, to: visible(block, groups - 1), by: panelWidth) {
-      while visible(block, least) <= key { least += 1 }
-      for group in least..<groups {
+    // Later groups have more keys. Groups before `firstGroup` have no more.
+    var firstGroup = 0
+    for key in Swift.stride(from: 0, to: visible(batch, groups - 1), by: panelWidth) {
+      while visible(batch, firstGroup) <= key { firstGroup += 1 }
+      for group in firstGroup..<groups {
         cv_tile16(
           shape.keyLength, queries.base + group * tileQueries * shape.keyLength,
           keys.base + key * shape.keyLength, scores.base + group * tileQueries * stride + key,
@@ -164,16 +167,16 @@ private struct AttentionTiles {
     }
   }
 
-  func weigh(_ block: Range<Int>) {
+  func weigh(_ batch: Range<Int>) {
     let stride = rounded(shape.keys)
-    for group in 0..<groups(block) {
-      let rows = min(tileQueries, block.count - group * tileQueries)
+    for group in 0..<groups(batch) {
+      let rows = min(tileQueries, batch.count - group * tileQueries)
       let scores = scores.from(group * tileQueries * stride)
-      let count = rounded(visible(block, group))
+      let count = rounded(visible(batch, group))
       for row in 0..<rows {
         softmax(
           scores.base + row * stride,
-          visible: shape.firstPosition + block.lowerBound + group * tileQueries + row + 1, count: count,
+          visible: shape.firstPosition + batch.lowerBound + group * tileQueries + row + 1, count: count,
           scale: shape.scale)
       }
       pack(
@@ -182,21 +185,21 @@ private struct AttentionTiles {
     }
   }
 
-  func sum(_ block: Range<Int>, into out: FloatPointer) {
+  func sum(_ batch: Range<Int>, into out: FloatPointer) {
     let count = rounded(shape.keys)
-    let groups = groups(block)
-    for start in Swift.stride(from: 0, to: visible(block, groups - 1), by: valueDepth) {
+    let groups = groups(batch)
+    for start in Swift.stride(from: 0, to: visible(batch, groups - 1), by: valueDepth) {
       for column in Swift.stride(from: 0, to: shape.valueLength, by: panelWidth) {
         let panel = values.base + column * count + start * panelWidth
         for group in 0..<groups {
-          let seen = rounded(visible(block, group))
-          guard seen > start else { continue }
-          let first = block.lowerBound + group * tileQueries
+          let visible = rounded(visible(batch, group))
+          guard visible > start else { continue }
+          let first = batch.lowerBound + group * tileQueries
           let weights = weights.base + group * tileQueries * count + start * tileQueries
           let target = out.from(first * shape.outStride + column)
-          let rows = min(tileQueries, block.upperBound - first)
+          let rows = min(tileQueries, batch.upperBound - first)
           let columns = min(panelWidth, shape.valueLength - column)
-          let depth = min(valueDepth, seen - start)
+          let depth = min(valueDepth, visible - start)
           if rows == tileQueries && columns == panelWidth {
             cv_tile16(depth, weights, panel, target.base, shape.outStride, start > 0 ? 1 : 0, nil)
             continue
@@ -212,7 +215,7 @@ private struct AttentionTiles {
   }
 }
 
-/// Six rows at most, as columns: out[columns][6].
+/// Packs at most six rows as columns: out[columns][6].
 private func pack(_ x: FloatPointer, stride: Int, rows: Int, columns: Int, into out: UnsafeMutablePointer<Float>) {
   if rows == tileQueries {
     cv_pack6_whole(x.base, stride, columns, out)
@@ -221,7 +224,7 @@ private func pack(_ x: FloatPointer, stride: Int, rows: Int, columns: Int, into 
   }
 }
 
-/// Replaces the first `visible` of `count` scores by their softmax after scaling, and the others by 0.
+/// Replaces the first `visible` of `count` scores by the softmax of the scaled scores, and the others by 0.
 func softmax(_ x: UnsafeMutablePointer<Float>, visible: Int, count: Int, scale: Float) {
   let whole = visible & ~7
   var largest = SIMD8<Float>(repeating: -.infinity)

@@ -1,12 +1,12 @@
 import Tensors
 
-/// Rows of weights in the layout of a product engine.
+/// A weight matrix in the layout of a product engine.
 struct WeightMatrix {
-  let floats: Floats
+  let floats: FloatView
   let rows: Int
   let columns: Int
 
-  init(_ floats: Floats, rows: Int, columns: Int) {
+  init(_ floats: FloatView, rows: Int, columns: Int) {
     precondition(floats.count >= rows * columns, "\(floats.count) for \(rows) x \(columns)")
     self.floats = floats
     self.rows = rows
@@ -15,12 +15,14 @@ struct WeightMatrix {
 }
 
 extension ProductEngine {
-  /// y [tokens, rows] (+)= x [tokens, columns] times the transpose of w [rows, columns].
+  /// Computes y [tokens, rows] (+)= x [tokens, columns] times the transpose of w [rows, columns].
   ///
-  /// Rows of y lie `yStride` elements apart, those of x `xStride` (default: `columns`). Throws
-  /// ``ForwardError/nonFinite(tensor:window:position:)`` with the first row whose result is infinite or NaN.
+  /// - Parameters:
+  ///   - xStride: elements from one row of x to the next; default: `columns`.
+  ///   - yStride: elements from one row of y to the next.
+  /// - Throws: ``ForwardError/nonFinite(tensor:window:position:)`` with the first row that is not finite.
   func multiply(
-    _ x: Floats, tokens: Int, xStride: Int? = nil, by w: WeightMatrix, into y: Floats, yStride: Int,
+    _ x: FloatView, tokens: Int, xStride: Int? = nil, by w: WeightMatrix, into y: FloatView, yStride: Int,
     accumulate: Bool = false, tensor: String
   ) throws {
     try y.withMutableSpan {
@@ -29,9 +31,9 @@ extension ProductEngine {
     }
   }
 
-  /// The same into a span; rows of y lie `yStride` elements apart (default: `w.rows`).
+  /// Computes the product into a span; `yStride` is `w.rows` by default.
   func multiply(
-    _ x: Floats, tokens: Int, xStride: Int? = nil, by w: WeightMatrix, into y: inout MutableSpan<Float>,
+    _ x: FloatView, tokens: Int, xStride: Int? = nil, by w: WeightMatrix, into y: inout MutableSpan<Float>,
     yStride: Int? = nil, accumulate: Bool = false, tensor: String
   ) throws {
     let shape = ProductShape(tokens: tokens, columns: w.columns, rows: w.rows, xStride: xStride, yStride: yStride)
@@ -44,9 +46,11 @@ extension ProductEngine {
     }
   }
 
-  /// One product inside a task: y [tokens, outputs] = x [tokens, inputs] times the transpose of w [outputs, inputs].
+  /// Computes y [tokens, outputs] = x [tokens, inputs] times the transpose of w [outputs, inputs] on the calling
+  /// thread.
   func multiplyOnThread(
-    _ x: Floats, stride xStride: Int, by w: Floats, into y: Floats, stride yStride: Int, tokens: Int, inputs: Int,
+    _ x: FloatView, stride xStride: Int, by w: FloatView, into y: FloatView, stride yStride: Int, tokens: Int,
+    inputs: Int,
     outputs: Int
   ) {
     let shape = ProductShape(tokens: tokens, columns: inputs, rows: outputs, xStride: xStride, yStride: yStride)
@@ -59,7 +63,7 @@ extension ProductEngine {
 }
 
 /// The first row with an element that is infinite or NaN.
-func nonFiniteRow(_ values: Floats, rows: Int, columns: Int, stride: Int) -> Int? {
+func nonFiniteRow(_ values: FloatView, rows: Int, columns: Int, stride: Int) -> Int? {
   withPointers(values) {
     precondition(rows == 0 || $0.count >= (rows - 1) * stride + columns, "\($0.count) for \(rows) x \(stride)")
     return firstNonFiniteRow($0.base, rows: rows, columns: columns, stride: stride)
@@ -67,6 +71,6 @@ func nonFiniteRow(_ values: Floats, rows: Int, columns: Int, stride: Int) -> Int
 }
 
 /// Whether all elements are finite.
-func isFinite(_ values: Floats, rows: Int, columns: Int) -> Bool {
+func isFinite(_ values: FloatView, rows: Int, columns: Int) -> Bool {
   nonFiniteRow(values, rows: rows, columns: columns, stride: columns) == nil
 }

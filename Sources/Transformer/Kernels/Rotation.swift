@@ -6,7 +6,7 @@ import Tensors
   import Glibc
 #endif
 
-/// Cosines and sines of every position, [positions, pairs].
+/// The cosines and sines of the rotary embedding, [positions, pairs].
 struct RotationTable: Sendable {
   let pairs: Int
   let style: Rope.Style
@@ -33,11 +33,12 @@ struct RotationTable: Sendable {
     }
   }
 
-  /// Turns the first `2 x pairs` elements of every head in place.
+  /// Rotates the first 2 x `pairs` elements of every head in place.
   ///
-  /// x [windows x length, heads at `headStride`], tokens `stride` elements apart, positions from `firstPosition`.
+  /// x is [windows x length, heads, head]. `stride` and `headStride` are the elements from one token and head to the
+  /// next; the positions of a window begin at `firstPosition`.
   func apply(
-    _ x: Floats, windows: Int, length: Int, firstPosition: Int, stride: Int, heads: Int, headStride: Int
+    _ x: FloatView, windows: Int, length: Int, firstPosition: Int, stride: Int, heads: Int, headStride: Int
   ) throws {
     try withPointers(x, cosines.floats, sines.floats) { x, cosines, sines in
       try parallelRanges(windows * length, grain: 64) { _, range in

@@ -1,16 +1,16 @@
 import CVectors
 import Tensors
 
-/// Rows that one task of a row kernel takes.
+/// Rows of a task.
 private let grain = 64
 
 /// y = x / sqrt(mean(x^2) + epsilon) * weight, row by row (RMSNorm). x and y may be the same.
 ///
 /// - Parameters:
 ///   - weight: [columns]
-///   - xStride, yStride: distances between rows; default: `columns`.
+///   - xStride, yStride: elements from one row to the next; default: `columns`.
 func normalize(
-  _ x: Floats, rows: Int, columns: Int, weight: Floats, epsilon: Float, into y: Floats, xStride: Int? = nil,
+  _ x: FloatView, rows: Int, columns: Int, weight: FloatView, epsilon: Float, into y: FloatView, xStride: Int? = nil,
   yStride: Int? = nil
 ) throws {
   let xStride = xStride ?? columns
@@ -46,8 +46,10 @@ func normalizeRow(
   for i in whole..<columns { y[i] = x[i] * scale * weight[i] }
 }
 
-/// gate = silu(gate) * up with silu(x) = x / (1 + e^-x). Rows of `gate` lie `gateStride` elements apart.
-func gatedUnit(_ gate: Floats, gateStride: Int, up: Floats, rows: Int, columns: Int) throws {
+/// gate = silu(gate) * up with silu(x) = x / (1 + e^-x).
+///
+/// - Parameter gateStride: elements from one row of `gate` to the next.
+func gatedUnit(_ gate: FloatView, gateStride: Int, up: FloatView, rows: Int, columns: Int) throws {
   try withPointers(gate, up) { gate, up in
     check(gate, rows, columns, gateStride)
     check(up, rows, columns, columns)
@@ -70,7 +72,7 @@ func gatedUnit(_ gate: Floats, gateStride: Int, up: Floats, rows: Int, columns: 
 }
 
 /// Adds a bias [columns] to every row.
-func add(_ bias: Floats, to y: Floats, rows: Int, columns: Int, stride: Int) throws {
+func add(_ bias: FloatView, to y: FloatView, rows: Int, columns: Int, stride: Int) throws {
   try withPointers(bias, y) { bias, y in
     check(bias, 1, columns, columns)
     check(y, rows, columns, stride)
@@ -84,7 +86,7 @@ func add(_ bias: Floats, to y: Floats, rows: Int, columns: Int, stride: Int) thr
 }
 
 /// Copies rows between matrices of different widths.
-func copyRows(from x: Floats, stride xStride: Int, to y: Floats, stride yStride: Int, rows: Int, columns: Int) {
+func copyRows(from x: FloatView, stride xStride: Int, to y: FloatView, stride yStride: Int, rows: Int, columns: Int) {
   withPointers(x, y) { copyRows(from: $0, stride: xStride, to: $1, stride: yStride, rows: rows, columns: columns) }
 }
 
@@ -96,10 +98,9 @@ func copyRows(
   for row in 0..<rows { (y.base + row * yStride).update(from: x.base + row * xStride, count: columns) }
 }
 
-/// Adds row i of x, times its weight, to row `target(i)` of y. No two rows go to the same one; rows of weight 0 are left
-/// out.
+/// Adds row i of x, times `weight(i)`, to row `target(i)` of y. The targets differ; rows of weight 0 are skipped.
 func addRows(
-  from x: Floats, to y: Floats, columns: Int, count: Int, target: @Sendable (Int) -> Int,
+  from x: FloatView, to y: FloatView, columns: Int, count: Int, target: @Sendable (Int) -> Int,
   weight: @Sendable (Int) -> Float
 ) throws {
   try withPointers(x, y) { x, y in
@@ -116,10 +117,10 @@ func addRows(
   }
 }
 
-/// Stops where rows reach beyond a view.
+/// Traps where rows are outside of a view.
 private func check(_ x: FloatPointer, _ rows: Int, _ columns: Int, _ stride: Int) {
   precondition(rows == 0 || x.count >= (rows - 1) * stride + columns, "\(x.count) for \(rows) x \(columns) / \(stride)")
 }
 
-/// e^x of one number, by the same polynomial as everywhere.
+/// e^x, by the polynomial of the vector kernels.
 func exponential(_ x: Float) -> Float { cv_exp(cv_splat(x))[0] }

@@ -1,6 +1,6 @@
 import GGUF
 
-/// down(silu(gate x) * up x), with x the normalised hidden state (SwiGLU, arXiv 2002.05202).
+/// down(silu(gate x) * up x) of the normalised hidden state x (SwiGLU, arXiv 2002.05202).
 struct DenseFeedForward: LayerPart {
   let norm: TensorInfo
   let unit: GatedUnit
@@ -29,7 +29,7 @@ struct DenseFeedForward: LayerPart {
   }
 }
 
-/// The three matrices of a gated feed-forward network: a dense one, a shared expert, or one expert of many.
+/// The three matrices of a gated feed-forward network: of a dense layer, a shared expert or an expert.
 struct GatedUnit: Sendable {
   let gate: Linear
   let up: Linear
@@ -45,17 +45,17 @@ struct GatedUnit: Sendable {
     expansions(limit) + down.reads(limit)
   }
 
-  /// silu(gate x) * up x for normalised x, [tokens, outputs of gate].
+  /// silu(gate x) * up x of the normalised hidden state x, [tokens, outputs of gate].
   func expand(
     _ layout: WindowLayout, _ context: LayerContext, inputs: (_ slab: Int) throws -> FloatBuffer
   ) throws -> Activations {
-    var inner = Activations(layout, columns: gate.outputs, storage: context.storage)
+    var expanded = Activations(layout, columns: gate.outputs, storage: context.storage)
     let gateBias = try gate.bias.map(context.vector)
     let upBias = try up.bias.map(context.vector)
-    for request in expansions(context.blockLimit) {
-      let block = try context.stream.take(request)
+    for request in expansions(context.weightLimit) {
+      let loaded = try context.stream.take(request)
       let rows = gate.outputs(of: request.pieces[0].rows)
-      let lifted = context.scratch(layout.slabTokens * rows.count)
+      let upResult = context.scratch(layout.slabTokens * rows.count)
       for slab in 0..<layout.slabs {
         let tokens = layout.tokens(inSlab: slab)
         let x = try inputs(slab)
@@ -66,26 +66,26 @@ struct GatedUnit: Sendable {
         }
         try layout.locating(inSlab: slab) {
           try context.product(
-            x.floats, tokens: tokens, by: block.matrix(1), into: lifted.floats,
+            x.floats, tokens: tokens, by: loaded.matrix(1), into: upResult.floats,
             yStride: rows.count, tensor: up.weight.name)
         }
         if let upBias {
           try add(
-            upBias.floats.from(rows.lowerBound), to: lifted.floats, rows: tokens, columns: rows.count,
+            upBias.floats.from(rows.lowerBound), to: upResult.floats, rows: tokens, columns: rows.count,
             stride: rows.count)
         }
-        try inner.fill(slab, columns: rows) { y, stride in
+        try expanded.fill(slab, columns: rows) { y, stride in
           try context.product(
-            x.floats, tokens: tokens, by: block.matrix(0), into: y,
+            x.floats, tokens: tokens, by: loaded.matrix(0), into: y,
             yStride: stride, tensor: gate.weight.name)
           if let gateBias {
             try add(
               gateBias.floats.from(rows.lowerBound), to: y, rows: tokens, columns: rows.count, stride: stride)
           }
-          try gatedUnit(y, gateStride: stride, up: lifted.floats, rows: tokens, columns: rows.count)
+          try gatedUnit(y, gateStride: stride, up: upResult.floats, rows: tokens, columns: rows.count)
         }
       }
     }
-    return inner
+    return expanded
   }
 }

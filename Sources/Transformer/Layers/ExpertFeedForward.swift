@@ -2,39 +2,42 @@ import GGUF
 import Synchronization
 import Tensors
 
-/// Many gated units of which every token uses a few; expert after expert over the tokens that were routed to it.
+/// A mixture of experts: every token uses a few of many gated units. An expert runs over all tokens that are routed to
+/// it.
 struct ExpertFeedForward: LayerPart {
   let norm: TensorInfo
   let router: Router
-  /// Stacks: [width, inner, experts], [width, inner, experts], [inner, width, experts].
+  /// [width, expert length, experts]
   let gates: TensorInfo
+  /// [width, expert length, experts]
   let ups: TensorInfo
+  /// [expert length, width, experts]
   let downs: TensorInfo
-  /// The expert that every token uses.
+  /// The expert of all tokens.
   let shared: GatedUnit?
 
   var matrices: [TensorInfo] { [router.weight] + (shared?.matrices ?? []) + [gates, ups, downs] }
-  /// The normalised states and the lists of uses stay resident while the experts run; each has inputs, a middle and
-  /// outputs of its own.
+  /// The normalised states and the lists of uses stay in memory while the experts run. An expert has inputs, expanded
+  /// states and outputs.
   var columnsPerToken: Int {
-    let own = 2 * norm.shape.columns + gates.shape.rowsPerMatrix
-    return norm.shape.columns + 2 * router.used + max(shared?.gate.outputs ?? 0, own)
+    let expert = 2 * norm.shape.columns + gates.shape.rowsPerMatrix
+    return norm.shape.columns + 2 * router.used + max(shared?.gate.outputs ?? 0, expert)
   }
-  var readsAreOpen: Bool { true }
+  var readsDependOnRouting: Bool { true }
   func weightsPerToken(allExperts: Bool) -> Double {
-    let own = [gates, ups, downs].reduce(0.0) { $0 + Double($1.shape.count) }
+    let experts = [gates, ups, downs].reduce(0.0) { $0 + Double($1.shape.count) }
     let common = ([router.weight] + (shared?.matrices ?? [])).reduce(0.0) { $0 + Double($1.shape.count) }
-    return common + own * (allExperts ? 1 : Double(router.used) / Double(router.experts))
+    return common + experts * (allExperts ? 1 : Double(router.used) / Double(router.experts))
   }
 
-  /// One token's use of an expert. Eight bytes, since there are as many as tokens times experts used.
+  /// A token's use of an expert. It has eight bytes, because there is one per token and used expert.
   private struct Use {
-    private let number: Int32
+    private let tokenIndex: Int32
     let weight: Float
-    var token: Int { Int(number) }
+    var token: Int { Int(tokenIndex) }
 
     init(token: Int, weight: Float) {
-      number = Int32(token)
+      tokenIndex = Int32(token)
       self.weight = weight
     }
   }
@@ -67,29 +70,29 @@ struct ExpertFeedForward: LayerPart {
     var uses = try route(inputs, context)
     if context.observer?.wantsAllExperts == true { uses = uses.map { Self.all($0, tokens: layout.tokens) } }
     let active = uses.indices.filter { !uses[$0].isEmpty }
-    for expert in active { context.stream.announce(unit(expert).reads(context.blockLimit)) }
+    for expert in active { context.stream.announce(unit(expert).reads(context.weightLimit)) }
     context.stream.announce(context.following)
     if let shared {
-      let inner = try shared.expand(layout, context) { try inputs.read($0) }
-      try context.addProduct(shared.down, to: &hidden) { try inner.read($0) }
+      let expanded = try shared.expand(layout, context) { try inputs.read($0) }
+      try context.addProduct(shared.down, to: &hidden) { try expanded.read($0) }
     }
-    var rest = active[...]
-    while !rest.isEmpty {
-      // As many experts as their gathered inputs leave room for.
+    var remaining = active[...]
+    while !remaining.isEmpty {
+      // A group has as many experts as fit with their gathered inputs.
       var count = 1
-      var gathered = uses[rest.first!].count * hidden.columns
-      while count < rest.count {
-        let more = uses[rest[rest.startIndex + count]].count * hidden.columns
+      var gathered = uses[remaining.first!].count * hidden.columns
+      while count < remaining.count {
+        let more = uses[remaining[remaining.startIndex + count]].count * hidden.columns
         guard gathered + more <= context.gatherLimit else { break }
         gathered += more
         count += 1
       }
-      try run(Array(rest.prefix(count)), uses, inputs, &hidden, context)
-      rest = rest.dropFirst(count)
+      try run(Array(remaining.prefix(count)), uses, inputs, &hidden, context)
+      remaining = remaining.dropFirst(count)
     }
   }
 
-  /// Every token, those that were not routed here with weight 0: they are observed, and add nothing.
+  /// A use by every token. Tokens that are not routed to the expert have weight 0: they are observed, but add nothing.
   private static func all(_ uses: [Use], tokens: Int) -> [Use] {
     var weights = [Float](repeating: 0, count: tokens)
     for use in uses { weights[use.token] = use.weight }
@@ -101,15 +104,15 @@ struct ExpertFeedForward: LayerPart {
     let bias = try router.bias.map { try context.vector($0).floats.withSpan { span in span.indices.map { span[$0] } } }
     let layout = inputs.layout
     var logits = Activations(layout, columns: router.experts, storage: context.storage)
-    for request in routerReads(context.blockLimit) {
-      let block = try context.stream.take(request)
+    for request in routerReads(context.weightLimit) {
+      let loaded = try context.stream.take(request)
       let rows = request.pieces[0].rows
       for slab in 0..<layout.slabs {
         let x = try inputs.read(slab)
         if rows.lowerBound == 0 { try context.observe([router.weight], x.floats, columns: inputs.columns) }
         try logits.fill(slab, columns: rows) { y, stride in
           try context.product(
-            x.floats, tokens: layout.tokens(inSlab: slab), by: block.matrix(0), into: y, yStride: stride,
+            x.floats, tokens: layout.tokens(inSlab: slab), by: loaded.matrix(0), into: y, yStride: stride,
             tensor: router.weight.name)
         }
       }
@@ -119,15 +122,15 @@ struct ExpertFeedForward: LayerPart {
     for slab in 0..<layout.slabs {
       let rows = try logits.read(slab)
       let tokens = layout.tokens(inSlab: slab)
-      let choices = Mutex([[Router.Choice]](repeating: [], count: tokens))
+      let selections = Mutex([[Router.ExpertWeight]](repeating: [], count: tokens))
       try parallelRanges(tokens, grain: 256) { _, range in
-        let chosen = range.map { token in
-          rows.floats.slice(token * router.experts, router.experts).withSpan { router.choose($0, bias: bias) }
+        let selected = range.map { token in
+          rows.floats.slice(token * router.experts, router.experts).withSpan { router.select($0, bias: bias) }
         }
-        choices.withLock { $0.replaceSubrange(range, with: chosen) }
+        selections.withLock { $0.replaceSubrange(range, with: selected) }
       }
-      for (token, chosen) in choices.withLock({ $0 }).enumerated() {
-        for choice in chosen { uses[choice.expert].append(Use(token: first + token, weight: choice.weight)) }
+      for (token, selected) in selections.withLock({ $0 }).enumerated() {
+        for selection in selected { uses[selection.expert].append(Use(token: first + token, weight: selection.weight)) }
       }
       first += tokens
       logits.drop(slab)
@@ -135,7 +138,7 @@ struct ExpertFeedForward: LayerPart {
     return uses
   }
 
-  /// Runs a group of experts: gathers their inputs in one pass over the tokens, and adds their outputs in another.
+  /// Runs a group of experts: gathers their inputs in a first pass over the slabs, and adds their outputs in a second.
   private func run(
     _ experts: [Int], _ uses: [[Use]], _ inputs: Activations, _ hidden: inout Activations, _ context: LayerContext
   ) throws {
@@ -144,10 +147,10 @@ struct ExpertFeedForward: LayerPart {
       Activations(.list(uses[expert].count, like: inputs.layout), columns: width, storage: context.storage)
     }
     for (index, expert) in experts.enumerated() {
-      try Self.visit(uses[expert], gathered[index].layout, inputs.layout) { chunk, offset, slab, start, part in
+      try Self.visit(uses[expert], gathered[index].layout, inputs.layout) { listSlab, offset, slab, start, uses in
         let x = try inputs.read(slab)
-        try gathered[index].update(chunk) { out in
-          for (row, use) in part.enumerated() {
+        try gathered[index].update(listSlab) { out in
+          for (row, use) in uses.enumerated() {
             copyRows(
               from: x.floats.from((use.token - start) * width), stride: width, to: out.from((offset + row) * width),
               stride: width, rows: 1, columns: width)
@@ -158,17 +161,17 @@ struct ExpertFeedForward: LayerPart {
     var outputs: [Activations] = []
     for (index, expert) in experts.enumerated() {
       let unit = unit(expert)
-      let own = gathered[index]
+      let x = gathered[index]
       gathered[index] = Activations(.list(0, like: inputs.layout), columns: width, storage: context.storage)
-      var output = Activations(own.layout, columns: width, storage: context.storage)
+      var output = Activations(x.layout, columns: width, storage: context.storage)
       do {
-        let inner = try unit.expand(own.layout, context) { try own.read($0) }
-        for chunk in 0..<own.layout.slabs {
-          try output.update(chunk) { $0.fill(with: 0) }
+        let expanded = try unit.expand(x.layout, context) { try x.read($0) }
+        for slab in 0..<x.layout.slabs {
+          try output.update(slab) { $0.fill(with: 0) }
         }
-        try context.addProduct(unit.down, to: &output) { try inner.read($0) }
-      } catch ForwardError.nonFinite(let tensor, window: nil, position: let place?) {
-        let token = uses[expert][place].token
+        try context.addProduct(unit.down, to: &output) { try expanded.read($0) }
+      } catch ForwardError.nonFinite(let tensor, window: nil, position: let row?) {
+        let token = uses[expert][row].token
         throw ForwardError.nonFinite(
           tensor: tensor, window: token / inputs.layout.length,
           position: inputs.layout.firstPosition + token % inputs.layout.length)
@@ -176,37 +179,42 @@ struct ExpertFeedForward: LayerPart {
       outputs.append(output)
     }
     for (index, expert) in experts.enumerated() {
-      try Self.visit(uses[expert], outputs[index].layout, hidden.layout) { chunk, offset, slab, start, part in
-        let out = try outputs[index].read(chunk)
+      try Self.visit(uses[expert], outputs[index].layout, hidden.layout) { listSlab, offset, slab, start, uses in
+        let out = try outputs[index].read(listSlab)
         try hidden.update(slab) { h in
           try addRows(
-            from: out.floats.from(offset * width), to: h, columns: width, count: part.count,
-            target: { part[part.startIndex + $0].token - start }, weight: { part[part.startIndex + $0].weight })
+            from: out.floats.from(offset * width), to: h, columns: width, count: uses.count,
+            target: { uses[uses.startIndex + $0].token - start }, weight: { uses[uses.startIndex + $0].weight })
         }
       }
     }
   }
 
-  /// Walks through the runs of a list that lie in one chunk of the list and in one slab of the tokens.
+  /// Calls `body` for every maximal range of a list whose uses are in one slab of the list and in one slab of the
+  /// tokens.
+  ///
+  /// - Parameter body: receives the list's slab, the index of the first use in it, the tokens' slab, its first token,
+  ///   and
+  ///   the uses.
   private static func visit(
     _ uses: [Use], _ list: WindowLayout, _ tokens: WindowLayout,
-    _ body: (_ chunk: Int, _ offset: Int, _ slab: Int, _ start: Int, _ part: ArraySlice<Use>) throws -> Void
+    _ body: (_ listSlab: Int, _ offset: Int, _ slab: Int, _ start: Int, _ uses: ArraySlice<Use>) throws -> Void
   ) throws {
     let slabTokens = tokens.windowsPerSlab * tokens.length
     var index = 0
     while index < uses.count {
-      let chunk = index / list.windowsPerSlab
+      let listSlab = index / list.windowsPerSlab
       let slab = uses[index].token / slabTokens
       var end = index + 1
-      while end < uses.count, end / list.windowsPerSlab == chunk, uses[end].token / slabTokens == slab { end += 1 }
-      try body(chunk, index - chunk * list.windowsPerSlab, slab, slab * slabTokens, uses[index..<end])
+      while end < uses.count, end / list.windowsPerSlab == listSlab, uses[end].token / slabTokens == slab { end += 1 }
+      try body(listSlab, index - listSlab * list.windowsPerSlab, slab, slab * slabTokens, uses[index..<end])
       index = end
     }
   }
 }
 
 extension WindowLayout {
-  /// Gathered tokens, in slabs as large as those they come from.
+  /// A list of gathered tokens, in slabs of as many tokens as `other` has.
   static func list(_ count: Int, like other: WindowLayout) -> WindowLayout {
     WindowLayout(windows: count, length: 1, firstPosition: 0, windowsPerSlab: other.windowsPerSlab * other.length)
   }

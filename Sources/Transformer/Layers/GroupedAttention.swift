@@ -1,7 +1,7 @@
 import GGUF
 import Tensors
 
-/// Causal self-attention whose query heads share key and value heads in groups (arXiv 2305.13245).
+/// Causal self-attention in which groups of query heads share a key head and a value head (arXiv 2305.13245).
 struct GroupedAttention: LayerPart {
   let heads: Int
   let keyHeads: Int
@@ -12,8 +12,9 @@ struct GroupedAttention: LayerPart {
   let k: Linear
   let v: Linear
   let output: Linear
-  /// RMSNorm over every head's query and key, where the architecture has it.
+  /// The weights of RMSNorm over each head's query; nil without it.
   let queryNorm: TensorInfo?
+  /// The weights of RMSNorm over each head's key; nil without it.
   let keyNorm: TensorInfo?
 
   var matrices: [TensorInfo] { [q, k, v, output].map(\.weight) }
@@ -32,10 +33,10 @@ struct GroupedAttention: LayerPart {
   }
 
   func run(_ hidden: inout Activations, _ context: LayerContext, keeping: Range<Int>?) throws {
-    var mixed = try attend(hidden, context, keeping: keeping)
+    var attended = try attend(hidden, context, keeping: keeping)
     if let keeping { try hidden.restrict(to: keeping) }
-    try context.addProduct(output, to: &hidden) { try mixed.read($0) }
-    for slab in 0..<mixed.layout.slabs { mixed.drop(slab) }
+    try context.addProduct(output, to: &hidden) { try attended.read($0) }
+    for slab in 0..<attended.layout.slabs { attended.drop(slab) }
   }
 
   /// The heads' outputs side by side, [tokens, heads x valueLength].
@@ -51,7 +52,7 @@ struct GroupedAttention: LayerPart {
           try projectQueries(x, weights, into: y, stride, layout, queryLayout, slab, context)
         }
       } else {
-        let fill = { (y: Floats, stride: Int) in
+        let fill = { (y: FloatView, stride: Int) in
           try context.product(
             x, tokens: layout.tokens(inSlab: slab), by: weights, into: y,
             yStride: stride, tensor: linear.weight.name)
@@ -59,7 +60,7 @@ struct GroupedAttention: LayerPart {
         if linear == k { try keys.fill(slab, columns: rows, fill) } else { try values.fill(slab, columns: rows, fill) }
       }
     }
-    var mixed = Activations(queryLayout, columns: heads * valueLength, storage: context.storage)
+    var attended = Activations(queryLayout, columns: heads * valueLength, storage: context.storage)
     let preparation = try HeadPreparation(self, context)
     for slab in 0..<layout.slabs {
       let windows = layout.windows(inSlab: slab).count
@@ -71,7 +72,7 @@ struct GroupedAttention: LayerPart {
         }
       }
       let rows = (try queries.read(slab), try keys.read(slab), try values.read(slab))
-      try mixed.update(slab) {
+      try attended.update(slab) {
         try Transformer.attend(
           rows.0.floats, rows.1.floats, rows.2.floats, into: $0,
           AttentionShape(
@@ -85,18 +86,18 @@ struct GroupedAttention: LayerPart {
       keys.drop(slab)
       values.drop(slab)
     }
-    return mixed
+    return attended
   }
 
-  /// Calls `body` for every slab and every block of rows of q, k and v, with the normalised hidden states.
+  /// Calls `body` with the normalised hidden states for every slab and all rows of q, k and v.
   private func project(
     _ hidden: Activations, _ context: LayerContext,
-    _ body: (_ linear: Linear, _ slab: Int, _ x: Floats, _ rows: Range<Int>, _ weights: WeightMatrix) throws -> Void
+    _ body: (_ linear: Linear, _ slab: Int, _ x: FloatView, _ rows: Range<Int>, _ weights: WeightMatrix) throws -> Void
   ) throws {
     let weight = try context.vector(norm)
     let x = context.scratch(hidden.layout.slabTokens * hidden.columns)
-    for (index, request) in projections(context.blockLimit).enumerated() {
-      let block = try context.stream.take(request)
+    for (index, request) in projections(context.weightLimit).enumerated() {
+      let loaded = try context.stream.take(request)
       for slab in 0..<hidden.layout.slabs {
         let tokens = hidden.layout.tokens(inSlab: slab)
         let h = try hidden.read(slab)
@@ -107,17 +108,17 @@ struct GroupedAttention: LayerPart {
           try context.observe(
             [q, k, v].map(\.weight), x.floats.slice(0, tokens * hidden.columns), columns: hidden.columns)
         }
-        for (number, piece) in request.pieces.enumerated() {
+        for (index, piece) in request.pieces.enumerated() {
           let linear = piece.tensor == q.weight ? q : piece.tensor == k.weight ? k : v
-          try body(linear, slab, x.floats, piece.rows, block.matrix(number))
+          try body(linear, slab, x.floats, piece.rows, loaded.matrix(index))
         }
       }
     }
   }
 
-  /// Queries are needed at the kept positions only.
+  /// Computes queries at the kept positions.
   private func projectQueries(
-    _ x: Floats, _ weights: WeightMatrix, into y: Floats, _ stride: Int, _ layout: WindowLayout,
+    _ x: FloatView, _ weights: WeightMatrix, into y: FloatView, _ stride: Int, _ layout: WindowLayout,
     _ queryLayout: WindowLayout, _ slab: Int, _ context: LayerContext
   ) throws {
     if layout == queryLayout {
@@ -138,7 +139,7 @@ struct GroupedAttention: LayerPart {
   }
 }
 
-/// Biases, norms and rotation of queries and keys.
+/// Adds biases to queries and keys, normalises and rotates them.
 private struct HeadPreparation {
   let part: GroupedAttention
   let context: LayerContext
@@ -158,16 +159,16 @@ private struct HeadPreparation {
     keyNorm = try part.keyNorm.map(context.vector)
   }
 
-  func queries(_ x: Floats, windows: Int, _ layout: WindowLayout) throws {
+  func queries(_ x: FloatView, windows: Int, _ layout: WindowLayout) throws {
     try prepare(x, windows, layout, heads: part.heads, bias: queryBias, norm: queryNorm)
   }
 
-  func keys(_ x: Floats, windows: Int, _ layout: WindowLayout) throws {
+  func keys(_ x: FloatView, windows: Int, _ layout: WindowLayout) throws {
     try prepare(x, windows, layout, heads: part.keyHeads, bias: keyBias, norm: keyNorm)
   }
 
   private func prepare(
-    _ x: Floats, _ windows: Int, _ layout: WindowLayout, heads: Int, bias: FloatBuffer?, norm: FloatBuffer?
+    _ x: FloatView, _ windows: Int, _ layout: WindowLayout, heads: Int, bias: FloatBuffer?, norm: FloatBuffer?
   ) throws {
     let width = heads * part.keyLength
     let tokens = windows * layout.length

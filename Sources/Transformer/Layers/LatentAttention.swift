@@ -1,37 +1,41 @@
 import GGUF
 import Tensors
 
-/// Multi-head latent attention (DeepSeek-V2, arXiv 2405.04434): keys and values of all heads are made from one short
-/// vector per token, plus one rotated key that the heads share.
+/// Multi-head latent attention (DeepSeek-V2, arXiv 2405.04434): the keys and values of all heads are expanded from one
+/// compressed vector per token; the heads share one rotated key.
 struct LatentAttention: LayerPart {
-  /// How a head's keys and values come from the latent vector.
+  /// The matrices that expand the compressed vector to keys and values.
   enum Expansion: Sendable {
-    /// `attn_k_b` [nope, latent, heads] maps queries into the latent space, where attention takes place, and
-    /// `attn_v_b` [latent, value, heads] maps its result back.
+    /// `attn_k_b` [nopeLength, kvRank, heads] maps queries into the latent space, in which attention is computed, and
+    /// `attn_v_b` [kvRank, valueLength, heads] maps its results back.
     case absorbed(k: TensorInfo, v: TensorInfo)
-    /// `attn_kv_b` [latent, heads x (nope + value)] makes keys and values: the form of 2024.
+    /// `attn_kv_b` [kvRank, heads x (nopeLength + valueLength)] expands keys and values, in files of 2024.
     case joint(TensorInfo)
   }
 
   let heads: Int
-  /// Elements of a head's query and key that do not turn, and that do.
-  let nope: Int
-  let turning: Int
+  /// qk_nope_head_dim: elements of a head's query and key that are not rotated.
+  let nopeLength: Int
+  /// qk_rope_head_dim: elements of a head's query and key that are rotated.
+  let ropeLength: Int
+  /// v_head_dim
   let valueLength: Int
-  let latent: Int
+  /// kv_lora_rank: elements of the compressed vector.
+  let kvRank: Int
   let norm: TensorInfo
-  /// Queries through a bottleneck with a norm, or directly.
-  let queryDown: Linear?
-  let queryNorm: TensorInfo?
-  let query: Linear
-  /// [width, latent + turning]
-  let latentDown: Linear
-  let latentNorm: TensorInfo
+  /// `attn_q_a`; nil for a model whose queries are not compressed.
+  let qA: Linear?
+  let qANorm: TensorInfo?
+  /// `attn_q_b`, or `attn_q` where queries are not compressed.
+  let qB: Linear
+  /// `attn_kv_a_mqa` [width, kvRank + ropeLength]
+  let kvA: Linear
+  let kvANorm: TensorInfo
   let expansion: Expansion
   let output: Linear
   let scale: Float
 
-  var headLength: Int { nope + turning }
+  var headLength: Int { nopeLength + ropeLength }
 
   var expansionTensors: [TensorInfo] {
     switch expansion {
@@ -41,64 +45,64 @@ struct LatentAttention: LayerPart {
   }
 
   var matrices: [TensorInfo] {
-    [queryDown, query, latentDown].compactMap { $0?.weight } + expansionTensors + [output.weight]
+    [qA, qB, kvA].compactMap { $0?.weight } + expansionTensors + [output.weight]
   }
   var columnsPerToken: Int {
-    query.outputs + latentDown.outputs + max(queryDown?.outputs ?? 0, heads * valueLength)
+    qB.outputs + kvA.outputs + max(qA?.outputs ?? 0, heads * valueLength)
   }
   var attentionPerToken: Int {
     switch expansion {
-    case .absorbed: heads * (2 * latent + turning)
+    case .absorbed: heads * (2 * kvRank + ropeLength)
     case .joint: heads * (headLength + valueLength)
     }
   }
   func scratchBytes(length: Int, isObserved: Bool) -> Int {
     let (task, observed) =
       switch expansion {
-      case .absorbed: (2 * latent + turning, heads * latent + nope)
-      case .joint: (headLength + valueLength, latent)
+      case .absorbed: (2 * kvRank + ropeLength, heads * kvRank + nopeLength)
+      case .joint: (headLength + valueLength, kvRank)
       }
-    let (keyLength, own) =
+    let (keyLength, resultLength) =
       switch expansion {
-      case .absorbed: (latent + turning, latent)
+      case .absorbed: (kvRank + ropeLength, kvRank)
       case .joint: (headLength, valueLength)
       }
-    let attention = attentionBytes(length: length, keyLength: keyLength, valueLength: own)
+    let attention = attentionBytes(length: length, keyLength: keyLength, valueLength: resultLength)
     return Threads.count * (attention + 4 * length * task) + (isObserved ? 4 * length * observed : 0)
   }
-  var leastBlock: Int { expansionTensors.reduce(0) { $0 + $1.shape.count } }
+  var minimumWeights: Int { expansionTensors.reduce(0) { $0 + $1.shape.count } }
 
   private func projections(_ limit: Int) -> [WeightRequest] {
-    WeightRequest.covering([queryDown ?? query, latentDown].map(\.piece), limit: limit, together: false)
+    WeightRequest.covering([qA ?? qB, kvA].map(\.piece), limit: limit, together: false)
   }
 
-  /// Needed as a whole for every window.
+  /// The expansion matrices, which every window needs as a whole.
   private var expansionRead: WeightRequest { WeightRequest(pieces: expansionTensors.map(\.whole), isPacked: false) }
 
   func reads(_ limit: Int) -> [WeightRequest] {
-    projections(limit) + (queryDown == nil ? [] : query.reads(limit)) + [expansionRead] + output.reads(limit)
+    projections(limit) + (qA == nil ? [] : qB.reads(limit)) + [expansionRead] + output.reads(limit)
   }
 
   func run(_ hidden: inout Activations, _ context: LayerContext, keeping: Range<Int>?) throws {
     var (queries, latents) = try project(hidden, context)
-    var mixed = Activations(hidden.layout, columns: heads * valueLength, storage: context.storage)
-    let block = try context.stream.take(expansionRead)
+    var attended = Activations(hidden.layout, columns: heads * valueLength, storage: context.storage)
+    let loaded = try context.stream.take(expansionRead)
     for slab in 0..<hidden.layout.slabs {
       let q = try queries.read(slab)
       let c = try latents.read(slab)
       let windows = hidden.layout.windows(inSlab: slab).count
       let length = hidden.layout.length
-      try mixed.update(slab) { out in
-        // One window at a time: expanded keys and values of a long slab would be larger than everything else.
+      try attended.update(slab) { out in
+        // One window at a time: the expanded keys and values of a slab would be larger than all other memory.
         for window in 0..<windows {
-          let q = q.floats.slice(window * length * query.outputs, length * query.outputs)
-          let c = c.floats.slice(window * length * latentDown.outputs, length * latentDown.outputs)
+          let q = q.floats.slice(window * length * qB.outputs, length * qB.outputs)
+          let c = c.floats.slice(window * length * kvA.outputs, length * kvA.outputs)
           let out = out.slice(window * length * heads * valueLength, length * heads * valueLength)
           do {
             switch expansion {
             case .absorbed(let k, let v):
-              try attendAbsorbed(q, c, into: out, length, block.weights(0), block.weights(1), k, v, context)
-            case .joint(let both): try attendJoint(q, c, into: out, length, block.weights(0), both, context)
+              try attendAbsorbed(q, c, into: out, length, loaded.weights(0), loaded.weights(1), k, v, context)
+            case .joint(let both): try attendJoint(q, c, into: out, length, loaded.weights(0), both, context)
             }
           } catch ForwardError.nonFinite(let tensor, _, let row?) {
             throw ForwardError.nonFinite(tensor: tensor, position: window * length + row)
@@ -112,23 +116,23 @@ struct LatentAttention: LayerPart {
     }
     if let keeping {
       try hidden.restrict(to: keeping)
-      try mixed.restrict(to: keeping)
+      try attended.restrict(to: keeping)
     }
-    try context.addProduct(output, to: &hidden) { try mixed.read($0) }
+    try context.addProduct(output, to: &hidden) { try attended.read($0) }
   }
 
-  /// Rotated queries [tokens, heads x (nope + turning)], and per token the normalised latent vector with the shared
-  /// rotated key behind it.
+  /// The rotated queries [tokens, heads x (nopeLength + ropeLength)], and for each token the normalised compressed
+  /// vector followed by the shared rotated key.
   private func project(_ hidden: Activations, _ context: LayerContext) throws -> (Activations, Activations) {
     let layout = hidden.layout
-    let first = queryDown ?? query
+    let first = qA ?? qB
     var queries = Activations(layout, columns: first.outputs, storage: context.storage)
-    var latents = Activations(layout, columns: latentDown.outputs, storage: context.storage)
+    var latents = Activations(layout, columns: kvA.outputs, storage: context.storage)
     let weight = try context.vector(norm)
-    let latentWeight = try context.vector(latentNorm)
+    let latentWeight = try context.vector(kvANorm)
     let x = context.scratch(layout.slabTokens * hidden.columns)
-    for (index, request) in projections(context.blockLimit).enumerated() {
-      let block = try context.stream.take(request)
+    for (index, request) in projections(context.weightLimit).enumerated() {
+      let loaded = try context.stream.take(request)
       for slab in 0..<layout.slabs {
         let tokens = layout.tokens(inSlab: slab)
         let h = try hidden.read(slab)
@@ -137,12 +141,12 @@ struct LatentAttention: LayerPart {
           into: x.floats)
         if index == 0 {
           try context.observe(
-            [first.weight, latentDown.weight], x.floats.slice(0, tokens * hidden.columns), columns: hidden.columns)
+            [first.weight, kvA.weight], x.floats.slice(0, tokens * hidden.columns), columns: hidden.columns)
         }
-        for (number, piece) in request.pieces.enumerated() {
-          let fill = { (y: Floats, stride: Int) in
+        for (index, piece) in request.pieces.enumerated() {
+          let fill = { (y: FloatView, stride: Int) in
             try context.product(
-              x.floats, tokens: tokens, by: block.matrix(number), into: y, yStride: stride, tensor: piece.tensor.name)
+              x.floats, tokens: tokens, by: loaded.matrix(index), into: y, yStride: stride, tensor: piece.tensor.name)
           }
           if piece.tensor == first.weight {
             try queries.fill(slab, columns: piece.rows, fill)
@@ -152,51 +156,51 @@ struct LatentAttention: LayerPart {
         }
       }
     }
-    if queryDown != nil { queries = try lift(queries, context) }
+    if qA != nil { queries = try expandQueries(queries, context) }
     for slab in 0..<layout.slabs {
       let windows = layout.windows(inSlab: slab).count
       try latents.update(slab) { c in
         try normalize(
-          c, rows: layout.tokens(inSlab: slab), columns: latent, weight: latentWeight.floats,
-          epsilon: context.epsilon, into: c, xStride: latentDown.outputs, yStride: latentDown.outputs)
+          c, rows: layout.tokens(inSlab: slab), columns: kvRank, weight: latentWeight.floats,
+          epsilon: context.epsilon, into: c, xStride: kvA.outputs, yStride: kvA.outputs)
         try context.rotation.apply(
-          c.from(latent), windows: windows, length: layout.length, firstPosition: layout.firstPosition,
-          stride: latentDown.outputs, heads: 1, headStride: turning)
+          c.from(kvRank), windows: windows, length: layout.length, firstPosition: layout.firstPosition,
+          stride: kvA.outputs, heads: 1, headStride: ropeLength)
       }
       try queries.update(slab) { q in
         try context.rotation.apply(
-          q.from(nope), windows: windows, length: layout.length, firstPosition: layout.firstPosition,
-          stride: query.outputs, heads: heads, headStride: headLength)
+          q.from(nopeLength), windows: windows, length: layout.length, firstPosition: layout.firstPosition,
+          stride: qB.outputs, heads: heads, headStride: headLength)
       }
     }
     return (queries, latents)
   }
 
-  /// Queries from their bottleneck.
-  private func lift(_ narrow: Activations, _ context: LayerContext) throws -> Activations {
-    var narrow = narrow
-    let layout = narrow.layout
-    if let queryNorm {
-      let weight = try context.vector(queryNorm)
+  /// Expands compressed queries.
+  private func expandQueries(_ compressed: Activations, _ context: LayerContext) throws -> Activations {
+    var compressed = compressed
+    let layout = compressed.layout
+    if let qANorm {
+      let weight = try context.vector(qANorm)
       for slab in 0..<layout.slabs {
-        try narrow.update(slab) {
+        try compressed.update(slab) {
           try normalize(
-            $0, rows: layout.tokens(inSlab: slab), columns: query.inputs, weight: weight.floats,
+            $0, rows: layout.tokens(inSlab: slab), columns: qB.inputs, weight: weight.floats,
             epsilon: context.epsilon, into: $0)
         }
       }
     }
-    var queries = Activations(layout, columns: query.outputs, storage: context.storage)
-    for request in query.reads(context.blockLimit) {
-      let block = try context.stream.take(request)
+    var queries = Activations(layout, columns: qB.outputs, storage: context.storage)
+    for request in qB.reads(context.weightLimit) {
+      let loaded = try context.stream.take(request)
       let rows = request.pieces[0].rows
       for slab in 0..<layout.slabs {
-        let x = try narrow.read(slab)
-        if rows.lowerBound == 0 { try context.observe([query.weight], x.floats, columns: query.inputs) }
+        let x = try compressed.read(slab)
+        if rows.lowerBound == 0 { try context.observe([qB.weight], x.floats, columns: qB.inputs) }
         try queries.fill(slab, columns: rows) { y, stride in
           try context.product(
-            x.floats, tokens: layout.tokens(inSlab: slab), by: block.matrix(0), into: y, yStride: stride,
-            tensor: query.weight.name)
+            x.floats, tokens: layout.tokens(inSlab: slab), by: loaded.matrix(0), into: y, yStride: stride,
+            tensor: qB.weight.name)
         }
       }
     }

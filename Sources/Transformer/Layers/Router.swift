@@ -1,6 +1,6 @@
 import GGUF
 
-/// Sends every token to some of the experts of a layer, with a weight for each.
+/// Selects the experts of a token, and their weights.
 struct Router: Sendable {
   enum Gate: Sendable {
     case softmax
@@ -9,37 +9,39 @@ struct Router: Sendable {
 
   /// [width, experts]
   let weight: TensorInfo
-  /// Added to an expert's score for the choice only (DeepSeek-V3, arXiv 2412.19437).
+  /// The term that is added to an expert's score for the selection, but not for its weight (DeepSeek-V3, arXiv
+  /// 2412.19437).
   let bias: TensorInfo?
   let gate: Gate
   let experts: Int
   let used: Int
-  /// Experts are chosen from the best `groupsUsed` of `groups` groups.
+  /// Experts are selected from the best `groupsUsed` of `groups` groups.
   let groups: Int
   let groupsUsed: Int
-  /// Whether the weights of a token's experts are made to add up to 1.
+  /// Whether the weights of a token's experts are normalised to the sum 1.
   let normalizes: Bool
-  /// Multiplies the weights.
+  /// The factor of the weights.
   let scale: Float
 
-  struct Choice: Equatable {
+  struct ExpertWeight: Equatable {
     let expert: Int
     let weight: Float
   }
 
-  /// The experts of one token, by falling score; ties go to the lower number.
-  func choose(_ logits: Span<Float>, bias: [Float]?) -> [Choice] {
+  /// The experts of a token in descending order of their scores, and of equal scores in ascending order of their
+  /// indices.
+  func select(_ logits: Span<Float>, bias: [Float]?) -> [ExpertWeight] {
     let probabilities = probabilities(logits)
     var scores = probabilities
     if let bias { for expert in scores.indices { scores[expert] += bias[expert] } }
     if groups > 1 && groupsUsed < groups { dropWeakGroups(&scores) }
-    let chosen = scores.indices.sorted { (scores[$0], $1) > (scores[$1], $0) }.prefix(used)
+    let selected = scores.indices.sorted { (scores[$0], $1) > (scores[$1], $0) }.prefix(used)
     var factor = scale
     if normalizes {
-      // The smallest normal half keeps the quotient finite where all weights vanish.
-      factor /= max(chosen.reduce(0) { $0 + probabilities[$1] }, 6.103515625e-5)
+      // The smallest normal half-precision number keeps the quotient finite where all weights are 0.
+      factor /= max(selected.reduce(0) { $0 + probabilities[$1] }, 6.103515625e-5)
     }
-    return chosen.map { Choice(expert: $0, weight: probabilities[$0] * factor) }
+    return selected.map { ExpertWeight(expert: $0, weight: probabilities[$0] * factor) }
   }
 
   private func probabilities(_ logits: Span<Float>) -> [Float] {
@@ -59,15 +61,15 @@ struct Router: Sendable {
     return result
   }
 
-  /// A group is as good as its best expert (softmax gate, DeepSeek-V2) or as its two best together (sigmoid gate,
-  /// DeepSeek-V3), as those models were trained.
+  /// Excludes all groups except the best. A group's score is that of its best expert (softmax gate, DeepSeek-V2) or the
+  /// sum of its two best (sigmoid gate, DeepSeek-V3).
   private func dropWeakGroups(_ scores: inout [Float]) {
     let size = experts / groups
-    let strength = (0..<groups).map { group -> Float in
+    let groupScores = (0..<groups).map { group -> Float in
       let best = scores[group * size..<(group + 1) * size].sorted(by: >)
       return gate == .sigmoid && size > 1 ? best[0] + best[1] : best[0]
     }
-    let order = strength.indices.sorted { (strength[$0], $1) > (strength[$1], $0) }
+    let order = groupScores.indices.sorted { (groupScores[$0], $1) > (groupScores[$1], $0) }
     for group in order.dropFirst(groupsUsed) {
       for expert in group * size..<(group + 1) * size { scores[expert] = -.infinity }
     }

@@ -1,10 +1,10 @@
-/// A matrix with a row per token, slab by slab: in memory, or in the scratch file where memory does not reach.
+/// A matrix with a row per token, in slabs that are in memory or in the scratch file.
 ///
-/// Copies share their slabs until one of them is written to.
+/// Copies share their slabs until one of them is changed.
 struct Activations: Sendable {
   let layout: WindowLayout
   let columns: Int
-  /// Decided once, for the whole matrix.
+  /// Whether all slabs are in the scratch file.
   let isSpilled: Bool
   private var slabs: [Slab]
   let storage: ActivationStorage
@@ -15,7 +15,7 @@ struct Activations: Sendable {
     case spilled([(columns: Range<Int>, chunk: ScratchFile.Chunk)])
   }
 
-  /// - Parameter spills: where set, decides instead of the memory that is left.
+  /// - Parameter spills: whether slabs are spilled; nil to decide by the remaining memory.
   init(_ layout: WindowLayout, columns: Int, storage: ActivationStorage, spills: Bool? = nil) {
     self.layout = layout
     self.columns = columns
@@ -36,14 +36,14 @@ struct Activations: Sendable {
     }
   }
 
-  /// Changes the rows of a slab. One that was never written starts uninitialised.
-  mutating func update(_ slab: Int, _ body: (Floats) throws -> Void) throws {
+  /// Changes the rows of a slab. A new slab is uninitialised.
+  mutating func update(_ slab: Int, _ body: (FloatView) throws -> Void) throws {
     let buffer: FloatBuffer
     switch slabs[slab] {
     case .empty: buffer = makeBuffer(slab, columns)
-    case .resident(var own):
+    case .resident(var resident):
       slabs[slab] = .empty
-      buffer = isKnownUniquelyReferenced(&own) ? own : own.copy()
+      buffer = isKnownUniquelyReferenced(&resident) ? resident : resident.copy()
     case .spilled(let parts):
       buffer = makeBuffer(slab, columns)
       try load(parts, into: buffer.floats, rows: layout.tokens(inSlab: slab))
@@ -56,14 +56,14 @@ struct Activations: Sendable {
     }
   }
 
-  /// Writes some columns of a slab for the first time. `body` gets the place of the first of them and the distance
-  /// between rows.
-  mutating func fill(_ slab: Int, columns range: Range<Int>, _ body: (Floats, _ stride: Int) throws -> Void) throws {
+  /// Writes some columns of a slab for the first time. `body` receives the elements from the first of them on, and the
+  /// number of elements from one row to the next.
+  mutating func fill(_ slab: Int, columns range: Range<Int>, _ body: (FloatView, _ stride: Int) throws -> Void) throws {
     if isSpilled, let scratch = storage.scratch {
       let buffer = makeBuffer(slab, range.count)
       try layout.locating(inSlab: slab) { try body(buffer.floats, range.count) }
       var parts: [(columns: Range<Int>, chunk: ScratchFile.Chunk)] = []
-      if case .spilled(let own) = slabs[slab] { parts = own }
+      if case .spilled(let written) = slabs[slab] { parts = written }
       parts.append((range, try scratch.write(buffer.floats)))
       slabs[slab] = .spilled(parts)
       return
@@ -81,7 +81,7 @@ struct Activations: Sendable {
   }
 
   private func load(
-    _ parts: [(columns: Range<Int>, chunk: ScratchFile.Chunk)], into floats: Floats, rows: Int
+    _ parts: [(columns: Range<Int>, chunk: ScratchFile.Chunk)], into floats: FloatView, rows: Int
   ) throws {
     for part in parts {
       if part.columns.count == columns {
@@ -97,14 +97,14 @@ struct Activations: Sendable {
   }
 }
 
-/// Where activations live: what memory they may take, and the scratch file for the rest.
+/// The storage of activations: an account of memory, and the scratch file for spilled slabs.
 struct ActivationStorage: Sendable {
   let account: MemoryAccount
   let scratch: ScratchFile?
 }
 
 extension Activations {
-  /// Keeps some positions of every window only.
+  /// Removes all positions of every window except some.
   mutating func restrict(to positions: Range<Int>) throws {
     let kept = layout.keeping(positions)
     var result = Activations(kept, columns: columns, storage: storage)
@@ -125,7 +125,7 @@ extension Activations {
 }
 
 extension Activations {
-  /// Several matrices of one layout as one, slabs shared. Every slab has to be full, so that they keep their places.
+  /// One matrix of several matrices of the same layout, whose slabs it shares. Every slab has to be full.
   init(joining parts: [Activations]) {
     let first = parts[0]
     precondition(
@@ -140,16 +140,16 @@ extension Activations {
     slabs = parts.flatMap(\.slabs)
   }
 
-  /// The opposite of joining `count` matrices.
+  /// The `count` matrices of a joined matrix.
   func split(_ count: Int) -> [Activations] {
     precondition(layout.windows % count == 0 && layout.slabs % count == 0, "\(layout) by \(count)")
-    let own = WindowLayout(
+    let layout = WindowLayout(
       windows: layout.windows / count, length: layout.length, firstPosition: layout.firstPosition,
       windowsPerSlab: layout.windowsPerSlab)
     return (0..<count).map { index in
-      var part = Activations(own, columns: columns, storage: storage, spills: isSpilled)
-      part.slabs = Array(slabs[index * own.slabs..<(index + 1) * own.slabs])
-      return part
+      var matrix = Activations(layout, columns: columns, storage: storage, spills: isSpilled)
+      matrix.slabs = Array(slabs[index * layout.slabs..<(index + 1) * layout.slabs])
+      return matrix
     }
   }
 }

@@ -1,9 +1,9 @@
 import Tensors
 
-/// Floats that parallel kernels share, each task writing elements of its own. Uninitialised when made.
+/// Uninitialised memory for floats. Parallel tasks share it; each writes different elements.
 ///
-/// This file is the one that keeps memory alive for pointers: everything else in the forward pass holds views
-/// (``Floats``), which retain their owner; kernels get pointers for the duration of a call.
+/// Only this file extends the lifetime of memory for pointers. All other code of the forward pass holds views
+/// (``FloatView``), which retain their owner; kernels receive pointers for the duration of a call.
 final class FloatBuffer: @unchecked Sendable {
   let count: Int
   private let base: UnsafeMutablePointer<Float>
@@ -24,7 +24,7 @@ final class FloatBuffer: @unchecked Sendable {
   }
 
   /// All elements.
-  var floats: Floats { Floats(FloatPointer(base: base, count: count), owner: self) }
+  var floats: FloatView { FloatView(FloatPointer(base: base, count: count), owner: self) }
 
   func copy() -> FloatBuffer {
     let other = FloatBuffer(count: count, account: account)
@@ -33,8 +33,8 @@ final class FloatBuffer: @unchecked Sendable {
   }
 }
 
-/// A run of floats together with the object that owns them: a view never outlives its memory.
-struct Floats: Sendable {
+/// A view of contiguous floats that retains their owner.
+struct FloatView: Sendable {
   fileprivate let pointer: FloatPointer
   fileprivate let owner: any AnyObject & Sendable
 
@@ -46,12 +46,12 @@ struct Floats: Sendable {
   var count: Int { pointer.count }
 
   /// The elements from `offset` on.
-  func from(_ offset: Int) -> Floats { Floats(pointer.from(offset), owner: owner) }
+  func from(_ offset: Int) -> FloatView { FloatView(pointer.from(offset), owner: owner) }
 
-  func slice(_ offset: Int, _ length: Int) -> Floats { Floats(pointer.slice(offset, length), owner: owner) }
+  func slice(_ offset: Int, _ length: Int) -> FloatView { FloatView(pointer.slice(offset, length), owner: owner) }
 
-  /// The same elements, whose memory is in use as long as `owner` exists.
-  func owned(by owner: any AnyObject & Sendable) -> Floats { Floats(pointer, owner: owner) }
+  /// A view of the same elements that retains `owner` instead.
+  func owned(by owner: any AnyObject & Sendable) -> FloatView { FloatView(pointer, owner: owner) }
 
   func fill(with value: Float) {
     withPointers(self) { $0.base.update(repeating: value, count: $0.count) }
@@ -69,7 +69,7 @@ struct Floats: Sendable {
   }
 }
 
-/// A run of floats that somebody else keeps alive: for kernels, which get it from ``withPointers(_:_:)``.
+/// A pointer to contiguous floats that does not retain them. Kernels receive it from ``withPointers(_:_:)``.
 struct FloatPointer: @unchecked Sendable {
   let base: UnsafeMutablePointer<Float>
   let count: Int
@@ -85,28 +85,28 @@ struct FloatPointer: @unchecked Sendable {
   }
 }
 
-/// Calls `body` with pointers to the views' elements, which are good until it returns.
-func withPointers<R>(_ a: Floats, _ body: (FloatPointer) throws -> R) rethrows -> R {
+/// Calls `body` with a pointer to a view's elements, which is valid until it returns.
+func withPointers<R>(_ a: FloatView, _ body: (FloatPointer) throws -> R) rethrows -> R {
   try withExtendedLifetime(a.owner) { try body(a.pointer) }
 }
 
-/// The same for two views.
+/// Calls `body` with pointers to two views' elements.
 func withPointers<R>(
-  _ a: Floats, _ b: Floats, _ body: (FloatPointer, FloatPointer) throws -> R
+  _ a: FloatView, _ b: FloatView, _ body: (FloatPointer, FloatPointer) throws -> R
 ) rethrows -> R {
   try withExtendedLifetime((a.owner, b.owner)) { try body(a.pointer, b.pointer) }
 }
 
-/// The same for three views.
+/// Calls `body` with pointers to three views' elements.
 func withPointers<R>(
-  _ a: Floats, _ b: Floats, _ c: Floats, _ body: (FloatPointer, FloatPointer, FloatPointer) throws -> R
+  _ a: FloatView, _ b: FloatView, _ c: FloatView, _ body: (FloatPointer, FloatPointer, FloatPointer) throws -> R
 ) rethrows -> R {
   try withExtendedLifetime((a.owner, b.owner, c.owner)) { try body(a.pointer, b.pointer, c.pointer) }
 }
 
-/// The same for four views.
+/// Calls `body` with pointers to four views' elements.
 func withPointers<R>(
-  _ a: Floats, _ b: Floats, _ c: Floats, _ d: Floats,
+  _ a: FloatView, _ b: FloatView, _ c: FloatView, _ d: FloatView,
   _ body: (FloatPointer, FloatPointer, FloatPointer, FloatPointer) throws -> R
 ) rethrows -> R {
   try withExtendedLifetime((a.owner, b.owner, c.owner, d.owner)) {

@@ -9,10 +9,9 @@ import Tensors
   import Glibc
 #endif
 
-/// A temporary file that holds activations which do not fit in memory, zstd-compressed chunk by chunk.
+/// A temporary file of activations that do not fit in memory, in chunks that are compressed with zstd.
 ///
-/// The file has no name after it was opened, so that nothing stays behind whatever happens. Space of chunks that are
-/// dropped is used again.
+/// The file is unlinked after it is opened, so that it never remains. The space of released chunks is reused.
 final class ScratchFile: Sendable {
   private let descriptor: Int32
   private let path: String
@@ -20,7 +19,7 @@ final class ScratchFile: Sendable {
 
   private struct State {
     var end = 0
-    /// Freed ranges, by offset.
+    /// Freed byte ranges, in ascending order.
     var free: [Range<Int>] = []
     var written = 0
   }
@@ -36,10 +35,10 @@ final class ScratchFile: Sendable {
 
   deinit { close(descriptor) }
 
-  /// Bytes written so far.
+  /// The number of bytes written to the file.
   var written: Int { state.withLock { $0.written } }
 
-  /// A run of floats in the file, given back when it is dropped.
+  /// Compressed floats in the file. Their space is released with the object.
   final class Chunk: Sendable {
     fileprivate let file: ScratchFile
     fileprivate let range: Range<Int>
@@ -53,16 +52,16 @@ final class ScratchFile: Sendable {
 
     deinit { file.release(range) }
 
-    func read(into floats: Floats) throws { try file.read(self, into: floats) }
+    func read(into floats: FloatView) throws { try file.read(self, into: floats) }
   }
 
-  /// Floats in a separately compressed part: small enough that parts go through several threads.
+  /// Floats in a part, which is compressed by one thread.
   private static let partLength = 1 << 20
 
-  /// What a thread needs while it writes or reads a part.
+  /// Bytes that a thread needs to write or read a part.
   static let workBytes = 2 * 4 * partLength
 
-  func write(_ floats: Floats) throws -> Chunk {
+  func write(_ floats: FloatView) throws -> Chunk {
     let partCount = max(1, (floats.count + Self.partLength - 1) / Self.partLength)
     let compressed = Mutex<[[UInt8]]>(Array(repeating: [], count: partCount))
     try parallelRanges(floats.count, grain: Self.partLength) { index, range in
@@ -74,24 +73,24 @@ final class ScratchFile: Sendable {
     let range = reserve(sizes.reduce(0, +))
     var offset = range.lowerBound
     for part in parts {
-      try put(part, at: offset)
+      try write(part, at: offset)
       offset += part.count
     }
     return Chunk(file: self, range: range, parts: sizes)
   }
 
-  private func read(_ chunk: Chunk, into floats: Floats) throws {
+  private func read(_ chunk: Chunk, into floats: FloatView) throws {
     var offsets = [chunk.range.lowerBound]
     for size in chunk.parts { offsets.append(offsets[offsets.count - 1] + size) }
     let starts = offsets
     try parallelRanges(floats.count, grain: Self.partLength) { index, range in
-      let bytes = try get(starts[index]..<starts[index + 1])
+      let bytes = try readBytes(starts[index]..<starts[index + 1])
       try decompress(bytes, into: floats.slice(range.lowerBound, range.count), at: starts[index])
     }
   }
 
-  /// Bytes of equal significance lie together, which is what makes floats compressible at all.
-  private static func compress(_ floats: Floats) -> [UInt8] {
+  /// Groups bytes of equal significance, without which floats are hardly compressible.
+  private static func compress(_ floats: FloatView) -> [UInt8] {
     let count = floats.count
     let planes = [UInt8](unsafeUninitializedCapacity: count * 4) { buffer, filled in
       withPointers(floats) { floats in
@@ -107,11 +106,11 @@ final class ScratchFile: Sendable {
       filled = ZSTD_compress(buffer.baseAddress, buffer.count, planes, planes.count, 1)
       precondition(ZSTD_isError(filled) == 0, "the output buffer holds the worst case")
     }
-    // All parts of a slab wait for each other: without the room for the worst case.
+    // A copy of the exact size: all parts of a slab are in memory until the last is compressed.
     return worst.withUnsafeBytes { Array($0) }
   }
 
-  private func decompress(_ bytes: [UInt8], into floats: Floats, at offset: Int) throws(FileError) {
+  private func decompress(_ bytes: [UInt8], into floats: FloatView, at offset: Int) throws(FileError) {
     let count = floats.count
     var size = 0
     let planes = [UInt8](unsafeUninitializedCapacity: count * 4) { buffer, filled in
@@ -163,30 +162,30 @@ final class ScratchFile: Sendable {
     }
   }
 
-  private func put(_ bytes: [UInt8], at offset: Int) throws(FileError) {
+  private func write(_ bytes: [UInt8], at offset: Int) throws(FileError) {
     var done = 0
     while done < bytes.count {
-      let got = bytes.withUnsafeBytes {
+      let count = bytes.withUnsafeBytes {
         pwrite(descriptor, $0.baseAddress! + done, bytes.count - done, off_t(offset + done))
       }
-      if got < 0 && errno == EINTR { continue }
-      guard got > 0 else { throw FileError(.write, path: path, offset: offset + done, code: errno) }
-      done += got
+      if count < 0 && errno == EINTR { continue }
+      guard count > 0 else { throw FileError(.write, path: path, offset: offset + done, code: errno) }
+      done += count
     }
   }
 
-  private func get(_ range: Range<Int>) throws(FileError) -> [UInt8] {
+  private func readBytes(_ range: Range<Int>) throws(FileError) -> [UInt8] {
     var code: Int32 = 0
     let bytes = [UInt8](unsafeUninitializedCapacity: range.count) { buffer, filled in
       while filled < range.count {
-        let place = off_t(range.lowerBound + filled)
-        let got = pread(descriptor, buffer.baseAddress! + filled, range.count - filled, place)
-        if got < 0 && errno == EINTR { continue }
-        guard got > 0 else {
-          code = got < 0 ? errno : EIO
+        let offset = off_t(range.lowerBound + filled)
+        let count = pread(descriptor, buffer.baseAddress! + filled, range.count - filled, offset)
+        if count < 0 && errno == EINTR { continue }
+        guard count > 0 else {
+          code = count < 0 ? errno : EIO
           return
         }
-        filled += got
+        filled += count
       }
     }
     guard bytes.count == range.count else {

@@ -1,30 +1,34 @@
 import GGUF
 import Tensors
 
-/// Rows of one or several tensors that are read together and are in memory at the same time.
+/// Rows of one or more tensors that are read together into a weight buffer.
 struct WeightRequest: Equatable, Sendable {
+  /// Rows of a tensor.
   struct Piece: Equatable, Sendable {
     let tensor: TensorInfo
     let rows: Range<Int>
-    /// Elements of these rows, and of their panels.
+    /// Elements of the rows.
     var count: Int { rows.count * tensor.shape.columns }
+    /// Elements of the rows in the layout of a product engine.
     var packedCount: Int { WeightLayout.count(rows: rows.count, columns: tensor.shape.columns) }
   }
   let pieces: [Piece]
-  /// Whether the rows are wanted in the layout of the product engine.
+  /// Whether the rows are in the layout of the product engine.
   var isPacked = true
+  /// Floats of all pieces.
   var count: Int { pieces.reduce(0) { $0 + size($1) } }
 
   func size(_ piece: Piece) -> Int { isPacked ? piece.packedCount : piece.count }
 
-  /// Rows of a block are multiples of this where the limit allows, so that the tiles of a matrix product are the same
-  /// for every limit.
+  /// The number of rows of a request is a multiple of this if the limit allows it, so that the tiles of a product do
+  /// not depend on the limit.
   static let alignment = 256
 
-  /// Covers the tensors with blocks of at most `limit` floats (or of 64 rows, where even those are more).
+  /// Requests that cover the tensors, of at most `limit` floats each, but at least 64 rows.
   ///
-  /// - Parameter together: the tensors have rows of the same meaning (gate and up), so that a block holds the same
-  ///   rows of each; otherwise one follows the other.
+  /// - Parameter together: whether a request has the same rows of all tensors (gate and up), instead of one tensor
+  ///   after
+  ///   the other.
   static func covering(_ tensors: [Piece], limit: Int, together: Bool) -> [WeightRequest] {
     let total = tensors.reduce(0) { $0 + $1.count }
     if total <= limit { return [WeightRequest(pieces: tensors)] }
@@ -46,7 +50,7 @@ struct WeightRequest: Equatable, Sendable {
 }
 
 extension Linear {
-  /// The blocks that cover the matrix.
+  /// Requests that cover the matrix.
   func reads(_ limit: Int) -> [WeightRequest] { WeightRequest.covering([piece], limit: limit, together: false) }
 }
 

@@ -3,10 +3,9 @@ import GGUF
 import Synchronization
 import Tensors
 
-/// Reads weights ahead of their use, on a thread of its own, into a fixed number of buffers.
+/// Reads weights ahead of their use into a fixed number of buffers, on a separate thread.
 ///
-/// Blocks are announced in the order in which they will be taken; the reader works through the announcements and waits
-/// while every buffer is in use.
+/// Requests are announced in the order in which they are taken. The reader waits while all buffers are in use.
 final class WeightStream: Sendable {
   private let source: any ModelSource
   private let engine: any ProductEngine
@@ -28,8 +27,8 @@ final class WeightStream: Sendable {
     init(_ request: WeightRequest) { self.request = request }
   }
 
-  /// A block in memory; its buffer goes back to the stream with it.
-  final class Block: Sendable {
+  /// The weights of a request in memory. Their buffer returns to the stream with the object.
+  final class LoadedWeights: Sendable {
     let request: WeightRequest
     private let buffer: FloatBuffer
     private let stream: WeightStream
@@ -42,8 +41,8 @@ final class WeightStream: Sendable {
 
     deinit { stream.giveBack(buffer) }
 
-    /// The rows of a piece as they come. The view holds the block: its buffer is not read into before both are gone.
-    func weights(_ index: Int) -> Floats {
+    /// The rows of a piece. The view retains this object, and so its buffer.
+    func weights(_ index: Int) -> FloatView {
       let start = request.pieces[..<index].reduce(0) { $0 + request.size($1) }
       return buffer.floats.slice(start, request.size(request.pieces[index])).owned(by: self)
     }
@@ -59,10 +58,10 @@ final class WeightStream: Sendable {
   init(source: any ModelSource, engine: any ProductEngine) {
     self.source = source
     self.engine = engine
-    for _ in 0..<MemoryBudget.weightBlocks { slots.signal() }
+    for _ in 0..<MemoryBudget.weightBuffers { slots.signal() }
   }
 
-  /// Queues blocks for reading.
+  /// Queues requests for reading.
   func announce(_ requests: [WeightRequest]) {
     for request in requests {
       let pending = Pending(request)
@@ -71,8 +70,8 @@ final class WeightStream: Sendable {
     }
   }
 
-  /// Waits for the next announced block, which has to be `request`.
-  func take(_ request: WeightRequest) throws -> Block {
+  /// Waits for the next announced request, which has to be `request`.
+  func take(_ request: WeightRequest) throws -> LoadedWeights {
     let pending = state.withLock { state -> Pending? in
       guard state.head < state.pending.count else { return nil }
       let pending = state.pending[state.head]
@@ -87,15 +86,15 @@ final class WeightStream: Sendable {
       preconditionFailure("\(request) was not announced; next is \(String(describing: pending?.request))")
     }
     pending.ready.wait()
-    // The announcement outlives the block: it must not hold the buffer.
+    // The announcement outlives the loaded weights, so it must not retain the buffer.
     let buffer = try pending.result.withLock { result in
       defer { result = nil }
       return try result!.get()
     }
-    return Block(request: request, buffer: buffer, stream: self)
+    return LoadedWeights(request: request, buffer: buffer, stream: self)
   }
 
-  /// Drops what was announced and not yet read.
+  /// Drops all requests that are not read yet.
   func cancel() {
     state.withLock { $0.isCancelled = true }
     slots.signal()
@@ -111,7 +110,7 @@ final class WeightStream: Sendable {
     let (cancelled, spare) = state.withLock { state -> (Bool, FloatBuffer?) in
       let count = pending.request.count
       guard let index = state.spare.firstIndex(where: { $0.count >= count }) else {
-        // Too small for this block: its memory goes before the larger one is taken.
+        // All spare buffers are too small: one is freed before a larger one is allocated.
         if !state.spare.isEmpty { state.spare.removeLast() }
         return (state.isCancelled, nil)
       }
@@ -143,19 +142,19 @@ final class WeightStream: Sendable {
 }
 
 extension ModelSource {
-  /// Reads and decodes rows on all threads: behind a short text decoding takes as long as multiplying.
-  func read(_ tensor: TensorInfo, rows: Range<Int>, layout: WeightLayout, into floats: Floats) throws {
+  /// Reads and decodes rows on all threads. For a short text, decoding takes as long as multiplying.
+  func read(_ tensor: TensorInfo, rows: Range<Int>, layout: WeightLayout, into floats: FloatView) throws {
     let columns = tensor.shape.columns
     try parallelRanges(rows.count, grain: tensor.rowsPerDecoding) { _, range in
-      let wanted = rows.lowerBound + range.lowerBound..<rows.lowerBound + range.upperBound
+      let sourceRows = rows.lowerBound + range.lowerBound..<rows.lowerBound + range.upperBound
       guard layout == .panels else {
         try floats.slice(range.lowerBound * columns, range.count * columns).withMutableSpan {
-          try readRows(of: tensor, rows: wanted, into: &$0)
+          try readRows(of: tensor, rows: sourceRows, into: &$0)
         }
         return
       }
       let plain = FloatBuffer(count: range.count * columns)
-      try plain.floats.withMutableSpan { try readRows(of: tensor, rows: wanted, into: &$0) }
+      try plain.floats.withMutableSpan { try readRows(of: tensor, rows: sourceRows, into: &$0) }
       let panels = floats.slice(
         range.lowerBound * columns, WeightLayout.count(rows: range.count, columns: columns))
       plain.floats.withSpan { rows in

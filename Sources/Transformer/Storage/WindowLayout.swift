@@ -1,11 +1,11 @@
-/// How the tokens of all windows lie in memory: window after window, in slabs of whole windows.
+/// The order of the tokens of all windows in memory: window after window, in slabs of whole windows.
 ///
-/// A slab is what is in work at once. Its size does not change results.
+/// A layer computes one slab at a time. The size of a slab does not change results.
 struct WindowLayout: Equatable, Sendable {
   let windows: Int
-  /// Tokens in a window that take part.
+  /// The number of tokens of a window in this layout.
   let length: Int
-  /// The position of the first of them in its window.
+  /// The position of the first of them in the window.
   let firstPosition: Int
   let windowsPerSlab: Int
 
@@ -19,9 +19,9 @@ struct WindowLayout: Equatable, Sendable {
 
   func tokens(inSlab slab: Int) -> Int { windows(inSlab: slab).count * length }
 
-  /// Works on the rows of a slab: an error that knows a row of it comes out with window and position.
+  /// Calls `body` for a slab, and replaces the row of the slab in its errors by window and position.
   ///
-  /// Where tokens are gathered from many windows (one a "window"), the place is that in the list.
+  /// In a list of gathered tokens, which has windows of length 1, the position is the index in the list.
   func locating<Result>(inSlab slab: Int, _ body: () throws -> Result) throws -> Result {
     do {
       return try body()
@@ -34,7 +34,7 @@ struct WindowLayout: Equatable, Sendable {
     }
   }
 
-  /// The same windows with some of their positions only.
+  /// The layout of some positions of the same windows.
   func keeping(_ positions: Range<Int>) -> WindowLayout {
     WindowLayout(
       windows: windows, length: positions.count, firstPosition: positions.lowerBound, windowsPerSlab: windowsPerSlab)

@@ -49,7 +49,7 @@ struct RunOptions: ParsableArguments {
   /// The budget: at most --memory, and at most four fifths of the process's limit (`ulimit -v`).
   var forward: ForwardOptions {
     let wanted = memory?.bytes ?? MemoryLimit.physical / 5 * 3
-    let budget = min(wanted, MemoryLimit.left.map { $0 / 5 * 4 } ?? wanted)
+    let budget = min(wanted, MemoryLimit.remaining.map { $0 / 5 * 4 } ?? wanted)
     return ForwardOptions(memory: budget, scratchDirectory: scratch ?? NSTemporaryDirectory())
   }
 }

@@ -8,7 +8,7 @@ struct PlainAffine: Equatable {
 struct PlainAffineShape {
   let length: Int
   let levels: Float
-  /// 0 where a block's scale and min are halves of its own.
+  /// 0 where each block has its scale and min as halves.
   var scaleLevels: Float = 0
   let offsets: [Float]
   var trials = 1
@@ -74,7 +74,7 @@ extension PlainBlock {
     let step = shape.offsets[1] - shape.offsets[0]
     for under in shape.offsets {
       for (k, over) in shape.offsets.enumerated() {
-        // Candidates come in pairs, the second one counted from the first.
+        // Candidates are pairs, the second one relative to the first.
         let reach = k % 2 == 0 ? under + over : under + shape.offsets[k - 1] + step
         let inverse = (shape.levels + reach) * unit
         attempt(inverse, -under - low * inverse)
@@ -183,7 +183,7 @@ struct PlainAffineSuperBlock {
   }
 
   func shrinkageCorrected(_ trial: Trial) -> (Float, Float) {
-    let plainly = blocks.map(\.plainly)
+    let plainly = blocks.map(\.byImportanceAlone)
     let xx = total(plainly.map(\.energy))
     let s = sums(trial, plainly)
     func products(_ d: Float, _ dmin: Float) -> PlainProducts {
@@ -226,7 +226,7 @@ struct PlainAffineSuperBlock {
       guard trial.error < best.error else { break }
       best = trial
     }
-    best.integers = zip(blocks.map(\.plainly), best.integers).map { block, pair in
+    best.integers = zip(blocks.map(\.byImportanceAlone), best.integers).map { block, pair in
       block.energy < block.error(fit(pair, best.d, best.dmin), shape.levels) ? PlainAffine() : pair
     }
     return best

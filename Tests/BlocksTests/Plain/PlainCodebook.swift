@@ -1,10 +1,10 @@
 import Blocks
 import Tensors
 
-// The i-quants by trying everything: every codeword at every scale for many values of d.
+// An exhaustive search for the i-quants: every codeword at every scale for many values of d.
 //
-// Unlike the other plain searches this is not the encoder's, which looks at few codewords, but the limit of what it can
-// reach: tests say how much error the encoder may lose to it.
+// Unlike the other plain searches it is not that of the encoder, which tries few codewords, but a lower bound of the
+// error. Tests limit the difference.
 
 struct PlainCodebook {
   let type: GGMLType
@@ -13,9 +13,9 @@ struct PlainCodebook {
   let scaleLevels: Int
   /// The number of negative signs of eight weights is even.
   let evenSigns: Bool
-  /// Signs are part of the codewords, which all of a sub-block (each octet) come from one of two lists.
+  /// Signs are part of the codewords. All codewords of a sub-block are from one of two lists.
   let sharedShift: Bool
-  /// What a block with d = 1 and the least scale decodes to, by codeword; twice in IQ1, for both shifts.
+  /// The decoded weights of a block with d = 1 and the smallest scale, by codeword; in IQ1 twice, for both shifts.
   let lists: [[[Float]]]
 
   init(_ type: GGMLType) {
@@ -37,7 +37,7 @@ struct PlainCodebook {
     }
   }
 
-  /// The first codeword of a block made for this.
+  /// The first codeword of a block that is built for it.
   private static func codeword(_ type: GGMLType, index: Int, shift: Int, dims: Int) -> [Float] {
     var block = [UInt8](repeating: 0, count: type.blockBytes)
     let (low, high) = (UInt8(index & 255), UInt8(index >> 8))
@@ -61,7 +61,7 @@ struct PlainCodebook {
     return Array(decoded.prefix(dims))
   }
 
-  /// The least weighted error of 256 weights that this search finds.
+  /// The smallest weighted error of 256 weights that this search finds.
   func error(_ x: [Float], _ w: [Float]) -> Double {
     let energy = zip(x, w).reduce(0.0) { $0 + Double($1.1) * Double($1.0) * Double($1.0) }
     let octets = (0..<32).map { octet in sums(x[8 * octet..<8 * octet + 8], w[8 * octet..<8 * octet + 8]) }
@@ -98,8 +98,8 @@ struct PlainCodebook {
     return energy - best
   }
 
-  /// For every list and codeword Σwxg and Σwg² of eight weights. Codewords of four values are taken in pairs: the best
-  /// pair is that of the best halves but for the sign that is flipped, so both are kept, with and without it.
+  /// Σwxg and Σwg² of eight weights for every list and codeword. Codewords of four values form pairs. The best pair
+  /// consists of the best halves, except for a flipped sign, so the sums are kept with and without it.
   private struct Sums {
     /// [list or half][codeword]
     var a: [[Float]] = []

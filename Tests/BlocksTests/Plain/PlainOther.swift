@@ -1,11 +1,11 @@
 // The remaining encoders as plain loops.
 
-/// MXFP4: the power of two that puts the largest weight between 4 and 8, the one above and the one below.
+/// MXFP4: the power of two that maps the largest weight between 4 and 8, the next larger and the next smaller.
 func plainMXFP4(_ x: ArraySlice<Float>, _ w: ArraySlice<Float>) -> [Float] {
   let block = PlainBlock(x, w)
   func nearest(_ v: Float) -> Float {
     let a = abs(v)
-    // Halves between two levels go to the one with the even mantissa.
+    // A value in the middle of two levels is rounded to the one with the even mantissa.
     let level = a < 4 ? a.rounded(.toNearestOrEven) : a < 8 ? 2 * (a / 2).rounded(.toNearestOrEven) : nearestOf8(a)
     return v < 0 ? -level : level
   }
@@ -29,9 +29,9 @@ func plainMXFP4(_ x: ArraySlice<Float>, _ w: ArraySlice<Float>) -> [Float] {
   return x.map { step * nearest($0 / step) }
 }
 
-/// Ternary: the threshold that gains most, found by trying every one of them.
+/// Ternary: the best of all thresholds.
 ///
-/// Unlike the others this is not the search of the encoder, which tries sixteen, but the limit of what any can reach.
+/// Unlike the other plain searches it is not that of the encoder, which tries sixteen, but a lower bound of the error.
 func bestTernaryError(_ x: ArraySlice<Float>, _ w: ArraySlice<Float>) -> Double {
   let pairs = zip(x, w).map { (abs(Double($0)), Double($1)) }.sorted { $0.0 > $1.0 }
   let energy = pairs.reduce(0) { $0 + $1.1 * $1.0 * $1.0 }

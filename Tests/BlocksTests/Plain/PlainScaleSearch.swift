@@ -1,18 +1,18 @@
-// The searches of the encoders, written as plain loops over one sub-block after another: what the vector code must equal
-// to the last bit. They give decoded weights, so that they know nothing of how blocks are packed.
+// The searches of the encoders as plain loops over one sub-block after another. The vector code has to equal them to
+// the last bit. Their results are decoded weights, so they do not depend on the packing of blocks.
 
 struct PlainLevels {
   let low: Float
   let high: Float
-  /// Where the extreme is put beyond either end.
+  /// The offset of the extreme beyond either end.
   let offsets: [Float]
-  /// What the offsets at the high end differ by.
+  /// The difference of the offsets at the high end.
   var shift: Float = 0
-  /// Integer scales tried on either side.
+  /// The number of integer scales that are tried on either side.
   var moves = 1
-  /// What |x| / rms adds to the cost of an error (see `plainWeighedByMagnitude`).
+  /// The factor of |x| / rms in the weight of an error (see `plainWeighedByMagnitude`).
   var magnitudeWeight: Float = 0
-  /// All values, or none where they are the whole numbers from low to high.
+  /// All levels; empty where they are the integers from low to high.
   var values: [Float] = []
 
   func nearest(_ v: Float) -> Float {
@@ -48,7 +48,7 @@ func plainSum(_ v: [Float]) -> Float {
   (v[0] + v[4]) + (v[2] + v[6]) + ((v[1] + v[5]) + (v[3] + v[7]))
 }
 
-/// What an error in each of 256 weights (or fewer, at a row's end) costs the search, given what it costs.
+/// The weights of errors in the search, given their importance, for 256 weights or fewer at a row's end.
 func plainWeighedByMagnitude(_ x: ArraySlice<Float>, _ w: ArraySlice<Float>, _ magnitudeWeight: Float, length: Int)
   -> ArraySlice<Float>
 {
@@ -62,9 +62,9 @@ func plainWeighedByMagnitude(_ x: ArraySlice<Float>, _ w: ArraySlice<Float>, _ m
 
 struct PlainBlock {
   var x: [Float]
-  /// What the search goes by.
+  /// The weights of errors in the search.
   var w: [Float]
-  /// What is byImportance for.
+  /// The weights of errors by importance alone.
   var byImportance: [Float]
 
   init(_ x: ArraySlice<Float>, _ w: ArraySlice<Float>, byImportance: ArraySlice<Float>? = nil) {
@@ -73,8 +73,8 @@ struct PlainBlock {
     self.byImportance = Array(byImportance ?? w)
   }
 
-  /// The same with errors as they are byImportance for.
-  var plainly: PlainBlock {
+  /// The same block with errors weighted by importance alone.
+  var byImportanceAlone: PlainBlock {
     var block = self
     block.w = byImportance
     return block
@@ -146,7 +146,7 @@ func plainBlockScales(_ levels: PlainLevels, _ x: ArraySlice<Float>, _ w: ArrayS
     let block = PlainBlock(
       x.dropFirst(start).prefix(32), weighed.dropFirst(start).prefix(32), byImportance: w.dropFirst(start).prefix(32))
     var d = plainHalf(block.scale(levels))
-    if levels.magnitudeWeight > 0 && block.plainly.energy < block.plainly.error(levels, d) { d = 0 }
+    if levels.magnitudeWeight > 0 && block.byImportanceAlone.energy < block.byImportanceAlone.error(levels, d) { d = 0 }
     return d
   }
 }
@@ -155,7 +155,8 @@ func plainBlockScales(_ levels: PlainLevels, _ x: ArraySlice<Float>, _ w: ArrayS
 struct PlainProducts {
   var (xx, xy, yy): (Float, Float, Float)
 
-  /// What y is multiplied with, where there is something to go by.
+  /// The least-squares factor of y with three quarters of the shrinkage corrected; nil where y has no component along
+  /// x.
   var correctedScale: Float? {
     guard xx.isFinite && xy > 0 && yy > 0 else { return nil }
     return xy / yy + 0.75 * min(max(xx / xy - xy / yy, 0), 0.5 * (xy / yy))
@@ -219,7 +220,7 @@ struct PlainScaledSuperBlock {
   func shrinkageCorrected(_ d: Float, _ scales: [Float]) -> Float {
     var xx = [Float](repeating: 0, count: 8)
     var (xy, yy) = (xx, xx)
-    for (j, block) in blocks.map(\.plainly).enumerated() {
+    for (j, block) in blocks.map(\.byImportanceAlone).enumerated() {
       let step = scales[j] * d
       let (xq, qq) = block.sums(levels, plainReciprocal(step))
       xx[j % 8] += block.energy
@@ -253,7 +254,9 @@ struct PlainScaledSuperBlock {
       if error < best { (d, scales) = (refined, integers) }
     }
     if levels.magnitudeWeight > 0 {
-      scales = zip(blocks, scales).map { $0.plainly.energy < $0.plainly.error(levels, d * $1) ? 0 : $1 }
+      scales = zip(blocks, scales).map {
+        $0.byImportanceAlone.energy < $0.byImportanceAlone.error(levels, d * $1) ? 0 : $1
+      }
     }
     return (d, correctsShrinkage ? shrinkageCorrected(d, scales) : d, scales)
   }

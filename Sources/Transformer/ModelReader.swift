@@ -1,8 +1,8 @@
 import GGUF
 import Tensors
 
-/// Reads hyperparameters and finds tensors by GGUF's names, with an error that names what is missing or wrong.
-struct ModelFacts {
+/// Reads hyperparameters and looks up tensors. A missing or wrong key or tensor is a ``ForwardError``.
+struct ModelReader {
   let source: any ModelSource
   private let hyperparameters: Hyperparameters
 
@@ -13,7 +13,7 @@ struct ModelFacts {
 
   var architecture: String { hyperparameters.architecture }
 
-  /// The key with the architecture in front.
+  /// The key of a name: the architecture, a point and the name.
   func key(_ name: String) -> String { hyperparameters.key(name) }
 
   func has(_ name: String) -> Bool { hyperparameters.has(name) }
@@ -46,9 +46,10 @@ struct ModelFacts {
     do { return try hyperparameters.optionalString(name) } catch { throw ForwardError(error) }
   }
 
+  /// A weight tensor of given dimensions; nil where the model does not have it.
   func optional(_ name: String, _ dimensions: [Int]) throws(ForwardError) -> TensorInfo? {
     guard let tensor = source.tensor(named: name) else { return nil }
-    // A trailing dimension of 1 says nothing.
+    // Trailing dimensions of 1 are ignored.
     var found = tensor.shape.dimensions
     while found.count > dimensions.count, found.last == 1 { found.removeLast() }
     guard found == dimensions else {
@@ -58,12 +59,13 @@ struct ModelFacts {
     return tensor
   }
 
+  /// A weight tensor of given dimensions.
   func tensor(_ name: String, _ dimensions: [Int]) throws(ForwardError) -> TensorInfo {
     guard let tensor = try optional(name, dimensions) else { throw .missingTensor(name) }
     return tensor
   }
 
-  /// `<name>.weight` [inputs, outputs] and, where the model has it, `<name>.bias`.
+  /// `<name>.weight` [inputs, outputs] with the optional `<name>.bias` [outputs].
   func linear(_ name: String, _ inputs: Int, _ outputs: Int) throws(ForwardError) -> Linear {
     Linear(
       weight: try tensor(name + ".weight", [inputs, outputs]), bias: try optional(name + ".bias", [outputs]))
