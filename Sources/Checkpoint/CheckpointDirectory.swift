@@ -3,20 +3,21 @@ import Foundation
 import GGUF
 import Tensors
 
-/// A Hugging Face directory as a model in GGUF's own names: nothing is converted until rows are read.
+/// A Hugging Face directory as a model with GGUF's names. Rows are converted when they are read.
 public struct CheckpointDirectory: ModelSource {
   public let name: String
   public let metadata: Metadata
   public let tensors: [TensorInfo]
+  /// The findings on config.json's keys.
   public let configReview: ConfigReview
-  /// How the directory was read where its files leave that open, or contradict each other.
+  /// Decisions taken where the directory's files are ambiguous or contradict each other.
   public let notes: [CheckpointNote]
-  private let recipes: [String: TensorRecipe]
+  private let assembled: [String: AssembledTensor]
 
   /// - Parameters:
   ///   - path: a directory, or a file of its weights (``ModelLocation``).
-  ///   - pre: the name of the tokenizer's splitter, where its structure is unknown.
-  ///   - ignoring: keys of config.json that would be refused, and are to count as missing.
+  ///   - pre: llama.cpp's name of the splitter (`tokenizer.ggml.pre`), for a tokenizer whose structure is unknown.
+  ///   - ignoring: keys of config.json to treat as missing although their values would be refused.
   /// - Throws: ``RefusedConfig``, ``UnneededIgnoring``, `FormatError`, and what reading files throws.
   public init(path: String, pre: String? = nil, ignoring: [String] = []) throws {
     let location = try ModelLocation(path)
@@ -26,9 +27,9 @@ public struct CheckpointDirectory: ModelSource {
       throw UnreadableDirectory(listing).error(lacking: .configuration)
     }
     try listing.checkCompanions()
-    let whole = try Config(path: directory + "/config.json")
-    let architecture = try Architectures.named(try whole.architecture, path: whole.path)
-    let (config, review) = try whole.reviewed(architecture, ignoring: ignoring)
+    let given = try Config(path: directory + "/config.json")
+    let architecture = try Architectures.named(try given.architecture, path: given.path)
+    let (config, review) = try given.reviewed(architecture, ignoring: ignoring)
     configReview = review
     let model = try architecture.init(config: config)
     let choice = try WeightChoice(listing, named: location.weights ?? config["transformers_weights"]?.string)
@@ -36,7 +37,7 @@ public struct CheckpointDirectory: ModelSource {
       try CheckpointWeights(directory: directory, $0, model, config)
     }
     name = location.name
-    tensors = weights.recipes.map(\.info)
+    tensors = weights.tensors.map(\.info)
     let card = try ModelCard(directory: directory)
     var metadata = try modelMetadata(
       architecture.ggufName, name: name, tensors, try model.hyperparameters(), config: config, directory: directory,
@@ -48,10 +49,10 @@ public struct CheckpointDirectory: ModelSource {
     let adapter = listing.has("adapter_config.json") ? [CheckpointNote.adapterIgnored] : []
     let badCard = card?.fault.map { [CheckpointNote.badModelCard(fault: $0)] } ?? []
     notes = choice.notes + passedOver + weights.notes + adapter + badCard + tokenizer.notes.map { .message($0) }
-    recipes = Dictionary(uniqueKeysWithValues: weights.recipes.map { ($0.info.name, $0) })
+    assembled = Dictionary(uniqueKeysWithValues: weights.tensors.map { ($0.info.name, $0) })
   }
 
-  /// Opens the only candidate; of several, the only one that fits config.json.
+  /// Opens the only candidate, or the only one of several that fits config.json.
   private static func choose(
     _ choice: WeightChoice, _ directory: String, open: (WeightFiles) throws -> CheckpointWeights
   ) throws -> (CheckpointWeights, [CheckpointNote]) {
@@ -74,37 +75,39 @@ public struct CheckpointDirectory: ModelSource {
     return (only.weights, notes)
   }
 
-  public func tensor(named name: String) -> TensorInfo? { recipes[name]?.info }
+  public func tensor(named name: String) -> TensorInfo? { assembled[name]?.info }
 
-  public func path(of tensor: TensorInfo) -> String? { recipes[tensor.name]?.path }
+  public func path(of tensor: TensorInfo) -> String? { assembled[tensor.name]?.path }
 
   public func readBytes(of tensor: TensorInfo, rows: Range<Int>, into output: inout MutableRawSpan) throws {
-    let recipe = recipe(tensor)
-    try output.withUnsafeMutableBytes { try recipe.readBytes(rows, into: $0) }
+    let assembled = assembled(tensor)
+    try output.withUnsafeMutableBytes { try assembled.readBytes(rows, into: $0) }
   }
 
   public func readRows(of tensor: TensorInfo, rows: Range<Int>, into output: inout MutableSpan<Float>) throws {
-    let recipe = recipe(tensor)
-    try output.withUnsafeMutableBufferPointer { try recipe.readFloats(rows, into: $0) }
+    let assembled = assembled(tensor)
+    try output.withUnsafeMutableBufferPointer { try assembled.readFloats(rows, into: $0) }
   }
 
-  private func recipe(_ tensor: TensorInfo) -> TensorRecipe {
-    guard let recipe = recipes[tensor.name] else { preconditionFailure("\(name) has no tensor \(tensor.name)") }
-    return recipe
+  private func assembled(_ tensor: TensorInfo) -> AssembledTensor {
+    guard let result = assembled[tensor.name] else { preconditionFailure("\(name) has no tensor \(tensor.name)") }
+
+    return result
   }
 }
 
-/// Opens a model: a Hugging Face directory (or the weights in it that are to be read), a GGUF file, or the first shard of
-/// one.
+/// Opens a model: a Hugging Face directory, a file of its weights, a GGUF file, or the first shard of a GGUF.
 ///
 /// - Parameters:
-///   - pre: the name of a directory's splitter, where its structure is unknown; a GGUF names its own.
-///   - ignoring: keys of a directory's config.json that would be refused.
+///   - pre: llama.cpp's name of a directory's splitter, for a tokenizer whose structure is unknown. A GGUF has the name
+///     itself.
+///   - ignoring: keys of a directory's config.json to treat as missing although their values would be refused.
 public func openModel(path: String, pre: String? = nil, ignoring: [String] = []) throws -> any ModelSource {
   if ModelLocation.isCheckpoint(path) { return try CheckpointDirectory(path: path, pre: pre, ignoring: ignoring) }
   guard pre == nil else {
     throw FormatError(
-      topic: .needlessSplitter, path: path, subject: "splitter", "does not apply: a GGUF names its splitter itself")
+      topic: .needlessSplitter, path: path, subject: "splitter",
+      "does not apply: a GGUF has the splitter's name in its metadata")
   }
   if let key = ignoring.first { throw UnneededIgnoring(path: path, key: key) }
   return try GGUFFile(path: path)

@@ -1,27 +1,28 @@
-/// A decision that a Hugging Face directory left to its reader, and that whoever opened it must hear of.
+/// A decision that opening an ambiguous Hugging Face directory required, to be shown to the user.
 public enum CheckpointNote: Sendable, Equatable {
-  /// config.json ties the output to the embeddings, but the stored head differs from them, first in `row`: it is kept.
+  /// config.json ties the output to the embeddings, but the stored head differs from them, first in `row`. The head is
+  /// kept.
   case keptHead(row: Int)
-  /// config.json ties the output to the embeddings, of which only the head is stored: it serves as both.
+  /// config.json ties the output to the embeddings, and only the head is stored. It is used for both.
   case embeddingsFromHead
-  /// Shards that no index names are read by their names.
+  /// Shards without an index are read in the order of their numbers.
   case shardsByName(count: Int)
-  /// Shards of incomplete numberings, which are not read.
+  /// Shards of incomplete sets, which are not read.
   case filesNotRead([String])
-  /// The index names files that are not there, `missing` among them; others, which are complete, are read.
+  /// The index names files that do not exist, such as `missing`. A complete set of other files is read.
   case staleIndex(missing: String, read: String)
-  /// `tensor` is in the index or in the only file that it names, but not in both; the file is read as it is.
+  /// The index names one file, and only one of the two lists `tensor`. The file decides.
   case indexDisagrees(tensor: String, file: String)
-  /// Shards hold tensors that their index does not name.
+  /// Shards hold tensors that their index does not list.
   case unlistedTensors(count: Int, first: String)
-  /// Other files would be a complete model, but not the one that config.json describes.
+  /// `files` are a complete model that does not fit config.json, for `reason`. `read` are the files in use.
   case passedOver(files: String, reason: String, read: String)
-  /// config.json says under `key` that weights are quantized, and they are not.
+  /// config.json declares quantized weights under `key`, but the weights are not quantized.
   case plainWeights(key: String, method: String?)
-  /// An adapter beside the model's own weights.
+  /// An adapter beside the model's weights is ignored.
   case adapterIgnored
   /// The YAML of README.md has a fault and is not used.
   case badModelCard(fault: String)
-  /// A line that says everything itself.
+  /// A complete line of text.
   case message(String)
 }

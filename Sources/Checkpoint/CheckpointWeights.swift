@@ -1,29 +1,29 @@
 import Files
 
-/// A directory's weights, put together as config.json asks for.
+/// A directory's weights, assembled into the tensors that config.json implies.
 struct CheckpointWeights {
   /// In the order of computation.
-  let recipes: [TensorRecipe]
+  let tensors: [AssembledTensor]
   let notes: [CheckpointNote]
 
-  init(directory: String, _ files: WeightFiles, _ model: any Architecture, _ config: Config) throws {
+  init(directory: String, _ files: WeightFiles, _ model: any CheckpointArchitecture, _ config: Config) throws {
     var stored = try SafetensorsSet(directory: directory, files)
     var notes = stored.notes
     try Self.refuseAdapter(in: stored)
     let quantization = try QuantizationConfig(config)
     if let note = try stored.check(quantization, configPath: config.path) { notes.append(note) }
     try stored.attachScales(quantization)
-    let tied = try TiedEmbeddings.settle(&stored, config)
+    let tied = try TiedEmbeddings.resolve(&stored, config)
     if let note = tied.note { notes.append(note) }
-    let settled = stored
-    var collector = TensorCollector(path: config.path, keepsTiedHead: tied.keepsHead) { settled[$0] != nil }
+    let resolved = stored
+    var collector = TensorCollector(path: config.path, keepsTiedHead: tied.keepsHead) { resolved[$0] != nil }
     try model.collectTensors(&collector)
-    recipes = try collector.tensors.map { try TensorRecipe($0, from: settled) }
-    try Self.check(settled, against: collector.tensors, model, config)
+    tensors = try collector.tensors.map { try AssembledTensor($0, from: resolved) }
+    try Self.check(resolved, against: collector.tensors, model, config)
     self.notes = notes
   }
 
-  /// Adapters that training has put around the model's matrices change what the model computes.
+  /// Refuses adapters wrapped around the model's matrices, since they change its output.
   private static func refuseAdapter(in stored: SafetensorsSet) throws {
     guard let name = stored.names.first(where: { $0.contains(".lora_") || $0.contains(".base_layer.") }) else { return }
     throw FormatError(
@@ -31,28 +31,28 @@ struct CheckpointWeights {
       "belongs to a LoRA adapter that is not merged", hint: "merge it into the model (merge_and_unload of peft) first")
   }
 
-  /// A stored tensor that nothing asks for means that config.json and the weights are of different models, or that the
-  /// model has parts that its architecture here does not know.
+  /// Refuses stored tensors that are not used: config.json and the weights are of different models, or the model has
+  /// parts that this architecture lacks.
   private static func check(
-    _ stored: SafetensorsSet, against tensors: [PlannedTensor], _ model: any Architecture, _ config: Config
+    _ stored: SafetensorsSet, against tensors: [ExpectedTensor], _ model: any CheckpointArchitecture, _ config: Config
   ) throws {
     let used = Set(tensors.flatMap(\.storedNames))
-    // Buffers and scales of activations.
-    let superfluous = [
+    // Buffers, and scales of activations.
+    let ignorable = [
       ".rotary_emb.inv_freq", ".attention.bias", ".attention.masked_bias", "input_scale", "input_scale_ub",
       "activation_scale", ".k_scale", ".v_scale", ".q_scale", "output_scale",
     ]
     for name in stored.names where !used.contains(name) && !model.leavesOut(name) {
-      // Tensors without elements hold nothing that could be lost.
-      if superfluous.contains(where: { name.hasSuffix($0) }) || stored[name]?.count == 0 { continue }
+      // An empty tensor has nothing to lose.
+      if ignorable.contains(where: { name.hasSuffix($0) }) || stored[name]?.count == 0 { continue }
       if isIgnoredBias(name, config.ignored) { continue }
       throw FormatError(
         path: stored[name]?.file.path ?? stored.path, subject: "tensor \(name)",
-        "has no place in \(try config.architecture)", hint: "weights and config.json are of different models")
+        "is not part of \(try config.architecture)", hint: "weights and config.json are of different models")
     }
   }
 
-  /// True for the biases that an ignored key announces.
+  /// True for a bias whose key in config.json is ignored.
   private static func isIgnoredBias(_ name: String, _ ignored: Set<String>) -> Bool {
     guard name.hasSuffix(".bias") else { return false }
     let attention = [

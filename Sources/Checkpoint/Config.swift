@@ -1,18 +1,18 @@
 import Files
 import Tensors
 
-/// config.json: the hyperparameters, by the names of the `transformers` package.
+/// config.json: the hyperparameters, under the `transformers` package's names.
 struct Config: Sendable {
   let path: String
   private var root: JSONValue
-  /// Keys that were taken out; of those with tensors, these are left out too.
+  /// Keys that were removed. Tensors that belong to them are left out too.
   private(set) var ignored: Set<String> = []
 
   init(path: String) throws {
     try self.init(try JSONValue.read(path, limit: 16 << 20), path: path)
   }
 
-  /// Of a model that has no file; `path` is for messages.
+  /// Parses the text of a config.json; `path` is for messages.
   init(text: String, path: String) throws {
     try self.init(try JSONValue(bytes: Array(text.utf8), path: path), path: path)
   }
@@ -20,7 +20,7 @@ struct Config: Sendable {
   private init(_ root: JSONValue, path: String) throws {
     self.path = path
     self.root = root
-    guard root.object != nil else { throw FormatError(path: path, "is no JSON object") }
+    guard root.object != nil else { throw FormatError(path: path, "is not a JSON object") }
   }
 
   subscript(key: String) -> JSONValue? {
@@ -30,10 +30,10 @@ struct Config: Sendable {
 
   var keys: [String] { root.object.map { Array($0.keys) } ?? [] }
 
-  /// True where the key is there, be its value null.
+  /// True if the key is present, even if its value is null.
   func has(_ key: String) -> Bool { root[key] != nil }
 
-  /// With null for a key, or for one inside an object (`rope_scaling.type`).
+  /// A copy with a key, or one inside an object (`rope_scaling.type`), set to null.
   func without(_ name: String) -> Config {
     var result = self
     result.ignored.insert(name)
@@ -47,7 +47,7 @@ struct Config: Sendable {
       fields[String(name[..<dot])] = without(String(name[name.index(after: dot)...]), inner)
     } else {
       fields[name] = .null
-      // Two names of one key, of which files may have both.
+      // Two names of one key; files may have both.
       if name == "rope_type", fields["type"] != nil { fields["type"] = .null }
     }
     return .object(fields)
@@ -59,9 +59,11 @@ struct Config: Sendable {
   }
 
   /// A positive integer that fits a GGUF's u32.
-  func int(_ key: String, most: Int = Int(UInt32.max)) throws -> Int {
+  func int(_ key: String, maximum: Int = Int(UInt32.max)) throws -> Int {
     guard let value = self[key]?.int, value > 0 else { throw missing(key, "a positive integer") }
-    guard value <= most else { throw FormatError(path: path, subject: "key \(key)", "is \(value), beyond \(most)") }
+    guard value <= maximum else {
+      throw FormatError(path: path, subject: "key \(key)", "is \(value), beyond \(maximum)")
+    }
     return value
   }
 

@@ -2,7 +2,7 @@ import Files
 import Foundation
 import GGUF
 
-/// The hyperparameters that all decoders share, with what every architecture makes of them.
+/// The hyperparameters that all decoders share, and the GGUF keys and tensors derived from them.
 struct DecoderConfig: Sendable {
   let config: Config
   let layers: Int
@@ -15,16 +15,17 @@ struct DecoderConfig: Sendable {
   let rope: RopeConfig
 
   /// - Parameters:
-  ///   - headSize: where it follows from other keys than `head_dim`.
-  ///   - keyHeads: where `num_key_value_heads` is missing; all heads have their own where it is null or this is nil.
-  ///   - theta: where `rope_theta` is missing.
+  ///   - headSize: the size of a head, for architectures that do not use `head_dim`.
+  ///   - keyHeads: the default of a missing `num_key_value_heads`. If the key is null, or this is nil, every head has
+  ///     its own key.
+  ///   - theta: the default of a missing `rope_theta`.
   init(_ config: Config, headSize: Int? = nil, keyHeads absent: Int? = nil, theta: Double = 10_000) throws {
     self.config = config
     rope = try RopeConfig(config, theta: theta)
-    layers = try config.int("num_hidden_layers", most: 10_000)
+    layers = try config.int("num_hidden_layers", maximum: 10_000)
     width = try config.int("hidden_size")
     feedForward = try config.int("intermediate_size")
-    heads = try config.int("num_attention_heads", most: 1 << 20)
+    heads = try config.int("num_attention_heads", maximum: 1 << 20)
     keyHeads = try config.int(
       "num_key_value_heads", default: config.has("num_key_value_heads") ? heads : absent ?? heads)
     vocabulary = try config.int("vocab_size")
@@ -39,14 +40,15 @@ struct DecoderConfig: Sendable {
   var queryWidth: Int { heads * headSize }
   var hasTiedEmbeddings: Bool { config["tie_word_embeddings"]?.bool == true }
 
-  /// The biases that a key announces; without it, those that are stored, unless it is ignored.
+  /// The biases that a boolean key declares. If it is missing or false: those that are stored, or none if the key is
+  /// ignored.
   func bias(_ key: String) -> TensorCollector.Bias {
     config[key]?.bool == true ? .expected : config.ignored.contains(key) ? .none : .stored
   }
 
-  /// The keys of every decoder.
+  /// The GGUF keys that every decoder has.
   ///
-  /// - Parameter isLatent: heads share one key, the latent.
+  /// - Parameter isLatent: all heads share one key, the latent.
   func keys(_ name: String, isLatent: Bool = false, epsilon: Double? = nil) throws -> Metadata {
     var metadata: Metadata = [
       "\(name).block_count": .uint32(UInt32(layers)),
@@ -58,13 +60,13 @@ struct DecoderConfig: Sendable {
     ]
     metadata.merge(isLatent ? rope.latentScalingKeys(name) : rope.scalingKeys(name)) { $1 }
     metadata["\(name).rope.freq_base"] = .float32(Float(rope.theta))
-    let ownEpsilon = epsilon == nil || config["rms_norm_eps"] != nil
+    let hasEpsilon = epsilon == nil || config["rms_norm_eps"] != nil
     metadata["\(name).attention.layer_norm_rms_epsilon"] = .float32(
-      Float(ownEpsilon ? try config.double("rms_norm_eps") : epsilon!))
+      Float(hasEpsilon ? try config.double("rms_norm_eps") : epsilon!))
     return metadata
   }
 
-  /// The size of a head where config.json (or the configuration class's default) gives it.
+  /// The keys for the size of a head, given by config.json or by the default of the configuration class.
   func headKeys(_ name: String) -> Metadata {
     [
       "\(name).attention.key_length": .uint32(UInt32(headSize)),
@@ -72,12 +74,12 @@ struct DecoderConfig: Sendable {
     ]
   }
 
-  /// Embeddings in front of the layers.
+  /// Adds the embeddings, before the layers.
   func embeddings(_ all: inout TensorCollector) throws {
     try all.matrix("token_embd.weight", from: "model.embed_tokens.weight", outputs: vocabulary, inputs: width)
   }
 
-  /// What follows the layers. A tied output has no matrix of its own, unless the stored one differs.
+  /// Adds the tensors after the layers. A tied output has a matrix only if the stored one differs from the embeddings.
   func head(_ all: inout TensorCollector) throws {
     try all.vector("output_norm.weight", from: "model.norm.weight", count: width)
     if !hasTiedEmbeddings || all.keepsTiedHead {
@@ -85,11 +87,11 @@ struct DecoderConfig: Sendable {
     }
   }
 
-  /// Norm, queries, keys, values and output of one layer's attention.
+  /// Adds norm, queries, keys, values and output of one layer's attention.
   ///
   /// - Parameters:
   ///   - interleaved: GGUF's `llama` rotates neighbours where `transformers` rotates halves.
-  ///   - norms: heads of queries and keys are normalised.
+  ///   - norms: whether heads of queries and keys are normalised.
   func attention(
     layer: Int, interleaved: Bool, inputBias: TensorCollector.Bias, outputBias: TensorCollector.Bias = .none,
     norms: Bool = false, _ all: inout TensorCollector
@@ -112,36 +114,36 @@ struct DecoderConfig: Sendable {
     try all.vector(to + "ffn_norm.weight", from: from + "post_attention_layernorm.weight", count: width)
   }
 
-  /// Gate, up and down of one layer without experts.
+  /// Adds gate, up and down of one layer without experts.
   func feedForward(
     layer: Int, from source: String = "mlp.", to suffix: String = "", width inner: Int? = nil,
     bias: TensorCollector.Bias = .none,
     _ all: inout TensorCollector
   ) throws {
     let inner = inner ?? feedForward
-    for (name, part, outputs, inputs) in [
+    for (name, projection, outputs, inputs) in [
       ("ffn_gate", "gate_proj", inner, width), ("ffn_up", "up_proj", inner, width),
       ("ffn_down", "down_proj", width, inner),
     ] {
       try all.linear(
-        "blk.\(layer).\(name)\(suffix)", from: "model.layers.\(layer).\(source)\(part)", outputs: outputs,
+        "blk.\(layer).\(name)\(suffix)", from: "model.layers.\(layer).\(source)\(projection)", outputs: outputs,
         inputs: inputs, bias: bias)
     }
   }
 
-  /// Gate, up and down of one layer's experts, stacked; `parts` are their names in that order.
+  /// Adds gate, up and down of one layer's experts, stacked. `parts` are the stored names.
   func experts(
     layer: Int, count: Int, width inner: Int, from source: String = "mlp.experts.",
     parts: (gate: String, up: String, down: String) = ("gate_proj", "up_proj", "down_proj"),
     _ all: inout TensorCollector
   ) throws {
     let from = "model.layers.\(layer).\(source)"
-    for (name, part, outputs, inputs) in [
+    for (name, projection, outputs, inputs) in [
       ("ffn_gate_exps", parts.gate, inner, width), ("ffn_up_exps", parts.up, inner, width),
       ("ffn_down_exps", parts.down, width, inner),
     ] {
       try all.experts("blk.\(layer).\(name).weight", count: count, outputs: outputs, inputs: inputs) {
-        "\(from)\($0).\(part).weight"
+        "\(from)\($0).\(projection).weight"
       }
     }
   }

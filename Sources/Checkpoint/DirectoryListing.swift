@@ -1,22 +1,22 @@
 import Files
 import Foundation
 
-/// The names in a directory, with the links among them that lead nowhere.
+/// The names in a directory, and which of them are dangling links.
 struct DirectoryListing: Sendable {
   let path: String
-  /// Sorted; links that lead nowhere are among them.
+  /// Sorted; includes dangling links.
   let names: [String]
-  /// What a link points to that is not there, by the link's name.
+  /// Targets of dangling links, by the link's name.
   private let dangling: [String: String]
 
-  /// The files beside the weights that are read where they exist.
+  /// The files beside the weights that are read if they exist.
   private static let companions = [
     "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "tokenizer.model",
     "special_tokens_map.json", "added_tokens.json", "merges.txt", "chat_template.jinja", "chat_template.json",
     "README.md",
   ]
 
-  /// A directory that can't be listed counts as empty: the file that is missing in it is named later.
+  /// A directory that can't be listed counts as empty. A later error names the missing file.
   init(path: String) {
     self.path = path
     let files = FileManager.default
@@ -41,22 +41,22 @@ struct DirectoryListing: Sendable {
     names.filter { name in suffixes.contains { name.lowercased().hasSuffix($0) } }
   }
 
-  /// The error for a link that leads nowhere, as a download that was interrupted leaves it; nil for all else.
+  /// The error for a dangling link, such as an interrupted download leaves; nil for other names.
   func danglingLink(_ name: String) -> FormatError? {
     dangling[name].map { target in
       FormatError(
-        .missing, path: path + "/" + name, "is a link to \(target), which is not there",
+        .missing, path: path + "/" + name, "is a link to \(target), which does not exist",
         hint: "the download is incomplete: download the model again")
     }
   }
 
-  /// Refuses links that lead nowhere and pointers of Git LFS among the files that would otherwise count as absent, or be
-  /// taken for what they are not.
+  /// Refuses companions that are dangling links or Git LFS pointers. Otherwise they would count as absent or be
+  /// misread.
   func checkCompanions() throws {
     for name in Self.companions where names.contains(name) {
       if let error = danglingLink(name) { throw error }
       let file = try PositionedFile(path: path + "/" + name)
-      // Pointers are no longer than a kilobyte.
+      // A pointer has at most 1,024 bytes.
       guard file.size <= 1024 else { continue }
       let beginning = try file.bytes(in: 0..<min(file.size, ForeignFile.length))
       guard let foreign = ForeignFile(beginning), foreign == .gitPointer else { continue }

@@ -5,10 +5,12 @@ import CVectors
 //   E4M3  sign, 4 bits of exponent (bias 7), 3 of mantissa; no infinity, and 0x7F is the only NaN
 //   E5M2  sign, 5 bits of exponent (bias 15), 2 of mantissa: a half without its low byte
 //
-// Both go through half precision, which holds each of their values: an E5M2 by a shift, an E4M3 with its bits moved into
-// place, which makes it 256 times too small. The product with the scale is a float's, rounded once.
+// Both are decoded through half precision, which represents all their values. An E5M2 is shifted by 8 bits. The shifted
+// bits of an E4M3 give a value 256 times too small. The product with the scale is computed in single precision and
+// rounded once.
 
-/// Decodes `count` elements from byte `start` on to the same places of `output`, and multiplies them by `scale`.
+/// Decodes the elements `start..<start + count` of `bytes`, multiplies them by `scale`, and writes them to the same
+/// indices of `output`.
 func decodeFloat8(
   _ bytes: UnsafeRawBufferPointer, from start: Int, count: Int, as element: SourceElement, scale: Float,
   into output: UnsafeMutableBufferPointer<Float>
@@ -35,7 +37,7 @@ func decodeFloat8(
   }
 }
 
-/// One element.
+/// Decodes one element.
 @inline(__always) func float8(_ byte: UInt8, as element: SourceElement) -> Float {
   if element == .f8_e5m2 { return Float(Float16(bitPattern: UInt16(byte) << 8)) }
   if byte & 0x7F == 0x7F { return .nan }

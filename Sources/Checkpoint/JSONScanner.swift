@@ -1,17 +1,17 @@
 import Files
 
-/// Reads JSON from left to right, strictly, so that files of hundreds of thousands of tokens need no tree.
+/// A strict streaming JSON reader: files with hundreds of thousands of tokens are read without a tree.
 ///
-/// Takes what Python's `json` writes: `NaN` and `Infinity` are numbers. A byte order mark in front is skipped.
+/// Accepts `NaN` and `Infinity`, which Python's `json` writes. A byte order mark at the start is skipped.
 struct JSONScanner {
   let path: String
   private let bytes: [UInt8]
-  /// Where in the file `bytes` begin; for messages.
+  /// The offset of `bytes` in the file, for messages.
   private let origin: Int
   private(set) var offset: Int
   private var depth = 0
-  /// Deeper than any file of a model; nesting costs stack.
-  private static let deepest = 128
+  /// Limits recursion. No file of a model nests deeper.
+  private static let maximumDepth = 128
 
   init(path: String, bytes: [UInt8], origin: Int = 0) throws {
     self.path = path
@@ -33,22 +33,22 @@ struct JSONScanner {
     try self.init(path: path, bytes: bytes)
   }
 
-  func failure(_ reason: String, at place: Int? = nil) -> FormatError {
-    FormatError(path: path, offset: origin + (place ?? offset), "is no valid JSON: " + reason)
+  func failure(_ reason: String, at position: Int? = nil) -> FormatError {
+    FormatError(path: path, offset: origin + (position ?? offset), "is not valid JSON: " + reason)
   }
 
-  /// The next byte that is no blank; nil at the end.
+  /// The next byte that is not whitespace; nil at the end.
   mutating func peek() -> UInt8? {
     while offset < bytes.count, [0x20, 0x0A, 0x0D, 0x09].contains(bytes[offset]) { offset += 1 }
     return offset < bytes.count ? bytes[offset] : nil
   }
 
-  private mutating func expect(_ byte: UInt8, _ what: String) throws {
-    guard peek() == byte else { throw failure("\(what) is missing") }
+  private mutating func expect(_ byte: UInt8, _ description: String) throws {
+    guard peek() == byte else { throw failure("\(description) is missing") }
     offset += 1
   }
 
-  /// Calls `body` for every member; it has to read the value.
+  /// Calls `body` for every member. `body` must read the value.
   mutating func object(_ body: (String, inout JSONScanner) throws -> Void) throws {
     try enter("{")
     if peek() != UInt8(ascii: "}") {
@@ -65,7 +65,7 @@ struct JSONScanner {
     depth -= 1
   }
 
-  /// Calls `body` for every element; it has to read the value.
+  /// Calls `body` for every element. `body` must read the element.
   mutating func array(_ body: (inout JSONScanner) throws -> Void) throws {
     try enter("[")
     if peek() != UInt8(ascii: "]") {
@@ -82,7 +82,7 @@ struct JSONScanner {
   private mutating func enter(_ bracket: Unicode.Scalar) throws {
     try expect(UInt8(ascii: bracket), String(bracket))
     depth += 1
-    guard depth <= Self.deepest else { throw failure("nests deeper than \(Self.deepest)") }
+    guard depth <= Self.maximumDepth else { throw failure("nests deeper than \(Self.maximumDepth)") }
   }
 
   mutating func string() throws -> String {
@@ -92,7 +92,7 @@ struct JSONScanner {
     // Most strings have no escapes.
     if offset < bytes.count, bytes[offset] == 0x22 {
       guard let text = String(validating: bytes[start..<offset], as: UTF8.self) else {
-        throw failure("a string is no UTF-8", at: start)
+        throw failure("a string is not UTF-8", at: start)
       }
       offset += 1
       return text
@@ -107,7 +107,7 @@ struct JSONScanner {
     guard offset < bytes.count else { throw failure("a string does not end", at: start) }
     offset += 1
     guard let text = String(validating: content, as: UTF8.self) else {
-      throw failure("a string is no UTF-8", at: start)
+      throw failure("a string is not UTF-8", at: start)
     }
     return text
   }
@@ -126,15 +126,15 @@ struct JSONScanner {
     case UInt8(ascii: "u"): break
     default: throw failure("an unknown escape", at: offset - 1)
     }
-    let place = offset - 2
+    let start = offset - 2
     var value = try hexadecimal()
     if (0xD800..<0xDC00).contains(value), offset + 1 < bytes.count, bytes[offset] == 0x5C, bytes[offset + 1] == 0x75 {
       offset += 2
       let low = try hexadecimal()
-      guard (0xDC00..<0xE000).contains(low) else { throw failure("half a surrogate pair", at: place) }
+      guard (0xDC00..<0xE000).contains(low) else { throw failure("half a surrogate pair", at: start) }
       value = 0x10000 + (value - 0xD800) << 10 + (low - 0xDC00)
     }
-    guard let scalar = Unicode.Scalar(value) else { throw failure("half a surrogate pair", at: place) }
+    guard let scalar = Unicode.Scalar(value) else { throw failure("half a surrogate pair", at: start) }
     return Array(UTF8.encode(scalar)!)
   }
 
@@ -147,7 +147,7 @@ struct JSONScanner {
     return value
   }
 
-  /// A value of any kind.
+  /// Reads a value of any kind.
   mutating func value() throws -> JSONValue {
     switch peek() {
     case UInt8(ascii: "{"):
@@ -177,7 +177,7 @@ struct JSONScanner {
     case "-Infinity": return .number(-.infinity)
     default: break
     }
-    // Swift takes more for numbers than JSON does: a plus, hexadecimal, "inf".
+    // Swift accepts more numbers than JSON does: a plus sign, hexadecimal, "inf".
     guard text.utf8.allSatisfy({ Self.numeric.contains($0) }), text.first != "+", text.first != "." else {
       throw failure("an unknown word", at: start)
     }
@@ -189,10 +189,10 @@ struct JSONScanner {
   private static let ends = Set(" \n\r\t,:]}[{\"".utf8)
   private static let numeric = Set("0123456789+-.eE".utf8)
 
-  /// Moves over a value.
+  /// Skips a value.
   mutating func skip() throws { _ = try value() }
 
-  /// Nothing but blanks may follow the file's value.
+  /// Checks that only whitespace follows the value.
   mutating func end() throws {
     guard peek() == nil else { throw failure("something follows its end") }
   }

@@ -1,4 +1,4 @@
-/// A value of a JSON file whose form isn't known beforehand.
+/// A JSON value of any kind.
 enum JSONValue: Sendable, Hashable {
   case null
   case bool(Bool)
@@ -30,7 +30,7 @@ enum JSONValue: Sendable, Hashable {
     try JSONValue(JSONScanner(path: path, limit: limit))
   }
 
-  /// - Parameter path: for messages.
+  /// - Parameter path: the file's name, for messages.
   init(bytes: [UInt8], path: String) throws { try self.init(try JSONScanner(path: path, bytes: bytes)) }
 
   private init(_ scanner: JSONScanner) throws {

@@ -4,16 +4,17 @@ import GGUF
 import Tensors
 import Yams
 
-/// The YAML in front of a model's README.md, as far as a GGUF has keys for it.
+/// The YAML front matter of a model's README.md.
 struct ModelCard {
   /// Empty for a card that is not valid YAML.
   private let root: Node.Mapping
-  /// The fault of a card that is not valid YAML. Only descriptions depend on a card, so that the run continues.
+  /// The error in a card that is not valid YAML. It is not thrown, since only descriptive keys depend on the card.
   let fault: String?
 
   /// Nil if there is no card.
   ///
-  /// - Throws: `TextError` where the file is UTF-16 or UTF-32, or the YAML is not UTF-8. What is behind it may be anything.
+  /// - Throws: `TextError` if the file is UTF-16 or UTF-32, or the YAML is not UTF-8. The text after the YAML is not
+  ///   checked.
   init?(directory: String) throws {
     let path = directory + "/README.md"
     guard FileManager.default.fileExists(atPath: path) else { return nil }
@@ -21,7 +22,7 @@ struct ModelCard {
     let bytes = try file.bytes(in: 0..<file.size)
     let content = try TextFile.content(of: bytes, path: path)
     let ends = Set("\r\n".utf8)
-    // A CR LF ends one line, and an empty one.
+    // CR LF gives an additional empty line.
     let lines = content.split(omittingEmptySubsequences: false) { ends.contains($0) }
     guard let first = lines.first, first.elementsEqual("---".utf8) else { return nil }
     let end = lines.dropFirst().first { $0.elementsEqual("---".utf8) }?.startIndex ?? content.endIndex
@@ -53,7 +54,7 @@ struct ModelCard {
     keys.lazy.compactMap { root[$0].flatMap(Self.text) }.first
   }
 
-  /// One string or several.
+  /// The values of a string or of a list of strings.
   func strings(_ keys: String...) -> [String] {
     keys.flatMap { key -> [String] in
       guard let node = root[key] else { return [] }
@@ -61,7 +62,7 @@ struct ModelCard {
     }
   }
 
-  /// A license may be a list.
+  /// The license; a list is joined with commas.
   var license: String? {
     guard let node = root["license"] else { return nil }
     return node.sequence?.compactMap(Self.text).joined(separator: ",") ?? Self.text(node)

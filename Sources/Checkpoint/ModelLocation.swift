@@ -1,22 +1,24 @@
 import Files
 import Foundation
 
-/// The directory that a path leads to, and the weights in it that the path names.
+/// The model directory that a path refers to, and the file of weights that it selects.
 ///
-/// A path names a directory; or one file of its weights (an index, a safetensors file, one of several shards), which
-/// decides where a directory holds several models; or the folder of a model in Hugging Face's cache
-/// (`models--ORG--NAME`), whose only snapshot is the directory.
+/// A path is one of:
+/// - a directory
+/// - a file of its weights (an index, a safetensors file, a shard), which selects among several models in the directory
+/// - the folder of a model in Hugging Face's cache (`models--ORG--NAME`), whose only snapshot is the directory
 public struct ModelLocation: Sendable {
+  /// The path of the model's directory.
   public let directory: String
-  /// The name in ``directory`` of the file that the path names; nil where it names the directory.
+  /// The name in ``directory`` of the selected file; nil if the path is a directory.
   let weights: String?
 
-  /// True for paths that ``CheckpointDirectory`` opens; all others are GGUF files.
+  /// True for paths that ``CheckpointDirectory`` opens. All others are GGUF files.
   public static func isCheckpoint(_ path: String) -> Bool {
     isDirectory(path) || path.hasSuffix(".safetensors") || path.hasSuffix(".safetensors.index.json")
   }
 
-  /// - Throws: ``FormatError`` for a cache that holds no snapshot, or several.
+  /// - Throws: `FormatError` if the file does not exist, or a cache has no snapshot or more than one.
   public init(_ path: String) throws {
     guard isDirectory(path) else {
       guard FileManager.default.fileExists(atPath: path) else { throw Self.missing(path) }
@@ -31,8 +33,8 @@ public struct ModelLocation: Sendable {
     self.directory = try Self.snapshot(of: DirectoryListing(path: directory)) ?? directory
   }
 
-  /// The name of the model: that of the directory, or in Hugging Face's cache, where directories are named after
-  /// commits, the one that the cache knows it by.
+  /// The model's name: the directory's, or that of the cache folder if the directory is a snapshot named after a
+  /// commit.
   var name: String {
     let parts = URL(filePath: directory).standardizedFileURL.pathComponents
     if parts.count > 2, parts[parts.count - 2] == "snapshots", parts[parts.count - 3].hasPrefix("models--") {
@@ -45,7 +47,7 @@ public struct ModelLocation: Sendable {
   private static func missing(_ path: String) -> FormatError {
     let target = try? FileManager.default.destinationOfSymbolicLink(atPath: path)
     return FormatError(
-      .missing, path: path, target.map { "is a link to \($0), which is not there" } ?? "no such file or directory",
+      .missing, path: path, target.map { "is a link to \($0), which does not exist" } ?? "no such file or directory",
       hint: target == nil ? "check the path" : "the download is incomplete: download the model again")
   }
 
@@ -61,13 +63,13 @@ public struct ModelLocation: Sendable {
         hint: "name a model in it: " + someOf(models.map { listing.path + "/" + $0 }))
     }
     let snapshots = isInside ? listing : DirectoryListing(path: listing.path + "/snapshots")
-    // A revision of which only the tokenizer was asked for is none of the model.
+    // A download of only the tokenizer leaves a snapshot without config.json.
     let complete = snapshots.names.filter {
       DirectoryListing(path: snapshots.path + "/" + $0).names.contains("config.json")
     }
     guard let only = complete.first else {
       throw FormatError(
-        .missing, path: snapshots.path, "holds no snapshot with a config.json",
+        .missing, path: snapshots.path, "has no snapshot with a config.json",
         hint: "the download is incomplete: download the model again")
     }
     guard complete.count == 1 else {
@@ -84,13 +86,13 @@ public struct ModelLocation: Sendable {
   }
 }
 
-/// True for paths that lead to a directory.
+/// True if a directory exists at `path`.
 func isDirectory(_ path: String) -> Bool {
   var isDirectory: ObjCBool = false
   return FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory) && isDirectory.boolValue
 }
 
-/// Three of several names at most, for messages.
+/// The first three names and the number of all, for messages.
 func someOf(_ names: [String]) -> String {
   names.prefix(3).joined(separator: ", ") + (names.count > 3 ? ", … (\(names.count))" : "")
 }

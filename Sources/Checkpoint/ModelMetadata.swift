@@ -3,11 +3,11 @@ import Foundation
 import GGUF
 import Tensors
 
-/// All keys of a model but the tokenizer's.
+/// All GGUF keys of a model except the tokenizer's.
 ///
 /// - Parameters:
-///   - name: of the directory.
-///   - directory: folder of the sampling defaults; nil if there is only config.json.
+///   - name: the directory's name.
+///   - directory: the directory with generation_config.json; nil if only config.json exists.
 ///   - card: the model card; nil if there is none.
 func modelMetadata(
   _ architecture: String, name: String, _ tensors: [TensorInfo], _ hyperparameters: Metadata, config: Config,
@@ -21,7 +21,7 @@ func modelMetadata(
   if let directory { metadata.merge(try samplingDefaults(directory)) { $1 } }
   var about = Authorship(parameters: parameters)
   if let card { about.add(card) }
-  // Names of models have one slash at most; more of them are a path on someone's machine.
+  // A model id has at most one slash; more make it a local path.
   if let id = config["_name_or_path"]?.string, !id.isEmpty,
     id.split(separator: "/", omittingEmptySubsequences: false).count <= 2
   {
@@ -34,7 +34,7 @@ func modelMetadata(
   return metadata
 }
 
-/// Who made a model, from what, and under which terms.
+/// The model's names, authors, origins and license.
 private struct Authorship {
   let parameters: Int
   private var fields: [String: String] = [:]
@@ -78,7 +78,7 @@ private struct Authorship {
     set("size_label", name.sizeLabel)
   }
 
-  /// What an id or an address of a model or data set tells.
+  /// The keys that follow from the id or address of a model or data set.
   private func origin(_ id: String) -> [(String, String)] {
     var result: [(String, String)] = []
     var id = id
@@ -120,7 +120,7 @@ private struct Authorship {
   }
 }
 
-/// The keys for sampling, with generation_config.json's names for them.
+/// GGUF's sampling keys, with their names in generation_config.json.
 private let samplingKeys: [(key: String, sources: [String], isInteger: Bool)] = [
   ("top_k", ["top_k"], true), ("top_p", ["top_p"], false), ("min_p", ["min_p"], false),
   ("xtc_probability", ["xtc_probability"], false), ("xtc_threshold", ["xtc_threshold"], false),
@@ -129,7 +129,7 @@ private let samplingKeys: [(key: String, sources: [String], isInteger: Bool)] = 
   ("mirostat_tau", ["mirostat_tau"], false), ("mirostat_eta", ["mirostat_eta"], false),
 ]
 
-/// How generation_config.json recommends to sample. A file that is no valid JSON recommends nothing.
+/// The sampling keys of generation_config.json; none if it is not valid JSON.
 private func samplingDefaults(_ directory: String) throws(TextError) -> Metadata {
   let config: JSONValue
   do {
@@ -153,11 +153,13 @@ private func sampling(_ value: JSONValue, isInteger: Bool) -> MetadataValue? {
   return value.double.map { .float32(Float($0)) }
 }
 
-/// Keys about a model that a file gives in place of those that were found: a JSON object of `general.*` keys, as the
-/// reference converter's `--metadata` takes it.
+/// Reads keys that replace a model's own: a JSON object of `general.*` keys, the format of the reference converter's
+/// `--metadata`.
+///
+/// - Throws: `FormatError` if the file is not such an object, or a key cannot be overridden.
 public func metadataOverrides(path: String) throws -> Metadata {
   guard let fields = try JSONValue.read(path, limit: 16 << 20).object else {
-    throw FormatError(path: path, "is no JSON object")
+    throw FormatError(path: path, "is not a JSON object")
   }
   let strings = [
     "name", "author", "version", "organization", "finetune", "basename", "description", "quantized_by", "size_label",
@@ -171,20 +173,20 @@ public func metadataOverrides(path: String) throws -> Metadata {
     }
     let short = key.hasPrefix("general.") ? String(key.dropFirst(8)) : ""
     if strings.contains(short) {
-      guard let text = value.string else { throw failure("is no string") }
+      guard let text = value.string else { throw failure("is not a string") }
       metadata[key] = .string(text)
     } else if short == "tags" || short == "languages" {
       guard let texts = value.array?.compactMap(\.string), texts.count == value.array?.count else {
-        throw failure("is no array of strings")
+        throw failure("is not an array of strings")
       }
       metadata[key] = .array(.string(texts))
     } else if let sampled = samplingKeys.first(where: { "sampling." + $0.key == short }) {
-      guard let number = sampling(value, isInteger: sampled.isInteger) else { throw failure("is no number") }
+      guard let number = sampling(value, isInteger: sampled.isInteger) else { throw failure("is not a number") }
       metadata[key] = number
     } else if short == "base_models" || short == "datasets" {
       try origins(value, as: "general." + short.dropLast(), into: &metadata, failure)
     } else {
-      throw failure("can't be given", hint: "known: " + strings.map { "general." + $0 }.joined(separator: ", "))
+      throw failure("cannot be overridden", hint: "known: " + strings.map { "general." + $0 }.joined(separator: ", "))
     }
   }
   return metadata.asStored
@@ -193,19 +195,19 @@ public func metadataOverrides(path: String) throws -> Metadata {
 private func origins(
   _ value: JSONValue, as name: String, into metadata: inout Metadata, _ failure: (String, String?) -> FormatError
 ) throws {
-  guard let entries = value.array else { throw failure("is no array of objects", nil) }
+  guard let entries = value.array else { throw failure("is not an array of objects", nil) }
   metadata[name + ".count"] = .uint32(UInt32(entries.count))
   for (index, entry) in entries.enumerated() {
-    guard let fields = entry.object else { throw failure("is no array of objects", nil) }
+    guard let fields = entry.object else { throw failure("is not an array of objects", nil) }
     for (field, text) in fields.sorted(by: { $0.key < $1.key }) {
-      guard let text = text.string else { throw failure("holds a \(field) that is no string", nil) }
+      guard let text = text.string else { throw failure("holds a \(field) that is not a string", nil) }
       metadata["\(name).\(index).\(field)"] = .string(text)
     }
   }
 }
 
-/// The number of parameters as file names carry it: 4.2M, 8.0B, 671B; with experts, their number and what one of them
-/// makes with all that they share: 256x20B.
+/// The number of parameters in the notation of file names: 4.2M, 8.0B, 671B. With experts, their number, and the
+/// parameters of one expert plus all shared ones: 256x20B.
 func sizeLabel(_ tensors: [TensorInfo]) -> String {
   var shared = 0
   var expert = 0
@@ -223,7 +225,7 @@ func sizeLabel(_ tensors: [TensorInfo]) -> String {
   return "\(counts.reduce(0, +) / counts.count)x" + rounded(shared + expert)
 }
 
-/// Two digits at least.
+/// Formats a count with at least two significant digits.
 private func rounded(_ parameters: Int) -> String {
   let count = Double(parameters)
   let (value, unit) =

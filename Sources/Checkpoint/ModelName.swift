@@ -1,10 +1,10 @@
 import Foundation
 
-/// What the name of a model tells, as Hugging Face's users write names: `Qwen/Qwen2.5-Coder-32B-Instruct`.
+/// The components of a Hugging Face model id such as `Qwen/Qwen2.5-Coder-32B-Instruct`.
 ///
-/// The parts between hyphens are taken for versions (`v1.5`), sizes (`8x7B`, `mini`), types (`Q4_K`) or names; what
-/// stands in front of all is the base name, and names behind it belong to the fine-tune. The rules are those of the
-/// reference converter, so that both give the same keys.
+/// The parts between hyphens are versions (`v1.5`), sizes (`8x7B`, `mini`), types (`Q4_K`) or names. Leading names are
+/// the base name, later ones belong to the fine-tune. The rules are the reference converter's, so that both give the
+/// same keys.
 struct ModelName: Equatable {
   private(set) var fullName: String
   private(set) var organization: String?
@@ -15,7 +15,7 @@ struct ModelName: Equatable {
 
   private enum Kind { case basename, sizeLabel, finetune, version, type }
 
-  /// - Parameter parameters: tells sizes from context lengths (`128k`).
+  /// - Parameter parameters: the model's parameter count, which tells sizes from context lengths (`128k`).
   init(_ id: String, parameters: Int) {
     fullName = id
     guard !id.contains(" ") else { return }
@@ -39,7 +39,7 @@ struct ModelName: Equatable {
     sizeLabel = joined(.sizeLabel)
     finetune = joined(.finetune)
     version = joined(.version) { !$0.contains(.basename) }
-    // A name alone tells nothing.
+    // Without other components the base name is not certain.
     if sizeLabel == nil, finetune == nil, version == nil { basename = nil }
   }
 
@@ -65,7 +65,7 @@ struct ModelName: Equatable {
     }
     let powers: [Character: Double] = ["K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12]
     if parameters > 0, let unit = part.last, let power = powers[unit], let value = Double(String(part.dropLast())) {
-      // Far from the size of the model: a context length.
+      // A number far from the model's size is a context length.
       if abs(value * power - Double(parameters)) > Double(7 * parameters / 8) {
         return (String(part.dropLast()) + unit.lowercased(), [.finetune])
       }
@@ -73,7 +73,7 @@ struct ModelName: Equatable {
     return (String(part), [.sizeLabel])
   }
 
-  /// Sizes in words (`mini`) count only where no number is given.
+  /// Drops sizes in words (`mini`) if there is a size in digits.
   private static func dropWordSizes(_ parts: [String], _ kinds: inout [Set<Kind>]) {
     let sizes = parts.indices.filter { kinds[$0].contains(.sizeLabel) }
     guard sizes.contains(where: { parts[$0].contains(where: \.isNumber) }) else { return }
@@ -97,7 +97,7 @@ struct ModelName: Equatable {
     }
   }
 
-  /// `llama-3-8b-chat` as a title: words in lower case get a capital, versions and numbers stay.
+  /// The title of a name such as `llama-3-8b-chat`: lower-case words get a capital, versions and numbers are kept.
   static func title(_ id: String) -> String {
     id.replacing("-", with: " ").split(whereSeparator: \.isWhitespace).map { word -> String in
       let hasLower = word.contains(where: \.isLowercase)

@@ -3,21 +3,22 @@ import Foundation
 import GGUF
 import Tensors
 
-/// A model of which only config.json is there: its keys, and the names and shapes of its tensors. What a plan needs
-/// before the download.
+/// A model of which only config.json exists: its keys, and its tensors' names and shapes. Serves to plan before a
+/// download.
 ///
-/// Matrices are in the type that config.json says they are published in. Rows can't be read.
+/// Matrices have the type that config.json declares. Reading rows throws.
 public struct ModelShapes: ModelSource {
   public let name: String
-  /// Without the tokenizer's keys.
+  /// The model's keys without the tokenizer's.
   public let metadata: Metadata
   public let tensors: [TensorInfo]
+  /// The findings on config.json's keys.
   public let configReview: ConfigReview
-  private let places: [String: Int]
+  private let indices: [String: Int]
 
   /// - Parameters:
-  ///   - path: a config.json, or the directory that holds one (``ModelLocation``).
-  ///   - ignoring: keys that would be refused, and are to count as missing.
+  ///   - path: a config.json, or a directory with one (``ModelLocation``).
+  ///   - ignoring: keys to treat as missing although their values would be refused.
   /// - Throws: ``RefusedConfig``, ``UnneededIgnoring``, `FormatError`
   public init(path: String, ignoring: [String] = []) throws {
     let location = try ModelLocation(path)
@@ -26,16 +27,17 @@ public struct ModelShapes: ModelSource {
   }
 
   /// - Parameters:
-  ///   - configuration: what a config.json holds.
-  ///   - ignoring: keys that would be refused, and are to count as missing.
+  ///   - configuration: the text of a config.json.
+  ///   - name: the model's name, also used in errors.
+  ///   - ignoring: keys to treat as missing although their values would be refused.
   public init(configuration: String, name: String, ignoring: [String] = []) throws {
     try self.init(try Config(text: configuration, path: name), name: name, ignoring)
   }
 
-  private init(_ whole: Config, name: String, _ ignoring: [String]) throws {
+  private init(_ given: Config, name: String, _ ignoring: [String]) throws {
     self.name = name
-    let architecture = try Architectures.named(try whole.architecture, path: whole.path)
-    let (config, review) = try whole.reviewed(architecture, ignoring: ignoring)
+    let architecture = try Architectures.named(try given.architecture, path: given.path)
+    let (config, review) = try given.reviewed(architecture, ignoring: ignoring)
     configReview = review
     let model = try architecture.init(config: config)
     var collector = TensorCollector(path: config.path)
@@ -44,10 +46,10 @@ public struct ModelShapes: ModelSource {
     tensors = collector.tensors.map { TensorInfo(name: $0.name, shape: $0.shape, type: $0.isExact ? .f32 : type) }
     metadata = try modelMetadata(
       architecture.ggufName, name: name, tensors, try model.hyperparameters(), config: config)
-    places = Dictionary(uniqueKeysWithValues: tensors.enumerated().map { ($1.name, $0) })
+    indices = Dictionary(uniqueKeysWithValues: tensors.enumerated().map { ($1.name, $0) })
   }
 
-  public func tensor(named name: String) -> TensorInfo? { places[name].map { tensors[$0] } }
+  public func tensor(named name: String) -> TensorInfo? { indices[name].map { tensors[$0] } }
 
   public func readBytes(of tensor: TensorInfo, rows: Range<Int>, into output: inout MutableRawSpan) throws {
     throw withoutWeights(tensor)

@@ -1,12 +1,12 @@
 import Files
 
-/// Weights that another quantizer has packed, known by the names and types of their tensors.
+/// Weights packed by another quantizer, recognised by the names and types of their tensors.
 struct PackedWeights {
-  /// The forms that pack them so.
+  /// The quantizers or formats that pack weights in this way.
   let form: String
   let tensor: StoredTensor
 
-  /// Suffixes that only one form gives its tensors.
+  /// Suffixes of tensor names, each used by one form only.
   private static let suffixes: [(suffix: String, form: String)] = [
     (".weight_packed", "compressed-tensors"), (".bitsandbytes__nf4", "bitsandbytes (NF4)"),
     (".bitsandbytes__fp4", "bitsandbytes (FP4)"), (".weight.absmax", "bitsandbytes"), (".SCB", "bitsandbytes (int8)"),
@@ -15,7 +15,7 @@ struct PackedWeights {
     (".weight._data", "Quanto"), (".weight_scale_2", "ModelOpt (NVFP4)"),
   ]
 
-  /// Finds a tensor that shows that weights are packed; nil where all are numbers, one for each weight.
+  /// Finds a tensor that proves that weights are packed; nil if every weight is a stored number.
   init?(in stored: SafetensorsSet, _ quantization: QuantizationConfig) {
     for name in stored.names {
       guard let tensor = stored[name] else { continue }
@@ -36,7 +36,7 @@ struct PackedWeights {
     self.tensor = tensor
   }
 
-  /// Forms that show in a tensor together with its neighbours.
+  /// The form that a tensor and its neighbours prove together.
   private static func form(of name: String, _ tensor: StoredTensor, _ stored: SafetensorsSet) -> String? {
     func neighbour(_ suffix: String, _ other: String) -> StoredTensor? {
       name.hasSuffix(suffix) ? stored[String(name.dropLast(suffix.count)) + other] : nil
@@ -55,7 +55,7 @@ struct PackedWeights {
     if let key = quantization.key, form == "MLX" {
       return FormatError(
         path: configPath, subject: "key \(key)",
-        "tells of an MLX model with quantized weights\(bits), which are not read",
+        "declares an MLX model with quantized weights\(bits), which are not supported",
         hint: hint)
     }
     guard let key = quantization.key, let title = quantization.title else {
@@ -66,13 +66,13 @@ struct PackedWeights {
     if quantization.method == "compressed-tensors" {
       return FormatError(
         path: configPath, subject: "key \(key).format",
-        "is \(quantization.format ?? "missing") (compressed-tensors\(bits)), which is not read: "
+        "is \(quantization.format ?? "missing") (compressed-tensors\(bits)), which is not supported: "
           + "\(tensor.name) is \(tensor.element.rawValue)",
         hint: "known: float-quantized and naive-quantized, with FP8 weights; " + hint)
     }
     return FormatError(
       path: configPath, subject: "key \(key)",
-      "tells of weights packed with \(title)\(bits), which are not read: \(tensor.name) is \(tensor.element.rawValue)",
+      "declares weights packed with \(title)\(bits), which are not supported: \(tensor.name) is \(tensor.element.rawValue)",
       hint: hint)
   }
 }

@@ -1,12 +1,12 @@
 import Files
 
-/// config.json's `quantization_config` (MLX: `quantization`), as far as weights are concerned.
+/// config.json's `quantization_config` (MLX: `quantization`), as far as it concerns weights.
 struct QuantizationConfig: Sendable {
-  /// The key of config.json; nil where it has none of the two.
+  /// The key of config.json; nil if both are missing.
   let key: String?
   /// `quant_method`.
   let method: String?
-  /// The format of compressed-tensors.
+  /// The `format` of compressed-tensors.
   let format: String?
   let bits: Int?
   /// Rows and columns that share a scale.
@@ -16,8 +16,8 @@ struct QuantizationConfig: Sendable {
 
   /// Methods that store FP8 weights with scales.
   static let readable: Set<String> = ["fp8", "fbgemm_fp8", "compressed-tensors", "modelopt"]
-  /// Methods whose weights are packed integers. A checkpoint that has none of them was dequantized, and its config.json
-  /// forgotten.
+  /// Methods that store packed integers. A checkpoint that declares one and has plain weights was dequantized without
+  /// an update of config.json.
   static let packing: Set<String> = [
     "gptq", "awq", "bitsandbytes", "auto-round", "intel/auto-round", "aqlm", "hqq", "eetq", "exl2", "exl3", "higgs",
     "quanto", "spqr", "vptq", "compressed-tensors",
@@ -44,12 +44,12 @@ struct QuantizationConfig: Sendable {
     }
     guard let numbers = size.array?.compactMap(\.int), numbers.count == 2, numbers.allSatisfy({ $0 > 0 }) else {
       throw FormatError(
-        path: config.path, subject: "key quantization_config.weight_block_size", "is no pair of positive integers")
+        path: config.path, subject: "key quantization_config.weight_block_size", "is not a pair of positive integers")
     }
     block = (numbers[0], numbers[1])
   }
 
-  /// The form that config.json says the weights have, as a person knows it: `GPTQ, 4 bits`; nil where it says none.
+  /// The usual name of the declared method (`GPTQ`); nil if none is declared.
   var title: String? {
     let names = [
       "gptq": "GPTQ", "awq": "AWQ", "bitsandbytes": "bitsandbytes", "aqlm": "AQLM", "hqq": "HQQ", "eetq": "EETQ",
@@ -62,16 +62,16 @@ struct QuantizationConfig: Sendable {
 }
 
 extension SafetensorsSet {
-  /// Refuses weights that are packed in a form that is not read, by its name.
+  /// Refuses packed weights in a form that can't be read, and names the form.
   ///
-  /// - Returns: a note where config.json says that weights are quantized that are not.
+  /// - Returns: a note if config.json declares quantized weights, but they are not quantized.
   func check(_ quantization: QuantizationConfig, configPath: String) throws -> CheckpointNote? {
     if let packed = PackedWeights(in: self, quantization) { throw packed.error(quantization, configPath) }
     guard let key = quantization.key else { return nil }
     let method = quantization.method
     let hasFloat8 = names.contains { self[$0]?.element.isFloat8 == true }
     if let method, QuantizationConfig.readable.contains(method) {
-      // FP8 that was decoded to BF16 is exact, and its scales are gone.
+      // FP8 decoded to BF16 is exact and needs no scales.
       return hasFloat8 || method != "compressed-tensors" ? nil : .plainWeights(key: key, method: method)
     }
     guard !hasFloat8, method.map(QuantizationConfig.packing.contains) ?? true else {

@@ -2,28 +2,29 @@ import Files
 import Foundation
 import GGUF
 
-/// Rotary position parameters, in the newer form (`rope_parameters`) or the older (`rope_theta`, `rope_scaling`).
+/// Parameters of rotary positions, in the newer form (`rope_parameters`) or the older one (`rope_theta`,
+/// `rope_scaling`).
 struct RopeConfig: Sendable {
   let theta: Double
   let type: String
-  /// The factor that contexts grow by; 1 without scaling.
+  /// The factor by which scaling extends the context; 1 without scaling.
   let factor: Double
   private let originalContext: Double
   private let parameters: JSONValue
 
-  /// - Parameter theta: of an architecture whose config.json says none.
+  /// - Parameter theta: the architecture's default of `rope_theta`.
   init(_ config: Config, theta: Double) throws {
     for key in ["rope_scaling", "rope_parameters"] where config[key] != nil && config[key]?.object == nil {
-      throw FormatError(path: config.path, subject: "key \(key)", "is no object")
+      throw FormatError(path: config.path, subject: "key \(key)", "is not an object")
     }
     let (name, parameters) = Self.parameters(of: config)
     self.parameters = parameters
     for key in Self.numbers {
-      for (value, place) in [
+      for (value, keyPath) in [
         (parameters[key], "\(name).\(key)"), (Self.besides.contains(key) ? config[key] : nil, key),
       ] {
         guard let value, value != .null, value.double?.isFinite != true else { continue }
-        throw FormatError(path: config.path, subject: "key \(place)", "is not a number")
+        throw FormatError(path: config.path, subject: "key \(keyPath)", "is not a number")
       }
     }
     self.theta = parameters["rope_theta"]?.double ?? config["rope_theta"]?.double ?? theta
@@ -33,7 +34,7 @@ struct RopeConfig: Sendable {
     let type = Self.type(of: parameters)
     self.type = type
     let context = try config.int("max_position_embeddings")
-    // Beside the parameters it has precedence over that inside, as in `transformers`.
+    // The key beside the parameters has precedence over the one inside, as in `transformers`.
     let key = "original_max_position_embeddings"
     originalContext = config[key]?.double ?? parameters[key]?.double ?? Double(context)
     func positive(_ key: String) throws -> Double {
@@ -55,7 +56,7 @@ struct RopeConfig: Sendable {
     }
   }
 
-  /// Parameters that are numbers where they are there, and those of them that may stand beside the others.
+  /// Parameters that must be numbers if present. Those of `besides` may also be keys of config.json itself.
   private static let numbers =
     besides + [
       "factor", "attention_factor", "mscale", "mscale_all_dim", "low_freq_factor", "high_freq_factor", "beta_fast",
@@ -63,8 +64,8 @@ struct RopeConfig: Sendable {
     ]
   private static let besides = ["rope_theta", "original_max_position_embeddings"]
 
-  /// The object that holds the parameters, with its name; null where there is none. Where kinds of layers have
-  /// parameters of their own, those of full attention.
+  /// The object that holds the parameters, with its name; null if there is none. If each kind of layer has parameters,
+  /// those of full attention.
   static func parameters(of config: Config) -> (name: String, parameters: JSONValue) {
     let (name, outer) = outerParameters(of: config)
     let kind = "full_attention"
@@ -72,7 +73,7 @@ struct RopeConfig: Sendable {
     return ("\(name).\(kind)", inner)
   }
 
-  /// The older form has precedence, as in `transformers`, unless it is empty.
+  /// The parameters of all kinds of layers. The older form has precedence, as in `transformers`, unless it is empty.
   static func outerParameters(of config: Config) -> (name: String, parameters: JSONValue) {
     for name in ["rope_scaling", "rope_parameters"] {
       if let object = config[name], object.object?.isEmpty == false { return (name, object) }
@@ -80,18 +81,18 @@ struct RopeConfig: Sendable {
     return ("rope_parameters", .null)
   }
 
-  /// Parameters of the other form that do not say the same.
+  /// The parameters of the form that is not used, if they differ from those in use.
   static func contradiction(in config: Config) -> (name: String, parameters: JSONValue)? {
     let (name, chosen) = outerParameters(of: config)
     guard name == "rope_scaling", let other = config["rope_parameters"], let fields = other.object, !fields.isEmpty,
-      let mine = chosen.object
+      let used = chosen.object
     else { return nil }
     func theta(_ value: JSONValue) -> Double? { value["rope_theta"]?.double ?? config["rope_theta"]?.double }
     let ignored: Set<String> = ["type", "rope_type", "rope_theta"]
     let isEqual =
       type(of: chosen) == type(of: other) && theta(chosen) == theta(other)
-      && Set(mine.keys).union(fields.keys).subtracting(ignored).allSatisfy {
-        (mine[$0] ?? .null).equals(fields[$0] ?? .null)
+      && Set(used.keys).union(fields.keys).subtracting(ignored).allSatisfy {
+        (used[$0] ?? .null).equals(fields[$0] ?? .null)
       }
     return isEqual ? nil : ("rope_parameters", other)
   }
@@ -120,15 +121,16 @@ struct RopeConfig: Sendable {
     return metadata
   }
 
-  /// How a YaRN's magnitude is said: as a multiple of the one that readers derive from the factor.
+  /// Writes YaRN's magnitude as a multiple of the value that readers derive from the factor.
   private func setMagnitude(_ multiple: Double, _ name: String, _ metadata: inout Metadata) {
     let key = "\(name).rope.scaling.attn_factor"
     metadata[key] = abs(multiple - 1) < 1e-6 ? nil : .float32(Float(multiple))
   }
 
-  /// Llama 3's scaling, as one factor per rotated pair: wavelengths beyond the original context are stretched by
-  /// `factor`, short ones left, and those between blended. Source: "The Llama 3 Herd of Models" and its reference code.
-  /// In single precision, as that code computes. Nil for other types.
+  /// Llama 3's scaling, as one factor per rotated pair; nil for other types.
+  ///
+  /// Wavelengths beyond the original context are stretched by `factor`, short ones are kept, and those between are
+  /// interpolated. Computed in single precision, like the reference code of "The Llama 3 Herd of Models".
   func llama3Factors(headSize: Int) -> [Float]? {
     guard type == "llama3", let low = parameters["low_freq_factor"]?.double.map({ Float($0) }),
       let high = parameters["high_freq_factor"]?.double.map({ Float($0) })
@@ -146,12 +148,12 @@ struct RopeConfig: Sendable {
 }
 
 extension RopeConfig {
-  /// The growth of the magnitude of queries and keys with the logarithm of the factor, as in YaRN's paper.
+  /// YaRN's magnitude of queries and keys, which grows with the logarithm of the factor.
   private func growth(_ scale: Double) -> Double { factor > 1 ? 1 + 0.1 * scale * log(factor) : 1 }
 
   private func nonzero(_ key: String) -> Double? { parameters[key]?.double.flatMap { $0 == 0 ? nil : $0 } }
 
-  /// The factor of cosines and sines.
+  /// The factor applied to cosines and sines.
   private var magnitude: Double {
     guard type == "yarn" else { return 1 }
     if let given = parameters["attention_factor"]?.double { return given }
@@ -159,23 +161,23 @@ extension RopeConfig {
     return growth(scale) / growth(all)
   }
 
-  /// The same keys for latent attention, whose scores are multiplied by the square of a growth of their own.
+  /// The scaling keys for latent attention, whose scores have a magnitude of their own.
   ///
-  /// Readers of deepseek2 multiply cosines and sines by `attn_factor` (with a `yarn_log_multiplier` of 0, also by the
-  /// growth), and scores by the square of that and of `1 + yarn_log_multiplier * log(factor)`; with linear scaling, also
-  /// of the growth.
+  /// Readers of deepseek2 multiply cosines and sines by `attn_factor`, and also by the growth if `yarn_log_multiplier`
+  /// is 0. They multiply scores by the square of `attn_factor * (1 + yarn_log_multiplier * log(factor))`, and with
+  /// linear scaling also by the square of the growth.
   func latentScalingKeys(_ name: String) -> Metadata {
     var metadata = scalingKeys(name)
     guard type == "linear" || type == "yarn" else { return metadata }
     let key = "\(name).rope.scaling.yarn_log_multiplier"
     let all = nonzero("mscale_all_dim")
     let scores = all.map(growth) ?? 1
-    let counted = type == "yarn" ? magnitude : growth(1)
-    if type == "yarn", counted == 1, let all {
+    let applied = type == "yarn" ? magnitude : growth(1)
+    if type == "yarn", applied == 1, let all {
       metadata[key] = .float32(Float(0.1 * all))
       setMagnitude(1, name, &metadata)
-    } else if factor > 1, abs(scores / counted - 1) > 1e-6 {
-      metadata[key] = .float32(Float((scores / counted - 1) / log(factor)))
+    } else if factor > 1, abs(scores / applied - 1) > 1e-6 {
+      metadata[key] = .float32(Float((scores / applied - 1) / log(factor)))
       setMagnitude(magnitude, name, &metadata)
     }
     return metadata

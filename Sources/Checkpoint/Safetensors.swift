@@ -1,10 +1,10 @@
 import Files
 import Foundation
 
-/// One safetensors file: u64 length of the header, a JSON header, the tensors' bytes without holes.
+/// A safetensors file: the header's length (u64), a JSON header, the tensors' bytes without holes.
 ///
-/// Checked before use: the header's length against the file; that no name occurs twice; every dtype, shape and byte range
-/// against each other; that ranges neither overlap nor leave holes.
+/// Checked before use: the header fits the file, names are unique, dtype, shape and byte range of each tensor agree,
+/// and ranges neither overlap nor leave holes.
 package struct Safetensors: Sendable {
   /// In the order of their bytes.
   let tensors: [StoredTensor]
@@ -23,15 +23,15 @@ package struct Safetensors: Sendable {
     if let foreign = ForeignFile(beginning), foreign != .safetensors {
       throw FormatError(path: path, "is \(foreign.noun), not a safetensors file", hint: foreign.hint)
     }
-    guard length <= UInt64(min(file.size - 8, SafetensorsHeader.longest)) else {
+    guard length <= UInt64(min(file.size - 8, SafetensorsHeader.maximumLength)) else {
       throw FormatError(
         path: path, offset: 0, "says that its header has \(length) bytes; the file has \(file.size)",
-        hint: "the file is truncated, or is no safetensors file")
+        hint: "the file is truncated, or is not a safetensors file")
     }
     let start = 8 + Int(length)
     let header = try SafetensorsHeader(path: path, bytes: try file.bytes(in: 8..<start))
     let tensors = try header.entries.map { try Self.tensor($0, file: file, start: start) }
-      // Tensors without elements share their offset with the tensor behind them.
+      // An empty tensor has the same offset as the next tensor.
       .sorted { ($0.offset, $0.end, $0.name) < ($1.offset, $1.end, $1.name) }
     var end = start
     for tensor in tensors {
@@ -61,7 +61,7 @@ package struct Safetensors: Sendable {
     }
     guard 0 <= entry.offsets[0], entry.offsets[0] <= entry.offsets[1], entry.offsets[1] <= file.size - start else {
       throw failure(
-        "lies at \(entry.offsets), beyond the file's \(file.size - start) bytes of data",
+        "has byte range \(entry.offsets), beyond the file's \(file.size - start) bytes of data",
         hint: "the file is truncated: download it again")
     }
     let dimensions = entry.shape.isEmpty ? [1] : entry.shape
@@ -74,8 +74,7 @@ package struct Safetensors: Sendable {
       byteCount: byteCount)
   }
 
-  /// The product of the extents; nil where one is negative or a product overflows, of bits too and even where others
-  /// are 0.
+  /// The product of the extents; nil if one is negative or the number of bits overflows, even if another extent is 0.
   private static func elementCount(_ dimensions: [Int]) -> Int? {
     var product = 64
     for dimension in dimensions {

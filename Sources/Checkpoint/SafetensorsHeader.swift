@@ -1,25 +1,25 @@
 import Files
 
-/// The JSON header of a safetensors file: an entry for each tensor, and `__metadata__`, a map of strings.
+/// The JSON header of a safetensors file: an entry per tensor, and `__metadata__`, a map of strings.
 ///
 /// Duplicate keys are refused, as the format demands: readers that take the first and readers that take the last would
-/// read different models from one file.
+/// read different models.
 struct SafetensorsHeader {
   struct Entry {
     let name: String
     let dtype: String
     let shape: [Int]
-    /// First byte and the one behind the last, counted from the end of the header.
+    /// First byte and end, relative to the end of the header.
     let offsets: [Int]
   }
 
-  /// What the format's own reference reader allows.
-  static let longest = 100_000_000
+  /// The limit of the format's reference reader, in bytes.
+  static let maximumLength = 100_000_000
 
   private(set) var entries: [Entry] = []
   private(set) var metadata: [String: String] = [:]
 
-  /// - Parameter bytes: the header alone, which begins at byte 8 of the file.
+  /// - Parameter bytes: the JSON header, which begins at byte 8 of the file.
   init(path: String, bytes: [UInt8]) throws {
     var scanner = try JSONScanner(path: path, bytes: bytes, origin: 8)
     var names = Set<String>()
@@ -58,7 +58,7 @@ struct SafetensorsHeader {
     return fields.compactMapValues(\.string)
   }
 
-  /// The fields of an object; nil where the value is something else.
+  /// The fields of an object; nil if the value is not an object.
   private static func fields(_ subject: String, _ scanner: inout JSONScanner) throws -> [String: JSONValue]? {
     guard scanner.peek() == UInt8(ascii: "{") else {
       try scanner.skip()

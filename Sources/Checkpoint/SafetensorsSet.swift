@@ -2,7 +2,7 @@ import Files
 
 /// All tensors of a checkpoint, by name.
 struct SafetensorsSet: Sendable {
-  /// The file that names the tensors, for messages: the only one, the index, or the directory.
+  /// The only file, the index, or the directory, for messages about missing tensors.
   let path: String
   private(set) var notes: [CheckpointNote] = []
   private var tensors: [String: StoredTensor] = [:]
@@ -24,7 +24,7 @@ struct SafetensorsSet: Sendable {
 
   /// Reads one file's header.
   ///
-  /// A tensor that several files hold must be the same in each.
+  /// A tensor that is in several files must be equal in all of them.
   private mutating func add(_ name: String, in directory: String, _ index: WeightIndex? = nil) throws {
     let file = try Safetensors(path: directory + "/" + name)
     for tensor in file.tensors {
@@ -32,37 +32,37 @@ struct SafetensorsSet: Sendable {
         guard try tensor.hasContent(of: other) else {
           throw FormatError(
             path: tensor.file.path, subject: "tensor \(tensor.name)",
-            "is another one in \(other.file.path.split(separator: "/").last ?? "")",
+            "differs from the tensor of this name in \(other.file.path.split(separator: "/").last ?? "")",
             hint: "the shards are of different versions: download them again")
         }
-        // Its file is the one that the index names.
-        if index?.places[tensor.name] != name { continue }
+        // The index decides which file it belongs to.
+        if index?.shardByTensor[tensor.name] != name { continue }
       }
       tensors[tensor.name] = tensor
     }
-    // `save_model` of the package stores tensors that share memory once, and notes the names of the others.
+    // `save_model` stores tensors that share memory once, and lists the other names in the metadata.
     for (alias, kept) in file.metadata where tensors[alias] == nil {
       tensors[alias] = file.tensors.first { $0.name == kept }
     }
   }
 
-  /// Compares the index with what its files hold.
+  /// Compares the index with the tensors of its files.
   private mutating func check(_ index: WeightIndex) throws {
-    let unlisted = names.filter { index.places[$0] == nil }
-    let lost = index.places.filter { tensors[$0.key] == nil }.keys.sorted()
-    if index.shards.count == 1, let first = lost.first ?? unlisted.first {
-      // The file itself says what it holds.
+    let unlisted = names.filter { index.shardByTensor[$0] == nil }
+    let absent = index.shardByTensor.filter { tensors[$0.key] == nil }.keys.sorted()
+    if index.shards.count == 1, let first = absent.first ?? unlisted.first {
+      // The file decides.
       notes.append(.indexDisagrees(tensor: first, file: index.shards[0]))
       return
     }
-    for (name, shard) in index.places.sorted(by: { $0.key < $1.key }) {
+    for (name, shard) in index.shardByTensor.sorted(by: { $0.key < $1.key }) {
       let holder = tensors[name]?.file.path.split(separator: "/").last.map(String.init)
       guard holder != shard else { continue }
       throw FormatError(
         path: index.path, subject: "tensor \(name)",
-        "is said to be in \(shard), which does not hold it" + (holder.map { "; \($0) does" } ?? ""),
+        "should be in \(shard), which does not hold it" + (holder.map { "; \($0) does" } ?? ""),
         hint: "the download is incomplete, or index and shards are of different versions; naming a shard as the model"
-          + " reads all of its numbering without the index")
+          + " reads all shards of its set without the index")
     }
     if let first = unlisted.first { notes.append(.unlistedTensors(count: unlisted.count, first: first)) }
   }
@@ -72,12 +72,12 @@ struct SafetensorsSet: Sendable {
 
   mutating func remove(_ name: String) { tensors.removeValue(forKey: name) }
 
-  /// Gives the tensor `name` another name, which replaces a tensor of that name.
+  /// Renames a tensor, and replaces one that has the new name.
   mutating func rename(_ name: String, to other: String) { tensors[other] = tensors.removeValue(forKey: name) }
 
-  /// Gives every FP8 tensor its scales: `NAME_scale_inv` (DeepSeek) or `NAME_scale` (compressed-tensors).
+  /// Attaches their scales to FP8 tensors: `NAME_scale_inv` (DeepSeek) or `NAME_scale` (compressed-tensors).
   ///
-  /// Afterwards scales are no tensors of their own.
+  /// Removes the scales from the tensors.
   mutating func attachScales(_ quantization: QuantizationConfig) throws {
     var attached = Set<String>()
     for suffix in ["_scale_inv", "_scale"] {
@@ -103,7 +103,7 @@ struct SafetensorsSet: Sendable {
     for name in names {
       guard let tensor = tensors[name], tensor.element.isFloat8, tensor.scale == nil, tensor.count > 0 else { continue }
       throw FormatError(
-        path: tensor.file.path, subject: "tensor \(name)", "has no scale, and config.json says that it is quantized",
+        path: tensor.file.path, subject: "tensor \(name)", "has no scale, but config.json declares quantized weights",
         hint: "the download is incomplete")
     }
   }

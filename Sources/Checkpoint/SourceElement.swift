@@ -8,7 +8,7 @@ enum SourceElement: String, Sendable, Hashable, CaseIterable {
   case bf16 = "BF16"
   case f8_e4m3 = "F8_E4M3"
   case f8_e5m2 = "F8_E5M2"
-  // Not read as weights; some checkpoints carry buffers of these beside them.
+  // Not read as weights; some checkpoints have buffers of these types.
   case f8_e4m3fnuz = "F8_E4M3FNUZ"
   case f8_e5m2fnuz = "F8_E5M2FNUZ"
   case f8_e8m0 = "F8_E8M0"
@@ -26,7 +26,7 @@ enum SourceElement: String, Sendable, Hashable, CaseIterable {
   case u8 = "U8"
   case bool = "BOOL"
 
-  /// Those that can hold weights.
+  /// The types that can hold weights.
   static let weights: [SourceElement] = [.f64, .f32, .f16, .bf16, .f8_e4m3, .f8_e5m2]
 
   var isFloat8: Bool { self == .f8_e4m3 || self == .f8_e5m2 }
@@ -42,7 +42,7 @@ enum SourceElement: String, Sendable, Hashable, CaseIterable {
     }
   }
 
-  /// The GGUF type of the same bits; nil where there is none.
+  /// The GGUF type with the same bits; nil if there is none.
   var type: GGMLType? {
     switch self {
     case .f32: .f32
@@ -52,6 +52,6 @@ enum SourceElement: String, Sendable, Hashable, CaseIterable {
     }
   }
 
-  /// The narrowest GGUF type of the same range. Of the weights of an F64 checkpoint all but the last bits are F32's.
+  /// The narrowest GGUF type of the same range. F64 is rounded to F32.
   var nearestType: GGMLType { type ?? (self == .f64 ? .f32 : .bf16) }
 }

@@ -1,17 +1,17 @@
 import Blocks
 import Files
 
-/// A tensor as a safetensors file holds it.
+/// A tensor of a safetensors file.
 struct StoredTensor: Sendable {
   let name: String
   let element: SourceElement
-  /// In the file's order: the last dimension is contiguous.
+  /// Extents in the file's order: the last dimension is contiguous.
   let shape: [Int]
   let file: PositionedFile
   /// Absolute byte offset of the first element.
   let offset: Int
   let byteCount: Int
-  /// What the elements are multiplied by.
+  /// Factors of the elements, for FP8.
   var scale: ScaleGrid?
 
   var columns: Int { shape.last ?? 1 }
@@ -20,19 +20,19 @@ struct StoredTensor: Sendable {
   var rowBytes: Int { columns * element.bits / 8 }
   var end: Int { offset + byteCount }
 
-  /// The same elements as one column.
+  /// The same elements as a matrix of one column.
   var asColumn: StoredTensor {
     StoredTensor(
       name: name, element: element, shape: [count, 1], file: file, offset: offset, byteCount: byteCount, scale: scale)
   }
 
-  /// The stored bytes of rows.
+  /// Reads the stored bytes of rows.
   func readBytes(_ rows: Range<Int>, into output: UnsafeMutableRawBufferPointer) throws {
     var span = MutableRawSpan(_unsafeBytes: output)
     try file.read(into: &span, at: offset + rows.lowerBound * rowBytes)
   }
 
-  /// The same rows as floats, scaled.
+  /// Reads rows as floats, and multiplies them by their scales.
   func readFloats(_ rows: Range<Int>, into output: UnsafeMutableBufferPointer<Float>) throws {
     if element == .f32 { return try readBytes(rows, into: UnsafeMutableRawBufferPointer(output)) }
     let bytes = try [UInt8](unsafeUninitializedCapacity: rows.count * rowBytes) { buffer, count in
@@ -51,7 +51,7 @@ struct StoredTensor: Sendable {
         }
         var column = 0
         for scale in scales[row] {
-          let count = min(scales.blockColumns, columns - column)
+          let count = min(scales.tileColumns, columns - column)
           decodeFloat8(bytes, from: start + column, count: count, as: element, scale: scale, into: output)
           column += count
         }
@@ -60,7 +60,7 @@ struct StoredTensor: Sendable {
   }
 }
 
-/// Decodes F64, which is rounded to the nearest float, F32, F16 or BF16.
+/// Decodes F64 (rounded to the nearest float), F32, F16 or BF16.
 private func decode(_ bytes: [UInt8], as element: SourceElement, into output: UnsafeMutableBufferPointer<Float>) {
   if let type = element.type {
     var span = MutableSpan(_unsafeElements: output)
@@ -75,22 +75,22 @@ private func decode(_ bytes: [UInt8], as element: SourceElement, into output: Un
   }
 }
 
-/// Scales of an FP8 tensor: one for every block of rows and columns, the last ones ragged.
+/// Scales of an FP8 tensor, one per tile of rows and columns. Tiles at the edges may be smaller.
 ///
-/// A block may be the whole tensor, a row, or 128 by 128 as DeepSeek V3 has it.
+/// A tile is the whole tensor, a matrix of a stack, a row, or a block such as DeepSeek V3's of 128 by 128.
 struct ScaleGrid: Sendable {
   private let offset: Int
   private let element: SourceElement
   private let file: PositionedFile
   private let gridRows: Int
   private let gridColumns: Int
-  private let blockRows: Int
-  private let blockColumns: Int
-  /// Rows of one matrix of a stack: blocks do not cross from one to the next.
+  private let tileRows: Int
+  private let tileColumns: Int
+  /// Rows of one matrix of a stack. Tiles do not cross matrices.
   private let matrixRows: Int
 
   /// - Parameters:
-  ///   - block: rows and columns of a block where the shape of the scales leaves it open.
+  ///   - block: rows and columns of a tile, if the shape of the scales does not determine them.
   init(_ scale: StoredTensor, of weight: StoredTensor, block: (rows: Int, columns: Int)) throws {
     guard scale.element.type != nil || scale.element == .f64 else {
       throw FormatError(
@@ -102,22 +102,22 @@ struct ScaleGrid: Sendable {
     let matrixRows = weight.shape.dropLast().last ?? 1
     let matrices = weight.rows / max(1, matrixRows)
     let count = scale.shape.reduce(1, *)
-    func parts(_ length: Int, _ block: Int) -> Int { length / block + (length % block > 0 ? 1 : 0) }
-    let grid = (parts(matrixRows, block.rows), parts(columns, block.columns))
+    func ceilingQuotient(_ length: Int, _ block: Int) -> Int { length / block + (length % block > 0 ? 1 : 0) }
+    let grid = (ceilingQuotient(matrixRows, block.rows), ceilingQuotient(columns, block.columns))
     if count == 1 {
-      // One scale for all: a grid of one whose block is everything.
-      (gridRows, gridColumns, blockRows, blockColumns, self.matrixRows) = (1, 1, weight.rows, columns, weight.rows)
+      // One scale for all elements.
+      (gridRows, gridColumns, tileRows, tileColumns, self.matrixRows) = (1, 1, weight.rows, columns, weight.rows)
     } else if scale.shape == weight.shape.dropLast(2) + [grid.0, grid.1] {
-      (gridRows, gridColumns, blockRows, blockColumns) = (grid.0, grid.1, block.rows, block.columns)
+      (gridRows, gridColumns, tileRows, tileColumns) = (grid.0, grid.1, block.rows, block.columns)
       self.matrixRows = matrixRows
     } else if count == weight.rows, scale.shape.first == weight.shape.first {
-      (gridRows, gridColumns, blockRows, blockColumns, self.matrixRows) = (weight.rows, 1, 1, columns, weight.rows)
+      (gridRows, gridColumns, tileRows, tileColumns, self.matrixRows) = (weight.rows, 1, 1, columns, weight.rows)
     } else if count == matrices, scale.shape.first == matrices {
-      (gridRows, gridColumns, blockRows, blockColumns, self.matrixRows) = (1, 1, matrixRows, columns, matrixRows)
+      (gridRows, gridColumns, tileRows, tileColumns, self.matrixRows) = (1, 1, matrixRows, columns, matrixRows)
     } else {
       throw FormatError(
         path: scale.file.path, subject: "tensor \(scale.name)",
-        "has shape \(scale.shape), which is neither one scale for \(weight.shape), nor one a row, nor one for each "
+        "has shape \(scale.shape), which is neither one scale for \(weight.shape), nor one per row, nor one per "
           + "block of \(block.rows) by \(block.columns)")
     }
   }
@@ -127,7 +127,7 @@ struct ScaleGrid: Sendable {
     fileprivate let values: [Float]
     fileprivate let index: [Int]
     fileprivate let gridColumns: Int
-    let blockColumns: Int
+    let tileColumns: Int
 
     subscript(row: Int) -> ArraySlice<Float> {
       values[index[row] * gridColumns..<(index[row] + 1) * gridColumns]
@@ -136,7 +136,7 @@ struct ScaleGrid: Sendable {
 
   private func gridRow(_ row: Int) -> Int {
     let (matrix, inside) = row.quotientAndRemainder(dividingBy: matrixRows)
-    return matrix * gridRows + inside / blockRows
+    return matrix * gridRows + inside / tileRows
   }
 
   func rows(_ rows: Range<Int>) throws -> Rows {
@@ -149,6 +149,6 @@ struct ScaleGrid: Sendable {
     var values = [Float](repeating: 0, count: count)
     values.withUnsafeMutableBufferPointer { decode(bytes, as: element, into: $0) }
     return Rows(
-      values: values, index: rows.map { gridRow($0) - first }, gridColumns: gridColumns, blockColumns: blockColumns)
+      values: values, index: rows.map { gridRow($0) - first }, gridColumns: gridColumns, tileColumns: tileColumns)
   }
 }

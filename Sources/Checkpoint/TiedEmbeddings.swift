@@ -1,29 +1,29 @@
 import Files
 
-/// Which of the two matrices that config.json may tie a model is read from: the embeddings, the head, or both.
+/// Decides which of the two matrices that config.json may tie are read: the embeddings, the head, or both.
 ///
-/// `transformers` ties them only where one is missing or both are equal. Fine-tunes that train the head leave
-/// `tie_word_embeddings` as it was, so that the stored values decide, and config.json does not.
+/// `transformers` ties them only if one is missing or both are equal. Fine-tunes that train the head may leave
+/// `tie_word_embeddings` true, so the stored values decide.
 enum TiedEmbeddings {
   static let embeddings = "model.embed_tokens.weight"
   static let head = "lm_head.weight"
 
   struct Outcome {
-    /// The model has a head of its own although config.json ties it.
+    /// The head is kept although config.json ties it.
     var keepsHead = false
     var note: CheckpointNote?
   }
 
-  /// Removes or renames what `stored` has of the two, so that it holds what the model is made of.
+  /// Removes or renames the two matrices in `stored`, so that it holds those that the model uses.
   ///
-  /// Reads both matrices where config.json ties them and both are stored, up to the first difference.
-  static func settle(_ stored: inout SafetensorsSet, _ config: Config) throws -> Outcome {
+  /// If config.json ties them and both are stored, compares them up to the first difference.
+  static func resolve(_ stored: inout SafetensorsSet, _ config: Config) throws -> Outcome {
     guard config["tie_word_embeddings"]?.bool == true else {
       if stored[head] == nil, let present = stored[embeddings] { throw missing(head, beside: present) }
       if stored[embeddings] == nil, let present = stored[head] { throw missing(embeddings, beside: present) }
       return Outcome()
     }
-    // DeepSpeed saves a matrix that it did not gather as an empty tensor.
+    // DeepSpeed stores a matrix that it did not gather as an empty tensor.
     let embeddings = stored[Self.embeddings].flatMap { $0.count > 0 ? $0 : nil }
     guard let head = stored[Self.head], head.count > 0 else {
       stored.remove(Self.head)
@@ -41,7 +41,7 @@ enum TiedEmbeddings {
         "has shape \(head.shape), and the embeddings that config.json ties it to have \(embeddings.shape)",
         hint: "head and embeddings are of different vocabularies: remove the one that is out of date, or resize it")
     }
-    // Types that hold no weights are refused by name where the model is put together.
+    // Types that can't hold weights are refused later, by ``AssembledTensor``.
     guard SourceElement.weights.contains(head.element), SourceElement.weights.contains(embeddings.element) else {
       return Outcome(keepsHead: true)
     }

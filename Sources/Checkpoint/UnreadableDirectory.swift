@@ -1,9 +1,10 @@
 import Files
 import Foundation
 
-/// A directory that is not a Hugging Face model in safetensors: what it is instead, as far as its names tell.
+/// A directory that is not a Hugging Face model in safetensors. Recognises other contents by their names, for the
+/// error.
 struct UnreadableDirectory {
-  enum Part {
+  enum Missing {
     case configuration
     case weights
   }
@@ -13,14 +14,14 @@ struct UnreadableDirectory {
 
   init(_ listing: DirectoryListing) { self.listing = listing }
 
-  /// The error for a directory without config.json, or without safetensors of a name that is read.
-  func error(lacking part: Part) -> FormatError {
-    if let (reason, hint) = otherModel ?? otherWeights(lacking: part) {
+  /// The error for a directory without config.json, or without safetensors whose names are known.
+  func error(lacking missing: Missing) -> FormatError {
+    if let (reason, hint) = otherModel ?? otherWeights(lacking: missing) {
       return FormatError(.missing, path: path, reason, hint: hint)
     }
     let inner = listing.names.filter { listing.isDirectory($0) && has("\($0)/config.json") }
     let other = inner.isEmpty ? nil : "name a directory in it: " + someOf(inner.map { path + "/" + $0 })
-    if part == .weights {
+    if missing == .weights {
       return FormatError(
         .missing, path: path, "holds neither model.safetensors nor model.safetensors.index.json",
         hint: other ?? "the download is incomplete; or MODEL is another directory, or a GGUF file")
@@ -38,11 +39,11 @@ struct UnreadableDirectory {
 
   private func has(_ name: String) -> Bool { FileManager.default.fileExists(atPath: path + "/" + name) }
 
-  /// What is no language model, or only a part of one.
+  /// Reason and hint for a directory that is not a language model, or an adapter of one.
   private var otherModel: (String, String)? {
     if let (kind, base) = adapter {
       return (
-        "is \(kind)\(base.map { " of \($0)" } ?? "") and not a model",
+        "is \(kind)\(base.map { " of \($0)" } ?? ""), not a model",
         "merge it into its base first (merge_and_unload of peft), and save the whole model"
       )
     }
@@ -52,7 +53,7 @@ struct UnreadableDirectory {
     return nil
   }
 
-  /// The kind of adapter that the directory holds, and the model that it belongs to.
+  /// The kind of adapter in the directory, and its base model.
   private var adapter: (kind: String, base: String?)? {
     let config = "adapter_config.json"
     guard listing.has(config) || !listing.names(endingIn: "adapter_model.safetensors", "adapter_model.bin").isEmpty
@@ -65,32 +66,32 @@ struct UnreadableDirectory {
     return (kind == "LORA" ? "a LoRA adapter" : "an adapter (\(kind))", base)
   }
 
-  /// Weights in other forms than safetensors.
-  private func otherWeights(lacking part: Part) -> (String, String)? {
-    let first = part == .configuration ? "holds no config.json" : "holds no safetensors weights"
-    func found(_ what: String, _ names: [String]) -> String { "\(first), but \(what) (\(someOf(names)))" }
+  /// Reason and hint for weights in other formats than safetensors.
+  private func otherWeights(lacking missing: Missing) -> (String, String)? {
+    let first = missing == .configuration ? "holds no config.json" : "holds no safetensors weights"
+    func reason(_ content: String, _ names: [String]) -> String { "\(first), but \(content) (\(someOf(names)))" }
     let ggufs = listing.names(endingIn: ".gguf")
     if !ggufs.isEmpty {
-      // Of a model in shards the first is the one to name.
+      // A model in shards is named by its first shard.
       let starts = ggufs.filter {
         $0.firstMatch(of: /-[0-9]{5}-of-[0-9]{5}\.gguf$/) == nil || $0.contains("-00001-of-")
       }
       return (
-        found(ggufs.count == 1 ? "a GGUF file" : "GGUF files", ggufs),
+        reason(ggufs.count == 1 ? "a GGUF file" : "GGUF files", ggufs),
         "name the file: " + someOf((starts.isEmpty ? ggufs : starts).map { path + "/" + $0 })
       )
     }
     let original = listing.names.filter { $0.hasPrefix("consolidated.") && $0.hasSuffix(".pth") }
     if !original.isEmpty {
       return (
-        found("Meta's original checkpoint", original),
+        reason("Meta's original checkpoint", original),
         "use the model's Hugging Face form (convert_llama_weights_to_hf.py of transformers makes it)"
       )
     }
     let consolidated = listing.names.filter { $0.hasPrefix("consolidated") && $0.hasSuffix(".safetensors") }
     if !consolidated.isEmpty, ShardSet.all("model", in: listing).isEmpty, !listing.has(WeightChoice.single) {
       return (
-        found("Mistral's own format", consolidated),
+        reason("Mistral's own format", consolidated),
         "its tensors have other names: use the model's Hugging Face form (model.safetensors)"
       )
     }
@@ -100,14 +101,14 @@ struct UnreadableDirectory {
     }
     if !torch.isEmpty {
       return (
-        found("PyTorch's", torch),
-        "PyTorch's files are not read: convert them to safetensors first"
+        reason("PyTorch files", torch),
+        "PyTorch files are not supported: convert them to safetensors first"
       )
     }
-    let others: [(what: String, names: [String], hint: String)] = [
+    let others: [(content: String, names: [String], hint: String)] = [
       ("an ONNX model", onnx, "use the model's safetensors"),
-      ("TensorFlow's", listing.names(endingIn: ".h5"), "use the model's safetensors"),
-      ("Flax's", listing.names(endingIn: ".msgpack"), "use the model's safetensors"),
+      ("TensorFlow files", listing.names(endingIn: ".h5"), "use the model's safetensors"),
+      ("Flax files", listing.names(endingIn: ".msgpack"), "use the model's safetensors"),
       ("an old MLX model", listing.names(endingIn: ".npz"), "use the original model"),
       ("a NeMo archive", listing.names(endingIn: ".nemo"), "export it to its Hugging Face form"),
       (
@@ -115,9 +116,9 @@ struct UnreadableDirectory {
         "gather it into safetensors (zero_to_fp32.py of DeepSpeed, or the trainer's own tool)"
       ),
     ]
-    for (what, names, hint) in others where !names.isEmpty { return (found(what, names), hint) }
+    for (content, names, hint) in others where !names.isEmpty { return (reason(content, names), hint) }
     let safetensors = listing.names(endingIn: ".safetensors").filter { !$0.hasPrefix("consolidated") }
-    guard part == .weights, !safetensors.isEmpty else { return nil }
+    guard missing == .weights, !safetensors.isEmpty else { return nil }
     let start = safetensors.first { listing.has($0) } ?? safetensors[0]
     return (
       "holds no model.safetensors, but " + someOf(safetensors),

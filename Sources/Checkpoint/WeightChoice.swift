@@ -1,20 +1,20 @@
 import Files
 
-/// Which of a directory's safetensors files are the model's.
+/// Selects the safetensors files of a directory that are the model's weights.
 ///
-/// `transformers` takes model.safetensors before an index, llama.cpp's converter whatever begins with "model". Both take old
-/// files in silence where a model was saved again into its directory: a save removes neither a stale index nor, where it
-/// writes shards, a stale model.safetensors. Files that contradict each other are therefore named, and read only where the
-/// others are incomplete or fit config.json worse.
+/// `transformers` prefers model.safetensors to an index, and llama.cpp's converter takes every file that begins with
+/// "model". Saving a model again into its directory removes neither a stale index nor a stale model.safetensors, so
+/// both may read old files without a warning. Here, contradicting files are an error unless only one set is complete
+/// and fits config.json.
 struct WeightChoice {
-  /// Several where each is complete; the first is what `transformers` takes.
+  /// Complete sets of files; the first is the one that `transformers` takes.
   let candidates: [WeightFiles]
   let notes: [CheckpointNote]
 
   static let single = "model.safetensors"
   static let index = "model.safetensors.index.json"
 
-  /// - Parameter named: the file that the user, or config.json, chose.
+  /// - Parameter named: the file that the user or config.json chose.
   init(_ listing: DirectoryListing, named: String?) throws {
     if let named {
       candidates = [try Self.files(named, in: listing)]
@@ -38,25 +38,25 @@ struct WeightChoice {
     let index = try WeightIndex(Self.index, in: listing.path)
     let absent = index.shards.filter { !listing.has($0) }
     let others = complete.filter { Set($0.files) != Set(index.shards) }
-    guard let lost = absent.first else {
+    guard let firstAbsent = absent.first else {
       candidates =
         (index.shards.contains(Self.single) ? [] : single) + [.index(index)] + others.map { .shards($0) }
       notes = []
       return
     }
-    // Of what the index names something is gone: whatever else is complete is the model.
+    // The index is stale: any other complete set is the model.
     candidates = index.shards.contains(Self.single) || single.isEmpty ? others.map { .shards($0) } : single
     guard let first = candidates.first else {
-      if let error = listing.danglingLink(lost) { throw error }
+      if let error = listing.danglingLink(firstAbsent) { throw error }
       throw FormatError(
-        .missing, path: listing.path + "/" + lost, subject: "key weight_map",
-        "is named in \(Self.index) and is not there" + Self.count(absent, of: index.shards.count),
+        .missing, path: listing.path + "/" + firstAbsent, subject: "key weight_map",
+        "is named in \(Self.index) and does not exist" + Self.count(absent, of: index.shards.count),
         hint: "the download is incomplete")
     }
-    notes = [.staleIndex(missing: lost, read: first.description)]
+    notes = [.staleIndex(missing: firstAbsent, read: first.description)]
   }
 
-  /// The files that a user's choice stands for.
+  /// The files that a chosen name selects.
   private static func files(_ name: String, in listing: DirectoryListing) throws -> WeightFiles {
     if let error = listing.danglingLink(name) { throw error }
     guard listing.has(name) else {
@@ -64,10 +64,11 @@ struct WeightChoice {
     }
     if name.hasSuffix(".index.json") {
       let index = try WeightIndex(name, in: listing.path)
-      guard let lost = index.shards.first(where: { !listing.has($0) }) else { return .index(index) }
-      if let error = listing.danglingLink(lost) { throw error }
+      guard let firstAbsent = index.shards.first(where: { !listing.has($0) }) else { return .index(index) }
+      if let error = listing.danglingLink(firstAbsent) { throw error }
       throw FormatError(
-        .missing, path: listing.path + "/" + lost, subject: "key weight_map", "is named in \(name) and is not there",
+        .missing, path: listing.path + "/" + firstAbsent, subject: "key weight_map",
+        "is named in \(name) and does not exist",
         hint: "the download is incomplete")
     }
     guard let (prefix, _, _) = ShardSet.parts(of: name),
@@ -89,7 +90,7 @@ struct WeightChoice {
     if let error = set.missing.lazy.compactMap({ listing.danglingLink($0) }).first { return error }
     return FormatError(
       .missing, path: listing.path + "/" + set.missing[0],
-      "is not there, and is a shard of the model" + count(set.missing, of: set.files.count + set.missing.count),
+      "does not exist, and is a shard of the model" + count(set.missing, of: set.files.count + set.missing.count),
       hint: "the download is incomplete")
   }
 

@@ -1,15 +1,15 @@
 import Files
 
-/// The safetensors files of a directory that together hold one model.
+/// The safetensors files that together hold one model.
 enum WeightFiles: Sendable {
   /// One file.
   case file(String)
   /// The shards that an index names.
   case index(WeightIndex)
-  /// Shards that no index names: all of one numbering.
+  /// The shards of one set, without an index.
   case shards(ShardSet)
 
-  /// What a user names to have these files read.
+  /// The file name with which a user selects these files.
   var representative: String {
     switch self {
     case .file(let name): name
@@ -37,11 +37,11 @@ enum WeightFiles: Sendable {
   }
 }
 
-/// `model.safetensors.index.json`: the shard of every tensor.
+/// `model.safetensors.index.json`, which maps tensors to shards.
 struct WeightIndex: Sendable {
   let name: String
   let path: String
-  let places: [String: String]
+  let shardByTensor: [String: String]
   /// Sorted.
   let shards: [String]
 
@@ -61,35 +61,35 @@ struct WeightIndex: Sendable {
       throw FormatError(path: path, offset: error.offset, error.reason, hint: failure("").hint)
     }
     guard let map = root["weight_map"]?.object, !map.isEmpty else { throw failure("is missing, or empty") }
-    places = try map.mapValues { value throws -> String in
-      // A name with a slash would lead out of the directory.
+    shardByTensor = try map.mapValues { value throws -> String in
+      // A name with a slash would be outside the directory.
       guard let name = value.string, !name.contains("/"), name != "..", name.hasSuffix(".safetensors") else {
-        throw failure("names a shard that is no safetensors file here")
+        throw failure("names a shard that is not a safetensors file of this directory")
       }
       return name
     }
-    shards = Set(places.values).sorted()
+    shards = Set(shardByTensor.values).sorted()
   }
 }
 
-/// Shards of one numbering, `model-00002-of-00007.safetensors`, that exist.
+/// The shards of one set: `model-00001-of-00007.safetensors` and so on.
 struct ShardSet: Sendable {
   /// In the order of their numbers.
   let files: [String]
-  /// Names of those that do not exist.
+  /// The names of shards that do not exist.
   let missing: [String]
 
-  /// The sets of shards whose names begin with `prefix` and a hyphen.
+  /// The sets of existing shards whose names begin with `prefix` and a hyphen.
   static func all(_ prefix: String, in listing: DirectoryListing) -> [ShardSet] {
     var sets: [Substring: [(number: Int, digits: Int, name: String)]] = [:]
     for name in listing.names where listing.has(name) {
-      guard let (itsPrefix, number, count) = parts(of: name), itsPrefix == prefix, let value = Int(number) else {
+      guard let (filePrefix, number, count) = parts(of: name), filePrefix == prefix, let value = Int(number) else {
         continue
       }
       sets[count, default: []].append((value, number.count, name))
     }
     return sets.sorted { $0.key < $1.key }.compactMap { count, files in
-      // The largest models have 200.
+      // The largest models have 200 shards.
       guard let total = Int(count), (1...100_000).contains(total) else { return nil }
       let files = files.sorted { ($0.number, $0.name) < ($1.number, $1.name) }
       // Some writers count from zero.

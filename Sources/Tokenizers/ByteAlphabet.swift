@@ -1,5 +1,5 @@
-/// The 256 printable characters that byte-level vocabularies write bytes with (GPT-2's `bytes_to_unicode`): printable
-/// Latin-1 stands for itself, the others follow from U+0100 on.
+/// The 256 printable characters with which byte-level vocabularies represent bytes (GPT-2's `bytes_to_unicode`):
+/// printable Latin-1 represents itself, the other bytes are U+0100 and following.
 package enum ByteAlphabet {
   static let scalars: [Unicode.Scalar] = {
     var next: UInt32 = 0x100
@@ -15,7 +15,7 @@ package enum ByteAlphabet {
   private static let bytes: [Unicode.Scalar: UInt8] =
     Dictionary(uniqueKeysWithValues: scalars.enumerated().map { ($1, UInt8($0)) })
 
-  /// The bytes of a token's text; nil where a character stands for no byte (an added token in plain text).
+  /// The bytes of a token's text; nil if a character does not represent a byte (an added token in plain text).
   package static func bytes(of token: String) -> [UInt8]? {
     var result: [UInt8] = []
     for scalar in token.unicodeScalars {

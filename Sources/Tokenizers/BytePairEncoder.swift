@@ -1,14 +1,14 @@
 import HeapModule
 import Synchronization
 
-/// Byte-level byte-pair encoding: words of the splitter, cut into bytes, merged by rank.
+/// Byte-level byte-pair encoding: the bytes of each word are merged by rank.
 final class BytePairEncoder: Sendable {
   private let splitter: Splitter
   private let composes: Bool
   private let tokenBytes: [[UInt8]]
   private let byteIDs: [Int32]
   private let merges: MergeTable
-  /// Whole words that are tokens, where those are not merged.
+  /// Ids of whole words, if words that are tokens are not merged from bytes.
   private let words: ByteTable?
   private let cache = Mutex(WordCache())
   private let types: [TokenType]
@@ -17,7 +17,7 @@ final class BytePairEncoder: Sendable {
     splitter = preTokenizer.splitter
     types = vocabulary.types
     composes = preTokenizer.composes
-    // Tokens that are looked for in text are written as that text.
+    // Tokens that are searched for in text are stored as plain text.
     tokenBytes = zip(vocabulary.tokens, vocabulary.types).map { token, type in
       let bytes = type == .control || type == .userDefined || type == .unknown ? nil : ByteAlphabet.bytes(of: token)
       return bytes ?? token.storedBytes
@@ -26,14 +26,14 @@ final class BytePairEncoder: Sendable {
     var table = MergeTable(minimumCapacity: merges.count)
     for (rank, merge) in merges.enumerated() {
       var bytes = merge.storedBytes
-      // A part may begin with a blank of its own.
+      // The first part may begin with a blank.
       guard let blank = bytes.dropFirst().firstIndex(of: 0x20) else {
-        throw TokenizerError(key: "tokenizer.ggml.merges", "entry \(rank) is no pair")
+        throw TokenizerError(key: "tokenizer.ggml.merges", "entry \(rank) is not a pair")
       }
       let left = vocabulary.table.value(of: bytes, in: 0..<blank)
       let right = vocabulary.table.value(of: bytes, in: blank + 1..<bytes.count)
       bytes.remove(at: blank)
-      // A merge whose parts or result are no tokens can never apply.
+      // A merge whose parts or result are not tokens never applies.
       guard let left, let right, let result = vocabulary.table.value(of: bytes) else { continue }
       table.insert(left, right, MergeTable.Merge(rank: Int32(rank), result: result))
     }
@@ -51,8 +51,8 @@ final class BytePairEncoder: Sendable {
 
   func bytes(of id: Int32) -> [UInt8] { tokenBytes.indices.contains(Int(id)) ? tokenBytes[Int(id)] : [] }
 
-  /// Whether merging the bytes of any token gives the token: then it makes no difference what ignores merges. So it is
-  /// where merges alone have made the vocabulary.
+  /// Whether merging the bytes of any token gives the token, so that `ignore_merges` has no effect. True for
+  /// vocabularies that were built by merges alone.
   func mergesGiveAllTokens() -> Bool {
     var ids: [Int32] = []
     return tokenBytes.indices.allSatisfy { id in
@@ -95,8 +95,7 @@ final class BytePairEncoder: Sendable {
     static func < (a: Candidate, b: Candidate) -> Bool { a.key < b.key }
   }
 
-  /// Applies the lowest-ranked merge until none applies; the leftmost of equal rank first. A heap of candidates keeps a
-  /// word of n bytes at n log n.
+  /// Applies the merge of the lowest rank, leftmost first, until none applies. Takes O(n log n) for a word of n bytes.
   private func merge(_ word: ArraySlice<UInt8>, into ids: inout [Int32]) {
     var symbols = word.map { byteIDs[Int($0)] }
     var next = Array(1...symbols.count)

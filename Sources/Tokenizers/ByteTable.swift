@@ -1,5 +1,5 @@
-/// Byte strings and a number for each, by open addressing: vocabularies look up hundreds of thousands of them, and must
-/// tell apart what `String` holds for equal (precomposed and decomposed letters).
+/// A hash table from byte strings to numbers, with open addressing. Unlike a dictionary of `String`, it distinguishes
+/// precomposed and decomposed letters.
 package struct ByteTable: Sendable {
   private var slots: [Int32]
   private var hashes: [UInt64] = []
@@ -25,13 +25,13 @@ package struct ByteTable: Sendable {
 
   package func value(of bytes: [UInt8]) -> Int32? { value(of: bytes, in: bytes.indices) }
 
-  /// Stores a number unless there is one already, which is then returned.
+  /// Stores a number for a new key, or returns the number of an existing one.
   @discardableResult
   package mutating func insert(_ bytes: [UInt8], in range: Range<Int>, value: Int32) -> Int32? {
     let hash = Self.hash(bytes, range)
-    let place = slot(bytes, range, hash)
-    if slots[place] >= 0 { return values[Int(slots[place])] }
-    slots[place] = Int32(count)
+    let slot = self.slot(bytes, range, hash)
+    if slots[slot] >= 0 { return values[Int(slots[slot])] }
+    slots[slot] = Int32(count)
     values.append(value)
     hashes.append(hash)
     pool.append(contentsOf: bytes[range])
@@ -48,21 +48,21 @@ package struct ByteTable: Sendable {
   private mutating func grow() {
     slots = [Int32](repeating: -1, count: 2 * slots.count)
     for (entry, hash) in hashes.enumerated() {
-      var place = Int(truncatingIfNeeded: hash) & (slots.count - 1)
-      while slots[place] >= 0 { place = (place + 1) & (slots.count - 1) }
-      slots[place] = Int32(entry)
+      var slot = Int(truncatingIfNeeded: hash) & (slots.count - 1)
+      while slots[slot] >= 0 { slot = (slot + 1) & (slots.count - 1) }
+      slots[slot] = Int32(entry)
     }
   }
 
-  /// Where the key lies, or the free slot where it would.
+  /// The slot of a key, or the free slot for it.
   private func slot(_ bytes: [UInt8], _ range: Range<Int>, _ hash: UInt64) -> Int {
-    var place = Int(truncatingIfNeeded: hash) & (slots.count - 1)
-    while slots[place] >= 0 {
-      let entry = Int(slots[place])
+    var slot = Int(truncatingIfNeeded: hash) & (slots.count - 1)
+    while slots[slot] >= 0 {
+      let entry = Int(slots[slot])
       if hashes[entry] == hash, matches(entry, bytes, range) { break }
-      place = (place + 1) & (slots.count - 1)
+      slot = (slot + 1) & (slots.count - 1)
     }
-    return place
+    return slot
   }
 
   private func matches(_ entry: Int, _ bytes: [UInt8], _ range: Range<Int>) -> Bool {
@@ -72,7 +72,7 @@ package struct ByteTable: Sendable {
     return true
   }
 
-  /// FNV-1a, finished so that the low bits depend on all of it.
+  /// FNV-1a, folded so that the low bits depend on all bits.
   private static func hash(_ bytes: [UInt8], _ range: Range<Int>) -> UInt64 {
     var hash: UInt64 = 0xCBF2_9CE4_8422_2325
     for index in range { hash = (hash ^ UInt64(bytes[index])) &* 0x100_0000_01B3 }

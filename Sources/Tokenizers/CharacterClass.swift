@@ -1,4 +1,4 @@
-/// What the splitters' patterns distinguish in a character.
+/// The character classes that the splitters' patterns use.
 struct CharacterClass: OptionSet, Sendable {
   let rawValue: UInt16
 
@@ -14,9 +14,9 @@ struct CharacterClass: OptionSet, Sendable {
   static let lineBreak = CharacterClass(rawValue: 1 << 3)
   /// `\p{M}`
   static let mark = CharacterClass(rawValue: 1 << 4)
-  /// `[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]`: what a capitalised word may begin with.
+  /// `[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]`: characters at the start of a capitalised word.
   static let upper = CharacterClass(rawValue: 1 << 5)
-  /// `[\p{Ll}\p{Lm}\p{Lo}\p{M}]`: what it may go on with.
+  /// `[\p{Ll}\p{Lm}\p{Lo}\p{M}]`: characters in its remainder.
   static let lower = CharacterClass(rawValue: 1 << 6)
   /// `\p{P}`
   static let punctuation = CharacterClass(rawValue: 1 << 7)
@@ -24,10 +24,10 @@ struct CharacterClass: OptionSet, Sendable {
   static let symbol = CharacterClass(rawValue: 1 << 8)
   /// `[A-Za-z]`
   static let asciiLetter = CharacterClass(rawValue: 1 << 9)
-  /// The 32 characters of ASCII that are neither letters nor digits nor blanks.
+  /// The 32 characters of ASCII punctuation and symbols.
   static let asciiMark = CharacterClass(rawValue: 1 << 10)
 
-  /// The classes of a scalar value; the basic plane comes from a table.
+  /// The classes of a scalar value. Those of the basic plane come from a table.
   @inline(__always)
   init(_ scalar: UInt32) {
     self = scalar < 0x10000 ? Self.basicPlane[Int(scalar)] : Self(computing: scalar)

@@ -1,21 +1,21 @@
 import Foundation
 
-/// Text in Unicode's composed form (NFC), as the tokenizers that ask for it see it.
+/// Composes text (Unicode's NFC).
 package func composed(_ text: Substring) -> Substring {
-  // Nothing below U+0300 composes or is reordered: most text needs no look at all.
+  // Characters below U+0300 neither compose nor are reordered.
   guard text.unicodeScalars.contains(where: { $0.value >= 0x300 }) else { return text }
   var input = String.UnicodeScalarView()
   for scalar in text.unicodeScalars { input.append(contentsOf: tibetanVowels[scalar] ?? [scalar]) }
   return Substring(composingHangul(String(input).precomposedStringWithCanonicalMapping))
 }
 
-/// Starters that decompose into marks; Foundation does not reorder those among the marks before them.
+/// Starters that decompose into marks. Foundation does not reorder these marks among the preceding ones.
 private let tibetanVowels: [Unicode.Scalar: [Unicode.Scalar]] = [
   "\u{F73}": ["\u{F71}", "\u{F72}"], "\u{F75}": ["\u{F71}", "\u{F74}"], "\u{F81}": ["\u{F71}", "\u{F80}"],
 ]
 
-/// Composes what Foundation leaves where final consonants follow each other: a consonant and a vowel, and a syllable
-/// without a final and a final, by the formula of the Unicode Standard, section 3.12.
+/// Composes the Hangul that Foundation leaves decomposed between successive final consonants: a consonant and a vowel,
+/// and an open syllable and a final. The formula is that of the Unicode Standard, section 3.12.
 private func composingHangul(_ text: String) -> String {
   guard text.unicodeScalars.contains(where: { (0x1160..<0x1200).contains($0.value) }) else { return text }
   var result: [Unicode.Scalar] = []

@@ -1,4 +1,4 @@
-/// What two neighbouring tokens merge into, and how early, by open addressing.
+/// A hash table from pairs of tokens to their merge, with open addressing.
 struct MergeTable: Sendable {
   struct Merge: Sendable {
     let rank: Int32
@@ -8,7 +8,7 @@ struct MergeTable: Sendable {
   private var keys: [UInt64]
   private var merges: [Merge]
   private var count = 0
-  /// No pair of ids: both would be -1.
+  /// The key of a free slot; as a pair of ids, both would be -1.
   private static let free = UInt64.max
 
   init(minimumCapacity: Int) {
@@ -19,18 +19,20 @@ struct MergeTable: Sendable {
   }
 
   subscript(left: Int32, right: Int32) -> Merge? {
-    let place = slot(Self.key(left, right))
-    return keys[place] == Self.free ? nil : merges[place]
+    let slot = self.slot(Self.key(left, right))
+    return keys[slot] == Self.free ? nil : merges[slot]
   }
 
-  /// The first of equal pairs counts. There must be room: twice the capacity that was asked for.
+  /// Inserts a merge unless the pair has one.
+  ///
+  /// - Precondition: the table has fewer entries than half its slots.
   mutating func insert(_ left: Int32, _ right: Int32, _ merge: Merge) {
     let key = Self.key(left, right)
-    let place = slot(key)
-    guard keys[place] == Self.free else { return }
+    let slot = self.slot(key)
+    guard keys[slot] == Self.free else { return }
     precondition(2 * count < keys.count, "a merge table of \(keys.count) slots is full")
-    keys[place] = key
-    merges[place] = merge
+    keys[slot] = key
+    merges[slot] = merge
     count += 1
   }
 
@@ -39,8 +41,8 @@ struct MergeTable: Sendable {
   }
 
   private func slot(_ key: UInt64) -> Int {
-    var place = Int(truncatingIfNeeded: (key &* 0x9E37_79B9_7F4A_7C15) >> 20) & (keys.count - 1)
-    while keys[place] != Self.free, keys[place] != key { place = (place + 1) & (keys.count - 1) }
-    return place
+    var slot = Int(truncatingIfNeeded: (key &* 0x9E37_79B9_7F4A_7C15) >> 20) & (keys.count - 1)
+    while keys[slot] != Self.free, keys[slot] != key { slot = (slot + 1) & (keys.count - 1) }
+    return slot
   }
 }

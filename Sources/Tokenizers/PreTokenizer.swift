@@ -1,16 +1,18 @@
-/// What a GGUF's `tokenizer.ggml.pre` stands for: a splitter, and habits that models of that name share.
+/// The meaning of a GGUF's `tokenizer.ggml.pre`: a splitter, and settings that models of this name share.
 public struct PreTokenizer: Sendable {
+  /// The pattern that cuts text into words.
   public let splitter: Splitter
-  /// A word that is a token is not merged from its bytes.
+  /// Whether a word that is a token is used without merging its bytes.
   public var ignoresMerges = false
-  /// Text is composed (Unicode's NFC) before it is split.
+  /// Whether text is composed (Unicode's NFC) before it is split.
   public var composes = false
-  /// Whether BOS goes in front where the model doesn't say.
+  /// Whether BOS is added if the model's metadata does not decide.
   package var addsBOS = false
 
-  /// Keys of a GGUF that say otherwise than its name, where a tokenizer.json does.
-  public static let ignoresMergesKey = "tokenizer.ggml.ignore_merges"
-  public static let composesKey = "tokenizer.ggml.normalizer.nfc"
+  /// The GGUF key that overrides ``ignoresMerges``.
+  package static let ignoresMergesKey = "tokenizer.ggml.ignore_merges"
+  /// The GGUF key that overrides ``composes``.
+  package static let composesKey = "tokenizer.ggml.normalizer.nfc"
 
   init(_ splitter: Splitter, ignoresMerges: Bool = false, composes: Bool = false, addsBOS: Bool = false) {
     self.splitter = splitter
@@ -19,22 +21,23 @@ public struct PreTokenizer: Sendable {
     self.addsBOS = addsBOS
   }
 
+  /// The pre-tokenizer with one of llama.cpp's names; nil if the name is unknown.
   public init?(name: String) {
-    guard let known = Self.known[name] else { return nil }
-    self = known
+    guard let found = Self.byName[name] else { return nil }
+    self = found
   }
 
-  /// All names, sorted.
-  public static let names: [String] = known.keys.sorted()
+  /// All known names, sorted.
+  public static let names: [String] = byName.keys.sorted()
 
-  /// The name for a splitter, and for how it merges where that is given and a name has it.
+  /// A name for a splitter, preferably one with the given ``ignoresMerges``; nil if the splitter has no name.
   public static func name(for splitter: Splitter, ignoresMerges: Bool? = nil) -> String? {
     let candidates = families.filter { $0.tokenizer.splitter == splitter }
-    let alike = candidates.first { $0.tokenizer.ignoresMerges == ignoresMerges }
-    return (alike ?? candidates.first)?.names.first
+    let matching = candidates.first { $0.tokenizer.ignoresMerges == ignoresMerges }
+    return (matching ?? candidates.first)?.names.first
   }
 
-  /// llama.cpp's names; the first of a family is the one that is written.
+  /// llama.cpp's names. The first name of a family is the one written to a GGUF.
   private static let families: [(tokenizer: PreTokenizer, names: [String])] = [
     (
       PreTokenizer(.llama, ignoresMerges: true, addsBOS: true),
@@ -66,6 +69,6 @@ public struct PreTokenizer: Sendable {
     (PreTokenizer(.falcon), ["falcon"]),
   ]
 
-  private static let known: [String: PreTokenizer] = Dictionary(
+  private static let byName: [String: PreTokenizer] = Dictionary(
     uniqueKeysWithValues: families.flatMap { family in family.names.map { ($0, family.tokenizer) } })
 }

@@ -1,4 +1,4 @@
-/// Text as the splitters see it: scalar values to match, and the bytes that they stand for.
+/// Text for the splitters: its bytes, and its scalar values.
 struct ScalarText {
   let utf8: [UInt8]
   let scalars: [UInt32]
@@ -8,7 +8,7 @@ struct ScalarText {
     var scalars: [UInt32] = []
     scalars.reserveCapacity(bytes.count)
     var index = 0
-    // A Swift string is valid UTF-8: the first byte tells how many follow.
+    // A Swift string is valid UTF-8: the first byte determines the length.
     while index < bytes.count {
       let first = UInt32(bytes[index])
       let count = first < 0x80 ? 1 : first < 0xE0 ? 2 : first < 0xF0 ? 3 : 4
@@ -21,7 +21,7 @@ struct ScalarText {
     self.scalars = scalars
   }
 
-  /// Bytes that a scalar value takes.
+  /// The number of bytes of a scalar value.
   static func width(_ scalar: UInt32) -> Int {
     scalar < 0x80 ? 1 : scalar < 0x800 ? 2 : scalar < 0x10000 ? 3 : 4
   }

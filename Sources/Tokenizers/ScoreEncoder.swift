@@ -1,19 +1,19 @@
 import HeapModule
 import Synchronization
 
-/// SentencePiece's encoding as llama.cpp does it for `tokenizer.ggml.model` "llama": characters, merged while two
-/// neighbours make a token, the one with the highest score first; what is no token falls back to its bytes.
+/// SentencePiece's encoding, as llama.cpp implements it for `tokenizer.ggml.model` "llama". Neighbours that form a
+/// token are merged, the highest score first. Characters without a token are encoded as bytes.
 final class ScoreEncoder: Sendable {
   private let vocabulary: Vocabulary
   private let scores: [Float]
   private let tokenBytes: [[UInt8]]
   private let byteIDs: [Int32]
   private let longest: Int
-  /// No token spans two words, so that each word is encoded by itself.
+  /// Whether no token spans two words, so that words can be encoded separately.
   private let hasWords: Bool
   private let cache = Mutex(WordCache())
 
-  /// U+2581, which stands for a blank.
+  /// U+2581, which represents a blank.
   static let blank: [UInt8] = [0xE2, 0x96, 0x81]
 
   init(vocabulary: Vocabulary, scores: [Float], unknown: Int32?) throws {
@@ -38,7 +38,7 @@ final class ScoreEncoder: Sendable {
 
   func bytes(of id: Int32) -> [UInt8] { tokenBytes.indices.contains(Int(id)) ? tokenBytes[Int(id)] : [] }
 
-  /// - Parameter prefixed: whether a blank goes in front.
+  /// - Parameter prefixed: whether a blank is added in front.
   func encode(_ text: Substring, prefixed: Bool, into ids: inout [Int32]) {
     let bytes = (prefixed ? Self.blank : []) + Self.replacing([0x20], by: Self.blank, in: Array(text.utf8))
     cache.withLock { cache in
@@ -51,7 +51,7 @@ final class ScoreEncoder: Sendable {
     }
   }
 
-  /// A word: blanks, then characters up to the next blank.
+  /// The end of a word: blanks, then characters up to the next blank.
   private func endOfWord(_ bytes: [UInt8], _ start: Int) -> Int {
     var end = start
     while Self.isBlank(bytes, end) { end += 3 }

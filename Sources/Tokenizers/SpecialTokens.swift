@@ -1,4 +1,4 @@
-/// Tokens that are found in a text before it is split: user-defined ones always, control tokens where asked.
+/// Tokens that are searched for in a text before it is split: user-defined tokens always, control tokens on request.
 struct SpecialTokens: Sendable {
   enum Piece: Equatable {
     case token(Int32)
@@ -7,7 +7,7 @@ struct SpecialTokens: Sendable {
 
   private let table: ByteTable
   private let isControl: [Int32: Bool]
-  /// Lengths of the tokens that begin with a byte, longest first.
+  /// Lengths of the tokens that begin with each byte, longest first.
   private let lengths: [[Int]]
 
   init(_ vocabulary: Vocabulary) {
@@ -16,7 +16,7 @@ struct SpecialTokens: Sendable {
     var lengths = [Set<Int>](repeating: [], count: 256)
     for (id, type) in vocabulary.types.enumerated() {
       let bytes = Array(vocabulary.tokens[id].utf8)
-      // Of a text, which is UTF-8, a token that is not could be part of a character at most.
+      // A token that is not UTF-8 cannot occur in a text.
       if vocabulary.tokens[id].hasStandIns { continue }
       guard type == .control || type == .userDefined || type == .unknown, let first = bytes.first else { continue }
       table.insert(bytes, value: Int32(id))
@@ -28,7 +28,7 @@ struct SpecialTokens: Sendable {
     self.lengths = lengths.map { $0.sorted(by: >) }
   }
 
-  /// The text in pieces: from left to right, the longest token at each place.
+  /// Splits a text from left to right, with the longest token at each position.
   func pieces(of text: String, parseSpecial: Bool) -> [Piece] {
     guard !text.isEmpty else { return [] }
     guard table.count > 0 else { return [.text(text[...])] }
@@ -36,17 +36,17 @@ struct SpecialTokens: Sendable {
     var pieces: [Piece] = []
     var start = text.startIndex
     var (index, done) = (0, 0)
-    // Moves on by bytes from the last place: a string's index is found in constant time only from a near one.
+    // Advances from the last index by bytes: computing a string's index takes time proportional to the distance.
     func move(to byte: Int) -> String.Index { text.utf8.index(start, offsetBy: byte - done) }
     while index < bytes.count {
       guard let (id, length) = token(in: bytes, at: index, parseSpecial: parseSpecial) else {
         index += 1
         continue
       }
-      let found = move(to: index)
-      if index > done { pieces.append(.text(text[start..<found])) }
+      let match = move(to: index)
+      if index > done { pieces.append(.text(text[start..<match])) }
       pieces.append(.token(id))
-      start = text.utf8.index(found, offsetBy: length)
+      start = text.utf8.index(match, offsetBy: length)
       index += length
       done = index
     }

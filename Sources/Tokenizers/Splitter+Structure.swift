@@ -1,10 +1,10 @@
-/// One step of a tokenizer.json's `pre_tokenizer`.
+/// A step of a tokenizer.json's `pre_tokenizer`.
 public enum SplitStep: Equatable, Sendable, CustomStringConvertible {
-  /// Isolates what a pattern finds.
+  /// Isolates the matches of a pattern.
   case split(String)
   /// Isolates every digit.
   case digits
-  /// Writes bytes as characters; with `regex` after splitting by GPT-2's pattern.
+  /// Represents bytes as characters; with `regex`, after splitting by GPT-2's pattern.
   case byteLevel(regex: Bool)
 
   public var description: String {
@@ -17,7 +17,7 @@ public enum SplitStep: Equatable, Sendable, CustomStringConvertible {
 }
 
 extension Splitter {
-  /// The steps by which a tokenizer.json writes it out; nil where none does.
+  /// The steps of the splitter in a tokenizer.json; nil if it has no such form.
   public var steps: [SplitStep]? {
     let bytes = SplitStep.byteLevel(regex: false)
     let eastAsian = SplitStep.split("[" + DeepSeekPatterns.eastAsianList + "]+")
@@ -47,10 +47,10 @@ extension Splitter {
     }
   }
 
-  /// The splitter that a tokenizer.json's steps write out.
+  /// The splitter with these steps; nil if none has them.
   public init?(steps: [SplitStep]) {
-    guard let known = Self.allCases.first(where: { $0.steps == steps }) else { return nil }
-    self = known
+    guard let splitter = Self.allCases.first(where: { $0.steps == steps }) else { return nil }
+    self = splitter
   }
 
   private static let contractions = "(?i:'s|'t|'re|'ve|'m|'ll|'d)"

@@ -1,7 +1,7 @@
-/// Cuts text into the words that byte-pair encoding never crosses, by the pattern that a vocabulary was trained with.
+/// Splits text into words, by the pattern that a vocabulary was trained with. Merges do not cross words.
 ///
-/// A splitter is a sequence of stages. Each isolates what its pattern finds in every piece that the stages before left,
-/// and what lies between two finds is a piece too. A piece is all that a pattern sees: `$` and `(?!\S)` hold at its end.
+/// A splitter is a sequence of stages. Each stage splits every piece of the previous stage into the matches of its
+/// pattern and the text between them. A pattern sees one piece only: `$` and `(?!\S)` match at its end.
 public enum Splitter: Sendable, CaseIterable {
   /// Llama 3's: contractions, words with one leading character, digits by threes, punctuation, blanks.
   case llama
@@ -9,21 +9,23 @@ public enum Splitter: Sendable, CaseIterable {
   case qwen2
   /// Qwen 3.5's: marks count as letters.
   case qwen35
-  /// GPT-2's, which is the byte-level pre-tokenizer's own.
+  /// GPT-2's, which is the byte-level pre-tokenizer's default.
   case gpt2
   /// GPT-2's after isolating every digit: StarCoder, Command R, SmolLM.
   case digits
   /// DeepSeek LLM's and V2's six stages.
   case deepSeekLLM
+  /// DeepSeek Coder's five stages.
   case deepSeekCoder
   /// DeepSeek V3's and R1's three stages.
   case deepSeekV3
-  /// Mistral's: words that begin with capitals and go on in lower case.
+  /// Mistral's: words of capitals followed by lower case.
   case tekken
   /// GPT-4o's and Llama 4's: tekken's words with contractions, digits by threes.
   case gpt4o
-  /// What llama.cpp does with models that name no splitter.
+  /// llama.cpp's default for models that name no splitter.
   case unnamed
+  /// Falcon's.
   case falcon
 
   var stages: [SplitStage] {
@@ -32,18 +34,18 @@ public enum Splitter: Sendable, CaseIterable {
     case .qwen2: [.words(WordPattern(digits: 1))]
     case .qwen35: [.words(WordPattern(letters: [.letter, .mark], digits: 1))]
     case .gpt2: [.gpt2]
-    case .digits: [.digits(most: 1), .gpt2]
+    case .digits: [.digits(maximum: 1), .gpt2]
     case .deepSeekLLM:
       [
         .lineBreak, .set(DeepSeekPatterns.letterSet, blank: true), .set(DeepSeekPatterns.markSet, blank: true),
-        .trailingBlanks, .set(DeepSeekPatterns.eastAsian, blank: false), .digits(most: 1),
+        .trailingBlanks, .set(DeepSeekPatterns.eastAsian, blank: false), .digits(maximum: 1),
       ]
     case .deepSeekCoder:
       [
         .lineBreak, .run(.letter, blank: true), .run(.punctuation, blank: true),
-        .set(DeepSeekPatterns.eastAsian, blank: false), .digits(most: 1),
+        .set(DeepSeekPatterns.eastAsian, blank: false), .digits(maximum: 1),
       ]
-    case .deepSeekV3: [.digits(most: 3), .set(DeepSeekPatterns.hanAndKana, blank: false), .deepSeekV3]
+    case .deepSeekV3: [.digits(maximum: 3), .set(DeepSeekPatterns.hanAndKana, blank: false), .deepSeekV3]
     case .tekken: [.cased(CasedWordPattern(digits: 1, contractions: false))]
     case .gpt4o: [.cased(CasedWordPattern(digits: 3, contractions: true))]
     case .unnamed:
@@ -52,7 +54,7 @@ public enum Splitter: Sendable, CaseIterable {
     }
   }
 
-  /// Calls `body` with the range of bytes of every word in order; together they are all of `text`.
+  /// Calls `body` with the byte range of every word, in order. The ranges cover all of `text`.
   func words(of text: ScalarText, _ body: (Range<Int>) -> Void) {
     let stages = stages
     var byte = 0
@@ -65,7 +67,7 @@ public enum Splitter: Sendable, CaseIterable {
         }
         let stage = stages[depth]
         var gap = piece.lowerBound
-        var position = stage.firstPlace(scalars, piece)
+        var position = stage.firstPosition(scalars, piece)
         while position < piece.upperBound {
           let end = stage.end(scalars, position, piece.upperBound)
           guard end > position else {
@@ -84,7 +86,7 @@ public enum Splitter: Sendable, CaseIterable {
   }
 }
 
-/// What llama.cpp's default and Falcon's splitter isolate first.
+/// The characters that llama.cpp's default and Falcon's splitter isolate first.
 private enum DefaultPatterns {
   static let unnamedMarks = ScalarSet(classes: .punctuation, "$+<=>^~|")
   static let falconMarks = ScalarSet(classes: .punctuation, "$+<=>^~|`")

@@ -1,16 +1,19 @@
 import GGUF
 
-/// Text to token ids and back, as the model's own tokenizer does it; built from a GGUF's metadata.
+/// Converts text to token ids and back, like the model's own tokenizer. Built from a GGUF's metadata.
 ///
 ///     let tokenizer = try Tokenizer(metadata: model.metadata)
 ///     let ids = tokenizer.encode("Hello, world!")
 public struct Tokenizer: Sendable {
+  /// The number of tokens.
   public let vocabularyCount: Int
+  /// The token that begins a text.
   public let bos: Int32?
+  /// The token that ends a text.
   public let eos: Int32?
   /// Whether texts and scoring windows begin with ``bos``.
   public let addsBOS: Bool
-  public let addsEOS: Bool
+  let addsEOS: Bool
   private let encoder: Encoder
   private let special: SpecialTokens
   private let vocabulary: Vocabulary
@@ -20,11 +23,11 @@ public struct Tokenizer: Sendable {
     case scores(ScoreEncoder, addsBlank: Bool)
   }
 
-  /// A key of a GGUF that says that a blank goes in front of a text alone, not behind special tokens, too.
-  public static let prefixesOnceKey = "tokenizer.ggml.add_space_prefix_once"
+  /// The GGUF key of a flag: a blank is added only in front of a text, not after special tokens.
+  package static let prefixesOnceKey = "tokenizer.ggml.add_space_prefix_once"
   private let prefixesOnce: Bool
 
-  /// - Throws: ``TokenizerError`` or `MetadataError` that names the key at fault.
+  /// - Throws: ``TokenizerError`` or `MetadataError`, which name the invalid key.
   public init(metadata: Metadata) throws {
     guard metadata["tokenizer.ggml.model"] != nil else {
       throw TokenizerError(key: "tokenizer.ggml.model", "is missing: the model has no tokenizer")
@@ -84,20 +87,20 @@ public struct Tokenizer: Sendable {
       throw TokenizerError(key: key, metadata[key] == nil ? "is missing" : "is not an array of f32")
     }
     guard scores.count == count, scores.allSatisfy({ !$0.isNaN }) else {
-      throw TokenizerError(key: key, "has \(scores.count) entries for \(count) tokens, or one that is no number")
+      throw TokenizerError(key: key, "has \(scores.count) entries for \(count) tokens, or one that is not a number")
     }
     return scores
   }
 
-  /// Token ids of a text.
+  /// Encodes a text.
   ///
   /// - Parameters:
-  ///   - addSpecial: puts BOS in front and EOS behind where the model asks for it.
-  ///   - parseSpecial: takes the text of control tokens for the tokens themselves.
+  ///   - addSpecial: adds BOS at the start and EOS at the end, if the model requires them.
+  ///   - parseSpecial: replaces the text of control tokens by the tokens.
   public func encode(_ text: String, addSpecial: Bool = true, parseSpecial: Bool = false) -> [Int32] {
     var ids: [Int32] = []
     if addSpecial, addsBOS, let bos { ids.append(bos) }
-    // A blank goes in front of a text and, as llama.cpp has it, of what follows a special token.
+    // A blank is added in front of a text and, as in llama.cpp, after a special token.
     var isStart = true
     for piece in special.pieces(of: text, parseSpecial: parseSpecial) {
       switch (piece, encoder) {
@@ -112,7 +115,7 @@ public struct Tokenizer: Sendable {
     return ids
   }
 
-  /// The bytes that an id stands for; control tokens give their text.
+  /// The bytes of a token; the text of a control token. Empty for an id beyond the vocabulary.
   public func piece(_ id: Int32) -> [UInt8] {
     switch encoder {
     case .bytePairs(let encoder): encoder.bytes(of: id)
@@ -120,19 +123,19 @@ public struct Tokenizer: Sendable {
     }
   }
 
-  /// The text that ids stand for, without the blank that SentencePiece puts in front.
+  /// The bytes of tokens, without the blank that SentencePiece adds in front.
   public func decode(_ ids: [Int32]) -> [UInt8] {
     let bytes = ids.flatMap { piece($0) }
     if case .scores(_, addsBlank: true) = encoder, bytes.first == 0x20 { return Array(bytes.dropFirst()) }
     return bytes
   }
 
-  /// Whether `ignore_merges` makes no difference, since merging a token's bytes always gives the token.
+  /// Whether `ignore_merges` has no effect, because merging a token's bytes always gives the token.
   package var mergesGiveAllTokens: Bool {
     if case .bytePairs(let encoder) = encoder { encoder.mergesGiveAllTokens() } else { false }
   }
 
-  /// What kind of token an id is.
+  /// The type of a token; `undefined` for an id beyond the vocabulary.
   public func type(of id: Int32) -> TokenType {
     vocabulary.types.indices.contains(Int(id)) ? vocabulary.types[Int(id)] : .undefined
   }

@@ -1,19 +1,19 @@
 import GGUF
 
-/// llama.cpp's token types.
+/// The type of a token, with llama.cpp's numbers.
 public enum TokenType: Int32, Sendable {
   case undefined = 0
   case normal, unknown, control, userDefined, unused, byte
 }
 
-/// A model's tokens as its metadata lists them.
+/// A model's tokens, from its metadata.
 struct Vocabulary: Sendable {
   let tokens: [String]
   let types: [TokenType]
   /// Ids by the tokens' bytes.
   let table: ByteTable
 
-  /// - Throws: ``TokenizerError`` where two ids share a text, since text could then not tell them apart.
+  /// - Throws: ``TokenizerError`` if two ids have the same text, or the arrays do not agree.
   init(metadata: Metadata) throws {
     tokens = try metadata.strings("tokenizer.ggml.tokens")
     guard !tokens.isEmpty, tokens.count <= Int(Int32.max) else {

@@ -1,22 +1,22 @@
-/// Ids of words that were encoded before: text repeats its words. Bounded; a full cache starts anew.
+/// A bounded cache of the ids of encoded words. A full cache is cleared.
 struct WordCache {
   private var words = ByteTable(minimumCapacity: 1 << 12)
   private var ids: [Int32] = []
-  private static let mostBytes = 1 << 23
+  private static let maximumBytes = 1 << 23
 
-  /// Appends the ids of `bytes[range]`, made by `encode` where they aren't known.
+  /// Appends the ids of `bytes[range]`, computed by `encode` if they are not cached.
   mutating func append(
     _ bytes: [UInt8], _ range: Range<Int>, to output: inout [Int32], encode: (inout [Int32]) -> Void
   ) {
-    if let place = words.value(of: bytes, in: range) {
-      let start = Int(place)
+    if let index = words.value(of: bytes, in: range) {
+      let start = Int(index)
       output.append(contentsOf: ids[start + 1..<start + 1 + Int(ids[start])])
       return
     }
     let start = output.count
     encode(&output)
-    if words.byteCount + ids.count * 4 > Self.mostBytes { self = WordCache() }
-    // Long words (rules of a table, a page without blanks) hardly come twice.
+    if words.byteCount + ids.count * 4 > Self.maximumBytes { self = WordCache() }
+    // Long words (a line of a table, a page without blanks) are rarely repeated.
     guard range.count <= 256 else { return }
     words.insert(bytes, in: range, value: Int32(ids.count))
     ids.append(Int32(output.count - start))

@@ -132,14 +132,14 @@ protocol PairedPart: LayerPart {
 
 extension GroupedAttention: PairedPart {
   func runPair(_ a: inout Activations, _ b: inout Activations, _ context: PairContext) throws {
-    context.exact.stream.announce(reads(context.exact.blockLimit))
+    context.exact.stream.announce(reads(context.exact.weightLimit))
     try context.observe([q, k, v].map(\.weight), norm: norm, a, b)
     // Not before the observer has rounded them.
-    context.rounded.stream.announce(projections(context.rounded.blockLimit))
+    context.rounded.stream.announce(projections(context.rounded.weightLimit))
     let x = try attend(a, context.exact, keeping: nil)
     let y = try attend(b, context.rounded, keeping: nil)
     try context.observe(output.weight, x, y, residual: (a, b))
-    context.rounded.stream.announce(output.reads(context.rounded.blockLimit))
+    context.rounded.stream.announce(output.reads(context.rounded.weightLimit))
     try context.exact.addProduct(output, to: &a) { try x.read($0) }
     try context.rounded.addProduct(output, to: &b) { try y.read($0) }
   }
@@ -147,13 +147,13 @@ extension GroupedAttention: PairedPart {
 
 extension DenseFeedForward: PairedPart {
   func runPair(_ a: inout Activations, _ b: inout Activations, _ context: PairContext) throws {
-    context.exact.stream.announce(reads(context.exact.blockLimit))
+    context.exact.stream.announce(reads(context.exact.weightLimit))
     try context.observe([unit.gate, unit.up].map(\.weight), norm: norm, a, b)
-    context.rounded.stream.announce(unit.expansions(context.rounded.blockLimit))
+    context.rounded.stream.announce(unit.expansions(context.rounded.weightLimit))
     let x = try expand(a, context.exact)
     let y = try expand(b, context.rounded)
     try context.observe(unit.down.weight, x, y, residual: (a, b))
-    context.rounded.stream.announce(unit.down.reads(context.rounded.blockLimit))
+    context.rounded.stream.announce(unit.down.reads(context.rounded.weightLimit))
     try context.exact.addProduct(unit.down, to: &a) { try x.read($0) }
     try context.rounded.addProduct(unit.down, to: &b) { try y.read($0) }
   }

@@ -6,9 +6,9 @@ import TestSupport
 import Testing
 import Tokenizers
 
-/// Tokens that are added to a byte-level vocabulary: from every file that may hold them, by one rule, as they are written.
+/// Tokens added to a byte-level vocabulary: all files are read by one rule, and the tokens are kept unchanged.
 @Suite struct AddedTokensTests {
-  /// The 256 bytes, and `added`; the vocabulary of config.json has eight ids more than bytes.
+  /// The 256 bytes, and `added`. The vocabulary of config.json has eight more ids.
   static func json(added: String = "", model: String = #""type":"BPE","#, normalizer: String = "null") -> String {
     """
     {"added_tokens":[\(added)],"normalizer":\(normalizer),\
@@ -75,7 +75,7 @@ import Tokenizers
     #expect(result.tokens[256...258] == ["ab", "<t>", "[PAD258]"])
     #expect(result.types[256...258] == [1, file == "added_tokens.json" ? 4 : 3, 5])
     #expect(try ids("ab<t>", result.metadata) == [256, 257])
-    // An id that no file gives is said.
+    // A token without an id gives a note.
     let isNamed = !text.contains("257")
     #expect(result.notes.count == (isNamed ? 1 : 0))
     if isNamed { #expect(result.notes[0].contains(#"\#(file): no file gives token "<t>" an id; it gets 257"#)) }
@@ -91,7 +91,7 @@ import Tokenizers
     #expect(result.metadata.optionalInt("tokenizer.ggml.bos_token_id") == 258)
   }
 
-  /// `added_tokens_decoder` has the say on flags, names on what is special.
+  /// `added_tokens_decoder` decides on flags, and special names are special.
   @Test func flagsAndNamesDecideTheType() throws {
     let json = Self.json(added: (257...259).map { (id: Int) in Self.token("<\(id)>", id) }.joined(separator: ","))
     let config = """
@@ -99,7 +99,7 @@ import Tokenizers
       "pad_token":"<258>","additional_special_tokens":["<257>"]}
       """
     #expect(try read(["tokenizer.json": json, "tokenizer_config.json": config]).types[257...259] == [4, 3, 3])
-    // added_tokens.json has no flags: what is named there is special.
+    // added_tokens.json has no flags: a named token is special.
     let named = [
       "tokenizer.json": Self.json(), "added_tokens.json": #"{"<x>":257,"<y>":258}"#,
       "tokenizer_config.json": #"{"additional_special_tokens":["<y>"]}"#,
@@ -107,7 +107,7 @@ import Tokenizers
     #expect(try read(named).types[257...258] == [4, 3])
   }
 
-  @Test func laterFilesGiveWayAndThatIsNoted() throws {
+  @Test func contradictionsOfLaterFilesAreNoted() throws {
     let result = try read([
       "tokenizer.json": Self.json(added: Self.token("<t>", 257)),
       "tokenizer_config.json": #"{"added_tokens_decoder":{"258":\#(Self.token("<t>"))}}"#,
@@ -118,7 +118,7 @@ import Tokenizers
     #expect(result.tokens[257...259] == ["<t>", "<v>", "[PAD259]"])
     #expect(result.notes.count == 3)
     #expect(result.notes[2].contains(#"token "<v>" is in no other file; it is kept with id 258"#))
-    #expect(result.notes[0].contains(#"token "<t>" has id 258, but 257 in tokenizer.json, which is believed"#))
+    #expect(result.notes[0].contains(#"token "<t>" has id 258, but 257 in tokenizer.json, which is used"#))
     #expect(result.notes[1].contains(#"token "<u>" has id 257, as has "<t>" in tokenizer.json"#))
   }
 
@@ -129,7 +129,7 @@ import Tokenizers
     (#"{"added_tokens_decoder":{"256":\#(token("<u>"))}}"#, "tokenizer_config.json", #"as has "ab" in tokenizer.json"#),
     (
       #"{"added_tokens_decoder":{"258":\#(token("<u>")),"259":\#(token("<u>"))}}"#, "tokenizer_config.json",
-      "stands twice: it has ids 258 and 259"
+      "appears twice, with ids 258 and 259"
     ),
     (#"{"<u>":257}"#, "added_tokens.json", #"token "<u>": has id 257, as has "<t>" in tokenizer.json"#),
   ]
@@ -153,7 +153,7 @@ import Tokenizers
       result.notes[1].contains(#"token "<far>" is left out: its id 264 is beyond config.json's vocabulary of 264"#))
   }
 
-  /// U+00A1 to U+0143 are letters that byte-level vocabularies write bytes with.
+  /// Byte-level vocabularies represent bytes by the letters U+00A1 to U+0143.
   @Test func lettersOfTheByteAlphabetAreKept() throws {
     let contents = ["<|syst\u{E8}me|>", "<|pi\u{119}\u{107}|>", "<\u{E9}>", "<\u{E8}>", "\u{A3}\u{B0}", "a\u{2581}b"]
     let added = contents.enumerated().map { Self.token($1, 257 + $0, special: $0 < 2) }.joined(separator: ",")
@@ -180,7 +180,7 @@ import Tokenizers
   }
 
   /// Files of `tokenizers` before 0.9 do not name the model's kind.
-  @Test func theKindIsToldByTheFields() throws {
+  @Test func theKindIsInferredFromTheFields() throws {
     #expect(try read(["tokenizer.json": Self.json(model: "")]).tokens[256] == "ab")
     let others = [
       (#""unk_token":"?","continuing_subword_prefix":"a","max_input_chars_per_word":9,"vocab":{"a":0}"#, "WordPiece"),
@@ -192,7 +192,7 @@ import Tokenizers
     }
   }
 
-  @Test(arguments: ["-1", "null"]) func idsOfMinusOneAreNone(none: String) throws {
+  @Test(arguments: ["-1", "null"]) func negativeIDsAreNone(none: String) throws {
     let ids = ["bos", "eos", "pad", "unk", "sep"].map { #""\#($0)_token_id":\#(none)"# }.joined(separator: ",")
     let metadata = try read(["tokenizer.json": Self.json()], config: #"{"vocab_size":257,\#(ids)}"#).metadata
     #expect(metadata.keys.filter { $0.hasSuffix("_token_id") } == [])
@@ -214,7 +214,7 @@ import Tokenizers
     #expect(gpt2.optionalStrings("tokenizer.ggml.merges") == ["a b"])
     #expect(gpt2["tokenizer.ggml.normalizer.nfc"] == nil)
     #expect(gpt2.optionalInt("tokenizer.ggml.eos_token_id") == 258)
-    // The class names the other tokens; they follow in its order.
+    // The class names the other tokens. They follow in its order.
     #expect(gpt2.optionalStrings("tokenizer.ggml.tokens")?[256...258] == ["ab", "<|endoftext|>", "<e>"])
     #expect(
       try separate(#"{"tokenizer_class":"GPTNeoXTokenizer"}"#).optionalBool("tokenizer.ggml.normalizer.nfc") == true)
@@ -234,7 +234,7 @@ import Tokenizers
     #expect(metadata.optionalStrings("tokenizer.ggml.merges") == ["a b"])
   }
 
-  @Test func aClassWithoutSplitterAsksForOne() throws {
+  @Test func aClassWithoutASplitterIsRefused() throws {
     for config in [#"{"tokenizer_class":"LlamaTokenizer"}"#, "{}"] {
       let error = #expect(throws: FormatError.self) { try separate(config) }
       #expect(error?.description.contains("vocab.json: does not say how text is split") == true)
@@ -242,7 +242,7 @@ import Tokenizers
       #expect(try separate(config, pre: "qwen2").optionalString("tokenizer.ggml.pre") == "qwen2")
     }
     let gpt2 = #"{"tokenizer_class":"GPT2Tokenizer"}"#
-    for (merges, reason) in [("a b\na b c\n", "line 2: is no pair"), ("a c\na bb\n", #"number 0: needs "ac""#)] {
+    for (merges, reason) in [("a b\na b c\n", "line 2: is not a pair"), ("a c\na bb\n", #"number 0: needs "ac""#)] {
       let error = #expect(throws: FormatError.self) { try separate(gpt2, merges: merges) }
       #expect(error?.description.contains("merges.txt: ") == true)
       #expect(error?.description.contains(reason) == true, "\(error as Any)")

@@ -5,7 +5,7 @@ import GGUF
 import TestSupport
 import Testing
 
-/// Which keys of config.json are honoured, refused, ignored and listed, per architecture.
+/// The keys of config.json that each architecture honours, refuses, ignores and lists as unknown.
 @Suite struct ConfigKeysTests {
   private static let common = """
     "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 4, "num_attention_heads": 4,
@@ -16,22 +16,22 @@ import Testing
     "v_head_dim": 16, "n_routed_experts": 16, "num_experts_per_tok": 2, "moe_intermediate_size": 32
     """
   private static let experts = "\"num_local_experts\": 8, \"num_experts_per_tok\": 2"
-  private static let own = [
+  private static let specific = [
     "Llama": "", "Mistral": "\"sliding_window\": null", "Mixtral": experts, "Qwen2": "", "Qwen3": "\"head_dim\": 16",
     "Qwen3Moe": experts + ", \"moe_intermediate_size\": 32, \"norm_topk_prob\": true", "DeepseekV2": latent,
     "DeepseekV3": latent,
   ]
-  static let architectures = own.keys.sorted()
+  static let architectures = specific.keys.sorted()
 
   private func object(_ fields: String) throws -> [String: Any] {
     try #require(try JSONSerialization.jsonObject(with: Data("{\(fields)}".utf8)) as? [String: Any])
   }
 
-  /// The shapes of a small model; a nil in `changes` takes a key out.
+  /// The shapes of a small model. A nil in `changes` removes a key.
   private func model(
     _ architecture: String, _ changes: [String: Any?] = [:], ignoring: [String] = []
   ) throws -> ModelShapes {
-    var config = try object(Self.common).merging(object(Self.own[architecture]!)) { $1 }
+    var config = try object(Self.common).merging(object(Self.specific[architecture]!)) { $1 }
     config["architectures"] = ["\(architecture)ForCausalLM"]
     for (key, value) in changes { config[key] = value }
     let text = String(decoding: try JSONSerialization.data(withJSONObject: config), as: UTF8.self)
@@ -92,20 +92,20 @@ import Testing
     Case(["Mistral", "Mixtral"], "sliding_window", "0"),
   ]
 
-  @Test(arguments: refused) func aValueThatCannotBeHonouredIsRefused(_ refused: Case) throws {
+  @Test(arguments: refused) func unsupportedValuesAreRefused(_ refused: Case) throws {
     for architecture in refused.architectures {
       let error = try #require(throws: RefusedConfig.self, "\(architecture)") {
         try model(architecture, [refused.key: try refused.object])
       }
       #expect(error.keys.map(\.name) == [refused.key], "\(architecture)")
       #expect(error.keys.first?.value == refused.json, "\(architecture)")
-      // A key that shapes tensors is kept, any other counts as missing.
+      // A key that shapes tensors is kept. Any other key counts as missing.
       let review = try model(architecture, [refused.key: try refused.object], ignoring: [refused.key]).configReview
       #expect(review.ignored == error.keys && review.unknown.isEmpty)
     }
   }
 
-  /// Rotations: parameters, the key that is refused, and its architectures.
+  /// Rotary parameters, the refused key, and its architectures.
   static let rotations: [(parameters: String, key: String, architectures: [String])] = [
     ("{\"type\": \"dynamic\", \"factor\": 2}", "type", architectures),
     ("{\"rope_type\": \"longrope\", \"factor\": 2}", "rope_type", architectures),
@@ -125,13 +125,13 @@ import Testing
     ("{\"full_attention\": {\"rope_theta\": 5}}", "full_attention", ["Llama", "Qwen3Moe", "DeepseekV3"]),
   ]
 
-  @Test(arguments: rotations.indices) func aRotationThatCannotBeHonouredIsRefused(_ index: Int) throws {
+  @Test(arguments: rotations.indices) func unsupportedRotationsAreRefused(_ index: Int) throws {
     let (parameters, key, architectures) = Self.rotations[index]
     let object = try JSONSerialization.jsonObject(with: Data(parameters.utf8))
     for (container, architecture) in architectures.flatMap({ [("rope_scaling", $0), ("rope_parameters", $0)] }) {
       let error = try #require(throws: RefusedConfig.self) { try model(architecture, [container: object]) }
       #expect(error.keys.map(\.name) == ["\(container).\(key)"], "\(architecture) \(error)")
-      // The key, or all that are refused in the object.
+      // The key, or all refused keys of the object.
       for name in ["\(container).\(key)", container] {
         let plain = try model(architecture, [container: object, "rope_theta": 1e6], ignoring: [name])
         #expect(plain.configReview.ignored == error.keys)
@@ -139,7 +139,7 @@ import Testing
     }
   }
 
-  /// `default` of rotation, with the base that stands beside or inside.
+  /// The `default` rotation, with the base beside or inside the object.
   @Test func anIgnoredTypeLeavesTheBase() throws {
     let dynamic: [String: Any] = ["rope_type": "dynamic", "factor": 4.0, "rope_theta": 5e5]
     let model = try model("Llama", ["rope_parameters": dynamic], ignoring: ["rope_parameters.rope_type"])
@@ -160,7 +160,7 @@ import Testing
     #expect(metadata["llama.rope.scaling.factor"] == .float32(4))
   }
 
-  /// Layers that see a window of positions only: the changes, and the key that is refused (nil: there are none).
+  /// Layers with a sliding window: the changes, and the refused key (nil: none).
   static let windows: [(architecture: String, changes: String, key: String?)] = [
     ("Qwen2", "{\"use_sliding_window\": true, \"sliding_window\": 64, \"max_window_layers\": 0}", "use_sliding_window"),
     ("Qwen2", "{\"use_sliding_window\": true, \"sliding_window\": 64, \"max_window_layers\": 3}", "use_sliding_window"),
@@ -192,7 +192,8 @@ import Testing
     #expect(error.keys.map(\.name) == [key])
   }
 
-  /// All layers of the first Mistral see 4,096 positions back: its GGUF says so, and texts up to there are exact.
+  /// All layers of the first Mistral have a window of 4,096 positions. Its GGUF records this, and results are exact up
+  /// to that length.
   @Test func slidingWindowsOfAllLayersLimitTexts() throws {
     let long: [String: Any?] = ["max_position_embeddings": 32768]
     let key = "llama.attention.sliding_window"
@@ -210,7 +211,7 @@ import Testing
     #expect(ignoring.configReview.ignored.map(\.value) == ["4096"])
   }
 
-  /// An absent key means what the configuration class of its architecture says.
+  /// A missing key has the default of the architecture's configuration class.
   @Test func absentKeys() throws {
     let error = try #require(throws: RefusedConfig.self) { try model("Qwen3Moe", ["norm_topk_prob": nil]) }
     #expect(error.keys.map(\.name) == ["norm_topk_prob"])
@@ -242,7 +243,7 @@ import Testing
     #expect(two["deepseek2.expert_shared_count"] == .uint32(2))
   }
 
-  /// Without groups in the router's method, a GGUF must have none either: its readers know no method.
+  /// If the router's method has no groups, the GGUF must not have any: its readers don't know the method.
   @Test func groupsOfAGreedyRouter() throws {
     for (method, count) in [("greedy", nil), ("group_limited_greedy", 4)] as [(String, UInt32?)] {
       let metadata = try metadata("DeepseekV2", ["topk_method": method, "n_group": 4, "topk_group": 2])
@@ -250,7 +251,7 @@ import Testing
     }
   }
 
-  /// Llama 3's factors are a tensor, which readers of `llama` take of mixtures too.
+  /// Llama 3's factors are a tensor. Readers of `llama` accept it for mixtures too.
   @Test(arguments: ["Llama", "Mistral", "Mixtral"]) func factorsOfLlama3(architecture: String) throws {
     let scaling: [String: Any] = [
       "rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
@@ -263,8 +264,8 @@ import Testing
     }
   }
 
-  /// YaRN by its formulas: cosines and sines are multiplied by `attention_factor`, or by what follows from the scales, and
-  /// a GGUF has that over 1 + log(factor) / 10.
+  /// YaRN's formulas: cosines and sines are multiplied by `attention_factor`, or by the ratio of the growths of the
+  /// scales. A GGUF stores this factor divided by 1 + log(factor) / 10.
   @Test(arguments: ["Llama", "Qwen2", "Qwen3", "Qwen3Moe", "Mixtral"]) func magnitudeOfYarn(architecture: String) throws
   {
     let grown = 1 + 0.1 * Foundation.log(4.0)
@@ -283,12 +284,12 @@ import Testing
     }
   }
 
-  /// Latent attention multiplies scores by the square of a growth of its own. A reader's are `magnitude` of what turns
-  /// and the product of `magnitude` and `1 + multiplier * log(factor)`.
+  /// Latent attention multiplies scores by the square of another growth. A reader uses `magnitude` for rotated
+  /// dimensions, and the product of `magnitude` and `1 + multiplier * log(factor)` for scores.
   @Test(arguments: ["DeepseekV2", "DeepseekV3"]) func magnitudesOfLatentAttention(architecture: String) throws {
     let length = Foundation.log(40.0)
     func growth(_ scale: Double) -> Double { 1 + 0.1 * scale * length }
-    for (type, more, turning, scores) in [
+    for (type, more, rotated, scores) in [
       ("yarn", ["mscale": 1, "mscale_all_dim": 1], 1, growth(1)),
       ("yarn", ["mscale": 0.707, "mscale_all_dim": 0.707], 1, growth(0.707)),
       ("yarn", ["mscale": 1, "mscale_all_dim": 0.5], growth(1) / growth(0.5), growth(0.5)), ("yarn", [:], growth(1), 1),
@@ -303,14 +304,14 @@ import Testing
       let multiplier = number("yarn_log_multiplier") ?? 0
       let multiple = number("attn_factor") ?? 1
       let isDefault = type == "default"
-      let found = type == "yarn" && multiplier == 0 ? growth(1) * multiple : multiple
-      #expect(abs(found - turning) < 1e-6, "\(type) \(more)")
-      let counted = type == "linear" ? growth(1) * multiple : found
-      #expect(abs(counted * (1 + (isDefault ? 0 : multiplier * length)) - scores) < 1e-6, "\(type) \(more)")
+      let actual = type == "yarn" && multiplier == 0 ? growth(1) * multiple : multiple
+      #expect(abs(actual - rotated) < 1e-6, "\(type) \(more)")
+      let applied = type == "linear" ? growth(1) * multiple : actual
+      #expect(abs(applied * (1 + (isDefault ? 0 : multiplier * length)) - scores) < 1e-6, "\(type) \(more)")
     }
   }
 
-  /// A value of another kind would otherwise be taken for a missing one.
+  /// A value of the wrong kind is not treated as missing.
   @Test func valuesOfAnotherKind() throws {
     for (key, value) in [("rope_theta", "5e5"), ("rope_theta", -1), ("original_max_position_embeddings", "4k")]
       as [(String, Any)]
@@ -335,7 +336,7 @@ import Testing
       }
       #expect(error.keys.map(\.name) == [key], "\(architecture)")
     }
-    // A value that counts as false asks for nothing.
+    // A false value has no effect.
     _ = try model(
       "Llama", ["final_logit_softcapping": 0, "num_kv_shared_layers": 0, "alibi": false, "no_rope_layers": []])
   }
@@ -352,7 +353,7 @@ import Testing
     #expect(review.path == "config.json" && review.ignored.isEmpty)
   }
 
-  @Test func whatNeedsNoIgnoringIsRefused() throws {
+  @Test func ignoringSupportedKeysIsRefused() throws {
     for key in ["hidden_act", "rope_scaling", "nothing"] {
       let error = try #require(throws: UnneededIgnoring.self) {
         try model("Llama", ["clip_qkv": 8, "alibi": true], ignoring: ["alibi", key])
@@ -361,7 +362,7 @@ import Testing
     }
   }
 
-  /// Published configurations have no unknown key, and none that is refused.
+  /// Published configurations have no unknown and no refused keys.
   @Test(arguments: [
     "Llama-3.1-405B", "Llama-3.3-70B", "Qwen2.5-72B", "Qwen2.5-Coder-32B", "Midnight-Miqu-103B", "Mistral-Large-2407",
     "DeepSeek-Coder-V2", "DeepSeek-R1", "Mixtral-8x7B", "Qwen3-30B-A3B", "Qwen3-8B",

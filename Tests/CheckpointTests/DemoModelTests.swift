@@ -20,7 +20,7 @@ import Testing
     #expect(norm.type == .f32 && norm.shape.dimensions == [256])
   }
 
-  /// Queries and keys are stored as two halves per head and offered as neighbours.
+  /// Queries and keys are stored as two halves per head, and are interleaved when read.
   @Test func queryRowsAreInterleaved() throws {
     let stored = try Rows(of: "model.layers.1.self_attn.q_proj.weight")
     let tensor = try #require(model.tensor(named: "blk.1.attn_q.weight"))
@@ -38,7 +38,7 @@ import Testing
     }
   }
 
-  /// Rows are the same whatever range they are asked for in.
+  /// Rows do not depend on the range in which they are read.
   @Test func rangesAgree() throws {
     for tensor in model.tensors.prefix(12) {
       let columns = tensor.shape.columns

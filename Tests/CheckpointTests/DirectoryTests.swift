@@ -6,7 +6,7 @@ import Plan
 import TestSupport
 import Testing
 
-/// Directories that are something else than a model in safetensors, or one in Hugging Face's cache.
+/// Directories that are not a model in safetensors, and models in Hugging Face's cache.
 @Suite struct DirectoryTests {
   private let directory: TemporaryDirectory
 
@@ -29,7 +29,7 @@ import Testing
     return (error.kind, error.description + " | " + (error.hint ?? ""))
   }
 
-  /// The same words with and without config.json.
+  /// The message is the same with and without config.json.
   @Test(arguments: [
     (
       ["adapter_config.json", "adapter_model.safetensors"],
@@ -46,7 +46,7 @@ import Testing
     (["consolidated.safetensors", "params.json"], ["Mistral's own format (consolidated.safetensors)"]),
     (["model_index.json", "unet/config.json"], ["is a pipeline of the diffusers package"]),
     (["model.onnx"], ["an ONNX model (model.onnx)"]), (["onnx/model.onnx"], ["an ONNX model"]),
-    (["tf_model.h5"], ["TensorFlow's (tf_model.h5)"]), (["flax_model.msgpack"], ["Flax's"]),
+    (["tf_model.h5"], ["TensorFlow files (tf_model.h5)"]), (["flax_model.msgpack"], ["Flax files"]),
     (["global_step10/a.pt"], ["a training checkpoint of several processes"]), (["weights.npz"], ["an old MLX model"]),
     (["checkpoint-5/config.json"], ["name a directory in it: DIRECTORY/checkpoint-5"]),
     ([], ["holds n"]),
@@ -74,7 +74,7 @@ import Testing
     #expect(try error(directory.url.path).text.contains("is an adapter (IA3) and not a model"))
   }
 
-  @Test func adapterBesideAModelIsTold() throws {
+  @Test func adapterBesideAModelIsNoted() throws {
     let model = try ReferenceModel.copy("llama2")
     try write("adapter_config.json", "{}", in: model.directory.url)
     #expect(try CheckpointDirectory(path: model.path).notes == [.adapterIgnored])
@@ -94,19 +94,19 @@ import Testing
     #expect(try error(model.path).text.contains("holds weights (model.safetensors) and no config.json"))
   }
 
-  /// A download that was interrupted leaves links to blobs that are not there; absence must not pass for a choice.
+  /// An interrupted download leaves dangling links to blobs. They must not count as absent files.
   @Test(arguments: [
     "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "generation_config.json",
     "tokenizer.model", "chat_template.jinja",
   ])
-  func linksThatLeadNowhere(name: String) throws {
+  func danglingLinks(name: String) throws {
     let model = try ReferenceModel.copy("llama2")
     try? FileManager.default.removeItem(atPath: model.directory.path(name))
     try FileManager.default.createSymbolicLink(
       atPath: model.directory.path(name), withDestinationPath: "../../blobs/0123")
     let (kind, text) = try error(model.path)
     #expect(kind == .missing)
-    #expect(text.contains("/\(name): is a link to ../../blobs/0123, which is not there | the download is incomplete"))
+    #expect(text.contains("/\(name): is a link to ../../blobs/0123, which does not exist | the download is incomplete"))
   }
 
   @Test(arguments: [
@@ -149,7 +149,7 @@ import Testing
     let cached = directory.url.appending(path: "models--org--Tiny-1B")
     try write("refs/main", "b", in: cached)
     try write("snapshots/c/tokenizer.json", "{}", in: cached)
-    #expect(try error(cached.path).text.contains("holds no snapshot with a config.json"))
+    #expect(try error(cached.path).text.contains("has no snapshot with a config.json"))
     for name in ["a", "b"] { try copyModel(to: cached.appending(path: "snapshots/\(name)")) }
     let text = try error(cached.path).text
     #expect(text.contains("holds 2 snapshots"))

@@ -5,7 +5,7 @@ import GGUF
 import Tensors
 import Testing
 
-/// What config.json alone tells of the models that people bring.
+/// Shapes of widely used models, from config.json alone.
 @Suite struct ModelShapesTests {
   static func shapes(_ name: String) throws -> ModelShapes {
     try ModelShapes(

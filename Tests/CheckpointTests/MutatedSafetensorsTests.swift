@@ -4,7 +4,7 @@ import Foundation
 import TestSupport
 import Testing
 
-/// Checkpoints are downloads: a damaged or forged one is refused with words.
+/// Damaged and forged checkpoints give typed errors.
 @Suite struct MutatedSafetensorsTests {
   @Test func headers() async throws {
     let result = await #expect(processExitsWith: .success, observing: [\.standardErrorContent]) {
@@ -24,7 +24,7 @@ import Testing
     #expect(String(decoding: (result?.standardErrorContent ?? []).suffix(500), as: UTF8.self) == "")
   }
 
-  /// Products that overflow where others are zero.
+  /// Shapes with a zero extent and an overflowing product.
   @Test(arguments: ["[0,4611686018427387904]", "[4611686018427387904,0]", "[0,4294967296,4294967296]", "[-1,0]"])
   func shapesWithoutElements(shape: String) throws {
     let directory = try TemporaryDirectory()
@@ -36,12 +36,12 @@ import Testing
     #expect(error.description.contains("tensor a"))
   }
 
-  /// Some bytes of config.json that ask for two billion tensors, or for more weights than can be counted.
+  /// A config.json that implies two billion tensors, or a number of weights that overflows.
   @Test(arguments: [
     (#""num_hidden_layers": 10000, "num_local_experts": 65536"#, 32),
     (#""num_hidden_layers": 10000, "num_local_experts": 8"#, 1 << 26),
   ])
-  func modelsBeyondMeasure(counts: String, width: Int) throws {
+  func impossibleModels(counts: String, width: Int) throws {
     let error = try #require(throws: FormatError.self) {
       try ModelShapes(
         configuration: """
@@ -75,7 +75,7 @@ import Testing
         piece += [0x15] + withUnsafeBytes(of: Float(-2).bitPattern.littleEndian) { Array($0) } + [0x18, kind]
         bytes += [0x0A, UInt8(piece.count)] + piece
       }
-      // The trainer's part: byte-pair encoding that falls back to bytes. The normalizer's: no blanks are removed.
+      // The trainer: byte-pair encoding with byte fallback. The normalizer: no blanks are removed.
       bytes += [0x12, 5, 0x18, 2, 0x98, 2, 1] + [0x1A, 2, 0x20, 0]
       try MutatedFiles.binary.survive(
         bytes, named: "tokenizer.model", others: ["config.json": Array(#"{"vocab_size":261}"#.utf8)],
@@ -86,7 +86,7 @@ import Testing
   }
 }
 
-/// Makes what the file says of its header's length right again, so that damage reaches the header.
+/// Corrects the header's length, so that the damage reaches the header.
 private func repairLength(_ bytes: inout [UInt8]) {
   guard bytes.count > 100 else { return }
   let length = UInt64(bytes.count - 98)

@@ -5,7 +5,7 @@ import GGUF
 import TestSupport
 import Testing
 
-/// Weights of other quantizers are refused by the names that people know; config.json alone decides nothing.
+/// Weights of other quantizers are refused with the quantizer's name. config.json alone is not a reason to refuse.
 @Suite struct QuantizationConfigTests {
   private typealias Tensor = SafetensorsContent.Tensor
   private let model: DemoCopy
@@ -16,7 +16,7 @@ import Testing
     Tensor(dtype: dtype, shape: shape, bytes: [UInt8](repeating: 0, count: shape.reduce(bytes, *)))
   }
 
-  /// Replaces one matrix by tensors whose names begin as its own does.
+  /// Replaces one matrix by tensors whose names begin with the matrix's name.
   private func pack(_ tensors: [(suffix: String, dtype: String, shape: [Int], bytes: Int)]) throws {
     try model.edit { content in
       content["model.layers.1.mlp.up_proj.weight"] = nil
@@ -34,18 +34,18 @@ import Testing
   private static let forms: [(form: String, tensors: [(String, String, [Int], Int)], config: String, named: String)] = [
     (
       "GPTQ", [(".qweight", "I32", [4, 64], 4), (".qzeros", "I32", [1, 8], 4), (".scales", "F16", [1, 64], 2)],
-      #"{"quant_method": "gptq", "bits": 4}"#, "key quantization_config: tells of weights packed with GPTQ, 4 bits"
+      #"{"quant_method": "gptq", "bits": 4}"#, "key quantization_config: declares weights packed with GPTQ, 4 bits"
     ),
     (
       "GPTQ or AWQ",
       [(".qweight", "I32", [32, 8], 4), (".qzeros", "I32", [1, 8], 4), (".scales", "F16", [1, 64], 2)],
-      #"{"quant_method": "awq", "bits": 4}"#, "key quantization_config: tells of weights packed with AWQ, 4 bits"
+      #"{"quant_method": "awq", "bits": 4}"#, "key quantization_config: declares weights packed with AWQ, 4 bits"
     ),
     (
       "bitsandbytes",
       [(".weight", "U8", [1024, 1], 1), (".weight.absmax", "U8", [32], 1), (".weight.quant_map", "F32", [16], 4)],
       #"{"quant_method": "bitsandbytes", "load_in_4bit": true}"#,
-      "key quantization_config: tells of weights packed with bitsandbytes, 4 bits"
+      "key quantization_config: declares weights packed with bitsandbytes, 4 bits"
     ),
     (
       "compressed-tensors", [(".weight_packed", "I32", [64, 4], 4), (".weight_scale", "F16", [64, 1], 2)],
@@ -59,11 +59,11 @@ import Testing
     ),
     (
       "ModelOpt (NVFP4)", [(".weight", "U8", [64, 16], 1), (".weight_scale_2", "F32", [], 4)],
-      #"{"quant_method": "modelopt"}"#, "key quantization_config: tells of weights packed with ModelOpt"
+      #"{"quant_method": "modelopt"}"#, "key quantization_config: declares weights packed with ModelOpt"
     ),
     (
       "MLX", [(".weight", "U32", [64, 4], 4), (".scales", "F16", [64, 1], 2), (".biases", "F16", [64, 1], 2)],
-      #"{"group_size": 32, "bits": 4}"#, "key quantization_config: tells of an MLX model with quantized weights, 4 bits"
+      #"{"group_size": 32, "bits": 4}"#, "key quantization_config: declares an MLX model with quantized weights, 4 bits"
     ),
   ]
 
@@ -79,14 +79,14 @@ import Testing
     #expect(text.contains("config.json: \(named)") && text.contains("quantize from the original model"), "\(text)")
   }
 
-  /// MLX writes its key under a name of its own.
+  /// MLX has another key.
   @Test func modelsOfMLX() throws {
     try pack([(".weight", "U32", [64, 4], 4), (".scales", "F16", [64, 1], 2), (".biases", "F16", [64, 1], 2)])
     try model.set("quantization", ["group_size": 32, "bits": 4])
-    #expect(try message().contains("key quantization: tells of an MLX model with quantized weights, 4 bits"))
+    #expect(try message().contains("key quantization: declares an MLX model with quantized weights, 4 bits"))
   }
 
-  /// Weights were decoded, and config.json was forgotten.
+  /// The weights were decoded, and config.json was not updated.
   @Test(arguments: [
     ("quantization_config", #"{"group_size": 64, "bits": 4}"#, nil),
     ("quantization", #"{"group_size": 64, "bits": 4}"#, nil),
@@ -102,14 +102,14 @@ import Testing
     #expect(directory.tensors == tensors)
   }
 
-  /// BitNet's weights may be stored as floats and be rounded only where they are used.
-  @Test func methodThatIsUnknown() throws {
+  /// BitNet's weights may be stored as floats that are rounded when they are used.
+  @Test func unknownMethodIsRefused() throws {
     try model.set("quantization_config", ["quant_method": "bitnet"])
     #expect(try message().contains("key quantization_config.quant_method: is bitnet"))
   }
 
-  /// A block larger than any matrix.
-  @Test func blocksBeyondMeasure() throws {
+  /// Blocks larger than any matrix.
+  @Test func hugeBlocks() throws {
     let copy = try ReferenceModel.copy("deepseek3-fp8")
     try copy.set(
       "quantization_config", ["quant_method": "fp8", "weight_block_size": [Int.max, Int.max]] as [String: Any])

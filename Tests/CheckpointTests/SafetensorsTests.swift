@@ -6,13 +6,13 @@ import Tensors
 import TestSupport
 import Testing
 
-/// What safetensors files may hold, and what is refused by name.
+/// Valid contents of safetensors files, and errors that name invalid ones.
 @Suite struct SafetensorsTests {
   private let directory: TemporaryDirectory
 
   init() throws { directory = try TemporaryDirectory() }
 
-  /// Writes a file of this header and as many bytes of data, and opens it.
+  /// Writes a file of this header and `count` bytes of data, and opens it.
   private func open(_ header: String, bytes count: Int) throws {
     var data = Data(withUnsafeBytes(of: UInt64(header.utf8.count).littleEndian, Array.init))
     data.append(contentsOf: header.utf8)
@@ -25,11 +25,11 @@ import Testing
     #""\#(name)":{"dtype":"\#(dtype)","shape":\#(shape),"data_offsets":\#(range)}"#
   }
 
-  /// Tensors without elements share their offset with the tensor behind them, whatever their names.
+  /// An empty tensor has the offset of the next tensor, in any order of names.
   @Test(arguments: ["a", "m", "z"])
   func tensorsWithoutElements(name: String) throws {
-    for place in ["[0,0]", "[8,8]", "[16,16]"] {
-      let empty = [name + "1", name + "2"].map { Self.entry($0, "[0]", place) }
+    for range in ["[0,0]", "[8,8]", "[16,16]"] {
+      let empty = [name + "1", name + "2"].map { Self.entry($0, "[0]", range) }
       let full = [Self.entry("k", "[2]", "[0,8]"), Self.entry("p", "[1,2]", "[8,16]")]
       try open("{" + (empty + full).joined(separator: ",") + "}", bytes: 16)
       try open("{" + (full + empty).joined(separator: ",") + "}", bytes: 16)
@@ -43,7 +43,7 @@ import Testing
     #expect(error.subject == "tensor e" && error.reason == "overlaps the tensor before it")
   }
 
-  /// A reader that takes the first and one that takes the last would read different models. "\u006b" is k.
+  /// Readers that take the first and readers that take the last would read different models. "\u006b" is k.
   @Test(arguments: [
     ("{ENTRY,ENTRY}", "tensor k"), (#"{ENTRY,"\u006b":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}"#, "tensor k"),
     (#"{"k":{"dtype":"F32","dtype":"F32","shape":[2],"data_offsets":[0,8]}}"#, "tensor k: key dtype"),
@@ -68,12 +68,12 @@ import Testing
   }
 
   /// Offsets in messages count from the file's first byte.
-  @Test func badJSONIsPlaced() throws {
+  @Test func errorsOfJSONHaveAnOffset() throws {
     let error = try #require(throws: FormatError.self) { try open(#"{"k":}"#, bytes: 0) }
-    #expect(error.offset == 8 + 5 && error.reason.hasPrefix("is no valid JSON"))
+    #expect(error.offset == 8 + 5 && error.reason.hasPrefix("is not valid JSON"))
   }
 
-  /// All types of the format, of which eight elements take so many bytes.
+  /// All types of the format, with the bytes of eight elements.
   @Test(arguments: [
     ("BOOL", 8), ("F4", 4), ("F6_E2M3", 6), ("F6_E3M2", 6), ("U8", 8), ("I8", 8), ("F8_E5M2", 8), ("F8_E4M3", 8),
     ("F8_E8M0", 8), ("F8_E4M3FNUZ", 8), ("F8_E5M2FNUZ", 8), ("I16", 16), ("U16", 16), ("F16", 16), ("BF16", 16),
@@ -84,7 +84,7 @@ import Testing
     #expect(throws: FormatError.self) {
       try open("{\(Self.entry("k", "[2,4]", "[0,\(bytes - 1)]", dtype: dtype))}", bytes: bytes - 1)
     }
-    // A buffer of any type is passed over; a weight is refused by its name unless its type holds weights.
+    // A buffer may have any type. A weight of a type that can't hold weights is refused.
     let model = try ReferenceModel.copy("llama2")
     let tensor = SafetensorsContent.Tensor(dtype: dtype, shape: [32], bytes: [UInt8](repeating: 0, count: bytes * 4))
     try model.edit { $0["model.layers.0.self_attn.rotary_emb.inv_freq"] = tensor }
@@ -105,7 +105,7 @@ import Testing
     #expect(error.subject == "tensor k" && error.reason == "has the unknown dtype F9")
   }
 
-  /// F64 is rounded to F32, in whatever way rows are put together.
+  /// F64 is rounded to F32, however rows are assembled.
   @Test(arguments: ReferenceModel.architectures)
   func doublesAreFloats(architecture: String) throws {
     let copy = try ReferenceModel.copy(architecture)
@@ -113,7 +113,7 @@ import Testing
     try copy.edit { content in
       for name in content.names {
         guard let tensor = content[name], tensor.dtype.hasSuffix("F16") || tensor.dtype == "F32" else { continue }
-        // A thousandth of F32's last bit goes with the rounding.
+        // A thousandth of F32's last bit is lost by rounding.
         let values = tensor.values.map { $0 * (1 + 0x1p-34) }
         content[name] = .init(values, dtype: "F64", shape: tensor.shape)
       }
@@ -134,7 +134,7 @@ import Testing
     return result
   }
 
-  /// Tensors without elements have no place in a model, and hold nothing that is lost.
+  /// Empty tensors are not part of a model, and nothing is lost without them.
   @Test func emptyTensorsBesideAModel() throws {
     let model = try ReferenceModel.copy("llama2")
     try model.edit {
@@ -143,6 +143,6 @@ import Testing
     #expect(try CheckpointDirectory(path: model.path).tensors.count == 21)
     try model.edit { $0["model.norm.weight"] = .init(dtype: "F16", shape: [0], bytes: []) }
     let error = try #require(throws: FormatError.self) { try CheckpointDirectory(path: model.path) }
-    #expect(error.subject == "tensor model.norm.weight" && error.reason == "has shape [0]; config.json asks for [32]")
+    #expect(error.subject == "tensor model.norm.weight" && error.reason == "has shape [0]; config.json implies [32]")
   }
 }

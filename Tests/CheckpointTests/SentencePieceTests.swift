@@ -6,7 +6,7 @@ import TestSupport
 import Testing
 import Tokenizers
 
-/// tokenizer.model alone, tokenizer.json made of one, and both.
+/// A tokenizer.model, a tokenizer.json converted from one, and both together.
 @Suite struct SentencePieceTests {
   private struct Piece {
     let text: String
@@ -14,7 +14,7 @@ import Tokenizers
     var type: UInt8 = 1
   }
 
-  /// <unk>, <s>, </s>, the bytes from id 3 on, then blank, letters and two merges.
+  /// <unk>, <s>, </s>, the bytes from id 3 on, a blank, letters and two merges.
   private static let pieces: [Piece] =
     [Piece(text: "<unk>", type: 2), Piece(text: "<s>", type: 3), Piece(text: "</s>", type: 3)]
     + (0..<256).map {
@@ -84,7 +84,7 @@ import Tokenizers
       let result = try read(files)
       #expect(result.tokens[263...266] == ["ab", "<|im_start|>", "<think>", "[PAD266]"])
       #expect(result.types[264...266] == [3, 4, 5] && result.types[2] == 3)
-      // A blank goes in front of a text, and none behind a token: so says prepend_scheme.
+      // prepend_scheme adds a blank in front of a text, but not after a token.
       #expect(try ids("ab<|im_start|>ab<think>a", result.metadata) == [262, 261, 264, 263, 265, 260])
       #expect(result.notes.count == 1 && result.notes[0].contains("llama.cpp puts one behind each special token, too"))
     }
@@ -103,12 +103,12 @@ import Tokenizers
     #expect(try ids("<|x|><y>", result.metadata) == [264, 265])
   }
 
-  /// A fine-tune may name its tokens in the place of control pieces.
+  /// A fine-tune may rename control pieces.
   @Test func controlPiecesMayBeRenamed() throws {
     let decoder = #"{"added_tokens_decoder":{"2":{"content":"<|im_end|>","special":true}}}"#
     let alone = try read(["tokenizer.model": Self.model(), "tokenizer_config.json": Array(decoder.utf8)])
     #expect(alone.tokens[2] == "<|im_end|>" && alone.types[2] == 3)
-    #expect(alone.notes.contains { $0.contains(#"token "<|im_end|>" takes the place of "</s>", id 2"#) })
+    #expect(alone.notes.contains { $0.contains(#"token "<|im_end|>" replaces "</s>", id 2"#) })
     let json = try Self.json(added: [(2, "<|im_end|>", true)], prefix: "always", replacing: [2: "<|im_end|>"])
     let both = try read(["tokenizer.model": Self.model(), "tokenizer.json": Array(json.utf8)])
     #expect(both.tokens[2] == "<|im_end|>" && both.notes.count == 1)
@@ -123,7 +123,7 @@ import Tokenizers
       try Self.json(leavingOut: [263]),
     ] {
       let text = refusal(["tokenizer.model": Self.model(), "tokenizer.json": Array(json.utf8)])
-      #expect(text.contains("tokenizer.model: is another tokenizer than tokenizer.json: id "), "\(text)")
+      #expect(text.contains("tokenizer.model: differs from tokenizer.json: id "), "\(text)")
       #expect(text.contains("take away the one that the model was not trained with"))
     }
   }
@@ -152,18 +152,18 @@ import Tokenizers
     let model = Self.model(trainer: trainer, normalizer: normalizer)
     let text = refusal(["tokenizer.model": model])
     #expect(text.contains("tokenizer.model: key ") && text.contains(part), "\(text)")
-    // Beside a tokenizer.json, which has no such step, `transformers` passes over it.
+    // If a tokenizer.json without such a step exists, `transformers` ignores the setting.
     let json = Array(try Self.json(prefix: "always").utf8)
     #expect(try read(["tokenizer.model": model, "tokenizer.json": json]).tokens[263] == "ab")
   }
 
   @Test func settingsThatChangeNothing() throws {
-    // A name without a rule, and a suffix where no blank is added.
+    // A name without a rule, and a suffix without a blank.
     let model = Self.model(trainer: [0xC0, 1, 1], normalizer: [0x0A, 4] + Array("nfkc".utf8) + [3 << 3, 0])
     #expect(try ids("ab", try read(["tokenizer.model": model]).metadata) == [263])
   }
 
-  @Test func theBlankGoesInFrontOfATextAloneWhereTransformersHasItSo() throws {
+  @Test func theBlankIsAddedOnlyToTextsIfLegacyIsFalse() throws {
     let files = ["tokenizer.model": Self.model(), "added_tokens.json": Array(#"{"<|x|>":264}"#.utf8)]
     func first(_ config: String) throws -> [Int32] {
       try ids("a<|x|>a", try read(files.merging(["tokenizer_config.json": Array(config.utf8)]) { $1 }).metadata)
@@ -179,8 +179,8 @@ import Tokenizers
     #expect(without.tokens[264...265] == ["<|im_start|>", "  "] && without.types[264...265] == [4, 4])
     #expect(try ids("<|im_start|>ab  b", without.metadata) == [264, 263, 265, 261])
     let text = refusal(["tokenizer.model": Self.model(more)])
-    #expect(text.contains(#"piece "<|im_start|>": is user-defined: llama.cpp puts a blank behind it"#))
-    // One character that no other piece holds is never merged: it needs no search.
+    #expect(text.contains(#"piece "<|im_start|>": is user-defined: llama.cpp adds a blank after it"#))
+    // A single character that is in no other piece is never merged, so llama.cpp need not search for it.
     let digit = try read(["tokenizer.model": Self.model([Piece(text: "7", type: 4)])])
     #expect(digit.types[264] == 1)
     #expect(try ids("ab7a", digit.metadata) == [262, 261, 264, 260])
@@ -190,7 +190,7 @@ import Tokenizers
 
   @Test func unusedPiecesThatMergingGives() throws {
     let made = refusal(["tokenizer.model": Self.model([Piece(text: "abb", type: 5)])])
-    #expect(made.contains(#"piece "abb": is unused: SentencePiece takes it apart again"#))
+    #expect(made.contains(#"piece "abb": is unused: SentencePiece splits it again"#))
     #expect(try read(["tokenizer.model": Self.model([Piece(text: "xyz", type: 5)])]).types[264] == 5)
   }
 
@@ -199,7 +199,7 @@ import Tokenizers
     #expect(text.contains("token <0xC5>: is missing"))
   }
 
-  /// llama.cpp's tokenizer has ids of its own where a file gives none.
+  /// llama.cpp has default ids for missing ones.
   @Test func beginningsThatAreNamedOrMissing() throws {
     func keys(_ config: String, _ values: String) throws -> Metadata {
       try read(

@@ -6,7 +6,7 @@ import Tensors
 import TestSupport
 import Testing
 
-/// A directory whose files went through Windows is the same model, or it is refused with words.
+/// A directory whose files were edited on Windows is the same model, or gives a clear error.
 @Suite struct TextFormsTests {
   private static let card = """
     ---
@@ -43,7 +43,7 @@ import Testing
     #expect(metadata.optionalString("general.base_model.0.organization") == "Org")
   }
 
-  /// What is behind the front matter is not read.
+  /// Text after the front matter is not read.
   @Test func bytesBehindTheFrontMatter() throws {
     let good = Array(Self.card.utf8) + [0xFF, 0xE9]
     #expect(try metadata(["README.md": good]).optionalString("general.license") == "mit")
@@ -74,17 +74,17 @@ import Testing
     }
     files["generation_config.json"] = Self.mark + Array("{\r\n \"top_k\": 4}".utf8)
     var expected = try metadata([:])
-    var found = try metadata(files)
-    #expect(found.removeValue(forKey: "general.sampling.top_k") == .int32(4))
+    var actual = try metadata(files)
+    #expect(actual.removeValue(forKey: "general.sampling.top_k") == .int32(4))
     // The folder's name is part of the model's.
     for key in ["general.name", "general.basename", "general.finetune", "general.version"] {
       expected.removeValue(forKey: key)
-      found.removeValue(forKey: key)
+      actual.removeValue(forKey: key)
     }
-    #expect(found == expected)
+    #expect(actual == expected)
   }
 
-  /// As Python reads it.
+  /// As Python reads them.
   @Test func chatTemplates() throws {
     let template = Self.mark + Array("{% for m in messages %}\r\n{{ m.content }}\r\n{% endfor %}".utf8)
     let copy = try DemoCopy()

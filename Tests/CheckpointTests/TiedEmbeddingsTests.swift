@@ -5,11 +5,12 @@ import Tensors
 import TestSupport
 import Testing
 
-/// Whatever config.json ties, a stored head that differs from the embeddings is the model's.
+/// A stored head that differs from the embeddings is kept, even if config.json ties them.
 @Suite struct TiedEmbeddingsTests {
   static let (embeddings, head) = ("model.embed_tokens.weight", "lm_head.weight")
 
-  /// A model of 272 tokens, 32 wide, whose config.json ties; `change` gets its tensors, embeddings and head of them equal.
+  /// A model of 272 tokens, 32 wide, with tied embeddings. `change` modifies its tensors, whose embeddings and head are
+  /// equal.
   private func model(
     _ name: String = "llama2", ties: Bool = true, _ change: (inout SafetensorsContent) throws -> Void = { _ in }
   ) throws -> DemoCopy {
@@ -66,7 +67,7 @@ import Testing
     }
   }
 
-  /// Zero has two signs, and what is no number equals nothing.
+  /// Numbers are compared, not bits: zeros of both signs are equal.
   @Test func numbersCountAndNotBits() throws {
     let copy = try model {
       $0[Self.embeddings] = .init(
@@ -77,7 +78,7 @@ import Testing
     #expect(try CheckpointDirectory(path: copy.path).tensor(named: "output.weight") == nil)
   }
 
-  /// An FP8 head is its bytes times its scales: 1.0 is 0x38 of E4M3.
+  /// An FP8 head is its elements times its scales: 0x38 of E4M3 is 1.0.
   @Test(arguments: [(Float(0.5), false), (0.25, true)])
   func scalesCount(scale: Float, isKept: Bool) throws {
     let copy = try model {
@@ -90,9 +91,9 @@ import Testing
     if isKept { #expect(try rows("output.weight", of: model).allSatisfy { $0 == 0.25 }) }
   }
 
-  /// `safetensors.torch.save_model` keeps of equal tensors the one whose name sorts first, which is the head.
+  /// `safetensors.torch.save_model` stores, of equal tensors, the one whose name sorts first, which is the head.
   @Test(arguments: ReferenceModel.architectures)
-  func headStandsForEmbeddings(architecture: String) throws {
+  func headReplacesMissingEmbeddings(architecture: String) throws {
     var expected: [Float] = []
     let copy = try model(architecture) {
       expected = ($0[Self.embeddings]?.values ?? []).map { Float($0) }
@@ -104,7 +105,7 @@ import Testing
     #expect(model.tensor(named: "output.weight") == nil)
   }
 
-  @Test func emptyHeadIsNone() throws {
+  @Test func emptyHeadCountsAsMissing() throws {
     for shape in [[0], [0, 32]] {
       let copy = try model { $0[Self.head] = .init(dtype: "F16", shape: shape, bytes: []) }
       #expect(try CheckpointDirectory(path: copy.path).tensor(named: "output.weight") == nil)
@@ -130,7 +131,7 @@ import Testing
     #expect(error.description.contains("tensor lm_head.weight: is of type \(dtype)"))
   }
 
-  /// Without a tie neither stands for the other: `transformers` would fill in random numbers.
+  /// Without a tie neither replaces the other: `transformers` would use random numbers.
   @Test(arguments: [(head, embeddings), (embeddings, head)])
   func missingWithoutATieIsRefused(missing: String, present: String) throws {
     let copy = try model(ties: false) { $0[missing] = nil }
@@ -145,7 +146,7 @@ import Testing
     #expect(model.tensor(named: "output.weight") != nil && model.notes.isEmpty)
   }
 
-  /// What config.json alone tells is the tied model, whatever lies beside it.
+  /// config.json alone gives the tied model, whatever files are beside it.
   @Test func planNeedsNoWeights() throws {
     let copy = try model {
       $0[Self.head] = .init([Double](repeating: 1, count: 272 * 32), dtype: "F16", shape: [272, 32])

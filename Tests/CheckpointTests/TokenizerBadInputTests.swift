@@ -6,7 +6,7 @@ import Tensors
 import TestSupport
 import Testing
 
-/// Damaged tokenizers and those of unknown kinds: errors that name file and place, whatever the bytes.
+/// Damaged tokenizers and unknown kinds give errors that name the file and the position.
 @Suite struct TokenizerBadInputTests {
   static let json = """
     {"added_tokens":[{"id":2,"content":"<e>","special":true}],"normalizer":null,\
@@ -34,7 +34,7 @@ import Testing
     #expect(!text.contains("\n"), sourceLocation: location)
   }
 
-  @Test func theSoundOneIsRead() throws {
+  @Test func theValidTokenizerIsRead() throws {
     let metadata = try metadata(["tokenizer.json": Array(Self.json.utf8)])
     #expect(metadata.optionalStrings("tokenizer.ggml.tokens") == ["a", "b", "<e>", "ab", "[PAD4]"])
     #expect(metadata["tokenizer.ggml.token_type"] == .array(.int32([1, 1, 3, 1, 5])))
@@ -47,16 +47,16 @@ import Testing
     (#""a":0"#, #""a":99999999999"#, [#"token "a": has no valid id"#]),
     (#""a":0"#, #""a":"x""#, [#"token "a": has no valid id"#]),
     (#""a":0"#, #""a":1"#, [#"token "b": has id 1, as has "a""#]),
-    (#""b":1"#, #""a":1"#, [#"token "a": stands twice: it has ids 0 and 1"#]),
+    (#""b":1"#, #""a":1"#, [#"token "a": appears twice, with ids 0 and 1"#]),
     (#""ab":3"#, #""ab":5"#, [#"token "ab": has id 5; config.json gives a vocabulary of 5"#]),
-    ("<e>", "a", [#""a": stands twice"#]),
+    ("<e>", "a", [#""a": appears twice"#]),
     (#""id":2"#, #""id":1"#, [#"token "<e>": has id 1, as has "b""#]),
     (#""id":2,"#, "", ["key added_tokens: holds an entry without content or valid id"]),
-    (#"[{"id":2,"content":"<e>","special":true}]"#, "7", ["key added_tokens: is no array"]),
-    ("a b", "a c", [#"merge number 0: needs "c", which is no token"#]),
-    ("a b", "b a", [#"merge number 0: needs "ba", which is no token"#]),
-    (#"["a b"]"#, #"[["a","b","a"]]"#, ["merge number 0: is no pair of tokens"]),
-    (#"["a b"]"#, "[7]", ["merge number 0: is no pair of tokens"]),
+    (#"[{"id":2,"content":"<e>","special":true}]"#, "7", ["key added_tokens: is not an array"]),
+    ("a b", "a c", [#"merge number 0: needs "c", which is not a token"#]),
+    ("a b", "b a", [#"merge number 0: needs "ba", which is not a token"#]),
+    (#"["a b"]"#, #"[["a","b","a"]]"#, ["merge number 0: is not a pair of tokens"]),
+    (#"["a b"]"#, "[7]", ["merge number 0: is not a pair of tokens"]),
     (
       #""BPE""#, #""Unigram""#,
       ["key model: is of an unknown kind: Unigram, 3 tokens, ByteLevel", "known: byte-level BPE"]
@@ -67,9 +67,9 @@ import Testing
     (#""add_prefix_space":false"#, #""add_prefix_space":true"#, ["unknown structure: ByteLevel add_prefix_space true"]),
     (#""normalizer":null"#, #""normalizer":{"type":"NFKC"}"#, ["unknown structure: normalizer NFKC, ByteLevel"]),
     (#"{"type":"ByteLevel","add_prefix_space":false,"use_regex":true}"#, "null", ["no pre_tokenizer", "known: "]),
-    ("<e>", #"\\ud800"#, ["is no valid JSON: half a surrogate pair"]),
-    ("<e>", #"\\ud800\\u0041"#, ["is no valid JSON: half a surrogate pair"]),
-    ("<e>", #"\\uD8"#, ["is no valid JSON: an escape without four"]), ("<e>", #"\\x"#, ["an unknown escape"]),
+    ("<e>", #"\\ud800"#, ["is not valid JSON: half a surrogate pair"]),
+    ("<e>", #"\\ud800\\u0041"#, ["is not valid JSON: half a surrogate pair"]),
+    ("<e>", #"\\uD8"#, ["is not valid JSON: an escape without four"]), ("<e>", #"\\x"#, ["an unknown escape"]),
     ("<e>", "\u{1}", ["a string holds a control character"]), ("null", "nul", ["an unknown word"]),
     (#""id":2"#, #""id":+2"#, ["an unknown word"]), (#""id":2"#, #""id":0x2"#, ["an unknown word"]),
     (#""id":2,"#, #""id":2"#, ["a comma or } is missing"]), (#"["a b"]}}"#, #"["a b"]}}}"#, ["something follows"]),
@@ -86,10 +86,10 @@ import Testing
     for count in 0..<bytes.count { expect(["tokenizer.json": Array(bytes[..<count])], ["tokenizer.json"]) }
   }
 
-  @Test func bytesThatAreNoUTF8() {
+  @Test func bytesThatAreNotUTF8() {
     var bytes = Array(Self.json.utf8)
     bytes[bytes.firstIndex(of: UInt8(ascii: "<"))!] = 0xFF
-    expect(["tokenizer.json": bytes], ["at byte", "a string is no UTF-8"])
+    expect(["tokenizer.json": bytes], ["at byte", "a string is not UTF-8"])
   }
 
   /// A parser that recursed as deep as the file asks would overflow its stack.
@@ -101,7 +101,7 @@ import Testing
     expect(["tokenizer.json": sound], config: String(decoding: deep, as: UTF8.self), ["config.json"])
   }
 
-  @Test func sizesThatNoModelHas() {
+  @Test func impossibleSizes() {
     let sound = Array(Self.json.utf8)
     expect(["tokenizer.json": sound], config: #"{"vocab_size":1073741824}"#, ["config.json: key vocab_size"])
     let far = Array(Self.json.replacing(#""ab":3"#, with: #""ab":2147483647"#).utf8)
@@ -113,13 +113,14 @@ import Testing
   @Test func filesBeside() {
     let sound = Array(Self.json.utf8)
     expect(
-      ["tokenizer.json": sound, "tokenizer_config.json": Array("[]".utf8)], ["tokenizer_config.json: is no JSON object"]
+      ["tokenizer.json": sound, "tokenizer_config.json": Array("[]".utf8)],
+      ["tokenizer_config.json: is not a JSON object"]
     )
     expect(
       ["tokenizer.json": sound, "tokenizer_config.json": Array(#"{"added_tokens_decoder":{"x":{}}}"#.utf8)],
       ["tokenizer_config.json: key added_tokens_decoder: holds an entry \"x\""])
     expect([:], kind: .missing, ["tokenizer.json: is missing"])
-    expect(["tekken.json": sound], kind: .missing, ["tekken.json alone is not known"])
+    expect(["tekken.json": sound], kind: .missing, ["tekken.json is not supported"])
   }
 
   // MARK: tokenizer.model
@@ -133,7 +134,7 @@ import Testing
     return field(1, field(1, Array(text.utf8)) + [2 << 3 | 5] + bits + (type.map { [3 << 3, $0] } ?? []))
   }
 
-  /// byte-pair encoding with byte_fallback, and a normalizer that leaves text as it is.
+  /// byte-pair encoding with byte_fallback, and a normalizer that does not change text.
   static let trainer = field(2, [3 << 3, 2, 0x98, 2, 1])
   static let model =
     piece("<unk>", 0, type: 2) + piece("<s>", 0, type: 3)
@@ -142,7 +143,7 @@ import Testing
     }
     + piece("a", -1) + trainer + field(3, [3 << 3, 0, 4 << 3, 0])
 
-  @Test func theSoundModelIsRead() throws {
+  @Test func theValidModelIsRead() throws {
     let metadata = try metadata(["tokenizer.model": Self.model], config: #"{"vocab_size":260}"#)
     let tokens = try #require(metadata.optionalStrings("tokenizer.ggml.tokens"))
     #expect(tokens.prefix(3) == ["<unk>", "<s>", "<0x00>"] && tokens.suffix(3) == ["<0xFF>", "a", "[PAD259]"])
@@ -165,15 +166,15 @@ import Testing
     expectModel(Self.piece("", 0), "piece number 0: is empty")
     expectModel(Self.piece("a", 0, type: 9), "piece number 0: has the unknown type 9")
     expectModel(Self.piece("a", 0), "trainer_spec.model_type: is of an unknown kind: unigram")
-    expectModel(Self.piece("a", 0) + Self.piece("a", 0) + Self.trainer, "\"a\": stands twice: it has ids 0 and 1")
-    expectModel(Self.field(1, Self.field(1, [0xFF])), "piece number 0: is no UTF-8")
-    expectModel([1 << 3, 7], "field 1 is no message")
+    expectModel(Self.piece("a", 0) + Self.piece("a", 0) + Self.trainer, "\"a\": appears twice, with ids 0 and 1")
+    expectModel(Self.field(1, Self.field(1, [0xFF])), "piece number 0: is not UTF-8")
+    expectModel([1 << 3, 7], "field 1 is not a message")
     expectModel([1 << 3 | 2] + [UInt8](repeating: 0xFF, count: 9) + [1], "a damaged one")
     expectModel([UInt8](repeating: 0xFF, count: 40), "a damaged one")
     expectModel(Array("{\"not\": 1}".utf8), "a damaged one")
   }
 
-  /// Whatever the bytes: keys or a typed error.
+  /// Any bytes give keys or a typed error.
   @Test func anyBytesAreKeysOrAnError() throws {
     var random = SplitMix(seed: 11)
     var failures = 0

@@ -6,7 +6,7 @@ import Tensors
 import TestSupport
 import Testing
 
-/// Which files a directory's weights are read from, and that those that contradict each other are never chosen in silence.
+/// Selection of a directory's weight files. Files that contradict each other are never chosen without a message.
 @Suite struct WeightChoiceTests {
   private let model: DemoCopy
   private let content: SafetensorsContent
@@ -23,12 +23,12 @@ import Testing
     try FileManager.default.removeItem(atPath: model.directory.path(name))
   }
 
-  /// Writes the model as shards, all norms of which are `norm` so that it can be told from others.
+  /// Writes the model as shards. All its norms are `norm`, which identifies it.
   private func writeShards(
     _ count: Int, norm: Double, without missing: Set<Int> = [], indexed: Bool = true,
     name: (Int, Int) -> String = { String(format: "model-%05d-of-%05d.safetensors", $0 + 1, $1) }
   ) throws {
-    var places: [String: String] = [:]
+    var shards: [String: String] = [:]
     for shard in 0..<count {
       var part = SafetensorsContent()
       for tensor in content.names.enumerated().filter({ $0.offset % count == shard }).map(\.element) {
@@ -36,15 +36,15 @@ import Testing
         if tensor.hasSuffix("norm.weight") {
           part[tensor] = .init([Double](repeating: norm, count: 32), dtype: "F16", shape: [32])
         }
-        places[tensor] = name(shard, count)
+        shards[tensor] = name(shard, count)
       }
       if !missing.contains(shard) { try part.write(to: model.directory.path(name(shard, count))) }
     }
-    if indexed { try write(index: places) }
+    if indexed { try write(index: shards) }
   }
 
-  private func write(index places: [String: String]) throws {
-    try JSONSerialization.data(withJSONObject: ["weight_map": places])
+  private func write(index shards: [String: String]) throws {
+    try JSONSerialization.data(withJSONObject: ["weight_map": shards])
       .write(to: model.directory.url.appending(path: Self.index))
   }
 
@@ -70,7 +70,7 @@ import Testing
     for part in parts { #expect(text.contains(part), "\(text)", sourceLocation: location) }
   }
 
-  @Test func twoCompleteModelsStop() throws {
+  @Test func twoCompleteModelsAreRefused() throws {
     try writeShards(2, norm: 7)
     try expectError(
       "holds the model more than once", "model.safetensors and model.safetensors.index.json (2 shards)",
@@ -80,14 +80,14 @@ import Testing
     #expect(try norm(CheckpointDirectory(path: model.directory.path("model-00002-of-00002.safetensors"))) == 7)
   }
 
-  @Test func staleIndexIsPassedOver() throws {
+  @Test func staleIndexIsIgnored() throws {
     try writeShards(2, norm: 7, without: [0, 1])
     let directory = try CheckpointDirectory(path: model.path)
     #expect(directory.notes == [.staleIndex(missing: "model-00001-of-00002.safetensors", read: Self.single)])
     #expect(try norm(directory) != 7)
   }
 
-  @Test func shardsOfAnotherNumberTakeTheIndexesPlace() throws {
+  @Test func shardsOfAnotherNumberReplaceTheIndex() throws {
     try remove(Self.single)
     try writeShards(3, norm: 3, indexed: false)
     try writeShards(2, norm: 2, without: [1])
@@ -100,7 +100,7 @@ import Testing
     #expect(try norm(directory) == 3)
   }
 
-  /// Of two complete models the one that config.json describes is the model.
+  /// Of two complete models, the one that config.json describes is read.
   @Test(arguments: [(1, Float(7)), (2, Float(1.5))])
   func filesThatFitAreChosen(layers: Int, expected: Float) throws {
     try model.edit { $0["model.norm.weight"] = .init([Double](repeating: 1.5, count: 32), dtype: "F16", shape: [32]) }
@@ -130,7 +130,7 @@ import Testing
     #expect(try norm(directory) == 4)
   }
 
-  /// DeepSeek's count has six digits; some writers count from zero.
+  /// DeepSeek's shard count has six digits. Some writers count from zero.
   @Test(arguments: ["model-%05d-of-%06d.safetensors", "model-%d-of-%d.safetensors"], [0, 1])
   func numberings(format: String, first: Int) throws {
     try remove(Self.single)
@@ -141,14 +141,14 @@ import Testing
   @Test func missingShardsAreNamed() throws {
     try remove(Self.single)
     try writeShards(5, norm: 4, without: [1], indexed: false)
-    try expectError("model-00002-of-00005.safetensors", "is not there", "the download is incomplete", kind: .missing)
+    try expectError("model-00002-of-00005.safetensors", "does not exist", "the download is incomplete", kind: .missing)
     try remove("model-00004-of-00005.safetensors")
     try expectError("model-00002-of-00005.safetensors", "2 of 5 shards are missing", kind: .missing)
     try writeShards(5, norm: 4, without: [1, 3])
     try expectError("model-00002-of-00005.safetensors", Self.index, "2 of 5 shards are missing", kind: .missing)
   }
 
-  @Test func twoNumberings() throws {
+  @Test func twoSetsOfShards() throws {
     try remove(Self.single)
     try writeShards(2, norm: 2, indexed: false)
     try writeShards(3, norm: 3, indexed: false)
@@ -167,7 +167,7 @@ import Testing
     #expect(try norm(directory) == 2)
   }
 
-  /// An index of one file adds nothing to what the file says.
+  /// An index of a single file has no effect.
   @Test func indexOfTheSingleFile() throws {
     try write(index: Dictionary(uniqueKeysWithValues: content.names.map { ($0, Self.single) }))
     #expect(try CheckpointDirectory(path: model.path).notes.isEmpty)
@@ -179,14 +179,14 @@ import Testing
   @Test func tensorInAnotherShardThanTheIndexSays() throws {
     try remove(Self.single)
     try writeShards(3, norm: 4)
-    let places = try JSONSerialization.jsonObject(
+    let shards = try JSONSerialization.jsonObject(
       with: Data(contentsOf: model.directory.url.appending(path: Self.index)))
-    var map = try #require((places as? [String: Any])?["weight_map"] as? [String: String])
+    var map = try #require((shards as? [String: Any])?["weight_map"] as? [String: String])
     let name = content.names[0]
     map[name] = "model-00002-of-00003.safetensors"
     try write(index: map)
     try expectError(
-      "tensor \(name)", "is said to be in model-00002-of-00003.safetensors, which does not hold it",
+      "tensor \(name)", "should be in model-00002-of-00003.safetensors, which does not hold it",
       "model-00001-of-00003.safetensors does")
     #expect(try norm(CheckpointDirectory(path: model.directory.path("model-00001-of-00003.safetensors"))) == 4)
     map[name] = nil
@@ -194,7 +194,7 @@ import Testing
     #expect(try CheckpointDirectory(path: model.path).notes == [.unlistedTensors(count: 1, first: name)])
   }
 
-  /// A tensor in two shards is one where both are equal.
+  /// A tensor may be in two shards if both are equal.
   @Test func tensorInTwoShards() throws {
     try remove(Self.single)
     try writeShards(2, norm: 4)
@@ -204,7 +204,9 @@ import Testing
     try model.edit("model-00002-of-00002.safetensors") {
       $0[name]?.bytes[5] ^= 1
     }
-    try expectError("model-00002-of-00002.safetensors", "tensor \(name)", "is another one in model-00001-of-00002")
+    try expectError(
+      "model-00002-of-00002.safetensors", "tensor \(name)",
+      "differs from the tensor of this name in model-00001-of-00002")
   }
 
   @Test func brokenIndexIsNamed() throws {
@@ -215,7 +217,7 @@ import Testing
     }
   }
 
-  /// `transformers_weights` of config.json names the file, as `transformers` 5 reads it.
+  /// `transformers_weights` of config.json names the file, as in `transformers` 5.
   @Test func fileOfAnotherName() throws {
     try FileManager.default.moveItem(
       atPath: model.directory.path(Self.single), toPath: model.directory.path("model.fp16.safetensors"))
@@ -226,7 +228,7 @@ import Testing
     try expectError("none.safetensors: no such file or directory", kind: .missing, at: "none.safetensors")
   }
 
-  /// `safetensors.torch.save_model` stores matrices that share memory once, and notes the other's name.
+  /// `safetensors.torch.save_model` stores matrices that share memory once, and lists the other names.
   @Test func aliasesOfTheHeader() throws {
     try model.edit {
       $0["model.embed_tokens.weight"] = nil

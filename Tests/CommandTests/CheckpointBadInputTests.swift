@@ -156,7 +156,7 @@ import Testing
     try FileManager.default.moveItem(
       at: url.appending(path: "model.safetensors"), to: url.appending(path: "pytorch_model.bin"))
     try expect(
-      model, status: 66, "holds no safetensors weights, but PyTorch's (pytorch_model.bin)", "hint: PyTorch's files")
+      model, status: 66, "holds no safetensors weights, but PyTorch files (pytorch_model.bin)", "hint: PyTorch files")
   }
 
   @Test func ropeOfAnUnknownKind() throws {
@@ -169,7 +169,7 @@ import Testing
 
   @Test(
     arguments: [
-      ("[1]", "is no JSON object"), ("{\"general.name\": 1}", "key general.name"),
+      ("[1]", "is not a JSON object"), ("{\"general.name\": 1}", "key general.name"),
       ("{\"llama.block_count\": 1}", "key llama.block_count"), ("{\"general.tags\": [1]}", "key general.tags"),
       ("{\"general.base_models\": [\"x\"]}", "key general.base_models"), ("{", "JSON"),
     ])

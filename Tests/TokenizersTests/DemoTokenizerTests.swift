@@ -31,20 +31,20 @@ import Tokenizers
     }
   }
 
-  @Test func idsGiveTheTextBack() {
+  @Test func decodingGivesTheText() {
     for item in Self.cases {
       #expect(tokenizer.decode(tokenizer.encode(item.text, addSpecial: false)) == Array(item.text.utf8))
     }
   }
 
-  @Test func controlTokensAreParsedOnlyWhereAsked() {
+  @Test func controlTokensAreParsedOnRequest() {
     let text = "a<|end_of_text|>b"
     #expect(tokenizer.encode(text, addSpecial: false, parseSpecial: true).contains(1))
     #expect(!tokenizer.encode(text, addSpecial: false).contains(1))
     #expect(tokenizer.encode("a").first == 0)
   }
 
-  @Test func metadataWithoutATokenizerSaysSo() {
+  @Test func metadataWithoutATokenizerIsRefused() {
     #expect(throws: TokenizerError.self) { try Tokenizer(metadata: ["general.architecture": .string("llama")]) }
   }
 }

@@ -6,8 +6,9 @@ import TestSupport
 import Testing
 import Tokenizers
 
-/// Every family of splitters, recognised from its tokenizer.json, on 200 KB of mixed text, against the `tokenizers`
-/// package; SentencePiece against its own library, too. Fixtures/families/make.py makes tokenizers and digests.
+/// Every family of splitters, recognised from its tokenizer.json, is compared with the `tokenizers` package on 200 KB
+/// of mixed text. SentencePiece is also compared with its own library. Fixtures/families/make.py makes tokenizers and
+/// digests.
 @Suite struct FamilyTests {
   static let folder = Bundle.module.url(forResource: "Fixtures/families", withExtension: nil)!
   static let expected: [String: [String]] = {
@@ -21,7 +22,7 @@ import Tokenizers
     else { return [] }
     return (100..<152).map { mixed.document(seed: $0, size: 2100) }
   }()
-  /// Names of fixtures, and the names that their splitters get.
+  /// Names of fixtures, and the names of their splitters.
   static let families = [
     ("llama-bpe", "llama-bpe"), ("qwen2", "qwen2"), ("qwen35", "qwen35"), ("gpt-2", "gpt-2"),
     ("starcoder", "starcoder"), ("deepseek-llm", "deepseek-llm"), ("deepseek-coder", "deepseek-coder"),
@@ -31,12 +32,12 @@ import Tokenizers
 
   private func path(_ family: String) -> String { Self.folder.appending(path: family).path }
 
-  /// Of integers as little-endian 32-bit ones.
+  /// The digest of integers as little-endian 32-bit words.
   private func digest(_ values: some Sequence<Int32>) -> String {
     fnv1a(values.flatMap { value in (0..<4).map { UInt8(truncatingIfNeeded: value >> Int32(8 * $0)) } })
   }
 
-  @Test func textsAreThePackages() throws {
+  @Test func textsEqualThePackages() throws {
     #expect(Self.texts.map { digest($0.utf8.map(Int32.init)) } == Self.expected["texts"])
     #expect(Self.texts.reduce(0) { $0 + $1.utf8.count } > 200_000)
   }
@@ -45,7 +46,7 @@ import Tokenizers
     let metadata = try tokenizerMetadata(directory: path(family), architecture: "llama")
     #expect(metadata.optionalString("tokenizer.ggml.pre") == name)
     let tokenizer = try Tokenizer(metadata: metadata)
-    // SentencePiece's library does not look for control tokens in text.
+    // SentencePiece's library does not search for control tokens in text.
     let parses = family != "llama-spm"
     let ids = Self.texts.map { tokenizer.encode($0, addSpecial: false, parseSpecial: parses) }
     let expected = try #require(Self.expected[family])
@@ -53,8 +54,8 @@ import Tokenizers
     for (index, ids) in ids.enumerated() { #expect(digest(ids) == expected[index], "\(family), text \(index)") }
   }
 
-  /// Composition changes text, and SentencePiece can't tell a blank from the character that stands for it.
-  @Test(arguments: families.filter { $0.0 != "qwen2" }) func idsGiveTheTextBack(family: String, name: String) throws {
+  /// Composition changes text, and SentencePiece can't distinguish a blank from the character that represents it.
+  @Test(arguments: families.filter { $0.0 != "qwen2" }) func decodingGivesTheText(family: String, name: String) throws {
     let tokenizer = try Tokenizer(metadata: try tokenizerMetadata(directory: path(family), architecture: "llama"))
     for (index, text) in Self.texts.prefix(8).enumerated() {
       let text = name == "default" ? text.replacing("\u{2581}", with: " ") : text
@@ -63,13 +64,14 @@ import Tokenizers
     }
   }
 
-  @Test func habitsThatTheNameDoesNotImplyAreKeys() throws {
-    // The fixture of llama-bpe ignores merges, as the name says, and needs not: all of its tokens are made by merges.
+  @Test func settingsThatTheNameDoesNotImplyAreKeys() throws {
+    // The fixture of llama-bpe ignores merges, as its name implies. This has no effect, because merges give all its
+    // tokens.
     let without = { (text: String) in text.replacing(#""ignore_merges":true"#, with: #""ignore_merges":false"#) }
     let plain = try tokenizerMetadata(directory: path("llama-bpe"), architecture: "llama")
     #expect(plain["tokenizer.ggml.ignore_merges"] == nil && plain["tokenizer.ggml.normalizer.nfc"] == nil)
     #expect(try changed("llama-bpe", without) == plain)
-    // A token that no merge makes: words that are that token now matter.
+    // With a token that no merge gives, the setting has an effect.
     func withoutLastMerge(_ text: String) -> String {
       guard let end = text.range(of: "]]", options: .backwards),
         let start = text.range(of: ",[", options: .backwards, range: text.startIndex..<end.lowerBound)
@@ -95,7 +97,7 @@ import Tokenizers
     #expect(other.encode("e\u{301}", addSpecial: false) != other.encode("\u{E9}", addSpecial: false))
   }
 
-  @Test func unknownStructureIsShownAndCanBeNamed() throws {
+  @Test func unknownStructureIsDescribedAndCanBeNamed() throws {
     let change = { (text: String) in text.replacing(#"\\p{N}{1,3}"#, with: #"\\p{N}{1,4}"#) }
     let error = #expect(throws: FormatError.self) { try changed("llama-bpe", change) }
     #expect(error?.description.contains("key pre_tokenizer: has an unknown structure: Split (?i:'s|'t") == true)
@@ -111,7 +113,7 @@ import Tokenizers
     #expect(needless?.description.contains("splitter: does not apply") == true)
   }
 
-  /// The keys of a family whose tokenizer.json is changed.
+  /// The keys of a family with a changed tokenizer.json.
   private func changed(_ family: String, pre: String? = nil, _ change: (String) -> String) throws -> Metadata {
     let directory = try TemporaryDirectory()
     for name in ["tokenizer.json", "config.json"] {

@@ -2,13 +2,13 @@ import Foundation
 import Tensors
 import TestSupport
 
-/// Text of ten scripts with emoji, code and odd blanks; Fixtures/families/mixed.py makes the same.
+/// Text of ten scripts with emoji, code and unusual blanks. Fixtures/families/mixed.py makes the same text.
 struct MixedText: Decodable {
   let alphabets: [String]
   let fragments: [String]
   let separators: [String]
 
-  /// About `size` characters: words of one script after another, and now and then a fragment as it stands.
+  /// About `size` characters: words of one script after another, with occasional fragments.
   func document(seed: UInt64, size: Int) -> String {
     var random = SplitMix(seed: seed)
     func below(_ bound: Int) -> Int { Int(random.next() % UInt64(bound)) }

@@ -34,7 +34,7 @@ import Testing
     }
   }()
 
-  @Test func allCasesAreThere() { #expect(Self.cases.count == 18) }
+  @Test func allCasesExist() { #expect(Self.cases.count == 18) }
 
   @Test(arguments: cases) func keysAreEqual(_ item: Case) throws {
     let directory = try TemporaryDirectory()
@@ -52,20 +52,20 @@ import Testing
       }
     }
     for (name, content) in item.files { try write(content, to: directory.url.appending(path: name)) }
-    var found = try tokenizerMetadata(directory: directory.url.path, architecture: item.architecture)
-    // With the converter's scores no text is encoded right.
-    if item.name == "llama2-json" { found.removeValue(forKey: "tokenizer.ggml.scores") }
-    // What the converter leaves to llama.cpp: where the blank goes, and the id of a token that only a template names.
-    let isOnce = found.removeValue(forKey: "tokenizer.ggml.add_space_prefix_once")
+    var actual = try tokenizerMetadata(directory: directory.url.path, architecture: item.architecture)
+    // The converter's scores encode text wrongly.
+    if item.name == "llama2-json" { actual.removeValue(forKey: "tokenizer.ggml.scores") }
+    // The converter does not write the position of the blank, and the id of a token that only a template names.
+    let isOnce = actual.removeValue(forKey: "tokenizer.ggml.add_space_prefix_once")
     #expect(isOnce == (item.name == "llama2" ? .bool(true) : nil))
     if item.name == "llama3-without-config" {
-      #expect(found.removeValue(forKey: "tokenizer.ggml.eos_token_id") == .uint32(1101))
+      #expect(actual.removeValue(forKey: "tokenizer.ggml.eos_token_id") == .uint32(1101))
     }
-    #expect(Set(found.keys) == Set(item.keys.keys))
-    for (key, value) in found { #expect(describe(value) == item.keys[key], "\(key)") }
+    #expect(Set(actual.keys) == Set(item.keys.keys))
+    for (key, value) in actual { #expect(describe(value) == item.keys[key], "\(key)") }
   }
 
-  /// Tokens without a row of the embedding are left out, and that is said.
+  /// Tokens without a row of the embedding are left out, with a note.
   @Test func tokensBeyondTheVocabularyAreNoted() throws {
     let directory = try TemporaryDirectory()
     let model = FamilyTests.folder.appending(path: "llama-spm/tokenizer.model")
@@ -86,7 +86,7 @@ import Testing
     }
   }
 
-  /// A value as make.py writes it down.
+  /// A value in make.py's notation.
   private func describe(_ value: MetadataValue) -> String {
     switch value {
     case .uint32(let x): return "UINT32 \(x)"

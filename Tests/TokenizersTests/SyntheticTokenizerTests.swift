@@ -2,7 +2,7 @@ import GGUF
 import Testing
 import Tokenizers
 
-/// Tokenizers of a few tokens: what special tokens, composition and blanks do, and metadata that makes no tokenizer.
+/// Tokenizers of a few tokens: special tokens, composition and blanks, and invalid metadata.
 @Suite struct SyntheticTokenizerTests {
   /// The 256 bytes, then `more`.
   private func bytePairs(
@@ -10,10 +10,10 @@ import Tokenizers
   ) -> Metadata {
     let bytes = (0..<256 as Range<UInt32>).map { byte -> String in
       let isPrintable = (0x21...0x7E).contains(byte) || (0xA1...0xAC).contains(byte) || (0xAE...0xFF).contains(byte)
-      let rest = (0..<byte).count {
+      let unprintable = (0..<byte).count {
         !(0x21...0x7E).contains($0) && !(0xA1...0xAC).contains($0) && !(0xAE...0xFF).contains($0)
       }
-      return String(Unicode.Scalar(isPrintable ? byte : 0x100 + UInt32(rest))!)
+      return String(Unicode.Scalar(isPrintable ? byte : 0x100 + UInt32(unprintable))!)
     }
     let types = [Int32](repeating: 1, count: 256) + more.map(\.1.rawValue)
     var metadata: Metadata = [
@@ -54,7 +54,7 @@ import Tokenizers
     #expect(try ids(["tokenizer.ggml.ignore_merges": .bool(false)]) == [256, 99])
   }
 
-  /// Pairs of text and its NFC, as Python's `unicodedata` gives it.
+  /// Pairs of text and its NFC according to Python's `unicodedata`.
   @Test(arguments: [
     ("e\u{301}", "\u{E9}"), ("a\u{316}\u{301}", "\u{E1}\u{316}"), ("\u{1100}\u{1161}\u{11A8}", "\u{AC01}"),
     ("\u{D06C}\u{11A8}\u{11B5}", "\u{D06D}\u{11B5}"), ("\u{1100}\u{1161}\u{11A8}\u{11A8}", "\u{AC01}\u{11A8}"),
@@ -89,7 +89,7 @@ import Tokenizers
 
   @Test func sentencePieceMergesByScoreAndFallsBackToBytes() throws {
     let tokenizer = try Tokenizer(metadata: sentencePiece())
-    // " abb": the blank takes the a (-1) before a and b (-2) or b and b (-2) come together.
+    // " abb": the blank and a (-1) merge before a and b (-2) or b and b (-2).
     #expect(tokenizer.encode("abb") == [1, 263, 264])
     #expect(tokenizer.encode("\u{E9}", addSpecial: false) == [259, 3 + 0xC3, 3 + 0xA9])
     #expect(tokenizer.encode("b<x>b", addSpecial: false) == [259, 261, 265, 259, 261])
@@ -99,7 +99,7 @@ import Tokenizers
     #expect(without.encode("ab", addSpecial: false) == [262])
   }
 
-  @Test func textsAreFramedAsTheModelSays() throws {
+  @Test func metadataDecidesOnBOSAndEOS() throws {
     let keys: Metadata = [
       "tokenizer.ggml.bos_token_id": .uint32(65), "tokenizer.ggml.eos_token_id": .uint32(66),
       "tokenizer.ggml.add_bos_token": .bool(false), "tokenizer.ggml.add_eos_token": .bool(true),
@@ -111,7 +111,7 @@ import Tokenizers
     ("tokenizer.ggml.model", .string("bert"), "is bert"), ("tokenizer.ggml.pre", .string("nonesuch"), "is nonesuch"),
     ("tokenizer.ggml.token_type", .array(.int32([1, 1])), "2 entries for 256"),
     ("tokenizer.ggml.token_type", .string("x"), "not an array"),
-    ("tokenizer.ggml.merges", .array(.string(["a b", "ab"])), "entry 1 is no pair"),
+    ("tokenizer.ggml.merges", .array(.string(["a b", "ab"])), "entry 1 is not a pair"),
     ("tokenizer.ggml.tokens", .array(.string([])), "0 entries"),
     ("tokenizer.ggml.bos_token_id", .uint32(256), "beyond 256"),
   ]
@@ -128,7 +128,7 @@ import Tokenizers
     #expect(error?.description.contains("\"a\" twice: ids 97 and 256") == true)
   }
 
-  @Test func scoresMustBeThere() throws {
+  @Test func missingScoresAreRefused() throws {
     for scores in [nil, MetadataValue.array(.float32([1])), .array(.float32([Float](repeating: .nan, count: 266)))] {
       var metadata = sentencePiece()
       metadata["tokenizer.ggml.scores"] = scores

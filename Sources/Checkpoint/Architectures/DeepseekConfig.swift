@@ -1,13 +1,15 @@
 import GGUF
 
-/// What DeepSeek V2 and V3 share: latent attention, a few dense layers, then experts with shared ones beside them.
+/// Hyperparameters and tensors common to DeepSeek V2 and V3: latent attention, a few dense layers, then layers with
+/// routed and shared experts.
 struct DeepseekConfig: Sendable {
   private let decoder: DecoderConfig
   private let config: Config
   private let queryRank: Int?
-  private let latent: Int
-  private let nope: Int
-  private let rope: Int
+  private let latentRank: Int
+  /// `qk_nope_head_dim` and `qk_rope_head_dim`.
+  private let nopeSize: Int
+  private let ropeSize: Int
   private let valueSize: Int
   private let denseLayers: Int
   private let experts: Int?
@@ -16,7 +18,7 @@ struct DeepseekConfig: Sendable {
   private let sharedExperts: Int
   private let defaults: Defaults
 
-  /// What missing keys mean, by which the configuration classes of V2 and V3 differ.
+  /// Values of missing keys, which differ between the configuration classes of V2 and V3.
   struct Defaults: Sendable {
     var queryRank = 1536
     let denseLayers: Int
@@ -30,20 +32,20 @@ struct DeepseekConfig: Sendable {
   init(_ config: Config, _ defaults: Defaults) throws {
     self.config = config
     self.defaults = defaults
-    nope = try config.int("qk_nope_head_dim")
-    rope = try config.int("qk_rope_head_dim")
+    nopeSize = try config.int("qk_nope_head_dim")
+    ropeSize = try config.int("qk_rope_head_dim")
     valueSize = try config.int("v_head_dim")
-    decoder = try DecoderConfig(config, headSize: nope + rope)
+    decoder = try DecoderConfig(config, headSize: nopeSize + ropeSize)
     queryRank =
       config["q_lora_rank"] == nil
       ? (config.has("q_lora_rank") ? nil : defaults.queryRank) : try config.int("q_lora_rank")
-    latent = try config.int("kv_lora_rank")
+    latentRank = try config.int("kv_lora_rank")
     if config["n_routed_experts"] == nil {
       (experts, expertsUsed, denseLayers) = (nil, nil, decoder.layers)
     } else {
-      let count = try config.int("n_routed_experts", most: 1 << 16)
+      let count = try config.int("n_routed_experts", maximum: 1 << 16)
       experts = count
-      expertsUsed = try config.int("num_experts_per_tok", most: count)
+      expertsUsed = try config.int("num_experts_per_tok", maximum: count)
       denseLayers = try config.count(
         "first_k_dense_replace", default: config.has("first_k_dense_replace") ? 0 : defaults.denseLayers)
     }
@@ -52,18 +54,20 @@ struct DeepseekConfig: Sendable {
       "n_shared_experts", default: config.has("n_shared_experts") ? 0 : defaults.sharedExperts)
   }
 
-  /// Experts of groups are chosen from the best groups only where the router's method says so.
+  /// The number of expert groups, and of groups that a token uses; nil if the router's method ignores groups.
   private func groups() throws -> (all: Int?, used: Int?) {
-    func count(_ key: String, _ absent: Int?) throws -> Int? {
-      config[key] == nil ? (config.has(key) || experts == nil ? nil : absent) : try config.int(key)
+    func count(_ key: String, default value: Int?) throws -> Int? {
+      config[key] == nil ? (config.has(key) || experts == nil ? nil : value) : try config.int(key)
     }
-    let (all, used) = (try count("n_group", defaults.groups), try count("topk_group", defaults.groupsUsed))
+    let (all, used) = (
+      try count("n_group", default: defaults.groups), try count("topk_group", default: defaults.groupsUsed)
+    )
     let isGreedy = (config["topk_method"]?.string ?? (defaults.groups == nil ? "greedy" : "")) == "greedy"
     return isGreedy && all ?? 1 > 1 ? (nil, nil) : (all, used)
   }
 
-  /// - Parameter scoring: how the router scores where config.json does not say.
-  func keys(scoring absent: String?) throws -> Metadata {
+  /// - Parameter scoring: the default of a missing `scoring_func`.
+  func keys(scoring defaultScoring: String?) throws -> Metadata {
     let name = "deepseek2"
     var metadata = try decoder.keys(name, isLatent: true, epsilon: 1e-6)
     func set(_ key: String, _ value: Int?) {
@@ -74,16 +78,16 @@ struct DeepseekConfig: Sendable {
     let groups = try groups()
     set("expert_group_count", groups.all)
     set("expert_group_used_count", groups.used)
-    if let scoring = config["scoring_func"]?.string ?? (experts == nil ? nil : absent) {
+    if let scoring = config["scoring_func"]?.string ?? (experts == nil ? nil : defaultScoring) {
       set("expert_gating_func", scoring == "sigmoid" ? 2 : 1)
     }
-    set("attention.key_length", latent + rope)
-    set("attention.value_length", latent)
+    set("attention.key_length", latentRank + ropeSize)
+    set("attention.value_length", latentRank)
     metadata["\(name).leading_dense_block_count"] = .uint32(UInt32(denseLayers))
     set("vocab_size", decoder.vocabulary)
     set("attention.q_lora_rank", queryRank)
-    set("attention.kv_lora_rank", latent)
-    set("attention.key_length_mla", nope + rope)
+    set("attention.kv_lora_rank", latentRank)
+    set("attention.key_length_mla", nopeSize + ropeSize)
     set("attention.value_length_mla", valueSize)
     set("expert_feed_forward_length", expertWidth)
     set("expert_shared_count", sharedExperts)
@@ -93,11 +97,11 @@ struct DeepseekConfig: Sendable {
     }
     let normalizes = config.has("norm_topk_prob") || experts == nil ? false : defaults.normalizes
     if config["norm_topk_prob"]?.bool ?? normalizes { metadata["\(name).expert_weights_norm"] = .bool(true) }
-    set("rope.dimension_count", rope)
+    set("rope.dimension_count", ropeSize)
     return metadata
   }
 
-  /// - Parameter corrected: the router has a bias that corrects its choice.
+  /// - Parameter corrected: the router always has a bias (`e_score_correction_bias`) for the choice of experts.
   func collectTensors(_ all: inout TensorCollector, corrected: Bool = false) throws {
     try decoder.embeddings(&all)
     for layer in 0..<decoder.layers {
@@ -123,24 +127,25 @@ struct DeepseekConfig: Sendable {
         to + "attn_q_a", from: from + "self_attn.q_a_proj", outputs: queryRank, inputs: width, bias: .none)
       try all.vector(to + "attn_q_a_norm.weight", from: from + "self_attn.q_a_layernorm.weight", count: queryRank)
       try all.matrix(
-        to + "attn_q_b.weight", from: from + "self_attn.q_b_proj.weight", outputs: heads * (nope + rope),
+        to + "attn_q_b.weight", from: from + "self_attn.q_b_proj.weight", outputs: heads * (nopeSize + ropeSize),
         inputs: queryRank)
     } else {
       try all.matrix(
-        to + "attn_q.weight", from: from + "self_attn.q_proj.weight", outputs: heads * (nope + rope), inputs: width)
+        to + "attn_q.weight", from: from + "self_attn.q_proj.weight", outputs: heads * (nopeSize + ropeSize),
+        inputs: width)
     }
     try all.linear(
-      to + "attn_kv_a_mqa", from: from + "self_attn.kv_a_proj_with_mqa", outputs: latent + rope, inputs: width,
+      to + "attn_kv_a_mqa", from: from + "self_attn.kv_a_proj_with_mqa", outputs: latentRank + ropeSize, inputs: width,
       bias: .none)
-    try all.vector(to + "attn_kv_a_norm.weight", from: from + "self_attn.kv_a_layernorm.weight", count: latent)
+    try all.vector(to + "attn_kv_a_norm.weight", from: from + "self_attn.kv_a_layernorm.weight", count: latentRank)
     let source = from + "self_attn.kv_b_proj.weight"
-    let each = nope + valueSize
+    let headRows = nopeSize + valueSize
     try all.part(
-      to + "attn_k_b.weight", [nope, latent, heads],
-      .transposed(source, shape: [heads * each, latent], first: 0, count: nope, every: each))
+      to + "attn_k_b.weight", [nopeSize, latentRank, heads],
+      .transposed(source, shape: [heads * headRows, latentRank], first: 0, count: nopeSize, every: headRows))
     try all.part(
-      to + "attn_v_b.weight", [latent, valueSize, heads],
-      .slices(source, shape: [heads * each, latent], first: nope, count: valueSize, every: each))
+      to + "attn_v_b.weight", [latentRank, valueSize, heads],
+      .slices(source, shape: [heads * headRows, latentRank], first: nopeSize, count: valueSize, every: headRows))
     try all.linear(
       to + "attn_output", from: from + "self_attn.o_proj", outputs: width, inputs: heads * valueSize, bias: .none)
   }
@@ -159,7 +164,7 @@ struct DeepseekConfig: Sendable {
     }
   }
 
-  /// True for the layers for multi-token prediction, which lie behind the model's own.
+  /// True for tensors of the layers for multi-token prediction, which follow the model's layers.
   func isPrediction(_ name: String) -> Bool {
     guard name.hasPrefix("model.layers."), let layer = Int(name.dropFirst(13).prefix { $0 != "." }) else {
       return false

@@ -2,14 +2,14 @@ import GGUF
 
 /// DeepseekV2ForCausalLM: V2, V2.5, Coder-V2 and the Lite models.
 ///
-/// Latent attention is stored as GGUF wants it for the absorbed form: queries meet the 512-wide latent directly, so that
-/// all heads share one key. The up-projection [heads * (nope + v), rank] becomes `attn_k_b` [heads, rank, nope] (its rows
-/// transposed per head) and `attn_v_b` [heads, v, rank].
-struct DeepseekV2Checkpoint: Architecture {
+/// GGUF stores latent attention in the absorbed form: queries are multiplied with the latent directly, so that all
+/// heads share one key. The up-projection [heads * (nope + v), rank] is split into `attn_k_b` [heads, rank, nope],
+/// whose rows are transposed per head, and `attn_v_b` [heads, v, rank].
+struct DeepseekV2Checkpoint: CheckpointArchitecture {
   static let names = ["DeepseekV2ForCausalLM"]
   static let ggufName = "deepseek2"
-  // Implementations differ in a true norm_topk_prob: transformers takes no notice of it, DeepSeek's code then leaves out
-  // the scale, and llama.cpp normalises and scales.
+  // Implementations of `norm_topk_prob: true` differ: transformers ignores it, DeepSeek's code normalises and omits the
+  // scale, llama.cpp normalises and scales.
   static let keys = DeepseekConfig.keys.adding(
     KeyTable(rules: [
       .only("scoring_func", are: .string("softmax")), .only("norm_topk_prob", are: .bool(false)),

@@ -1,8 +1,8 @@
 import GGUF
 
-/// DeepseekV3ForCausalLM: V3 and R1. As V2, with a sigmoid router whose choice a bias corrects, and a layer for
-/// multi-token prediction behind the last, which is left out.
-struct DeepseekV3Checkpoint: Architecture {
+/// DeepseekV3ForCausalLM: V3 and R1. Differs from V2 in a sigmoid router with a bias for the choice of experts, and in
+/// a last layer for multi-token prediction, which is left out.
+struct DeepseekV3Checkpoint: CheckpointArchitecture {
   static let names = ["DeepseekV3ForCausalLM"]
   static let ggufName = "deepseek2"
   static let keys = DeepseekConfig.keys.adding(

@@ -1,7 +1,7 @@
 import GGUF
 
 /// LlamaForCausalLM: Llama 2 and 3, Miqu and their merges.
-struct LlamaCheckpoint: Architecture {
+struct LlamaCheckpoint: CheckpointArchitecture {
   static let names = ["LlamaForCausalLM"]
   static let ggufName = "llama"
   static let keys = KeyTable.dense.adding(
@@ -16,7 +16,7 @@ struct LlamaCheckpoint: Architecture {
 
   init(config: Config) throws { try self.init(config: config, keyHeads: nil) }
 
-  /// - Parameter keyHeads: where config.json does not say.
+  /// - Parameter keyHeads: the default of a missing `num_key_value_heads`; nil means the number of heads.
   init(config: Config, keyHeads: Int?) throws { decoder = try DecoderConfig(config, keyHeads: keyHeads) }
 
   func hyperparameters() throws -> Metadata {

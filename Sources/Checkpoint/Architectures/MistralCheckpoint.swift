@@ -1,8 +1,8 @@
 import GGUF
 
-/// MistralForCausalLM: Mistral 7B, Nemo, Small, and Large 2 with its derivatives. To GGUF they are `llama`, which has no
-/// sliding window: that of the first 7B is written down as the length up to which texts are exact.
-struct MistralCheckpoint: Architecture {
+/// MistralForCausalLM: Mistral 7B, Nemo, Small, and Large 2 with its derivatives. Their GGUF architecture is `llama`,
+/// which has no sliding window. The window of the first 7B is stored as the length up to which results are exact.
+struct MistralCheckpoint: CheckpointArchitecture {
   static let names = ["MistralForCausalLM"]
   static let ggufName = "llama"
   static let keys = LlamaCheckpoint.keys.adding(KeyTable(rules: [.limitingWindow]))

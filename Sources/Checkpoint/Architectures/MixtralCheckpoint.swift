@@ -1,7 +1,7 @@
 import GGUF
 
-/// MixtralForCausalLM: `llama` with experts, whose w1, w3 and w2 are gate, up and down.
-struct MixtralCheckpoint: Architecture {
+/// MixtralForCausalLM: `llama` with experts. Their w1, w3 and w2 are gate, up and down.
+struct MixtralCheckpoint: CheckpointArchitecture {
   static let names = ["MixtralForCausalLM"]
   static let ggufName = "llama"
   static let keys = KeyTable.plainExperts.adding(
@@ -18,8 +18,8 @@ struct MixtralCheckpoint: Architecture {
 
   init(config: Config) throws {
     decoder = try DecoderConfig(config, keyHeads: 8, theta: 1_000_000)
-    experts = try config.int("num_local_experts", most: 1 << 16)
-    expertsUsed = try config.int("num_experts_per_tok", most: experts)
+    experts = try config.int("num_local_experts", maximum: 1 << 16)
+    expertsUsed = try config.int("num_experts_per_tok", maximum: experts)
   }
 
   func hyperparameters() throws -> Metadata {

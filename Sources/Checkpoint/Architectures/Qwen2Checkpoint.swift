@@ -1,7 +1,7 @@
 import GGUF
 
 /// Qwen2ForCausalLM: Qwen 2 and 2.5. Queries, keys and values always have biases.
-struct Qwen2Checkpoint: Architecture {
+struct Qwen2Checkpoint: CheckpointArchitecture {
   static let names = ["Qwen2ForCausalLM"]
   static let ggufName = "qwen2"
   static let keys = KeyTable.dense.adding(
@@ -13,7 +13,7 @@ struct Qwen2Checkpoint: Architecture {
         .none("mlp_bias", "qk_norm", "use_qk_norm", "qk_layernorm"),
       ]))
 
-  /// Queries are as wide as the model to readers of qwen2.
+  /// Readers of qwen2 assume that queries are as wide as the model.
   private static let headSize = KeyRule("head_dim") { config, gguf in
     guard let size = config["head_dim"]?.int, let heads = config["num_attention_heads"]?.int,
       let width = config["hidden_size"]?.int, heads > 0, width % heads != 0 || size != width / heads

@@ -1,10 +1,10 @@
 import GGUF
 
-/// Qwen3ForCausalLM: heads of 128 unless config.json says otherwise, with norms on queries and keys.
-struct Qwen3Checkpoint: Architecture {
+/// Qwen3ForCausalLM: norms on queries and keys, and a default head size of 128.
+struct Qwen3Checkpoint: CheckpointArchitecture {
   static let names = ["Qwen3ForCausalLM"]
   static let ggufName = "qwen3"
-  // Readers of qwen3 have no bias for the output of attention.
+  // Readers of qwen3 do not support a bias for the output of attention.
   static let keys = KeyTable.dense.adding(
     KeyTable(rules: [
       .slidingWindow(isUniform: false), .rope(RopeForms(hasKinds: true)),

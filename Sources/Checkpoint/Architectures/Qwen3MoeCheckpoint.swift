@@ -1,10 +1,10 @@
 import GGUF
 
-/// Qwen3MoeForCausalLM: Qwen 3 with experts in all layers but those that config.json excepts.
-struct Qwen3MoeCheckpoint: Architecture {
+/// Qwen3MoeForCausalLM: Qwen 3 with experts in all layers except those that config.json excludes.
+struct Qwen3MoeCheckpoint: CheckpointArchitecture {
   static let names = ["Qwen3MoeForCausalLM"]
   static let ggufName = "qwen3moe"
-  // Readers of qwen3moe have no bias for the output of attention, and experts in every layer.
+  // Readers of qwen3moe do not support a bias for the output of attention, and need experts in every layer.
   static let keys = KeyTable.plainExperts.adding(
     KeyTable(
       honoured: ["moe_intermediate_size"],
@@ -25,8 +25,8 @@ struct Qwen3MoeCheckpoint: Architecture {
 
   init(config: Config) throws {
     decoder = try DecoderConfig(config, keyHeads: 4)
-    experts = try config.int(config["num_experts"] != nil ? "num_experts" : "num_local_experts", most: 1 << 16)
-    expertsUsed = try config.int("num_experts_per_tok", most: experts)
+    experts = try config.int(config["num_experts"] != nil ? "num_experts" : "num_local_experts", maximum: 1 << 16)
+    expertsUsed = try config.int("num_experts_per_tok", maximum: experts)
     expertWidth = try config.int("moe_intermediate_size")
     sparseStep = try config.int("decoder_sparse_step", default: 1)
     denseLayers = Set((config["mlp_only_layers"]?.array ?? []).compactMap(\.int))
@@ -63,7 +63,8 @@ struct Qwen3MoeCheckpoint: Architecture {
     try decoder.head(&all)
   }
 
-  /// Newer versions of `transformers` may store a layer's experts as two tensors, gate and up of each expert together.
+  /// Newer versions of `transformers` may store a layer's experts as two tensors: gate and up of each expert together,
+  /// and down.
   private func stackedExperts(layer: Int, _ all: inout TensorCollector) throws {
     let (to, from) = ("blk.\(layer).", "model.layers.\(layer).mlp.experts.")
     let width = decoder.width

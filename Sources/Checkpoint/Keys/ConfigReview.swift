@@ -1,18 +1,21 @@
 import Foundation
 
-/// The findings on the keys of a config.json, before a model is made of it.
+/// The findings on the keys of a config.json.
 public struct ConfigReview: Sendable, Equatable {
+  /// The path of config.json.
   public let path: String
-  /// Keys that nothing here knows, in alphabetical order: they may mean anything.
+  /// Keys with an unknown meaning, in alphabetical order.
   public let unknown: [String]
-  /// Keys that were to be ignored, with the values that they have.
+  /// Keys that the caller chose to ignore, with their values.
   public let ignored: [RefusedKey]
-  /// Attention of the model sees so many tokens back, and that of its GGUF all: they agree on texts up to this length.
+  /// The sliding window in tokens that the GGUF does not have: results are exact for texts up to this length. Nil if
+  /// there is none.
   public let window: Int?
 
-  /// The keys of a directory's config.json that stop a run unless they are ignored, or limit it.
+  /// The keys of a directory's config.json that may be ignored: those with refused values, and a limiting window.
   ///
   /// - Parameter path: the directory, or a file of its weights.
+  /// - Throws: `FormatError` if config.json can't be read or its architecture is unknown.
   public static func ignorableKeys(path: String) throws -> [String] {
     let path = try ModelLocation(path).directory + "/config.json"
     guard FileManager.default.fileExists(atPath: path) else { return [] }
@@ -22,9 +25,11 @@ public struct ConfigReview: Sendable, Equatable {
   }
 }
 
-/// Keys of config.json that change what the model computes and can't be honoured.
+/// Keys of config.json that change the model's output and are not supported.
 public struct RefusedConfig: Error, Equatable, Sendable, CustomStringConvertible {
+  /// The path of config.json.
   public let path: String
+  /// The keys, with their values and the reasons.
   public let keys: [RefusedKey]
 
   public var description: String {
@@ -32,47 +37,50 @@ public struct RefusedConfig: Error, Equatable, Sendable, CustomStringConvertible
   }
 }
 
-/// A key was to be ignored that config.json gives no reason to ignore.
+/// A key to ignore is missing from config.json, or its value is supported.
 public struct UnneededIgnoring: Error, Equatable, Sendable, CustomStringConvertible {
+  /// The path of config.json, or of a model that has none.
   public let path: String
+  /// The key that was given.
   public let key: String
-  /// The keys that could be.
+  /// The keys that could be ignored.
   public let refused: [String]
 
+  /// - Parameter refused: the keys that could be ignored, for a hint.
   public init(path: String, key: String, refused: [String] = []) {
     self.path = path
     self.key = key
     self.refused = refused
   }
 
-  public var description: String { "\(path): key \(key) needs no ignoring" }
+  public var description: String { "\(path): key \(key) does not need to be ignored" }
 }
 
 extension Config {
-  /// Looks at every key, and gives the configuration without those that are ignored.
+  /// Checks every key, and returns the configuration without the ignored ones.
   ///
   /// - Parameter ignoring: names of refused keys, or of the objects that hold them.
   /// - Throws: ``RefusedConfig``, ``UnneededIgnoring``
   func reviewed(
-    _ architecture: any Architecture.Type, ignoring: [String]
+    _ architecture: any CheckpointArchitecture.Type, ignoring: [String]
   ) throws -> (config: Config, review: ConfigReview) {
     let ignorable = ignorable(architecture)
     var ignored: [RefusedKey] = []
     var config = self
     for name in ignoring {
-      let found = ignorable.filter { $0.name == name || $0.name.hasPrefix(name + ".") }
-      guard !found.isEmpty else {
+      let matching = ignorable.filter { $0.name == name || $0.name.hasPrefix(name + ".") }
+      guard !matching.isEmpty else {
         throw UnneededIgnoring(path: path, key: name, refused: ignorable.map(\.name))
       }
-      for key in found where !ignored.contains(key) {
+      for key in matching where !ignored.contains(key) {
         ignored.append(key)
         if !key.shapesTensors { config = config.without(key.name) }
       }
     }
-    // Without a key that is ignored, others may mean something else; what counts is what the file says.
+    // Removing a key may change the meaning of others. Only keys that the unchanged file makes refusable count.
     let names = Set(ignorable.map(\.name)).subtracting(ignored.map(\.name))
-    let left = config.refused(architecture).filter { names.contains($0.name) }
-    guard left.isEmpty else { throw RefusedConfig(path: path, keys: left) }
+    let remaining = config.refused(architecture).filter { names.contains($0.name) }
+    guard remaining.isEmpty else { throw RefusedConfig(path: path, keys: remaining) }
     return (
       config,
       ConfigReview(
@@ -81,17 +89,17 @@ extension Config {
     )
   }
 
-  private func refused(_ architecture: any Architecture.Type) -> [RefusedKey] {
+  private func refused(_ architecture: any CheckpointArchitecture.Type) -> [RefusedKey] {
     KeyTable.shared.adding(architecture.keys).rules.flatMap { $0.refused(self, architecture.ggufName) }
   }
 
-  /// With the window that limits texts.
-  fileprivate func ignorable(_ architecture: any Architecture.Type) -> [RefusedKey] {
+  /// The refused keys, and the window that limits the length of texts.
+  fileprivate func ignorable(_ architecture: any CheckpointArchitecture.Type) -> [RefusedKey] {
     let window = architecture.window(self).map { RefusedKey("sliding_window", "\($0)", "texts may be longer") }
     return refused(architecture) + [window].compactMap { $0 }
   }
 
-  /// Keys that a table does not have, and those inside the rotation's parameters. A key that holds null says nothing.
+  /// Keys that are not in `table`, and unknown rotary parameters. Keys with the value null are skipped.
   private func unknown(to table: KeyTable) -> [String] {
     let known = table.honoured.union(table.harmless).union(table.rules.flatMap(\.names))
     let keys = self.keys.filter { !known.contains($0) && !$0.hasPrefix("_") && self[$0] != nil }

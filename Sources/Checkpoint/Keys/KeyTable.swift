@@ -1,20 +1,19 @@
-/// The keys of config.json that an architecture knows, by their effect.
+/// The keys of config.json that an architecture understands, by their effect.
 ///
-/// A key that is in none of the lists is named once, and has no other effect.
+/// A key in none of the lists is reported as unknown.
 struct KeyTable: Sendable {
-  /// Every value has its effect, or is refused where it is read.
+  /// Every value is supported, or refused when it is read.
   var honoured: Set<String> = []
-  /// No value has an effect on what the model computes.
+  /// No value changes the model's output.
   var harmless: Set<String> = []
-  /// Some values can't be honoured, because the architecture's GGUF has no word for them or the forward pass can't
-  /// compute them.
+  /// Some values are not supported, because the architecture's GGUF or the forward pass lacks them.
   var rules: [KeyRule] = []
 }
 
-/// Tells which values of some keys an architecture can't honour.
+/// A rule that finds unsupported values of some keys.
 struct KeyRule: Sendable {
   let names: [String]
-  /// - Parameter gguf: GGUF's name of the architecture, for reasons.
+  /// - Parameter gguf: GGUF's name of the architecture, for messages.
   let refused: @Sendable (_ config: Config, _ gguf: String) -> [RefusedKey]
 
   init(_ names: String..., refused: @escaping @Sendable (_ config: Config, _ gguf: String) -> [RefusedKey]) {
@@ -27,9 +26,9 @@ struct KeyRule: Sendable {
     self.refused = refused
   }
 
-  /// Keys that may be missing, null, or hold one of some values.
+  /// Keys that must be missing, null, or equal to one of `values`.
   ///
-  /// - Parameter absent: the default of `transformers` for a missing key, where it is none of the values.
+  /// - Parameter absent: the default of `transformers` for a missing key, if it is not among the values.
   static func only(
     _ names: String..., are values: JSONValue..., absent: JSONValue? = nil, shapesTensors: Bool = false
   ) -> KeyRule {
@@ -46,7 +45,7 @@ struct KeyRule: Sendable {
     }
   }
 
-  /// Keys of other architectures that must be missing, or hold what counts as false.
+  /// Keys of other architectures that must be missing or false.
   static func none(_ names: String..., shapesTensors: Bool = false) -> KeyRule {
     KeyRule(names) { config, gguf in
       names.compactMap { name in
@@ -57,15 +56,16 @@ struct KeyRule: Sendable {
   }
 }
 
-/// A key of config.json with a value that changes what the model computes and can't be honoured.
+/// A key of config.json whose value changes the model's output and is not supported.
 public struct RefusedKey: Sendable, Equatable {
-  /// Its name; `rope_scaling.type` for one inside an object.
+  /// The key's name; `rope_scaling.type` for one inside an object.
   public let name: String
-  /// Its value as JSON, shortened, or what its absence means.
+  /// The value as JSON, shortened to 60 characters, or the meaning of a missing key.
   public let value: String
+  /// The reason for the refusal.
   public let reason: String
-  /// The model has other tensors with this value, and keeps them where the key is ignored; readers of GGUF don't know
-  /// them. Any other key that is ignored counts as missing.
+  /// Whether the value adds or reshapes tensors. If the key is ignored, these tensors are kept, although readers of
+  /// GGUF do not know them. Other ignored keys count as missing.
   public let shapesTensors: Bool
 
   init(_ name: String, _ value: String, _ reason: String, shapesTensors: Bool = false) {
@@ -77,7 +77,7 @@ public struct RefusedKey: Sendable, Equatable {
 }
 
 extension JSONValue {
-  /// As `transformers` takes values for flags: false are null, 0 and what is empty.
+  /// The value as a flag, as in `transformers`: null, 0 and empty values are false.
   var isTrue: Bool {
     switch self {
     case .null: false
@@ -96,7 +96,7 @@ extension JSONValue {
     return self == other
   }
 
-  /// The value as JSON on one line, cut after 60 characters.
+  /// The value as JSON on one line, cut to 60 characters.
   var text: String {
     let whole: String
     switch self {

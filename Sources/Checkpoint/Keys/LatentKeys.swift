@@ -1,16 +1,16 @@
 extension DeepseekConfig {
-  /// The keys of V2 and V3 alike.
+  /// The keys common to V2 and V3.
   static let keys = KeyTable(
     honoured: [
       "q_lora_rank", "kv_lora_rank", "qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim", "n_routed_experts",
       "num_experts_per_tok", "moe_intermediate_size", "first_k_dense_replace", "n_group", "topk_group",
       "routed_scaling_factor",
     ],
-    // Other names of what is honoured, and what follows from it.
+    // Aliases of honoured keys, and values that follow from them.
     harmless: ["num_experts", "num_local_experts", "qk_head_dim"],
     rules: [
       .noSlidingWindow, .rope(), .only("rope_interleave", are: .bool(true)), .only("moe_layer_freq", are: .int(1)),
-      // Readers of deepseek2 have no biases at all, and shared experts wherever there are others.
+      // Readers of deepseek2 do not support biases, and need shared experts in every layer with experts.
       .none("attention_bias", "mlp_bias", "qkv_bias", "qk_norm", "use_qk_norm", "qk_layernorm"), sharedExperts,
     ])
 

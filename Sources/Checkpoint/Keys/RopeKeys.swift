@@ -1,9 +1,8 @@
-/// The forms of rotary positions that an architecture's GGUF has.
+/// The forms of rotary positions that an architecture's GGUF supports.
 struct RopeForms: Sendable {
-  /// Llama 3's factors, a tensor of their own.
+  /// Llama 3's factors, stored as a tensor.
   var hasFactors = false
-  /// Layers of several kinds, each with parameters of its own under the kind's name. Where all are of full attention,
-  /// theirs are those of the model.
+  /// Parameters for each kind of layer, under the kind's name. The model uses those of full attention.
   var hasKinds = false
 }
 
@@ -19,7 +18,7 @@ extension KeyRule {
         refused.append(RefusedKey("\(name).\(key)", value.text, reason))
       }
       if let other = RopeConfig.contradiction(in: config) {
-        refused.append(RefusedKey(other.name, other.parameters.text, "rope_scaling is there too and differs"))
+        refused.append(RefusedKey(other.name, other.parameters.text, "rope_scaling exists too and differs"))
       }
       let (outer, kinds) = RopeConfig.outerParameters(of: config)
       let known: Set<String> = forms.hasKinds ? ["full_attention", "sliding_attention"] : []
@@ -36,9 +35,9 @@ extension KeyRule {
       check("partial_rotary_factor", "a GGUF of \(gguf) means 1") { $0.double == 1 }
       check("llama_4_scaling_beta", "a GGUF of \(gguf) means none") { $0.double == 0 }
       switch type {
-      case "default": check("factor", "it takes effect with a type alone") { $0.double == 1 }
+      case "default": check("factor", "it has an effect only with a type") { $0.double == 1 }
       case "yarn":
-        // Readers of these architectures compute the ramp with 32 and 1, at whole dimensions.
+        // Readers of these architectures compute the ramp with 32 and 1, and round its bounds to whole dimensions.
         check("beta_fast", "a GGUF of \(gguf) means 32") { $0.double == 32 || $0.double == 0 }
         check("beta_slow", "a GGUF of \(gguf) means 1") { $0.double == 1 || $0.double == 0 }
         check("truncate", "a GGUF of \(gguf) means true") { $0.bool == true }
@@ -51,7 +50,7 @@ extension KeyRule {
     }
   }
 
-  /// Keys of the parameters that have a meaning, with whichever type.
+  /// All parameters that have a meaning for some type.
   static let ropeKeys: Set<String> = [
     "rope_type", "type", "rope_theta", "factor", "original_max_position_embeddings", "attention_factor", "beta_fast",
     "beta_slow", "mscale", "mscale_all_dim", "truncate", "low_freq_factor", "high_freq_factor", "partial_rotary_factor",

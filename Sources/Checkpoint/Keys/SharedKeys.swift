@@ -1,5 +1,5 @@
 extension KeyTable {
-  /// The keys that mean the same to every decoder here.
+  /// The keys with the same meaning for every decoder.
   static let shared = KeyTable(
     honoured: [
       "architectures", "num_hidden_layers", "hidden_size", "intermediate_size", "num_attention_heads",
@@ -11,7 +11,7 @@ extension KeyTable {
       "sep_token_id", "cls_token_id", "mask_token_id",
     ],
     harmless: [
-      // The package, its classes and its files.
+      // The `transformers` package, its classes and its files.
       "model_type", "transformers_version", "auto_map", "name_or_path", "tokenizer_class", "task_specific_params",
       "finetuning_task", "problem_type", "id2label", "label2id", "num_labels", "prefix", "torchscript", "return_dict",
       "use_return_dict", "output_attentions", "output_hidden_states", "output_router_logits", "is_decoder",
@@ -26,15 +26,15 @@ extension KeyTable {
       "router_aux_loss_coef", "router_jitter_noise", "router_z_loss_coef", "aux_loss_alpha", "seq_aux",
       "moe_aux_loss_coeff", "z_loss_coef", "unsloth_version", "unsloth_fixed", "pretraining_tp", "ep_size",
       "rope_finetuned",
-      // How it is computed.
+      // Implementation.
       "use_cache", "attn_implementation", "experts_implementation", "use_flash_attn", "use_flash_attention",
       "use_flash_attention_2", "use_sdpa", "use_xformers", "flash_attn", "chunk_size_feed_forward",
       "cache_implementation",
       "fused_mlp", "use_fused_rms_norm", "use_fused_rope", "use_mem_eff_attention", "num_key_value_groups",
       "transformers.js_config",
-      // Layers for the prediction of further tokens, which are left out.
+      // Layers for multi-token prediction, which are left out.
       "num_nextn_predict_layers", "num_mtp_layers", "mtp_num_hidden_layers",
-      // Positions of images; those of a text are equal on all axes.
+      // Positions of images. Positions of text are equal on all axes.
       "use_mrope", "mrope_section",
       // Generation.
       "do_sample", "temperature", "top_k", "top_p", "min_p", "typical_p", "epsilon_cutoff", "eta_cutoff",
@@ -43,7 +43,7 @@ extension KeyTable {
       "num_beams", "num_beam_groups", "num_return_sequences", "bad_words_ids", "suppress_tokens",
       "begin_suppress_tokens", "forced_bos_token_id", "forced_eos_token_id", "exponential_decay_length_penalty",
       "remove_invalid_values", "output_scores", "return_dict_in_generate", "guidance_scale", "stop_strings",
-      // Of layers that `use_sliding_window` brings about.
+      // Without effect unless `use_sliding_window` is true.
       "max_window_layers", "sliding_window",
     ],
     rules: [
@@ -83,8 +83,8 @@ extension KeyTable {
       "num_experts", "num_local_experts", "n_routed_experts", "num_experts_per_tok", are: .int(0), .int(1))
   ])
 
-  /// The keys that mixtures of experts without groups and shared experts have in common. Their weights are those of the
-  /// best experts of a softmax, and add up to 1.
+  /// The keys that mixtures of experts without groups and shared experts have in common. Their weights are a softmax
+  /// over all experts, normalised over the selected ones.
   static let plainExperts = KeyTable(
     honoured: ["num_experts_per_tok", "num_local_experts", "num_experts"],
     rules: [

@@ -1,7 +1,7 @@
 extension KeyRule {
-  /// Layers that see some positions back only. No GGUF of these architectures has them.
+  /// Layers with a sliding window. A GGUF of these architectures cannot have them.
   ///
-  /// - Parameter isUniform: the window is all layers', whatever `max_window_layers` and `layer_types` say.
+  /// - Parameter isUniform: the window applies to all layers, and `max_window_layers` and `layer_types` have no effect.
   static func slidingWindow(isUniform: Bool) -> KeyRule {
     KeyRule("use_sliding_window", "layer_types") { config, gguf in
       let kinds = config["layer_types"].map(Self.kinds)
@@ -22,15 +22,15 @@ extension KeyRule {
       return [
         RefusedKey(
           "use_sliding_window", config["use_sliding_window"]?.text ?? "true",
-          "a GGUF of \(gguf) has no layers that see \(window) tokens back, as from layer \(first) on")
+          "a GGUF of \(gguf) has no layers with a window of \(window) tokens, as from layer \(first) on")
       ]
     }
   }
 
-  /// The kinds of the layers; another value than a list is one that nothing knows.
+  /// The kinds of the layers. A value that is not a list is returned as one unknown kind.
   private static func kinds(_ value: JSONValue) -> [JSONValue] { value.array ?? [value] }
 
-  /// The same of architectures that know of no such layers.
+  /// The same keys for an architecture without sliding windows.
   static let noSlidingWindow = KeyRule("use_sliding_window", "layer_types") { config, gguf in
     var refused: [RefusedKey] = []
     let reason = "a GGUF of \(gguf) has full attention in all layers"
@@ -43,7 +43,7 @@ extension KeyRule {
     return refused
   }
 
-  /// A window for all layers, which files leave out: texts up to its length are exact.
+  /// A window of all layers, which a GGUF leaves out: results are exact for texts up to its length.
   static let limitingWindow = KeyRule("sliding_window") { config, _ in
     guard let value = config["sliding_window"], value.int ?? 0 <= 0 else { return [] }
     return [RefusedKey("sliding_window", value.text, "it is not a positive integer")]
@@ -51,9 +51,9 @@ extension KeyRule {
 }
 
 extension Config {
-  /// The window of an architecture all of whose layers have it; nil where no position of the context is beyond it.
+  /// The window of an architecture whose layers all have one; nil if the window covers the whole context.
   ///
-  /// - Parameter absent: what a missing key means.
+  /// - Parameter absent: the value of a missing key.
   func limitingWindow(absent: Int?) -> Int? {
     guard let window = has("sliding_window") ? self["sliding_window"]?.int : absent, window > 0,
       window < self["max_position_embeddings"]?.int ?? .max

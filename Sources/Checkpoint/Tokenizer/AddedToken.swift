@@ -1,13 +1,13 @@
-/// A token that was added to a vocabulary, with the flags of the `tokenizers` package.
+/// A token added to a vocabulary, with the flags of the `tokenizers` package.
 struct AddedToken {
   let content: String
   var id: Int
   var isSpecial: Bool
-  /// It is looked for in normalized text, and its content is normalized first.
+  /// Whether the token is searched for in normalized text, after its content is normalized.
   var isNormalized: Bool
-  /// A file gives it an id; it is not only named.
+  /// Whether a file gives its id, instead of only naming it.
   var isListed = true
-  /// `lstrip`, `rstrip` or `single_word`, which a GGUF has no keys for.
+  /// Whether it has `lstrip`, `rstrip` or `single_word`, for which GGUF has no keys.
   var looksAround = false
 
   init(_ content: String, id: Int, isSpecial: Bool, isNormalized: Bool) {
@@ -17,7 +17,7 @@ struct AddedToken {
     self.isNormalized = isNormalized
   }
 
-  /// An entry of `added_tokens` or `added_tokens_decoder`; nil where it has no content.
+  /// Reads an entry of `added_tokens` or `added_tokens_decoder`; nil if it has no content.
   init?(_ entry: JSONValue, id: Int) {
     guard let content = entry["content"]?.string else { return nil }
     self.init(

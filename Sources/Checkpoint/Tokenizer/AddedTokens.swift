@@ -1,38 +1,39 @@
 import Files
 import Tokenizers
 
-/// The tokens that a directory's files add to a vocabulary, by one rule for every kind of tokenizer.
+/// The tokens that a directory's files add to a vocabulary. One rule applies to every kind of tokenizer.
 ///
-/// Files, the one that decides first:
+/// Files, in the order of precedence:
 /// 1. tokenizer.json, `added_tokens`
 /// 2. tokenizer_config.json, `added_tokens_decoder`
 /// 3. added_tokens.json
 /// 4. the names in tokenizer_config.json and, where that lists no `added_tokens_decoder`, in special_tokens_map.json:
 ///    `bos_token` and its like, other keys in `_token`, `extra_special_tokens`, `additional_special_tokens`
 ///
-/// - A token keeps the id that the vocabulary or else the first file gives it. Where a later file gives another, that is
-///   noted: `transformers` goes by the same order.
-/// - A token of 4 that no file gives an id follows the largest id, as in `transformers`. That is noted.
-/// - The flags are those of `added_tokens_decoder`, else of tokenizer.json. What 4 calls BOS, EOS and the like is special;
-///   so are its other tokens unless 1 or 2 hold them.
-/// - Two tokens for one id are refused. There are two exceptions: a file may rename a piece of tokenizer.model that text
-///   never gives, and added_tokens.json gives way where there is an `added_tokens_decoder`. Both are noted.
-/// - Tokens whose id is beyond the model's vocabulary are left out, which is noted.
+/// - A token has the id of the vocabulary, or else of the first file, as in `transformers`. A different id in a later
+///   file gives a note.
+/// - A token of 4 without an id gets the id after the largest one, as in `transformers`, and a note.
+/// - The flags are those of `added_tokens_decoder`, else of tokenizer.json. BOS, EOS and the like of 4 are special; the
+///   other tokens of 4 are special unless 1 or 2 list them.
+/// - Two tokens with one id are refused, with two exceptions that give a note: a file may rename a piece of
+///   tokenizer.model that text never produces, and added_tokens.json is ignored if it contradicts an
+///   `added_tokens_decoder`.
+/// - Tokens whose id is beyond the model's vocabulary are left out, with a note.
 struct AddedTokens {
   private(set) var tokens: [AddedToken] = []
   private(set) var notes: [String] = []
 
   private let base: BaseVocabulary
   private let renames: (Int) -> Bool
-  /// Indices into ``tokens`` by content and by id, and the file that each is from.
+  /// Indices into ``tokens`` by content and by id, and the file of each token.
   private var indices = ByteTable()
   private var slots: [Int: Int] = [:]
   private var paths: [String] = []
 
   /// - Parameters:
-  ///   - listed: tokenizer.json's.
-  ///   - defaults: how the tokenizer's class names tokens.
-  ///   - renames: whether another token may take a vocabulary's id.
+  ///   - listed: the added tokens of tokenizer.json.
+  ///   - defaults: the special tokens of the tokenizer's class, by kind.
+  ///   - renames: whether an added token may replace the vocabulary's token of this id.
   init(
     to base: BaseVocabulary, listed: [AddedToken], _ files: TokenizerFiles, defaults: [String: String] = [:],
     renames: @escaping (Int) -> Bool = { _ in false }
@@ -49,7 +50,7 @@ struct AddedTokens {
       }
     }
     for token in try files.addedTokens() {
-      try add(token, from: files.directory + "/added_tokens.json", givesWay: files.listsAddedTokens)
+      try add(token, from: files.directory + "/added_tokens.json", isOptional: files.listsAddedTokens)
     }
     noteNumbering()
     let names = try TokenNames(files, defaults: defaults)
@@ -62,7 +63,7 @@ struct AddedTokens {
     noteFlags()
   }
 
-  /// The largest id, of the vocabulary or of an added token; -1 where there is none.
+  /// The largest id of the vocabulary and the added tokens; -1 if there is none.
   var largestID: Int { max(base.tokens.count - 1, tokens.map(\.id).max() ?? -1) }
 
   private func index(of content: String) -> Int? { indices.value(of: Array(content.utf8)).map(Int.init) }
@@ -74,8 +75,8 @@ struct AddedTokens {
     paths.append(path)
   }
 
-  /// - Parameter givesWay: whether the file is passed over where it contradicts others.
-  private mutating func add(_ token: AddedToken, from path: String, givesWay: Bool = false) throws {
+  /// - Parameter isOptional: whether the token is left out if it contradicts other files.
+  private mutating func add(_ token: AddedToken, from path: String, isOptional: Bool = false) throws {
     guard !token.content.isEmpty else { return }
     let subject = "token \(token.content.debugDescription)"
     let earlier = index(of: token.content)
@@ -83,9 +84,9 @@ struct AddedTokens {
       let holder = earlier.map { paths[$0] } ?? base.path
       if id != token.id {
         guard holder != path else {
-          throw FormatError(path: path, subject: subject, "stands twice: it has ids \(id) and \(token.id)")
+          throw FormatError(path: path, subject: subject, "appears twice, with ids \(id) and \(token.id)")
         }
-        notes.append("\(path): \(subject) has id \(token.id), but \(id) in \(Self.name(holder)), which is believed")
+        notes.append("\(path): \(subject) has id \(token.id), but \(id) in \(Self.name(holder)), which is used")
       }
       guard earlier == nil else { return }
       var token = token
@@ -94,8 +95,9 @@ struct AddedTokens {
     }
     if let index = slots[token.id] {
       let reason = "has id \(token.id), as has \(tokens[index].content.debugDescription)"
-      guard !givesWay else {
-        notes.append("\(path): \(subject) \(reason) in \(Self.name(paths[index])), which is believed; it is left out")
+      guard !isOptional else {
+        notes.append(
+          "\(path): \(subject) \(reason) in \(Self.name(paths[index])), which is used; the token is left out")
         return
       }
       throw contradiction(path, subject, reason, paths[index])
@@ -104,11 +106,11 @@ struct AddedTokens {
       let reason = "has id \(token.id), as has \(piece.debugDescription)"
       guard renames(token.id) else { throw contradiction(path, subject, reason, base.path) }
       notes.append(
-        "\(path): \(subject) takes the place of \(piece.debugDescription), id \(token.id); `transformers` 5 would number it "
+        "\(path): \(subject) replaces \(piece.debugDescription), id \(token.id); `transformers` 5 would number it "
           + "\(base.count)")
-    } else if givesWay {
+    } else if isOptional {
       notes.append(
-        "\(path): \(subject) is in no other file; it is kept with id \(token.id), where `transformers` 5 leaves it out")
+        "\(path): \(subject) is in no other file; it is kept with id \(token.id), but `transformers` 5 leaves it out")
     }
     append(token, from: path)
   }
@@ -121,7 +123,7 @@ struct AddedTokens {
       path: path, subject: subject, reason + " in \(Self.name(holder))", hint: "make the two files agree")
   }
 
-  /// The index of a token that is only named.
+  /// Adds a token that is only named, and returns its index.
   private mutating func add(_ name: TokenNames.Name) -> Int {
     if let index = index(of: name.content) { return index }
     var token = AddedToken(name.content, id: 0, isSpecial: true, isNormalized: false)
@@ -140,7 +142,7 @@ struct AddedTokens {
 
   private static func name(_ path: String) -> Substring { path.split(separator: "/").last ?? "" }
 
-  /// `transformers` and `tokenizers` pass over the ids of tokens that no vocabulary has, and number them in order.
+  /// `transformers` and `tokenizers` ignore the ids of tokens that are not in the vocabulary, and number them in order.
   private mutating func noteNumbering() {
     var next = base.count
     for (token, path) in zip(tokens, paths) where base.id(of: token.content) == nil && base[token.id] == nil {
@@ -159,17 +161,17 @@ struct AddedTokens {
     guard !marked.isEmpty else { return }
     let list = marked.prefix(3).joined(separator: ", ") + (marked.count > 3 ? " and \(marked.count - 3) more" : "")
     notes.append(
-      "\(base.path): llama.cpp has no lstrip, rstrip and single_word; it takes \(list) wherever they occur, and leaves "
+      "\(base.path): llama.cpp has no lstrip, rstrip and single_word; it finds \(list) anywhere, and keeps "
         + "the blanks around them")
   }
 
-  /// Keeps the tokens that have a row of the embedding.
+  /// Removes the tokens without a row of the embedding.
   ///
-  /// - Parameter size: config.json's; without one, the largest id decides.
+  /// - Parameter size: the size of the vocabulary in config.json; nil means the largest id + 1.
   /// - Returns: the number of rows.
   mutating func limit(to size: Int?) throws -> Int {
     let count = size ?? largestID + 1
-    // Ids are then all that bounds what is allocated.
+    // Bounds the memory for tokens.
     guard count <= 1 << 24 else { throw FormatError(path: base.path, "gives a token the id \(count - 1)") }
     for (token, path) in zip(tokens, paths) where token.id >= count && base.id(of: token.content) == nil {
       notes.append(

@@ -1,20 +1,20 @@
 import Files
 import Tokenizers
 
-/// A tokenizer's vocabulary before tokens are added to it: each token has one id, and each id one token.
+/// A tokenizer's vocabulary without added tokens: each token has one id, and each id one token.
 struct BaseVocabulary {
-  /// The file that holds it.
+  /// The vocabulary's file.
   let path: String
   private(set) var tokens: [String?] = []
   private var ids: ByteTable
   private(set) var count = 0
 
-  /// - Throws: ``FormatError`` where two tokens have one id, or one token two.
+  /// - Throws: `FormatError` if two tokens have one id, or one token has two.
   init(path: String, _ entries: some Collection<(token: String, id: Int)>) throws {
     self.path = path
     ids = ByteTable(minimumCapacity: entries.count)
     for (token, id) in entries {
-      // Ids are all that bounds what is allocated.
+      // Bounds the memory for tokens.
       guard id < 1 << 24 else { throw FormatError(path: path, "gives a token the id \(id)") }
       while tokens.count <= id { tokens.append(nil) }
       if let other = tokens[id] {
@@ -23,7 +23,7 @@ struct BaseVocabulary {
       }
       if let other = ids.insert(Array(token.utf8), value: Int32(id)) {
         throw FormatError(
-          path: path, subject: "token \(token.debugDescription)", "stands twice: it has ids \(other) and \(id)")
+          path: path, subject: "token \(token.debugDescription)", "appears twice, with ids \(other) and \(id)")
       }
       tokens[id] = token
       count += 1

@@ -1,21 +1,21 @@
 import Files
 
-/// Where a SentencePiece tokenizer puts a blank in front of text. Everything else that it may do to text is refused:
-/// llama.cpp's tokenizer of models called `llama` takes text as it is.
+/// The rule by which a SentencePiece tokenizer puts a blank in front of text. Other changes to text are refused:
+/// llama.cpp's tokenizer for `tokenizer.ggml.model` "llama" does not change text.
 enum BlankPrefix {
   case never
-  /// In front of a text that does not begin with a token of its own.
+  /// In front of a text that does not begin with an added token.
   case first
-  /// In front of a text and behind every token that is found in it: llama.cpp's way.
+  /// In front of a text and behind every added token in it, as in llama.cpp.
   case always
 
-  /// From the steps of a tokenizer.json. Known are those that converters write for Llama's kin.
+  /// Reads the steps of a tokenizer.json. Accepts those that converters write for Llama and its derivatives.
   init(_ tokenizer: TokenizerJSON, _ base: BaseVocabulary) throws {
     let structure = SplitStructure(tokenizer)
     func unknown(_ key: String) -> FormatError {
       FormatError(
         path: tokenizer.path, subject: "key \(key)",
-        "has a structure that llama.cpp's SentencePiece has not: \(structure.description)",
+        "has a structure that llama.cpp's SentencePiece lacks: \(structure.description)",
         hint: "known: blanks become U+2581, and one goes in front of text (Prepend or Metaspace)")
     }
     var prefix = Self.never
@@ -38,7 +38,7 @@ enum BlankPrefix {
         if splits, let token = base.tokens.first(where: { $0.map(Self.spansWords) ?? false }) {
           throw FormatError(
             path: tokenizer.path, subject: "key pre_tokenizer",
-            "splits text at blanks, which llama.cpp does not: it would give \((token ?? "").debugDescription)")
+            "splits text at blanks, which llama.cpp does not; it would produce \((token ?? "").debugDescription)")
         }
         let scheme = part["prepend_scheme"]?.string ?? (part["add_prefix_space"]?.bool == false ? "never" : "always")
         switch scheme {
@@ -47,7 +47,7 @@ enum BlankPrefix {
         case "never": break
         default: throw unknown("pre_tokenizer")
         }
-      // Blanks are gone by then.
+      // No blanks remain at this step.
       case "Split" where escapes && part["pattern"]?["String"]?.string == " ": break
       default: throw unknown("pre_tokenizer")
       }
@@ -58,9 +58,10 @@ enum BlankPrefix {
     self = prefix
   }
 
-  /// From tokenizer.model, which has the say where there is no tokenizer.json.
+  /// Reads tokenizer.model, which decides if there is no tokenizer.json.
   ///
-  /// - Parameter legacy: tokenizer_config.json's; `transformers` puts the blank in front of a text alone where it is false.
+  /// - Parameter legacy: `legacy` of tokenizer_config.json. If false, `transformers` puts a blank only in front of a
+  ///   text.
   init(_ model: SentencePieceModel, legacy: Bool?) throws {
     var others: [String] = []
     if let name = model.normalizer { others.append("changes text by the rule \(name)") }
@@ -70,13 +71,14 @@ enum BlankPrefix {
     guard others.isEmpty else {
       throw FormatError(
         path: model.path, subject: "key normalizer_spec",
-        others.joined(separator: ", ") + "; llama.cpp's tokenizer takes text as it is",
-        hint: "a tokenizer.json beside it decides instead: that which transformers writes for Llama has no such steps")
+        others.joined(separator: ", ") + "; llama.cpp's tokenizer does not change text",
+        hint: "a tokenizer.json beside it decides instead: the one that transformers writes for Llama has no such steps"
+      )
     }
     guard model.fallsBackToBytes else {
       throw FormatError(
         path: model.path, subject: "key trainer_spec.byte_fallback",
-        "is false; llama.cpp ends at a character that has no token")
+        "is false; llama.cpp aborts at a character without a token")
     }
     self = !model.addsBlank ? .never : legacy == false ? .first : .always
   }

@@ -2,15 +2,15 @@ import Files
 import GGUF
 import Tokenizers
 
-/// The keys of a byte-level tokenizer.json: tokens, types, merges, and the name of its splitter.
+/// The GGUF keys of a byte-level tokenizer.json: tokens, types, merges, and the name of its splitter.
 struct BytePairVocabulary {
   let metadata: Metadata
-  /// Tokens that are written otherwise than the files have them.
+  /// Notes on tokens that the GGUF treats differently from the files.
   let notes: [String]
 
   /// - Parameters:
-  ///   - added: without those whose ids `count` leaves out.
-  ///   - pre: what `--pre` says; without it, the splitter is recognised by its structure.
+  ///   - added: the added tokens with ids below `count`.
+  ///   - pre: llama.cpp's name of the splitter; nil to recognise it by its structure.
   init(
     _ tokenizer: TokenizerJSON, _ base: BaseVocabulary, added: [AddedToken], count: Int, mergesPath: String?,
     pre: String?
@@ -36,14 +36,14 @@ struct BytePairVocabulary {
       if token.isSpecial || TokenList.looksSpecial(token.content) {
         list.set(token.id, token.content, .control)
       } else if text.contains(token.id) {
-        notes.append("\(path): \(subject) remains a word of the vocabulary; text that spells it so is not looked for")
+        notes.append("\(path): \(subject) remains a word of the vocabulary; it is not searched for in text")
       } else {
         list.set(token.id, token.content, .userDefined)
       }
       if token.isNormalized, structure.composes == true,
         !composed(token.content[...]).utf8.elementsEqual(token.content.utf8)
       {
-        notes.append("\(path): \(subject) is not composed (NFC); it is looked for as it is written, and not composed")
+        notes.append("\(path): \(subject) is not composed (NFC); it is searched for as written, not composed")
       }
     }
     try list.check(path: path)
@@ -61,23 +61,23 @@ struct BytePairVocabulary {
       metadata, name, ignoresMerges: ignoresMerges, composes: structure.composes, isGiven: pre != nil)
   }
 
-  /// The keys with what the tokenizer does and the splitter's name does not imply: under another name that does, or else
-  /// by keys of their own.
+  /// Completes the keys with settings that the splitter's name does not imply: by a name that implies them, or else by
+  /// separate keys.
   private static func adapted(
     _ metadata: Metadata, _ name: String, ignoresMerges: Bool, composes: Bool?, isGiven: Bool
   ) throws -> Metadata {
-    guard var known = PreTokenizer(name: name) else { return metadata }
+    guard var named = PreTokenizer(name: name) else { return metadata }
     var metadata = metadata
-    if known.ignoresMerges != ignoresMerges, try !Tokenizer(metadata: metadata).mergesGiveAllTokens {
-      if !isGiven, let other = PreTokenizer.name(for: known.splitter, ignoresMerges: ignoresMerges),
+    if named.ignoresMerges != ignoresMerges, try !Tokenizer(metadata: metadata).mergesGiveAllTokens {
+      if !isGiven, let other = PreTokenizer.name(for: named.splitter, ignoresMerges: ignoresMerges),
         let tokenizer = PreTokenizer(name: other)
       {
         metadata["tokenizer.ggml.pre"] = .string(other)
-        known = tokenizer
+        named = tokenizer
       }
-      if known.ignoresMerges != ignoresMerges { metadata[PreTokenizer.ignoresMergesKey] = .bool(ignoresMerges) }
+      if named.ignoresMerges != ignoresMerges { metadata[PreTokenizer.ignoresMergesKey] = .bool(ignoresMerges) }
     }
-    if let composes, composes != known.composes { metadata[PreTokenizer.composesKey] = .bool(composes) }
+    if let composes, composes != named.composes { metadata[PreTokenizer.composesKey] = .bool(composes) }
     return metadata
   }
 
@@ -101,8 +101,8 @@ struct BytePairVocabulary {
     return name
   }
 
-  /// The added tokens that the vocabulary makes of bytes and that stand for text which is written otherwise, such as a
-  /// word behind a blank: they remain words of the vocabulary.
+  /// The ids of added tokens that are also merged from bytes and whose bytes decode to other text, such as a word with
+  /// a leading blank. They remain words of the vocabulary.
   private static func textTokens(
     _ tokens: [AddedToken], _ base: BaseVocabulary, _ merges: [(left: String, right: String)]
   ) -> Set<Int> {
@@ -114,11 +114,11 @@ struct BytePairVocabulary {
       ids.insert(token.id)
     }
     guard !ids.isEmpty else { return ids }
-    var made = Set(ids.filter { base[$0]?.unicodeScalars.count == 1 })
+    var merged = Set(ids.filter { base[$0]?.unicodeScalars.count == 1 })
     for merge in merges {
-      if let id = base.id(of: merge.left + merge.right), ids.contains(id) { made.insert(id) }
+      if let id = base.id(of: merge.left + merge.right), ids.contains(id) { merged.insert(id) }
     }
-    return made
+    return merged
   }
 
   private static func merges(
@@ -129,13 +129,13 @@ struct BytePairVocabulary {
     for (index, merge) in merges.enumerated() {
       for part in [merge.left, merge.right, merge.left + merge.right] where base.id(of: part) == nil {
         throw FormatError(
-          path: path, subject: "merge number \(index)", "needs \(part.debugDescription), which is no token")
+          path: path, subject: "merge number \(index)", "needs \(part.debugDescription), which is not a token")
       }
     }
     return merges
   }
 
-  /// A merge as GGUF writes it: a blank separates the parts; inside of one, U+0120 stands for it.
+  /// A merge as GGUF writes it: a blank separates the parts, and U+0120 replaces blanks inside them.
   private static func line(_ merge: (left: String, right: String)) -> String {
     [merge.left, merge.right].map { part in
       String(decoding: part.utf8.flatMap { $0 == 0x20 ? [0xC4, 0xA0] : [$0] }, as: UTF8.self)

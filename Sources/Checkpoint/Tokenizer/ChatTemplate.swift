@@ -3,11 +3,11 @@ import Foundation
 import GGUF
 import Tensors
 
-/// A model's chat templates: one, or several by name.
+/// A model's chat templates, by name.
 struct ChatTemplate {
   private let templates: [(name: String, text: String)]
 
-  /// tokenizer_config.json's own template, else chat_template.jinja with `additional_chat_templates`, else
+  /// Reads tokenizer_config.json's templates, else chat_template.jinja with `additional_chat_templates`, else
   /// chat_template.json.
   init(_ files: TokenizerFiles) throws {
     var value = files.config?["chat_template"]
@@ -35,7 +35,7 @@ struct ChatTemplate {
     }
   }
 
-  /// The default one under `tokenizer.chat_template`, the others under their names.
+  /// The GGUF keys: the default template under `tokenizer.chat_template`, the others under their names.
   var metadata: Metadata {
     var metadata = Metadata()
     var names: [String] = []

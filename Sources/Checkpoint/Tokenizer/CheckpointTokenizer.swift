@@ -2,28 +2,28 @@ import Files
 import GGUF
 import Tokenizers
 
-/// The tokenizer of a Hugging Face directory as a GGUF's keys, in the order and with the values of llama.cpp's converter.
+/// The GGUF keys of a Hugging Face directory's tokenizer, in the order and with the values of llama.cpp's converter.
 ///
-/// Deliberate differences from it:
-/// - The splitter is recognised by its structure. Models whose structures are equal get one name, and any vocabulary has
-///   one; the converter knows vocabularies by a hash of sample ids.
-/// - SentencePiece from tokenizer.json gets scores in the order of its merges; the converter writes -1000 for every
-///   token, with which no text is encoded right. Ids that no token has are padding there, too.
-/// - Where a tokenizer.json composes text, or keeps words that are tokens from being merged, unlike other models of its
-///   splitter's name, `tokenizer.ggml.normalizer.nfc` and `tokenizer.ggml.ignore_merges` say so.
-/// - A tokenizer.model that puts no blank in front of text says so (`add_space_prefix`), and one that puts it nowhere else
-///   (`add_space_prefix_once`).
-/// - Added tokens come from every file, by the rule of ``AddedTokens``, and are written byte for byte as they are.
+/// Deliberate differences from the converter:
+/// - The splitter is recognised by its structure, whatever the vocabulary. The converter recognises vocabularies by a
+///   hash of sample ids.
+/// - SentencePiece from tokenizer.json has scores in the order of its merges. The converter writes -1000 for every
+///   token, which encodes text wrongly. Unused ids are padding there too.
+/// - If a tokenizer.json composes text or ignores merges, and the splitter's name does not imply it,
+///   `tokenizer.ggml.normalizer.nfc` and `tokenizer.ggml.ignore_merges` are written.
+/// - `add_space_prefix` is written for a tokenizer.model that puts no blank in front of text, and
+///   `add_space_prefix_once` for one that puts it only there.
+/// - Added tokens come from all files, by the rule of ``AddedTokens``, and are written unchanged.
 /// - A SentencePiece model that llama.cpp cannot follow is refused.
 struct CheckpointTokenizer {
   let metadata: Metadata
-  /// How it was read where its files leave that open, a line each.
+  /// Decisions taken where the files are ambiguous, one line each.
   let notes: [String]
 
   /// - Parameters:
-  ///   - architecture: GGUF's name of it; some rules hold for Llama's family only.
-  ///   - pre: what `--pre` says.
-  /// - Throws: `FormatError` where there is no tokenizer, one of an unknown kind, or a damaged one.
+  ///   - architecture: GGUF's name of the architecture; some rules are only for `llama`.
+  ///   - pre: llama.cpp's name of the splitter; nil to recognise it by its structure.
+  /// - Throws: `FormatError` if the tokenizer is missing, damaged or of an unknown kind.
   init(directory: String, config: Config, architecture: String, pre: String?) throws {
     let files = try TokenizerFiles(directory: directory)
     let size: Int? = config["vocab_size"] == nil ? nil : try config.int("vocab_size")
@@ -33,7 +33,7 @@ struct CheckpointTokenizer {
     let isLlama = architecture == "llama"
     let addsBlank = isLlama ? files.config?["add_prefix_space"]?.bool : nil
     let json = try files.path("tokenizer.json").map { try TokenizerJSON(path: $0) }
-    // DeepSeek 2 and its successors never had a SentencePiece model; a file of that name is a remnant.
+    // DeepSeek 2 and its successors do not use SentencePiece; a tokenizer.model is a remnant.
     let model = architecture == "deepseek2" ? nil : try Self.sentencePiece(files, hasJSON: json != nil)
     let parts: Parts
     if model != nil || json.map({ $0.isSentencePiece && !Self.isByteLevel($0) }) == true {
@@ -55,13 +55,13 @@ struct CheckpointTokenizer {
       json, added: parts.added.tokens, isAlone: json == nil && model != nil, files: files, config: config,
       bound: parts.bound)
     metadata.merge(rules.metadata(templates: try ChatTemplate(files).metadata)) { $1 }
-    // Code Llama's end of an infill has no name in its files; Granite's small models must not get a BOS.
+    // Code Llama's files do not name its end-of-infill token. Granite's small models must not get a BOS.
     if isLlama, size == 32016, metadata["tokenizer.ggml.eot_token_id"] == nil {
       metadata["tokenizer.ggml.eot_token_id"] = .uint32(32010)
     }
     if isLlama, size == 49152 { metadata["tokenizer.ggml.add_bos_token"] = .bool(false) }
     if rules.lacksBOS, metadata.optionalBool("tokenizer.ggml.add_bos_token") ?? parts.addsBOS {
-      // llama.cpp would put a token in front that nobody named: 1 or 11, its defaults.
+      // Otherwise llama.cpp would use its default id, 1 or 11.
       metadata["tokenizer.ggml.add_bos_token"] = .bool(false)
     }
     try Self.checkIDs(metadata, rules, config)
@@ -73,12 +73,12 @@ struct CheckpointTokenizer {
     let metadata: Metadata
     let added: AddedTokens
     let bound: Int?
-    /// Whether llama.cpp puts BOS in front where no key says so.
+    /// Whether llama.cpp adds BOS by default.
     let addsBOS: Bool
     let notes: [String]
   }
 
-  /// - Parameter json: tokenizer.json; vocab.json and merges.txt take its place.
+  /// - Parameter json: tokenizer.json; nil to read vocab.json and merges.txt.
   private static func byteLevel(
     _ json: TokenizerJSON?, _ files: TokenizerFiles, _ config: Config, size: Int?, pre: String?
   ) throws -> Parts {
@@ -96,7 +96,7 @@ struct CheckpointTokenizer {
       notes: added.notes + vocabulary.notes)
   }
 
-  /// tokenizer.model, unless it is of another kind (Llama 3 ships tiktoken's under that name) and tokenizer.json serves.
+  /// Reads tokenizer.model; nil if it is text (Llama 3 has tiktoken's file under that name) and tokenizer.json exists.
   private static func sentencePiece(_ files: TokenizerFiles, hasJSON: Bool) throws -> SentencePieceModel? {
     guard let path = files.path("tokenizer.model") else { return nil }
     let file = try PositionedFile(path: path)
@@ -132,12 +132,12 @@ struct CheckpointTokenizer {
   private static func missing(_ files: TokenizerFiles) -> FormatError {
     let hint =
       files.path("tekken.json") != nil
-      ? "tekken.json alone is not known: use the repository's Hugging Face form"
-      : "a checkpoint has tokenizer.json or tokenizer.model beside config.json"
+      ? "tekken.json is not supported: use the repository's Hugging Face form"
+      : "a checkpoint needs tokenizer.json or tokenizer.model beside config.json"
     return FormatError(.missing, path: files.directory + "/tokenizer.json", "is missing", hint: hint)
   }
 
-  /// An id that no token has would make the written file unreadable.
+  /// Refuses ids beyond the tokens, which would make the written file unreadable.
   private static func checkIDs(_ metadata: Metadata, _ rules: SpecialRules, _ config: Config) throws {
     let count = metadata.optionalStrings("tokenizer.ggml.tokens")?.count ?? 0
     for (kind, id) in rules.ids where id >= count {
@@ -146,15 +146,15 @@ struct CheckpointTokenizer {
   }
 }
 
-/// The tokenizer's keys of a directory that needs no weights.
+/// The GGUF keys of a directory's tokenizer, without reading weights.
 ///
-/// - Parameter architecture: GGUF's name of it.
+/// - Parameter architecture: GGUF's name of the architecture.
 package func tokenizerMetadata(directory: String, architecture: String, pre: String? = nil) throws -> Metadata {
   let config = try Config(path: directory + "/config.json")
   return try CheckpointTokenizer(directory: directory, config: config, architecture: architecture, pre: pre).metadata
 }
 
-/// The notes on the tokenizer of a directory that needs no weights.
+/// The notes on a directory's tokenizer, without reading weights.
 package func tokenizerNotes(directory: String, architecture: String) throws -> [String] {
   let config = try Config(path: directory + "/config.json")
   return try CheckpointTokenizer(directory: directory, config: config, architecture: architecture, pre: nil).notes

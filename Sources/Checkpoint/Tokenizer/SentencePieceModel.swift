@@ -10,7 +10,7 @@ import Tokenizers
 ///     NormalizerSpec { string name = 1; bytes precompiled_charsmap = 2; bool add_dummy_prefix = 3 [default = true];
 ///                      bool remove_extra_whitespaces = 4 [default = true]; bool escape_whitespaces = 5 [default = true] }
 ///
-/// These few fields are read by hand, strictly and bounded: SwiftProtobuf takes longer to build than all of qtool.
+/// The fields are read by hand, with checked bounds: building SwiftProtobuf takes longer than building qtool.
 struct SentencePieceModel {
   enum PieceType: UInt64 {
     case normal = 1, unknown, control, userDefined, unused, byte
@@ -25,12 +25,12 @@ struct SentencePieceModel {
   let path: String
   private(set) var pieces: [Piece] = []
   private var kind: UInt64 = 1
-  /// Whether a blank goes in front of text.
+  /// Whether a blank is added to text.
   private(set) var addsBlank = true
-  /// Whether that blank goes behind the text instead.
+  /// Whether that blank is added at the end instead of the start.
   private(set) var isSuffix = false
   private(set) var fallsBackToBytes = false
-  /// The name of the rule that text is changed by; nil where it is taken as it is.
+  /// The name of the normalization rule; nil if text is not changed.
   private(set) var normalizer: String?
   private(set) var removesBlanks = true
   private(set) var escapesBlanks = true
@@ -43,12 +43,12 @@ struct SentencePieceModel {
       case (1, .bytes(let range)): pieces.append(try Self.piece(message.nested(range), number: pieces.count))
       case (2, .bytes(let range)): try readTrainer(message.nested(range))
       case (3, .bytes(let range)): try readNormalizer(message.nested(range))
-      case (1...3, _): throw message.failure("field \(field.number) is no message")
+      case (1...3, _): throw message.failure("field \(field.number) is not a message")
       default: break
       }
     }
     guard !pieces.isEmpty else { throw FormatError(path: path, "is a SentencePiece model without pieces") }
-    // Only byte-pair encoding merges by score; other kinds would be encoded wrongly without a word.
+    // Other kinds do not merge by score, and would be encoded wrongly without a warning.
     guard kind == 2 else {
       let names: [UInt64: String] = [1: "unigram", 3: "word", 4: "char"]
       throw FormatError(
@@ -76,7 +76,7 @@ struct SentencePieceModel {
     while let field = try reader.next() {
       switch (field.number, field.value) {
       case (1, .bytes(let range)): name = String(decoding: reader.bytes[range], as: UTF8.self)
-      // The name alone does nothing.
+      // A name without a character map has no effect.
       case (2, .bytes(let range)): changesText = !range.isEmpty
       case (3, .varint(let value)): addsBlank = value != 0
       case (4, .varint(let value)): removesBlanks = value != 0
@@ -94,7 +94,7 @@ struct SentencePieceModel {
       switch (field.number, field.value) {
       case (1, .bytes(let range)):
         guard let text = String(validating: reader.bytes[range], as: UTF8.self) else {
-          throw reader.failure("is no UTF-8", subject: "piece number \(number)")
+          throw reader.failure("is not UTF-8", subject: "piece number \(number)")
         }
         piece.text = text
       case (2, .fixed32(let bits)): piece.score = Float(bitPattern: bits)
@@ -108,7 +108,7 @@ struct SentencePieceModel {
       }
     }
     guard !piece.text.isEmpty, piece.score.isFinite else {
-      throw reader.failure("is empty or has no finite score", subject: "piece number \(number)")
+      throw reader.failure("is empty or lacks a finite score", subject: "piece number \(number)")
     }
     return piece
   }

@@ -2,9 +2,9 @@ import Files
 import GGUF
 import Tokenizers
 
-/// The keys of a SentencePiece tokenizer: tokens, scores and types, from tokenizer.model, from a tokenizer.json that was
-/// made of one, or from both. Then tokenizer.json decides on ids, added tokens and blanks, as in `transformers`, and
-/// tokenizer.model on scores and on the types of its pieces.
+/// The GGUF keys of a SentencePiece tokenizer: tokens, scores and types, from tokenizer.model, from a tokenizer.json
+/// converted from one, or from both. If both exist, tokenizer.json decides on ids, added tokens and blanks, as in
+/// `transformers`, and tokenizer.model on scores and types of its pieces.
 struct SentencePieceVocabulary {
   let metadata: Metadata
   let tokenCount: Int
@@ -12,8 +12,8 @@ struct SentencePieceVocabulary {
   private(set) var notes: [String] = []
 
   /// - Parameters:
-  ///   - size: config.json's; ids beyond it are left out.
-  ///   - addsBlank: whether tokenizer_config.json asks for a blank in front of text, or for none.
+  ///   - size: the size of the vocabulary in config.json; larger ids are left out.
+  ///   - addsBlank: `add_prefix_space` of tokenizer_config.json.
   init(
     _ model: SentencePieceModel?, _ tokenizer: TokenizerJSON?, _ files: TokenizerFiles, size: Int?, addsBlank: Bool?
   ) throws {
@@ -53,14 +53,14 @@ struct SentencePieceVocabulary {
         let type = pieces[id].tokenType(prefix, isAlone: tokenizer == nil)
         list.set(id, type == .userDefined ? Self.unescaped(token) : token, type, score: pieces[id].score)
       } else {
-        // What no merge makes is a single character or a byte: its score decides nothing.
+        // A token that no merge produces is a single character or a byte; its score has no effect.
         list.set(id, token, Self.isByte(token) ? .byte : .normal, score: scores[id] ?? -1000)
       }
     }
     let normalizes = tokenizer?.normalizer != nil
     for token in added.tokens {
-      let isSettled = list.types[token.id] == .control || list.types[token.id] == .unknown
-      if !token.isListed, isSettled { continue }
+      let isFinal = list.types[token.id] == .control || list.types[token.id] == .unknown
+      if !token.isListed, isFinal { continue }
       if token.isSpecial || TokenList.looksSpecial(token.content) {
         list.set(token.id, token.content, .control, score: -1000)
       } else if base.id(of: token.content) == nil
@@ -77,14 +77,14 @@ struct SentencePieceVocabulary {
     self.added = added
   }
 
-  /// tokenizer.json has no scores but merges in the order of the scores, and a token is made when its turn comes: the n-th
-  /// token that a merge makes gets -n.
+  /// Scores from merges: tokenizer.json lists merges in the order of scores, so the n-th token that a merge produces
+  /// gets -n.
   private static func scores(_ tokenizer: TokenizerJSON, _ base: BaseVocabulary) throws -> [Int: Float] {
     var scores: [Int: Float] = [:]
     for (index, merge) in tokenizer.merges.enumerated() {
       for part in [merge.left, merge.right, merge.left + merge.right] where base.id(of: part) == nil {
         throw FormatError(
-          path: base.path, subject: "merge number \(index)", "needs \(part.debugDescription), which is no token")
+          path: base.path, subject: "merge number \(index)", "needs \(part.debugDescription), which is not a token")
       }
       let id = base.id(of: merge.left + merge.right) ?? 0
       if scores[id] == nil { scores[id] = -Float(scores.count) }
@@ -108,13 +108,13 @@ struct SentencePieceVocabulary {
     return metadata
   }
 
-  /// What llama.cpp does otherwise than the tokenizer that the files describe.
+  /// Notes on differences between llama.cpp and the tokenizer that the files describe.
   private static func notes(
     _ added: [AddedToken], _ prefix: BlankPrefix, _ tokenizer: TokenizerJSON?
   ) -> [String] {
     var notes: [String] = []
     if prefix == .first, let path = tokenizer?.path {
-      notes.append("\(path): a blank goes in front of a text; llama.cpp puts one behind each special token, too")
+      notes.append("\(path): a blank is added in front of a text; llama.cpp also adds one after each special token")
     }
     let normalizers = tokenizer.map { SplitStructure($0).normalizers } ?? []
     if normalizers.contains(where: { $0["type"]?.string == "Prepend" }),
@@ -127,10 +127,10 @@ struct SentencePieceVocabulary {
     return notes
   }
 
-  /// A blank is a blank in text, not what stands for it in pieces.
+  /// Replaces U+2581 by the blank that it represents.
   private static func unescaped(_ token: String) -> String { token.replacing("\u{2581}", with: " ") }
 
-  /// `<0x0A>`
+  /// Whether a token is of the form `<0x0A>`.
   private static func isByte(_ token: String) -> Bool {
     let bytes = Array(token.utf8)
     func isDigit(_ byte: UInt8) -> Bool { Unicode.Scalar(byte).properties.isASCIIHexDigit }
@@ -138,13 +138,14 @@ struct SentencePieceVocabulary {
       && bytes[5] == UInt8(ascii: ">")
   }
 
-  /// A character without a token is written by those of its bytes; llama.cpp ends where one is missing.
+  /// Checks that every byte has a token: llama.cpp encodes unknown characters as bytes, and aborts if a byte is
+  /// missing.
   private static func checkBytes(_ list: TokenList, path: String) throws {
     let tokens = Set(list.tokens.compactMap { $0.map { Array($0.utf8) } }.filter { $0.count == 1 || $0.count == 6 })
     for byte in 0..<256 where !tokens.contains([UInt8(byte)]) {
       let name = "<0x" + (byte < 16 ? "0" : "") + String(byte, radix: 16, uppercase: true) + ">"
       guard tokens.contains(Array(name.utf8)) else {
-        throw FormatError(path: path, subject: "token \(name)", "is missing; llama.cpp ends at text that needs it")
+        throw FormatError(path: path, subject: "token \(name)", "is missing; llama.cpp aborts at text that needs it")
       }
     }
   }

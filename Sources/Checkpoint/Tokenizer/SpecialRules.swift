@@ -2,10 +2,10 @@ import Files
 import GGUF
 import OrderedCollections
 
-/// Which ids are BOS, EOS and their like, and which of them go around a text.
+/// The ids of BOS, EOS and similar tokens, and which of them are added to a text.
 ///
-/// The rules are those of llama.cpp's converter: the post-processor of tokenizer.json says what is put around a text,
-/// tokenizer_config.json names the tokens, and config.json's ids fill the gaps.
+/// The rules are those of llama.cpp's converter: the post-processor of tokenizer.json decides which tokens are added,
+/// tokenizer_config.json names the tokens, and config.json supplies missing ids.
 struct SpecialRules {
   private var kinds = ["bos", "eos", "unk", "sep", "pad", "cls", "mask"]
   private var named: [String: JSONValue] = [:]
@@ -14,13 +14,13 @@ struct SpecialRules {
   private(set) var adds: OrderedDictionary<String, Bool> = [:]
   private var normalizes: OrderedDictionary<String, Bool> = [:]
 
-  /// Whether the files say that there is no BOS.
+  /// Whether the files define no BOS.
   private(set) var lacksBOS = false
 
   /// - Parameters:
-  ///   - added: where the ids of named tokens are looked up.
-  ///   - isAlone: the tokenizer is a tokenizer.model without tokenizer.json.
-  ///   - bound: ids must lie below it, where it is given; others are left out.
+  ///   - added: the added tokens, with the ids of named tokens.
+  ///   - isAlone: there is a tokenizer.model, but no tokenizer.json.
+  ///   - bound: ids from this on are left out; nil means no bound.
   init(
     _ tokenizer: TokenizerJSON?, added: [AddedToken], isAlone: Bool, files: TokenizerFiles, config: Config, bound: Int?
   ) throws {
@@ -45,20 +45,20 @@ struct SpecialRules {
     for kind in kinds {
       let key = kind + "_token_id"
       guard let value = config[key] ?? config["text_config"]?[key], let id = value.int else { continue }
-      // Older configurations say -1 for none.
+      // Older configurations use -1 for none.
       if id == -1 { continue }
       guard id >= 0 else { throw FormatError(path: config.path, subject: "key \(key)", "is \(id)") }
       set(kind, id, bound: bound)
     }
-    // Where an id is missing, llama.cpp has one of its own for these.
+    // llama.cpp has default ids for these.
     for (kind, preset) in [("bos", 1), ("eos", 2), ("unk", 0)] where ids[kind] == nil {
       if let id = namedID(kind, added), !isAlone || id != preset { set(kind, id, bound: bound) }
     }
-    let saysNone = files.config?["bos_token"] == .null || config["bos_token_id"]?.int == -1
-    lacksBOS = ids["bos"] == nil && namedID("bos", added) == nil && (!isAlone || saysNone)
+    let disablesBOS = files.config?["bos_token"] == .null || config["bos_token_id"]?.int == -1
+    lacksBOS = ids["bos"] == nil && namedID("bos", added) == nil && (!isAlone || disablesBOS)
   }
 
-  /// The id of the token that is named; nil where none is, or it is unknown.
+  /// The id of the named token of a kind; nil if none is named or it is not an added token.
   private func namedID(_ kind: String, _ added: [AddedToken]) -> Int? {
     guard let content = named[kind]?.string ?? named[kind]?["content"]?.string else { return nil }
     return added.first { $0.content.utf8.elementsEqual(content.utf8) }?.id
@@ -69,7 +69,7 @@ struct SpecialRules {
     ids[kind] = id
   }
 
-  /// A named token; what Python takes for false names none.
+  /// The value of a token's key; nil if Python would treat it as false.
   private static func token(_ value: JSONValue?) -> JSONValue? {
     switch value {
     case nil, .null, .bool(false), .string(""): nil
@@ -111,7 +111,7 @@ struct SpecialRules {
     }
     if let last {
       if hasConfig, named["eos"] != .string(last), let kind = ["eot", "eom"].first(where: { !kinds.contains($0) }) {
-        // What was called EOS ends a turn, and what the template puts behind a text ends it.
+        // The named EOS ends a turn. The token that the template adds ends a text.
         kinds.append(kind)
         named[kind] = named["eos"]
       }
@@ -121,7 +121,7 @@ struct SpecialRules {
     processPair(part["pair"]?.array ?? [], first: first, last: last)
   }
 
-  /// A separator between two texts.
+  /// Reads the template for a pair of texts, which may have a separator between them.
   private mutating func processPair(_ pair: [JSONValue], first: String?, last: String?) {
     var pair = pair[...]
     if let first, Self.special(pair.first) == first { pair = pair.dropFirst() }
@@ -152,7 +152,7 @@ struct SpecialRules {
     }
   }
 
-  /// The keys, with the chat templates where the converter has them.
+  /// The GGUF keys, with the chat templates at the position where the converter writes them.
   func metadata(templates: Metadata) -> Metadata {
     let names = [
       "bos": "bos", "eos": "eos", "unk": "unknown", "sep": "seperator", "pad": "padding", "mask": "mask", "eot": "eot",

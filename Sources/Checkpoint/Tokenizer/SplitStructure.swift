@@ -1,12 +1,12 @@
 import Tokenizers
 
-/// What a tokenizer.json does to text before merging, recognised by its structure.
+/// The steps that a tokenizer.json applies to text before merging.
 struct SplitStructure {
-  /// nil where a step is of no known kind.
+  /// The splitting steps; nil if one is of an unknown kind.
   let steps: [SplitStep]?
-  /// Whether text is composed (NFC) first; nil where it is changed in another way.
+  /// Whether text is composed (NFC) first; nil if it is changed in another way.
   let composes: Bool?
-  /// The steps in front of splitting, and those of splitting.
+  /// The steps before splitting, and the splitting steps, as JSON.
   let normalizers: [JSONValue]
   let parts: [JSONValue]
   private let summary: String
@@ -24,7 +24,7 @@ struct SplitStructure {
         separator: ", ")
   }
 
-  /// The structure in one line for a person.
+  /// The structure in one line, for messages.
   var description: String {
     let line = String(String.UnicodeScalarView(summary.unicodeScalars.map { $0.value < 0x20 ? " " : $0 }))
     return line.count > 240 ? line.prefix(240) + "…" : line
@@ -43,7 +43,7 @@ struct SplitStructure {
       return .byteLevel(regex: part["use_regex"]?.bool ?? true)
     case "Split":
       guard let pattern = part["pattern"]?["Regex"]?.string else { return nil }
-      // The patterns that are known match everywhere: removing what they don't match removes nothing.
+      // Known patterns match all text, so removing the text between matches changes nothing.
       let invert = part["invert"]?.bool ?? false
       guard part["behavior"]?.string == (invert ? "Removed" : "Isolated") else { return nil }
       let canonical = canonical(pattern)
@@ -52,7 +52,7 @@ struct SplitStructure {
     }
   }
 
-  /// Patterns differ in whether control characters are written as escapes, and in empty counts.
+  /// Normalises a pattern: control characters become escapes, and `{1}` is removed.
   private static func canonical(_ pattern: String) -> String {
     var result = ""
     for scalar in pattern.unicodeScalars {

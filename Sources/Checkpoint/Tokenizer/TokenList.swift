@@ -2,7 +2,7 @@ import Files
 import GGUF
 import Tokenizers
 
-/// Tokens by id, each with its type and, for SentencePiece, its score. Ids that no token has are padding.
+/// Tokens by id, each with its type and, for SentencePiece, its score. Ids without a token are padding.
 struct TokenList {
   private(set) var tokens: [String?]
   private(set) var types: [TokenType]
@@ -16,7 +16,7 @@ struct TokenList {
 
   var count: Int { tokens.count }
 
-  /// Replaces whatever has the id, which must be below ``count``.
+  /// Sets the token of an id, which must be below ``count``.
   mutating func set(_ id: Int, _ token: String, _ type: TokenType, score: Float = 0) {
     tokens[id] = token
     types[id] = type
@@ -25,20 +25,20 @@ struct TokenList {
 
   func texts() -> [String] { tokens.enumerated().map { $1 ?? "[PAD\($0)]" } }
 
-  /// - Throws: `FormatError` where two ids share a text: no model that says so can be loaded.
+  /// - Throws: `FormatError` if two ids have the same text: llama.cpp can't load such a model.
   func check(path: String) throws {
     var table = ByteTable(minimumCapacity: count)
     for (id, text) in texts().enumerated() {
       if let other = table.insert(Array(text.utf8), value: Int32(id)) {
         throw FormatError(
-          path: path, subject: "token \(text.debugDescription)", "stands twice: it has ids \(other) and \(id)")
+          path: path, subject: "token \(text.debugDescription)", "appears twice, with ids \(other) and \(id)")
       }
     }
   }
 
   var typeValue: MetadataValue { .array(.int32(types.map(\.rawValue))) }
 
-  /// Whether an added token is meant to be one for control although nobody said so.
+  /// Whether an added token looks like a control token although it is not marked as special.
   static func looksSpecial(_ token: String) -> Bool {
     func encloses(_ first: String, _ last: String) -> Bool { token.hasPrefix(first) && token.hasSuffix(last) }
     return ["<pad>", "<mask>", "<2mass>", "[@BOS@]"].contains(token) || encloses("<|", "|>")

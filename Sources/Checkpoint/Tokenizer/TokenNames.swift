@@ -1,22 +1,23 @@
 import Files
 
-/// The tokens that tokenizer_config.json and special_tokens_map.json name without giving them ids, in the order in which
-/// `transformers` adds those that no vocabulary has.
+/// The tokens that tokenizer_config.json and special_tokens_map.json name without ids, in the order in which
+/// `transformers` adds those that are not in the vocabulary.
 struct TokenNames {
-  /// The file that names it, whose words it is.
+  /// A token, and the file that names it.
   typealias Name = (content: String, path: String)
 
-  /// BOS, EOS and their like: special in any case.
+  /// BOS, EOS and similar tokens: always special.
   private(set) var kinds: [Name] = []
-  /// Other keys that end in `_token`, then `extra_special_tokens` or `additional_special_tokens`: special where no file
+  /// Other keys that end in `_token`, then `extra_special_tokens` or `additional_special_tokens`: special unless a file
   /// says otherwise.
   private(set) var others: [Name] = []
 
-  /// - Parameter defaults: what the tokenizer's class calls tokens that the files do not mention.
+  /// - Parameter defaults: the special tokens of the tokenizer's class, by kind, for those that the files do not
+  ///   mention.
   init(_ files: TokenizerFiles, defaults: [String: String] = [:]) throws {
     var members = files.config == nil ? [] : try Self.members(files.configPath)
     if !files.listsAddedTokens, let path = files.path("special_tokens_map.json") {
-      // Where both name a token of a kind, this file is believed.
+      // This file has precedence.
       for member in try Self.members(path) {
         if let index = members.firstIndex(where: { $0.key == member.key && !member.key.hasSuffix("tokens") }) {
           members[index] = member
@@ -53,17 +54,17 @@ struct TokenNames {
     ["bos", "eos", "unk", "sep", "pad", "cls", "mask"].contains { key == $0 + "_token" }
   }
 
-  /// A token is a string or an object; an empty string is none.
+  /// The content of a token that is a string or an object; nil if it is empty.
   private static func content(_ value: JSONValue) -> String? {
     let content = value.string ?? value["content"]?.string
     return content?.isEmpty == false ? content : nil
   }
 
-  /// The members of a file's object in their order; those of `extra_special_tokens`, where that is an object, are keys of
-  /// their own.
+  /// The members of a file's object in their order. Members of an object `extra_special_tokens` are treated as keys of
+  /// the file.
   private static func members(_ path: String) throws -> [Member] {
     var scanner = try JSONScanner(path: path, limit: 64 << 20)
-    guard scanner.peek() == UInt8(ascii: "{") else { throw FormatError(path: path, "is no JSON object") }
+    guard scanner.peek() == UInt8(ascii: "{") else { throw FormatError(path: path, "is not a JSON object") }
     var members: [Member] = []
     try scanner.object { key, scanner in
       if key == "extra_special_tokens", scanner.peek() == UInt8(ascii: "{") {

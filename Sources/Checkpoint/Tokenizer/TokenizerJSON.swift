@@ -1,17 +1,17 @@
 import Files
 
-/// tokenizer.json, the form of the `tokenizers` package: read in one pass, the vocabulary without a tree.
+/// tokenizer.json, the file of the `tokenizers` package. It is read in one pass, and its vocabulary without a tree.
 struct TokenizerJSON {
   let path: String
-  /// The model's fields beside its vocabulary and merges.
+  /// The model's fields without vocabulary and merges.
   private(set) var model: [String: JSONValue] = [:]
   private var hasMerges = false
   private var hasVocabularyList = false
-  /// Tokens and ids in file order; empty where the model's vocabulary is of another form.
+  /// Tokens and ids in file order; empty if the vocabulary is not an object.
   private(set) var vocabulary: [(token: String, id: Int)] = []
-  /// Pairs, each of two parts.
+  /// The pairs of parts to merge, in the order of rank.
   private(set) var merges: [(left: String, right: String)] = []
-  /// The file that holds them.
+  /// The file with the merges.
   let mergesPath: String
   private(set) var added: [AddedToken] = []
   private(set) var normalizer: JSONValue?
@@ -23,7 +23,7 @@ struct TokenizerJSON {
     self.path = path
     mergesPath = path
     var scanner = try JSONScanner(path: path, limit: 256 << 20)
-    guard scanner.peek() == UInt8(ascii: "{") else { throw FormatError(path: path, "is no JSON object") }
+    guard scanner.peek() == UInt8(ascii: "{") else { throw FormatError(path: path, "is not a JSON object") }
     try scanner.object { key, scanner in
       switch key {
       case "model" where scanner.peek() == UInt8(ascii: "{"): try readModel(&scanner)
@@ -64,9 +64,9 @@ struct TokenizerJSON {
     }
   }
 
-  /// A byte-level tokenizer that is not in a file of its own, from a vocab.json and its merges.
+  /// Creates a byte-level tokenizer from a vocab.json and its merges.
   ///
-  /// - Parameter fields: what the model's fields beside vocabulary and merges are.
+  /// - Parameter fields: the model's fields without vocabulary and merges.
   init(
     vocabularyPath path: String, mergesPath: String, merges: [(left: String, right: String)], normalizer: JSONValue?,
     preTokenizer: JSONValue?, fields: [String: JSONValue]
@@ -75,7 +75,7 @@ struct TokenizerJSON {
     self.merges = merges
     self.mergesPath = mergesPath
     var scanner = try JSONScanner(path: path, limit: 256 << 20)
-    guard scanner.peek() == UInt8(ascii: "{") else { throw FormatError(path: path, "is no JSON object") }
+    guard scanner.peek() == UInt8(ascii: "{") else { throw FormatError(path: path, "is not a JSON object") }
     try readVocabulary(&scanner)
     try scanner.end()
     self.normalizer = normalizer
@@ -84,7 +84,7 @@ struct TokenizerJSON {
     model = fields.merging(["type": .string("BPE")]) { $1 }
   }
 
-  /// A pair is an array or, in older files, two parts with a blank between them.
+  /// Reads a merge: an array or, in older files, two parts separated by a blank.
   private mutating func readMerge(_ scanner: inout JSONScanner) throws {
     var parts: [String] = []
     if scanner.peek() == UInt8(ascii: "[") {
@@ -92,7 +92,7 @@ struct TokenizerJSON {
     } else if scanner.peek() == UInt8(ascii: "\"") {
       let text = try scanner.string()
       if text.hasPrefix("#version") { return }
-      // A part may begin with a blank of its own.
+      // The first part may begin with a blank.
       if let blank = text.utf8.dropFirst().firstIndex(of: 0x20) {
         parts = [String(text[..<blank]), String(text[text.utf8.index(after: blank)...])]
       }
@@ -100,7 +100,7 @@ struct TokenizerJSON {
       try scanner.skip()
     }
     guard parts.count == 2 else {
-      throw FormatError(path: path, subject: "merge number \(merges.count)", "is no pair of tokens")
+      throw FormatError(path: path, subject: "merge number \(merges.count)", "is not a pair of tokens")
     }
     merges.append((parts[0], parts[1]))
   }
@@ -108,17 +108,18 @@ struct TokenizerJSON {
   private mutating func readAdded(_ value: JSONValue) throws {
     guard value != .null else { return }
     guard let entries = value.array else {
-      throw FormatError(path: path, subject: "key added_tokens", "is no array")
+      throw FormatError(path: path, subject: "key added_tokens", "is not an array")
     }
     for entry in entries {
       guard let id = entry["id"]?.int, (0...Int(Int32.max)).contains(id), let token = AddedToken(entry, id: id) else {
-        throw FormatError(path: path, subject: "key added_tokens", "holds an entry without content or valid id")
+        throw FormatError(path: path, subject: "key added_tokens", "holds an entry without content or a valid id")
       }
       added.append(token)
     }
   }
 
-  /// The model's kind. Files of `tokenizers` before 0.9 do not name it; the package tells it by the fields, in this order.
+  /// The model's kind. Files of `tokenizers` before 0.9 do not name it. The package infers it from the fields, in this
+  /// order.
   var kind: String? {
     if let type = model["type"], type != .null { return type.string }
     if !vocabulary.isEmpty {
@@ -127,7 +128,7 @@ struct TokenizerJSON {
     return hasVocabularyList ? "Unigram" : nil
   }
 
-  /// Whether the model is byte-pair encoding that falls back to byte tokens: SentencePiece's, written as JSON.
+  /// Whether the model is byte-pair encoding with byte tokens as fallback, that is a converted SentencePiece model.
   var isSentencePiece: Bool {
     kind == "BPE" && model["byte_fallback"]?.bool == true && decoder?["type"]?.string == "Sequence"
   }

@@ -24,7 +24,7 @@ struct WireReader {
     FormatError(path: path, subject: subject, offset: reader.offset, reason)
   }
 
-  private func damaged() -> FormatError { failure("is no SentencePiece model, or a damaged one") }
+  private func damaged() -> FormatError { failure("is not a SentencePiece model, or is damaged") }
 
   /// The next field; nil at the end of the message.
   mutating func next() throws -> (number: Int, value: Value)? {

@@ -1,4 +1,4 @@
-/// The pattern of tekken and GPT-4o, alternative after alternative, with U for `[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]`, l for
+/// The alternatives of tekken's and GPT-4o's pattern, with U for `[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]`, l for
 /// `[\p{Ll}\p{Lm}\p{Lo}\p{M}]` and c for GPT-4o's optional contraction:
 ///
 ///     [^\r\n\p{L}\p{N}]?U*l+c  |  [^\r\n\p{L}\p{N}]?U+l*c  |  \p{N}{1,digits}
@@ -10,8 +10,8 @@ struct CasedWordPattern: Sendable {
   func end(_ text: Span<UInt32>, _ start: Int, _ limit: Int) -> Int {
     let first = CharacterClass(text[start])
     let hasPrefix = !first.meets([.letter, .number, .lineBreak])
-    // Each alternative takes a character in front if it can, and does without where that leads nowhere: a mark may be
-    // that character or a part of the word.
+    // Each alternative is tried with a leading character first, then without: a mark may be that character or a part of
+    // the word.
     var end = start
     if hasPrefix {
       end = endOfLowerWord(text, start + 1, limit)
@@ -35,7 +35,7 @@ struct CasedWordPattern: Sendable {
   }
 }
 
-/// `U*l+`. The classes overlap: where no lower-case letter follows the run of U, the run gives back up to its last
+/// `U*l+`. The classes overlap: if no lower-case letter follows the run of U, the match ends after the run's last
 /// character that is in both.
 private func endOfLowerWord(_ text: Span<UInt32>, _ start: Int, _ limit: Int) -> Int {
   let upper = endOfRun(of: .upper, text, start, limit)

@@ -1,7 +1,7 @@
-/// What DeepSeek's splitters look for.
+/// The patterns of DeepSeek's splitters.
 enum DeepSeekPatterns {
-  /// Cased letters as DeepSeek LLM's tokenizer.json lists them (Unicode's Cased_Letter of its day, of the basic plane and
-  /// a little more). Written in code points: three bounds have look-alikes that they normalise to.
+  /// Cased letters as listed in DeepSeek LLM's tokenizer.json (an older Unicode version's Cased_Letter). Written as
+  /// code points, because three bounds have look-alikes to which they normalise.
   static let letters = """
     A-Za-z\u{B5}\u{C0}-\u{D6}\u{D8}-\u{F6}\u{F8}-\u{1BA}\u{1BC}-\u{1BF}\u{1C4}-\u{293}\u{295}-\u{2AF}\
     \u{370}-\u{373}\u{376}\u{377}\u{37B}-\u{37D}\u{37F}\u{386}\u{388}-\u{38A}\u{38C}\u{38E}-\u{3A1}\
@@ -18,9 +18,9 @@ enum DeepSeekPatterns {
     \u{104B0}-\u{104D3}\u{104D8}-\u{104FB}\u{10C80}-\u{10CB2}\u{10CC0}-\u{10CF2}\u{118A0}-\u{118DF}\
     \u{1E900}-\u{1E943}
     """
-  /// Punctuation, and every ASCII character from the colon to the tilde: letters among them.
+  /// Punctuation, and every ASCII character from the colon to the tilde, including letters.
   static let marks = "!-/:-~\u{FF01}-\u{FF0F}\u{FF1A}-\u{FF5E}\u{2018}-\u{201F}\u{3000}-\u{3002}"
-  /// Han, nearly all of what lies between Samaritan and it (Thai, Devanagari, kana), and Hangul.
+  /// Han, nearly all characters between Samaritan and Han (Thai, Devanagari, kana), and Hangul.
   static let eastAsianList = "\u{4E00}-\u{9FA5}\u{800}-\u{4E00}\u{AC00}-\u{D7FF}"
   static let hanAndKanaList = "\u{4E00}-\u{9FA5}\u{3040}-\u{309F}\u{30A0}-\u{30FF}"
 
@@ -34,7 +34,7 @@ enum DeepSeekPatterns {
   ///     [ASCII punctuation][A-Za-z]+  |  [^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+  |  ?[\p{P}\p{S}]+[\r\n]*
   ///     |  \s*[\r\n]+  |  \s+(?!\S)  |  \s+
   ///
-  /// Digits, controls and unassigned characters match nowhere and stay what lies between.
+  /// Digits, controls and unassigned characters match no alternative.
   static func endOfV3(_ text: Span<UInt32>, _ start: Int, _ limit: Int) -> Int {
     let first = CharacterClass(text[start])
     if first.meets(.asciiMark) {

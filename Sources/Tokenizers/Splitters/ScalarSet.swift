@@ -1,12 +1,12 @@
 /// A set of characters that a pattern lists.
 struct ScalarSet: Sendable {
   private let classes: CharacterClass
-  /// A bit for every character of the basic plane.
+  /// One bit per character of the basic plane.
   private let basicPlane: [UInt64]
   private let ranges: [ClosedRange<UInt32>]
 
-  /// A class of a pattern without its brackets: single characters and ranges such as `a-z`; a hyphen that has to stand
-  /// for itself comes first.
+  /// Parses a bracket expression without its brackets: single characters and ranges such as `a-z`. A literal hyphen
+  /// must come first.
   init(classes: CharacterClass = [], _ list: String) {
     self.classes = classes
     let scalars = list.unicodeScalars.map(\.value)
@@ -35,6 +35,7 @@ struct ScalarSet: Sendable {
     return CharacterClass(scalar).meets(classes) || ranges.contains { $0.contains(scalar) }
   }
 
+  /// The end of a run of the set's characters that begins at `start`.
   func run(_ text: Span<UInt32>, _ start: Int, _ limit: Int) -> Int {
     var end = start
     while end < limit, contains(text[end]) { end += 1 }

@@ -1,12 +1,12 @@
-/// One pattern of a splitter: where it matches from a place on.
+/// One pattern of a splitter.
 enum SplitStage: Sendable {
   case words(WordPattern)
   case cased(CasedWordPattern)
   /// `'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`
   case gpt2
   case deepSeekV3
-  /// `\p{N}{1,most}`
-  case digits(most: Int)
+  /// `\p{N}{1,maximum}`
+  case digits(maximum: Int)
   /// `[0-9][0-9][0-9]`
   case threeDigits
   /// `[\r\n]`
@@ -18,29 +18,29 @@ enum SplitStage: Sendable {
   /// `\s+$`
   case trailingBlanks
 
-  /// The first place of a piece that may match: blanks at the end are looked for from the end.
-  func firstPlace(_ text: Span<UInt32>, _ piece: Range<Int>) -> Int {
+  /// The first position of a piece that may match. Trailing blanks are searched from the end.
+  func firstPosition(_ text: Span<UInt32>, _ piece: Range<Int>) -> Int {
     guard case .trailingBlanks = self else { return piece.lowerBound }
     var start = piece.upperBound
     while start > piece.lowerBound, CharacterClass(text[start - 1]).meets(.space) { start -= 1 }
     return start
   }
 
-  /// Where a match at `start` ends; `start` where there is none.
+  /// The end of the match at `start`; `start` if there is none.
   func end(_ text: Span<UInt32>, _ start: Int, _ limit: Int) -> Int {
     switch self {
     case .words(let pattern): return pattern.end(text, start, limit)
     case .cased(let pattern): return pattern.end(text, start, limit)
     case .gpt2: return GPT2Pattern.end(text, start, limit)
     case .deepSeekV3: return DeepSeekPatterns.endOfV3(text, start, limit)
-    case .digits(let most): return endOfRun(of: .number, text, start, min(limit, start + most))
+    case .digits(let maximum): return endOfRun(of: .number, text, start, min(limit, start + maximum))
     case .threeDigits:
       guard start + 3 <= limit else { return start }
       for index in start..<start + 3 where !(0x30...0x39).contains(text[index]) { return start }
       return start + 3
     case .lineBreak: return CharacterClass(text[start]).meets(.lineBreak) ? start + 1 : start
     case .run(let kind, let blank):
-      // The blank is optional: without letters behind it there is no match, since no blank is in the class.
+      // A blank without a following run is not a match, since the class contains no blank.
       let first = blank && CharacterClass(text[start]).meets(.space) ? start + 1 : start
       let end = endOfRun(of: kind, text, first, limit)
       return end > first ? end : start
@@ -55,22 +55,22 @@ enum SplitStage: Sendable {
   }
 }
 
-/// Where a run of a class that begins at `start` ends.
+/// The end of a run of a class that begins at `start`.
 func endOfRun(of kind: CharacterClass, _ text: Span<UInt32>, _ start: Int, _ limit: Int) -> Int {
   var end = start
   while end < limit, CharacterClass(text[end]).meets(kind) { end += 1 }
   return end
 }
 
-/// Where a run of characters outside of a class that begins at `start` ends.
+/// The end of a run of characters outside of a class that begins at `start`.
 func endOfRun(notOf kind: CharacterClass, _ text: Span<UInt32>, _ start: Int, _ limit: Int) -> Int {
   var end = start
   while end < limit, !CharacterClass(text[end]).meets(kind) { end += 1 }
   return end
 }
 
-/// `\s*[\r\n]+|\s+(?!\S)|\s+`: blanks up to the last line break; else all but the last blank before a word; else all.
-/// Without `lineBreaks` the first alternative is missing.
+/// The end of a match of `\s*[\r\n]+|\s+(?!\S)|\s+`: whitespace up to the last line break, else without the last blank
+/// before a word, else all. Without `lineBreaks`, the first alternative is missing.
 func endOfBlanks(_ text: Span<UInt32>, _ start: Int, _ limit: Int, lineBreaks: Bool = true) -> Int {
   var end = start
   var afterBreak = start
@@ -84,14 +84,14 @@ func endOfBlanks(_ text: Span<UInt32>, _ start: Int, _ limit: Int, lineBreaks: B
   return end == limit || end <= start + 1 ? end : end - 1
 }
 
-/// `'s|'t|'re|'ve|'m|'ll|'d` behind an apostrophe at `start`; `start` where there is none.
+/// The end of a match of `'s|'t|'re|'ve|'m|'ll|'d` at `start`; `start` if there is none.
 func endOfContraction(_ text: Span<UInt32>, _ start: Int, _ limit: Int, ignoringCase: Bool) -> Int {
   guard start + 1 < limit, text[start] == 0x27 else { return start }
   func letter(_ index: Int) -> UInt32 {
     guard index < limit else { return 0 }
     let value = text[index]
     guard ignoringCase else { return value }
-    // Beside the capitals, only the long s folds to a letter that matters here.
+    // Besides capitals, only the long s folds to one of these letters.
     if value == 0x17F { return 0x73 }
     return (0x41...0x5A).contains(value) ? value + 32 : value
   }

@@ -1,9 +1,9 @@
-/// The pattern of Llama 3 and Qwen 2, alternative after alternative:
+/// The alternatives of Llama 3's and Qwen 2's pattern:
 ///
 ///     (?i:'s|'t|'re|'ve|'m|'ll|'d)  |  [^\r\n\p{L}\p{N}]?\p{L}+  |  \p{N}{1,digits}
 ///     |  ?[^\s\p{L}\p{N}]+[\r\n]*  |  \s*[\r\n]+  |  \s+(?!\S)  |  \s+
 struct WordPattern: Sendable {
-  /// What stands for `\p{L}` in words and for what punctuation is not.
+  /// The class that replaces `\p{L}` in words and in the class that punctuation excludes.
   var letters: CharacterClass = .letter
   var digits: Int
 
@@ -11,14 +11,14 @@ struct WordPattern: Sendable {
     let contraction = endOfContraction(text, start, limit, ignoringCase: true)
     if contraction > start { return contraction }
     let first = CharacterClass(text[start])
-    // A word, with one character in front that is no letter, digit or line break.
+    // A word, after one character that is not a letter, digit or line break.
     if !first.meets([.letter, .number, .lineBreak]) {
       let end = endOfRun(of: letters, text, start + 1, limit)
       if end > start + 1 { return end }
     }
     if first.meets(letters) { return endOfRun(of: letters, text, start, limit) }
     if first.meets(.number) { return endOfRun(of: .number, text, start, min(limit, start + digits)) }
-    // Punctuation, with a blank in front and line breaks behind.
+    // Punctuation, with an optional leading blank and trailing line breaks.
     let word = letters.union([.space, .number])
     let symbol = text[start] == 0x20 ? start + 1 : start
     let end = endOfRun(notOf: word, text, symbol, limit)

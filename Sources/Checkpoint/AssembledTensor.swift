@@ -3,23 +3,23 @@ import Files
 import GGUF
 import Tensors
 
-/// How rows of a model's tensor come from what the checkpoint stores.
-struct TensorRecipe: Sendable {
+/// A tensor of the model that is read from one or more stored tensors.
+struct AssembledTensor: Sendable {
   let info: TensorInfo
-  private let plan: PlannedTensor
+  private let expected: ExpectedTensor
   private let parts: [StoredTensor]
 
-  /// Finds what a tensor is made of, and checks it against what config.json promises.
-  init(_ plan: PlannedTensor, from stored: SafetensorsSet) throws {
-    self.plan = plan
+  /// Finds the stored tensors, and checks their shapes and types against `expected`.
+  init(_ expected: ExpectedTensor, from stored: SafetensorsSet) throws {
+    self.expected = expected
     func find(_ name: String, _ shape: [Int]) throws -> StoredTensor {
       guard let tensor = stored[name] else {
         throw FormatError(
-          path: stored.path, subject: "tensor \(name)", "is missing", hint: "config.json asks for it")
+          path: stored.path, subject: "tensor \(name)", "is missing", hint: "config.json implies it")
       }
       guard tensor.shape == shape else {
         throw FormatError(
-          path: tensor.file.path, subject: "tensor \(name)", "has shape \(tensor.shape); config.json asks for \(shape)",
+          path: tensor.file.path, subject: "tensor \(name)", "has shape \(tensor.shape); config.json implies \(shape)",
           hint: tensor.count == 0
             ? "the tensor is empty, as DeepSpeed saves those that it did not gather: save the model again" : nil)
       }
@@ -30,7 +30,7 @@ struct TensorRecipe: Sendable {
       }
       return tensor
     }
-    switch plan.parts {
+    switch expected.parts {
     case .whole(let name, let shape), .slices(let name, let shape, _, _, _), .transposed(let name, let shape, _, _, _):
       parts = [try find(name, shape)]
     case .interleaved(let name, let shape, _):
@@ -39,23 +39,23 @@ struct TensorRecipe: Sendable {
     case .stack(let names, let shape): parts = try names.map { try find($0, shape) }
     case .computed: parts = []
     }
-    info = TensorInfo(name: plan.name, shape: plan.shape, type: plan.isExact ? .f32 : Self.type(of: parts))
+    info = TensorInfo(name: expected.name, shape: expected.shape, type: expected.isExact ? .f32 : Self.type(of: parts))
   }
 
-  /// The stored type, or, where a GGUF has none for it or parts differ, the narrowest that holds their range.
+  /// The stored type. If GGUF lacks it, or the parts differ, the narrowest type that covers their range.
   private static func type(of parts: [StoredTensor]) -> GGMLType {
     let types = Set(parts.map(\.element.nearestType))
     if types.count == 1, let only = types.first { return only }
     return types.contains(.f32) ? .f32 : .bf16
   }
 
-  /// The file of the first part.
+  /// The path of the first part's file.
   var path: String? { parts.first?.file.path }
 
-  /// True where the stored bytes are the model's.
+  /// True if the stored bytes need no conversion.
   private var isVerbatim: Bool { parts.allSatisfy { $0.element.type == info.type } && !parts.isEmpty }
 
-  /// Rows in ``info``'s type.
+  /// Reads rows in ``info``'s type.
   func readBytes(_ rows: Range<Int>, into output: UnsafeMutableRawBufferPointer) throws {
     if isVerbatim {
       return try read(rows, width: info.type.blockBytes, into: output) { tensor, rows, buffer in
@@ -76,9 +76,9 @@ struct TensorRecipe: Sendable {
     }
   }
 
-  /// The same rows as floats.
+  /// Reads rows as floats.
   func readFloats(_ rows: Range<Int>, into output: UnsafeMutableBufferPointer<Float>) throws {
-    if case .computed(let values) = plan.parts {
+    if case .computed(let values) = expected.parts {
       _ = output.update(fromContentsOf: values)
       return
     }
@@ -88,19 +88,19 @@ struct TensorRecipe: Sendable {
   }
 
   private func nonFinite(row: Int, column: Int) -> FormatError {
-    let stored = parts.count == 1 ? parts[0].name : plan.name
+    let stored = parts.count == 1 ? parts[0].name : expected.name
     return FormatError(
       topic: .nonFiniteWeight, path: path ?? "", subject: "tensor \(stored)",
-      "the weight in row \(row), column \(column) of \(plan.name) is NaN or infinite")
+      "the weight in row \(row), column \(column) of \(expected.name) is NaN or infinite")
   }
 
   private typealias Fetch = (StoredTensor, Range<Int>, UnsafeMutableRawBufferPointer) throws -> Void
 
-  /// Puts rows in place, `width` bytes an element; `fetch` gets consecutive rows of a stored tensor.
+  /// Copies rows to `output`, `width` bytes per element. `fetch` reads consecutive rows of a stored tensor.
   private func read(
     _ rows: Range<Int>, width: Int, into output: UnsafeMutableRawBufferPointer, _ fetch: Fetch
   ) throws {
-    switch plan.parts {
+    switch expected.parts {
     case .computed: break
     case .whole:
       try fetch(parts[0], rows, output)
@@ -136,7 +136,7 @@ struct TensorRecipe: Sendable {
     try inGroups(rows, of: size, rowBytes: info.shape.columns * width, output, body)
   }
 
-  /// Cuts a range at multiples of `size`; `body` gets the rows counted from their group's first.
+  /// Splits a range at multiples of `size`. `body` gets row numbers relative to the group's first row.
   private func inGroups(
     _ rows: Range<Int>, of size: Int, rowBytes: Int, _ output: UnsafeMutableRawBufferPointer,
     _ body: (_ group: Int, _ rows: Range<Int>, _ slice: UnsafeMutableRawBufferPointer) throws -> Void
@@ -152,7 +152,7 @@ struct TensorRecipe: Sendable {
     }
   }
 
-  /// Even rows of a head come from its first half, odd ones from its second.
+  /// Interleaves the halves of a head: even rows come from the first, odd rows from the second.
   private func interleave(
     _ rows: Range<Int>, half: Int, start: Int, rowBytes: Int, into output: UnsafeMutableRawBufferPointer,
     _ fetch: Fetch
@@ -174,7 +174,7 @@ struct TensorRecipe: Sendable {
     }
   }
 
-  /// Stored rows become columns: of them, only `columns`.
+  /// Transposes the part `columns` of stored rows.
   private func transpose(
     _ rows: Range<Int>, columns: Range<Int>, width: Int, into output: UnsafeMutableRawBufferPointer, _ fetch: Fetch
   ) throws {

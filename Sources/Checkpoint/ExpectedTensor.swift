@@ -2,30 +2,30 @@ import Files
 import GGUF
 import Tensors
 
-/// A tensor as an architecture wants it: its GGUF name and shape, and what of the checkpoint it is made of.
+/// A tensor that config.json implies: its GGUF name and shape, and the stored tensors that it is made of.
 ///
-/// Everything follows from config.json alone; weights are looked at later, and must agree.
-struct PlannedTensor: Sendable {
-  /// Shapes of parts are in the checkpoint's order: [rows, columns].
+/// Derived from config.json alone. ``AssembledTensor`` checks the weights against it.
+struct ExpectedTensor: Sendable {
+  /// The origin of the values. Shapes are those of stored tensors: [rows, columns].
   enum Parts: Sendable {
-    /// One stored tensor, row by row.
+    /// A stored tensor, unchanged.
     case whole(String, shape: [Int])
-    /// A stored tensor whose rows are two halves per head; GGUF has them interleaved.
+    /// A stored tensor whose rows are two halves per head, which GGUF interleaves.
     case interleaved(String, shape: [Int], heads: Int)
-    /// Stored matrices on top of each other, such as the experts of a layer.
+    /// Stored matrices of equal shape, stacked, such as the experts of a layer.
     case stack([String], shape: [Int])
-    /// From every group of `every` rows of a stored tensor the `count` that begin at `first`.
+    /// Of every group of `every` rows of a stored tensor, the `count` rows from `first` on.
     case slices(String, shape: [Int], first: Int, count: Int, every: Int)
-    /// The same rows, each group of them transposed: its columns become rows.
+    /// The rows of `slices`, transposed within each group.
     case transposed(String, shape: [Int], first: Int, count: Int, every: Int)
-    /// Values that are computed, such as rope factors.
+    /// Computed values, such as rope factors.
     case computed([Float])
   }
 
   let name: String
-  /// In ggml's order.
+  /// Extents in ggml's order.
   let shape: Shape
-  /// Always F32: norms, biases, routers.
+  /// Always written as F32: norms, biases, routers.
   let isExact: Bool
   let parts: Parts
 
@@ -42,16 +42,16 @@ struct PlannedTensor: Sendable {
 
 /// Collects the tensors of a model from its hyperparameters.
 struct TensorCollector {
-  /// Tells whether the checkpoint stores a tensor; nil where only config.json is known.
+  /// Whether the checkpoint stores a tensor; nil if only config.json is known.
   private let isStored: ((String) -> Bool)?
-  /// The checkpoint stores a head that differs from the embeddings, whatever config.json ties.
+  /// The stored head differs from the embeddings, although config.json may tie them.
   let keepsTiedHead: Bool
   private let path: String
-  private(set) var tensors: [PlannedTensor] = []
+  private(set) var tensors: [ExpectedTensor] = []
   private var weights = 0
   private var storedNames = 0
-  /// Stored tensors at most, of which a hundred bytes of config.json can ask for billions; the largest models have 100,000.
-  private static let mostStored = 1 << 20
+  /// Limit of stored tensors: a short config.json can imply billions. The largest models have 100,000.
+  private static let maximumStored = 1 << 20
 
   init(path: String, keepsTiedHead: Bool = false, isStored: ((String) -> Bool)? = nil) {
     self.path = path
@@ -59,13 +59,14 @@ struct TensorCollector {
     self.isStored = isStored
   }
 
-  /// True where the checkpoint has a tensor that only some models have, or, without weights, where `expected`.
+  /// Whether an optional tensor exists: true if it is `expected` or the checkpoint stores it.
   func has(_ name: String, expected: Bool) -> Bool { expected || isStored?(name) == true }
 
-  /// Where weights decide between two ways of storing the same: true if `name` is there, or nothing is known.
+  /// Chooses between two ways of storing the same values: true if the checkpoint stores `name`, or only config.json is
+  /// known.
   func prefers(_ name: String) -> Bool { isStored?(name) ?? true }
 
-  /// A matrix [outputs, inputs]; `heads` tells that it makes rotary queries or keys whose halves are to be interleaved.
+  /// Adds a matrix [outputs, inputs]. With `heads`, it gives rotary queries or keys whose halves are interleaved.
   mutating func matrix(_ name: String, from source: String, outputs: Int, inputs: Int, heads: Int? = nil) throws {
     let shape = [outputs, inputs]
     try append(
@@ -73,28 +74,29 @@ struct TensorCollector {
       heads.map { .interleaved(source, shape: shape, heads: $0) } ?? .whole(source, shape: shape))
   }
 
-  /// A matrix that must stay exact, such as a router.
+  /// Adds a matrix that is always F32, such as a router.
   mutating func exactMatrix(_ name: String, from source: String, outputs: Int, inputs: Int) throws {
     try append(name, [inputs, outputs], .whole(source, shape: [outputs, inputs]), exact: true)
   }
 
-  /// A vector, such as a norm or a bias; always exact.
+  /// Adds a vector, such as a norm or a bias; always F32.
   mutating func vector(_ name: String, from source: String, count: Int, heads: Int? = nil) throws {
     try append(
       name, [count],
       heads.map { .interleaved(source, shape: [count], heads: $0) } ?? .whole(source, shape: [count]), exact: true)
   }
 
-  /// Whether a matrix has a bias.
+  /// When a matrix has a bias.
   enum Bias {
-    /// GGUF has no place for one.
+    /// Never: GGUF cannot store one.
     case none
-    /// Where one is stored.
+    /// If the checkpoint stores one.
     case stored
+    /// Always.
     case expected
   }
 
-  /// A matrix with a bias, if the model has one.
+  /// Adds a matrix and, if the model has one, its bias.
   mutating func linear(
     _ name: String, from source: String, outputs: Int, inputs: Int, bias: Bias, heads: Int? = nil
   ) throws {
@@ -103,15 +105,15 @@ struct TensorCollector {
     try vector(name + ".bias", from: source + ".bias", count: outputs, heads: heads)
   }
 
-  /// One matrix [outputs, inputs] an expert, stacked.
+  /// Adds the stack of one matrix [outputs, inputs] per expert.
   mutating func experts(
     _ name: String, count: Int, outputs: Int, inputs: Int, from source: (_ expert: Int) -> String
   ) throws {
     try append(name, [inputs, outputs, count], .stack((0..<count).map(source), shape: [outputs, inputs]))
   }
 
-  /// A tensor that is cut out of a larger one.
-  mutating func part(_ name: String, _ dimensions: [Int], _ parts: PlannedTensor.Parts) throws {
+  /// Adds a tensor that is a part of a larger one.
+  mutating func part(_ name: String, _ dimensions: [Int], _ parts: ExpectedTensor.Parts) throws {
     try append(name, dimensions, parts)
   }
 
@@ -120,14 +122,14 @@ struct TensorCollector {
   }
 
   private mutating func append(
-    _ name: String, _ dimensions: [Int], _ parts: PlannedTensor.Parts, exact: Bool = false
+    _ name: String, _ dimensions: [Int], _ parts: ExpectedTensor.Parts, exact: Bool = false
   ) throws {
     guard let shape = Shape(dimensions), shape.bytes(as: .f32) != nil else {
       throw FormatError(path: path, subject: "tensor \(name)", "would have the impossible shape \(dimensions)")
     }
-    let tensor = PlannedTensor(name: name, shape: shape, isExact: exact, parts: parts)
+    let tensor = ExpectedTensor(name: name, shape: shape, isExact: exact, parts: parts)
     storedNames += tensor.storedNames.count
-    guard shape.count <= Shape.modelMaximum - weights, storedNames <= Self.mostStored else {
+    guard shape.count <= Shape.modelMaximum - weights, storedNames <= Self.maximumStored else {
       throw FormatError(path: path, subject: "tensor \(name)", "makes more weights than any model has")
     }
     weights += shape.count
