@@ -13,7 +13,7 @@ public struct TargetAllocator: Sendable {
   public init(_ options: [[AllocationOption]], size: FileSize, upTo target: Int) {
     self.options = options
     self.size = size
-    solver = AllocationSolver(options, upTo: target - size.leastHeaderBytes)
+    solver = AllocationSolver(options, upTo: target - size.minimumHeaderBytes)
   }
 
   /// The cheapest types whose file has at most `target` bytes; nil only if no file is that small.

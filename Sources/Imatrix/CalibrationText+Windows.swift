@@ -1,13 +1,14 @@
 import Tensors
 
-/// How documents are put in order.
+/// The order and shares of documents in the calibration text.
 public struct CalibrationMix: Sendable {
-  /// By file name, with or without extension: the part of the tokens that a file contributes, relative to the others.
-  /// Files that are not named contribute nothing. Without weights every document is used once.
+  /// Relative shares of the tokens by file name, with or without extension. Files without a weight are not used. If
+  /// empty, every document is used once.
   public var weights: [String: Double]
-  /// Shuffles the documents of every file; nil keeps their order.
+  /// The seed for shuffling the documents of every file; nil keeps their order.
   public var seed: UInt64?
 
+  /// A mix with these shares and seed.
   public init(weights: [String: Double] = [:], seed: UInt64? = nil) {
     self.weights = weights
     self.seed = seed
@@ -15,13 +16,13 @@ public struct CalibrationMix: Sendable {
 }
 
 extension CalibrationText {
-  /// All text as windows of `context` tokens.
+  /// Splits all text into windows of `context` tokens.
   ///
   /// - Parameters:
-  ///   - bos: the token that every window begins with, where the vocabulary asks for one.
-  ///   - first: windows to leave out at the beginning.
-  ///   - limit: windows to return at most.
-  ///   - encode: a document's token ids, without BOS.
+  ///   - bos: the first token of every window, if the vocabulary requires one.
+  ///   - first: the number of windows to skip.
+  ///   - limit: the maximum number of windows to return.
+  ///   - encode: returns a document's token ids, without BOS.
   /// - Throws: ``CalibrationError/tooShort(tokens:needed:)``, ``CalibrationError/nothingLeft(windows:first:)``,
   ///   ``CalibrationError/unknownSource(_:known:)``
   public func windows(
@@ -29,7 +30,7 @@ extension CalibrationText {
     encode: (String) -> [Int32]
   ) throws -> [[Int32]] {
     precondition(context > 0 && first >= 0, "\(context) tokens, from window \(first)")
-    // As llama-imatrix does: BOS leads the text, and takes the place of each further window's first token.
+    // As in llama-imatrix: BOS is prepended to the text, and replaces the first token of each further window.
     let lead = bos.map { [$0] } ?? []
     let tokens =
       mix.weights.isEmpty
@@ -57,8 +58,8 @@ extension CalibrationText {
     return source.documents.shuffled(using: &random)
   }
 
-  /// Draws the next document from the file that lacks most of its part, until one of them has no more: so the parts
-  /// hold wherever the text is cut.
+  /// Takes the next document from the file that is furthest below its share, until one file is exhausted. The shares
+  /// hold in every prefix of the text.
   private func weighted(_ mix: CalibrationMix, _ encode: (String) -> [Int32]) throws -> [Int32] {
     var weights = [Double](repeating: 0, count: sources.count)
     for (name, weight) in mix.weights.sorted(by: { $0.key < $1.key }) {
@@ -73,14 +74,14 @@ extension CalibrationText {
     var tokens: [Int32] = []
     let used = weights.indices.filter { weights[$0] > 0 }
     while !used.isEmpty {
-      let lacking = used.max {
+      let neediest = used.max {
         weights[$0] / sum * Double(tokens.count) - Double(taken[$0])
           < weights[$1] / sum * Double(tokens.count) - Double(taken[$1])
       }!
-      guard next[lacking] < queues[lacking].count else { break }
-      let document = encode(queues[lacking][next[lacking]])
-      next[lacking] += 1
-      taken[lacking] += document.count
+      guard next[neediest] < queues[neediest].count else { break }
+      let document = encode(queues[neediest][next[neediest]])
+      next[neediest] += 1
+      taken[neediest] += document.count
       tokens += document
     }
     return tokens

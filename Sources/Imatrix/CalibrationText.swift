@@ -1,19 +1,20 @@
 import Files
 import Foundation
 
-/// Text that importance is measured on: files and directories of .txt, .md and .jsonl, each also compressed as .zst.
+/// Text for measuring importance: files and directories of .txt, .md and .jsonl, optionally compressed as .zst.
 ///
 ///     let text = try CalibrationText(paths: ["calibration", "chats.jsonl.zst"])
 ///     let windows = try text.windows(context: 512, bos: bos) { tokenizer.encode($0, addSpecial: false) }
 public struct CalibrationText: Sendable {
-  /// A file, with its documents.
+  /// A file and its documents.
   public struct Source: Sendable {
     /// The base name.
     public let name: String
+    /// The texts: one of a text file, one per line of a .jsonl file.
     public let documents: [String]
-    /// Whether some of the documents are conversations.
+    /// Whether some documents are conversations.
     public let holdsConversations: Bool
-    /// Sequences of bytes that are not UTF-8; each is read as U+FFFD.
+    /// The number of byte sequences that are not UTF-8; each is read as U+FFFD.
     public let invalidSequences: Int
     /// Whether lines ended in CR LF or CR; they are read as LF.
     public let hadCarriageReturns: Bool
@@ -30,16 +31,17 @@ public struct CalibrationText: Sendable {
     }
   }
 
+  /// The files, in the order given; those of a directory in the order of names.
   public let sources: [Source]
 
   /// Base names of all files.
   public var names: [String] { sources.map(\.name) }
 
-  /// Reads all files. In a directory (not below it) every file of a known kind counts, but for a README.
+  /// Reads all files. In a directory, but not in its subdirectories, every file of a known kind except README is read.
   ///
   /// Line ends become LF. Bytes of plain text that are not UTF-8 become U+FFFD; those of JSON lines are refused.
   ///
-  /// - Parameter chat: how a conversation becomes text.
+  /// - Parameter chat: the format in which a conversation is written.
   /// - Throws: ``CalibrationError``, `TextError` or `FileError`
   public init(paths: [String], chat: ChatFormat = .plain) throws {
     var sources: [Source] = []
@@ -59,7 +61,7 @@ public struct CalibrationText: Sendable {
     self.sources = sources
   }
 
-  /// Whether a file of that name is read where its folder is named.
+  /// Whether a file of this name is read from a directory.
   public static func reads(_ name: String) -> Bool {
     kind(name) != nil && !name.hasPrefix("README.") && !name.hasPrefix(".")
   }
@@ -113,35 +115,38 @@ public struct CalibrationText: Sendable {
   }
 }
 
-/// What is wrong with calibration text.
+/// Calibration text that can't be read or used.
 public enum CalibrationError: Error, Sendable, Equatable {
+  /// A path that does not exist.
   case missing(String)
+  /// A directory without files of a known kind.
   case emptyDirectory(String)
   /// A .zst file that does not decompress.
   case damaged(String)
-  /// A line that is no JSON object with `text` or `messages`.
+  /// A line that is not a JSON object with `text` or `messages`.
   case badLine(String, line: Int)
   /// Fewer tokens than one window.
   case tooShort(tokens: Int, needed: Int)
-  /// All windows are left out.
+  /// All windows are skipped.
   case nothingLeft(windows: Int, first: Int)
-  /// A weight for a file that is not there.
+  /// A weight for a file that does not exist.
   case unknownSource(String, known: [String])
 }
 
 extension CalibrationError: CustomStringConvertible {
+  /// One line that names the file, or the numbers at fault.
   public var description: String {
     switch self {
     case .missing(let path): "\(path): no such file or directory"
-    case .emptyDirectory(let path): "\(path): holds no .txt, .md or .jsonl file"
-    case .damaged(let path): "\(path): is no whole zstd file"
-    case .badLine(let path, let line): "\(path): line \(line) is no JSON object with 'text' or 'messages'"
+    case .emptyDirectory(let path): "\(path): has no .txt, .md or .jsonl file"
+    case .damaged(let path): "\(path): is not a complete zstd file"
+    case .badLine(let path, let line): "\(path): line \(line) is not a JSON object with 'text' or 'messages'"
     case .tooShort(let tokens, let needed):
-      "the calibration text has \(tokens) tokens: \(needed - tokens) are missing to one window of \(needed)"
+      "the calibration text has \(tokens) tokens: \(needed - tokens) more are needed for one window of \(needed)"
     case .nothingLeft(let windows, let first):
       "window \(first) is beyond the calibration text, which has \(windows) windows"
     case .unknownSource(let name, let known):
-      "no calibration file is named '\(name)'; there are \(known.joined(separator: ", "))"
+      "no calibration file is named '\(name)'; the files are \(known.joined(separator: ", "))"
     }
   }
 }

@@ -1,6 +1,6 @@
-/// How the turns of a conversation are written out for a model.
+/// The text format of conversations for a model.
 ///
-/// A model's own template is a program; the forms that most of them give are few, and recognised by their markers.
+/// A chat template is a program. Most produce one of a few formats, which are recognised by their markers.
 public enum ChatFormat: Sendable, CaseIterable {
   /// `<|im_start|>role … <|im_end|>` (ChatML: Qwen and many others).
   case chatML
@@ -10,20 +10,16 @@ public enum ChatFormat: Sendable, CaseIterable {
   case deepSeek
   /// `[INST] … [/INST]` (Mistral, Llama 2).
   case instruct
-  /// The contents alone, with a blank line between them.
+  /// The contents only, separated by blank lines.
   case plain
 
-  public struct Turn: Sendable, Equatable {
-    public let role: String
-    public let content: String
-
-    public init(role: String, content: String) {
-      self.role = role
-      self.content = content
-    }
+  /// A message of a conversation.
+  struct Turn: Sendable, Equatable {
+    let role: String
+    let content: String
   }
 
-  /// The form that a template (`tokenizer.chat_template`) gives.
+  /// The format of a template (`tokenizer.chat_template`); ``plain`` if it is nil or unknown.
   public init(template: String?) {
     let markers: [(String, ChatFormat)] = [
       ("<|im_start|>", .chatML), ("<|start_header_id|>", .llama3), ("<｜User｜>", .deepSeek), ("[INST]", .instruct),
@@ -31,7 +27,8 @@ public enum ChatFormat: Sendable, CaseIterable {
     self = markers.first { template?.contains($0.0) == true }?.1 ?? .plain
   }
 
-  public func text(_ turns: [Turn]) -> String {
+  /// The text of a conversation.
+  func text(_ turns: [Turn]) -> String {
     switch self {
     case .plain: turns.map { $0.content + "\n\n" }.joined()
     case .chatML: turns.map { "<|im_start|>\($0.role)\n\($0.content)<|im_end|>\n" }.joined()

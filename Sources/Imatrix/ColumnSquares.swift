@@ -1,10 +1,10 @@
 import Tensors
 
-/// Adds the squares of every column of x [tokens, columns] to `sums`, from `offset` on.
+/// Adds the sum of squares of every column of x [tokens, columns] to `sums`, from `offset` on.
 ///
-/// Up to 64 squares are added in single precision (an error below 4e-6 of their sum) before they join the sum in double
-/// precision, which over a million tokens would otherwise lose what a single token adds. Columns are what is split
-/// between threads, so that the order of additions is always that of the tokens.
+/// Up to 64 squares are summed in single precision (relative error below 4e-6), and these sums in double precision:
+/// over a million tokens, a single-precision sum would lose the addends. Threads share out the columns, so that
+/// additions are always in the order of tokens.
 package func addColumnSquares(
   of x: Span<Float>, columns: Int, to sums: inout MutableSpan<Double>, at offset: Int
 ) throws {
@@ -19,14 +19,14 @@ package func addColumnSquares(
   }
 }
 
-/// The plain loop that ``addColumnSquares(of:columns:to:at:)`` has to agree with.
+/// The plain loop that tests ``addColumnSquares(of:columns:to:at:)``.
 package func plainColumnSquares(of x: [Float], columns: Int) -> [Double] {
   var sums = [Double](repeating: 0, count: columns)
   for (index, value) in x.enumerated() { sums[index % columns] += Double(value) * Double(value) }
   return sums
 }
 
-/// What threads share: each adds to columns of its own.
+/// Unchecked: each thread adds to a separate range of columns.
 private struct SquareColumns: @unchecked Sendable {
   let x: UnsafePointer<Float>
   let sums: UnsafeMutablePointer<Double>

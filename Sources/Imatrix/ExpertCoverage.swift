@@ -1,22 +1,23 @@
 import GGUF
 
-/// How many tokens every expert of a layer saw.
+/// The number of tokens that each expert of a layer processed.
 public struct ExpertCoverage: Sendable, Equatable {
+  /// The layer's index.
   public let layer: Int
   /// Tokens by expert.
   public let tokens: [Int]
 
-  /// Tokens that each expert would have seen if all had seen as many.
+  /// The mean number of tokens per expert.
   public var evenShare: Double { Double(tokens.reduce(0, +)) / Double(tokens.count) }
 
-  /// Experts that saw less than ``ImportanceMatrix/starvedShare`` of an even share.
+  /// The experts with fewer tokens than 5 % of ``evenShare``.
   public var starved: [Int] {
     tokens.indices.filter { Double(tokens[$0]) < evenShare * ImportanceMatrix.starvedShare }
   }
 }
 
 extension ImportanceMatrix {
-  /// One for every layer with experts, in order.
+  /// The coverage of every layer with experts, in the order of layers.
   public var coverage: [ExpertCoverage] {
     var layers: [Int: [Int]] = [:]
     for (name, entry) in entries where entry.counts.count > 1 && name.hasSuffix("_exps.weight") {

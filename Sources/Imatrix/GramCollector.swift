@@ -2,38 +2,40 @@ import GGUF
 import Tensors
 import Transformer
 
-/// The Gram matrices of one input, all of whose tokens were seen.
+/// The Gram matrices of one input of a forward pass, over all tokens.
 public struct GramInput: Sendable {
-  /// The tensors that are multiplied by it.
+  /// The tensors that are multiplied by the input.
   public let tensors: [String]
-  /// Which of their matrices.
+  /// The matrix of each tensor that is multiplied by it.
   public let matrix: ObservedMatrix
-  /// Of all tokens, unless some were held out.
+  /// The Gram matrix of all tokens that were not held out.
   public let gram: GramMatrix
-  /// Of tokens that are in no other sum: one block of ``heldOutRun`` in four. nil where none were held out.
+  /// The Gram matrix of the held-out tokens: one run of 16 tokens in four. Nil if none were held out.
   public let heldOut: GramMatrix?
-  /// For an expert's first matrices: of all tokens of the layer, routed here or not.
+  /// For an expert's gate and up matrices: the Gram matrix of all tokens of the layer, also those not routed to the
+  /// expert.
   public let layer: GramMatrix?
 
-  /// Tokens, also those that were held out.
+  /// The number of tokens, including held-out ones.
   public var tokens: Int { gram.tokens + (heldOut?.tokens ?? 0) }
 
-  /// Consecutive tokens of an input that are held out together: neighbours are too much alike to judge one another.
+  /// The number of consecutive tokens that are held out together. Neighbouring tokens are too similar to be validated
+  /// against each other.
   static let heldOutRun = 16
 }
 
-/// Sums the Gram matrix of every input of a forward pass, and hands each on as soon as it is whole, so that those of one
-/// or two inputs are in memory at a time.
+/// Sums the Gram matrix of every input of a forward pass. Each matrix is passed on when it is complete, so that those
+/// of one or two inputs are in memory at a time.
 ///
 ///     let collector = GramCollector(tokens: windows.count * 512) { input in ... }
 ///     _ = try pass.run(windows: windows, scored: 0..<0, observer: collector, snapshot: { _ in try collector.close() })
 ///     try collector.close()
 ///
-/// An input is whole when another one begins, since observers hear of one after the other; the heads of latent attention
-/// alone are heard of together, window after window.
+/// An input is complete when another one begins, since inputs are observed one after the other. Only the heads of
+/// latent attention are observed together, window after window.
 public final class GramCollector: ForwardObserver {
   public let wantsOutput: Bool
-  /// Bytes of sums at the same time, and what the receiver needs beside them.
+  /// The bytes that the sums and the receiver need at the same time.
   public let workBytes: Int
   private let tokens: Int
   private let wants: (String) -> Bool
@@ -41,7 +43,7 @@ public final class GramCollector: ForwardObserver {
   private let receive: (GramInput) throws -> Void
 
   private var open: [(key: Key, sums: Sums)] = []
-  /// Of the router's input, for the experts of its layer.
+  /// The Gram matrix of the router's input, for the experts of its layer.
   private var layer: (index: Int, gram: GramMatrix)?
 
   private struct Key: Equatable {
@@ -60,10 +62,11 @@ public final class GramCollector: ForwardObserver {
   }
 
   /// - Parameters:
-  ///   - tokens: in all windows.
-  ///   - wants: whether a tensor's inputs are wanted. Without one that is, an input is not summed.
-  ///   - blockColumns: for inputs of so many columns, those of a diagonal block.
-  ///   - workBytes: what the sums and `receive` take at most.
+  ///   - tokens: the number of tokens in all windows.
+  ///   - wantsOutput: whether to observe the output head.
+  ///   - wants: whether to sum a tensor's inputs. An input is summed if it is true for one of its tensors.
+  ///   - blockColumns: the columns of a diagonal block, for the columns of an input.
+  ///   - workBytes: the maximum number of bytes of the sums and of `receive`.
   ///   - receive: gets every input once, in the order of the pass.
   public init(
     tokens: Int, wantsOutput: Bool, workBytes: Int = 0, wants: @escaping (String) -> Bool = { _ in true },
@@ -77,8 +80,7 @@ public final class GramCollector: ForwardObserver {
     self.receive = receive
   }
 
-  /// Inputs with fewer tokens for each column are held to be short of them: part of the tokens judges how far the sums of
-  /// the others are to be believed.
+  /// The tokens per column below which some tokens are held out, to validate the sums of the others.
   public static let ampleTokens = 2
 
   public func observe(_ tensors: [String], inputs: Span<Float>, columns: Int, matrix: ObservedMatrix) throws {
@@ -97,7 +99,7 @@ public final class GramCollector: ForwardObserver {
 
   private func sums(_ key: Key, _ columns: Int) -> Sums {
     let empty = GramMatrix(columns: columns, blockColumns: blockColumns(columns))
-    // How many tokens an expert gets is not known before.
+    // The number of an expert's tokens is not known in advance.
     let isShort = key.isExpert || tokens < Self.ampleTokens * columns
     return Sums(gram: empty, heldOut: isShort && !key.isRouter ? empty : nil)
   }
@@ -116,10 +118,10 @@ public final class GramCollector: ForwardObserver {
     }
   }
 
-  /// Hands on what is open: a layer has ended.
+  /// Passes on all open inputs, at the end of a layer.
   public func close() throws {
     while !open.isEmpty {
-      // Held by nothing else, so that its sums are finished where they are.
+      // Removed from the list, so that the sums are finished in place.
       var (key, sums) = open.removeFirst()
       try sums.gram.finish()
       try sums.heldOut?.finish()

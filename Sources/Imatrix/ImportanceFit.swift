@@ -1,29 +1,29 @@
 import GGUF
 import Tensors
 
-/// An importance matrix as one model takes it.
+/// An importance matrix matched to a model's tensors.
 ///
 ///     let fit = try ImportanceMatrix(path: "R1.dat").fitted(to: model, file: "R1.dat")
 ///     let without = fit.missing(of: model.tensors)
 public struct ImportanceFit: Sendable {
-  /// Entries under the names of the model's tensors, and no others.
+  /// The entries under the names of the model's tensors.
   public let matrix: ImportanceMatrix
-  /// Entries that the model has no tensor for, in the order of names.
+  /// The names of entries without a tensor in the model, sorted.
   public let leftOver: [String]
 
-  /// The tensors that the matrix knows nothing of, in their order.
+  /// The tensors without importance, in their order.
   public func missing(of tensors: [TensorInfo]) -> [TensorInfo] { tensors.filter { !matrix.hasImportance(for: $0) } }
 }
 
 extension ImportanceMatrix {
-  /// Takes what a model has tensors for, under its names for them.
+  /// Matches entries to a model's tensors.
   ///
-  /// Forward passes leave out what does not make the next token (layers that predict further ones, a vision encoder),
-  /// and files differ in how they name and cut the same matrices. So neither an entry too few nor one too many makes a
-  /// matrix another model's; an entry of another width does.
+  /// Forward passes leave out tensors that do not contribute to the next token (layers for multi-token prediction, a
+  /// vision encoder), and files differ in naming and splitting of matrices. Missing and additional entries are
+  /// therefore accepted. An entry of another width is an error.
   ///
-  /// - Parameter file: the name that errors give the matrix.
-  /// - Throws: ``ImatrixError/otherModel(file:tensor:reason:)`` where widths differ,
+  /// - Parameter file: the matrix's name in errors.
+  /// - Throws: ``ImatrixError/otherModel(file:tensor:reason:)`` if widths differ,
   ///   ``ImatrixError/nothingFits(file:entries:first:model:)``, ``ImatrixError/empty(file:entries:)``
   public func fitted(to model: any ModelSource, file: String) throws(ImatrixError) -> ImportanceFit {
     var result: [String: Entry] = [:]
@@ -40,16 +40,16 @@ extension ImportanceMatrix {
       used.insert(name)
     }
     let aliases = Dictionary(names.map { (Self.tensorName($0), $0) }, uniquingKeysWith: { first, _ in first })
-    for tensor in model.tensors where result[tensor.name]?.saysSomething != true {
+    for tensor in model.tensors where result[tensor.name]?.isInformative != true {
       for candidate in candidates(for: tensor, in: model, aliases) where candidate.entry.fits(tensor) {
-        guard candidate.entry.saysSomething else { continue }
+        guard candidate.entry.isInformative else { continue }
         result[tensor.name] = candidate.entry
         used.formUnion(candidate.names)
         break
       }
     }
-    guard result.values.contains(where: \.saysSomething) else {
-      guard entries.isEmpty || entries.values.contains(where: \.saysSomething) else {
+    guard result.values.contains(where: \.isInformative) else {
+      guard entries.isEmpty || entries.values.contains(where: \.isInformative) else {
         throw .empty(file: file, entries: entries.count)
       }
       throw .nothingFits(file: file, entries: entries.count, first: names.first ?? "", model: model.name)
@@ -59,8 +59,7 @@ extension ImportanceMatrix {
     return ImportanceFit(matrix: fitted, leftOver: names.filter { !used.contains($0) })
   }
 
-  /// The tensor that a node of a graph computes with: views and copies bear its name with a remark, and schedulers put a
-  /// device in front of it.
+  /// The tensor of a graph's node: views and copies append a remark to its name, and schedulers prepend a device.
   ///
   ///     blk.0.attn_k_b.weight (reshaped)
   ///     CUDA0#blk.0.attn_q.weight#0
@@ -74,7 +73,7 @@ extension ImportanceMatrix {
     return String(name)
   }
 
-  /// Every entry under its tensor's name, where no other entry has that.
+  /// Renames every entry to its tensor's name, unless another entry has that name.
   var withTensorNames: ImportanceMatrix {
     var result = self
     for name in names {
@@ -87,43 +86,43 @@ extension ImportanceMatrix {
 }
 
 extension ImportanceMatrix {
-  /// Entries that hold a tensor's importance under other names, best first. Only such as are exact: the same products,
-  /// or others with the same input.
+  /// Entries with a tensor's importance under other names, best first: those of the same product, or of another product
+  /// with the same input.
   private func candidates(
     for tensor: TensorInfo, in model: any ModelSource, _ aliases: [String: String]
   ) -> [(names: [String], entry: Entry)] {
-    func found(_ name: String) -> (names: [String], entry: Entry)? {
+    func lookUp(_ name: String) -> (names: [String], entry: Entry)? {
       aliases[name].flatMap { alias in entries[alias].map { ([alias], $0) } }
     }
-    var result = [found(tensor.name)].compactMap { $0 }
-    // A tied head: what the embedding is multiplied by.
+    var result = [lookUp(tensor.name)].compactMap { $0 }
+    // A tied head uses the embeddings, so the entry of the output applies to them.
     if tensor.name == "token_embd.weight", model.tensor(named: "output.weight") == nil {
-      result += [found("output.weight")].compactMap { $0 }
+      result += [lookUp("output.weight")].compactMap { $0 }
     }
     for form in FusedForm.all where tensor.name.hasSuffix(form.fused) {
-      let parts = form.parts.compactMap { found(tensor.name.dropLast(form.fused.count) + $0) }
+      let parts = form.parts.compactMap { lookUp(tensor.name.dropLast(form.fused.count) + $0) }
       if let first = parts.first { result.append((parts.flatMap(\.names), first.entry)) }
     }
     for form in FusedForm.all {
       for part in form.parts where tensor.name.hasSuffix(part) {
-        result += [found(tensor.name.dropLast(part.count) + form.fused)].compactMap { $0 }
+        result += [lookUp(tensor.name.dropLast(part.count) + form.fused)].compactMap { $0 }
       }
     }
-    if let stacked = stacked(tensor, found) { result.append(stacked) }
-    if let sliced = sliced(tensor, found) { result.append(sliced) }
+    if let stacked = stacked(tensor, lookUp) { result.append(stacked) }
+    if let sliced = sliced(tensor, lookUp) { result.append(sliced) }
     return result
   }
 
-  /// The experts of a stack from entries of their own, as models of 2023 had them: `ffn_up.3.weight`.
+  /// The importance of a stack from entries of single experts, such as `ffn_up.3.weight` in models of 2023.
   private func stacked(
-    _ tensor: TensorInfo, _ found: (String) -> (names: [String], entry: Entry)?
+    _ tensor: TensorInfo, _ lookUp: (String) -> (names: [String], entry: Entry)?
   ) -> (names: [String], entry: Entry)? {
     let suffix = "_exps.weight"
     guard tensor.name.hasSuffix(suffix), tensor.shape.matrices > 1 else { return nil }
     let columns = tensor.shape.columns
     let stem = tensor.name.dropLast(suffix.count)
     let experts = (0..<tensor.shape.matrices).map { expert in
-      found("\(stem).\(expert).weight").flatMap { $0.entry.sums.count == columns ? $0 : nil }
+      lookUp("\(stem).\(expert).weight").flatMap { $0.entry.sums.count == columns ? $0 : nil }
     }
     let names = experts.compactMap { $0 }.flatMap(\.names)
     guard !names.isEmpty else { return nil }
@@ -135,13 +134,13 @@ extension ImportanceMatrix {
     )
   }
 
-  /// An expert of its own from the entry of a stack.
+  /// The importance of a single expert from the entry of a stack.
   private func sliced(
-    _ tensor: TensorInfo, _ found: (String) -> (names: [String], entry: Entry)?
+    _ tensor: TensorInfo, _ lookUp: (String) -> (names: [String], entry: Entry)?
   ) -> (names: [String], entry: Entry)? {
     let parts = tensor.name.split(separator: ".")
     guard parts.count == 5, let expert = Int(parts[3]), expert >= 0,
-      let stack = found("\(parts[0]).\(parts[1]).\(parts[2])_exps.\(parts[4])")
+      let stack = lookUp("\(parts[0]).\(parts[1]).\(parts[2])_exps.\(parts[4])")
     else { return nil }
     let columns = tensor.shape.columns
     guard columns > 0, stack.entry.sums.count % columns == 0, expert < stack.entry.sums.count / columns else {
@@ -157,7 +156,7 @@ extension ImportanceMatrix {
   }
 }
 
-/// Matrices with the same input that some files hold as one.
+/// Matrices with the same input that some files store as one.
 private struct FusedForm {
   let fused: String
   let parts: [String]

@@ -2,11 +2,11 @@ import Files
 import GGUF
 import Tensors
 
-/// The GGUF form: `general.type` = "imatrix"; per tensor `<name>.in_sum2` F32 [columns, counts], raw sums, and
-/// `<name>.counts` F32 [1, counts]. A stack with one count lies in one long row. Other tensors may lie beside them, such as
-/// `<name>.in_sum`, sums of the activations themselves; they are not read.
+/// The GGUF format: `general.type` = "imatrix"; per tensor `<name>.in_sum2` F32 [columns, counts], sums of squares, and
+/// `<name>.counts` F32 [1, counts]. A stack with one count is one long row. Other tensors, such as `<name>.in_sum`
+/// (sums of activations), are not read.
 extension ImportanceMatrix {
-  /// Reads either form, told apart by the file's first bytes.
+  /// Reads a file of either format, identified by its first bytes.
   ///
   /// - Throws: ``ImatrixError``, `FormatError` or `FileError`
   public init(path: String) throws {
@@ -26,7 +26,7 @@ extension ImportanceMatrix {
     func isImportance(_ tensor: TensorInfo) -> Bool {
       tensor.name.hasSuffix(".in_sum2") || tensor.name.hasSuffix(".counts")
     }
-    // All of them before the first is read: sums are read with their counts.
+    // Check all tensors before reading any, since sums are read together with their counts.
     for tensor in file.tensors where isImportance(tensor) && tensor.type != .f32 {
       throw fail("tensor '\(tensor.name)' is \(tensor.type), not F32")
     }
@@ -40,10 +40,12 @@ extension ImportanceMatrix {
       guard (entry.sums + entry.counts).allSatisfy({ $0.isFinite && $0 >= 0 }) else {
         throw ImatrixError.notANumber(file: file.name, tensor: name)
       }
-      guard entry.counts.allSatisfy({ $0 < 1e15 }) else { throw fail("'\(name)' counts more tokens than any text has") }
+      guard entry.counts.allSatisfy({ $0 < 1e15 }) else {
+        throw fail("'\(name)' has a count beyond the tokens of any text")
+      }
       entries[name] = entry
     }
-    guard !entries.isEmpty else { throw fail("holds no sums of squares (.in_sum2)") }
+    guard !entries.isEmpty else { throw fail("has no sums of squares (.in_sum2)") }
     self.init(
       entries: entries, datasets: file.metadata.optionalStrings("imatrix.datasets") ?? [],
       chunkCount: file.metadata.optionalInt("imatrix.chunk_count") ?? 0,
@@ -51,9 +53,10 @@ extension ImportanceMatrix {
     unread = file.tensors.filter { !isImportance($0) }.map(\.name)
   }
 
-  /// Writes the GGUF form, sorted by name. Values do not depend on when or where it is written.
+  /// Writes the GGUF format, sorted by name. The bytes depend only on the matrix and `others`.
   ///
-  /// - Parameter others: further keys.
+  /// - Parameter others: additional metadata.
+  /// - Throws: `FormatError` or `FileError`
   public func write(gguf path: String, overwrite: Bool = false, adding others: Metadata? = nil) throws {
     var metadata: Metadata = [
       "general.type": .string("imatrix"), "imatrix.datasets": .array(.string(datasets)),
@@ -81,7 +84,7 @@ extension ImportanceMatrix {
 }
 
 extension ModelSource {
-  /// All elements of an F32 tensor.
+  /// Reads all elements of an F32 tensor.
   fileprivate func floats(_ tensor: TensorInfo) throws -> [Float] {
     var values = [Float](repeating: 0, count: tensor.shape.count)
     var span = values.mutableSpan

@@ -1,44 +1,37 @@
 import Tensors
 
-/// An interval that holds a figure with a certain confidence.
+/// A confidence interval of a figure.
 public struct ConfidenceInterval: Sendable, Equatable, Codable {
   /// The lower end, in the units of the figure.
   public let low: Double
   /// The upper end, in the units of the figure.
   public let high: Double
   /// 0.95 for a 95 % interval.
-  public let confidence: Double
+  let confidence: Double
 
-  /// An interval from `low` to `high`.
-  public init(low: Double, high: Double, confidence: Double) {
-    self.low = low
-    self.high = high
-    self.confidence = confidence
-  }
-
-  /// The distance of the ends.
-  public var width: Double { high - low }
-  /// False where the difference could as well be the other way round.
+  /// The distance between the ends.
+  package var width: Double { high - low }
+  /// False if the sign of the figure is uncertain.
   public var excludesZero: Bool { low > 0 || high < 0 }
 }
 
-/// Intervals from resampling, without assumptions about how divergences are distributed.
+/// Confidence intervals from resampling, without assumptions about the distribution of divergences.
 ///
 /// Positions of a window share their context and are not independent, so whole windows are drawn. With fewer than 20
-/// windows positions are drawn, and the interval is narrower than it should be. The same seed gives the same interval.
+/// windows, positions are drawn, and the interval is too narrow. The same seed gives the same interval.
 public enum Bootstrap {
-  /// Samples that are drawn.
-  public static let resamples = 2000
-  private static let leastWindows = 20
+  /// The number of samples drawn.
+  private static let resamples = 2000
+  private static let minimumWindows = 20
 
-  /// The interval of a mean over scored positions.
+  /// The interval of the mean over scored positions.
   ///
-  /// - Parameter rowsPerWindow: scored positions of a window; `values` are window after window.
-  public static func interval(
+  /// - Parameter rowsPerWindow: the number of scored positions of a window; `values` are window after window.
+  package static func interval(
     ofMean values: [Double], rowsPerWindow: Int, confidence: Double = 0.95, seed: UInt64 = 1
   ) -> ConfidenceInterval {
     precondition(rowsPerWindow > 0 && values.count % rowsPerWindow == 0, "\(values.count) by \(rowsPerWindow)")
-    let size = values.count / rowsPerWindow >= leastWindows ? rowsPerWindow : 1
+    let size = values.count / rowsPerWindow >= minimumWindows ? rowsPerWindow : 1
     let groups = stride(from: 0, to: values.count, by: size).map { start in
       values[start..<start + size].reduce(0, +) / Double(size)
     }
@@ -54,7 +47,9 @@ public enum Bootstrap {
     return ConfidenceInterval(low: bounds[0].value, high: bounds[1].value, confidence: confidence)
   }
 
-  /// The interval of the difference of two models' mean divergences, position by position on the same text.
+  /// The interval of the difference of two models' mean divergences, compared position by position on the same text.
+  ///
+  /// - Parameter rowsPerWindow: the number of scored positions of a window.
   public static func difference(
     _ one: Drift, _ other: Drift, rowsPerWindow: Int, confidence: Double = 0.95, seed: UInt64 = 1
   ) -> ConfidenceInterval {

@@ -1,16 +1,16 @@
-/// One model's drift as a report shows it: over the whole text, and over each kind of text.
+/// One model's drift over the whole text, and over each kind of text.
 public struct ModelDrift: Sendable, Equatable, Codable {
-  /// The figures over one kind of text.
+  /// A model's drift over one kind of text.
   public struct Kind: Sendable, Equatable, Codable {
-    /// Code, chat, news and the like.
+    /// The kind of text, such as code or chat.
     public let kind: String
-    /// Windows of text.
+    /// The number of windows.
     public let windows: Int
     /// All figures.
     public let statistics: DriftStatistics
-    /// The interval of the mean, from resampled windows.
+    /// The interval of the mean divergence, from resampled windows.
     public let interval: ConfidenceInterval
-    /// The error that a compact reference adds; nil for a reference that is whole.
+    /// The error that a compact reference adds; nil for a complete reference.
     public let truncation: Truncation?
   }
 
@@ -22,11 +22,11 @@ public struct ModelDrift: Sendable, Equatable, Codable {
   public let bitsPerWeight: Double
   /// All figures.
   public let statistics: DriftStatistics
-  /// Of the mean divergence, from resampled windows.
+  /// The interval of the mean divergence, from resampled windows.
   public let interval: ConfidenceInterval
-  /// One entry a kind of text, in the order in which kinds first appear; empty where there is only one.
+  /// One entry per kind of text, in the order of first appearance; empty if there is only one kind.
   public let kinds: [Kind]
-  /// What a compact reference adds to the error; nil for a reference that is whole.
+  /// The error that a compact reference adds; nil for a complete reference.
   public let truncation: Truncation?
 
   /// The figures of a drift over these windows.
@@ -40,29 +40,29 @@ public struct ModelDrift: Sendable, Equatable, Codable {
       ? []
       : kinds.map { kind in
         let rows = windows.rows(ofKind: kind)
-        let own = drift.selecting(rows: rows)
+        let part = drift.selecting(rows: rows)
         return Kind(
-          kind: kind, windows: own.positions / windows.scored.count, statistics: DriftStatistics(own),
-          interval: Bootstrap.interval(ofMean: own.divergences, rowsPerWindow: windows.scored.count),
-          truncation: own.truncation)
+          kind: kind, windows: part.positions / windows.scored.count, statistics: DriftStatistics(part),
+          interval: Bootstrap.interval(ofMean: part.divergences, rowsPerWindow: windows.scored.count),
+          truncation: part.truncation)
       }
     truncation = drift.truncation
   }
 }
 
-/// Two candidates, compared position by position.
+/// A comparison of two candidates, position by position.
 public struct DriftComparison: Sendable, Equatable, Codable {
   /// The name of the first candidate.
   public let one: String
   /// The name of the second candidate.
   public let other: String
-  /// Mean divergence of `one` minus that of `other`, in nats.
+  /// The mean divergence of `one` minus that of `other`, in nats.
   public let difference: Estimate
-  /// The interval of the mean, from resampled windows.
+  /// The interval of ``difference``, from resampled windows.
   public let interval: ConfidenceInterval
 
   /// Compares drifts over the same windows.
-  public init(_ one: (name: String, drift: Drift), _ other: (name: String, drift: Drift), windows: ScoringWindows) {
+  init(_ one: (name: String, drift: Drift), _ other: (name: String, drift: Drift), windows: ScoringWindows) {
     self.one = one.name
     self.other = other.name
     difference = Estimate(meanOf: zip(one.drift.divergences, other.drift.divergences).map { $0 - $1 })
@@ -71,13 +71,13 @@ public struct DriftComparison: Sendable, Equatable, Codable {
 }
 
 extension ScoringWindows {
-  /// Kinds of text, in the order in which they first appear.
+  /// Kinds of text, in the order of first appearance.
   public var kinds: [String] {
     var seen = Set<String>()
     return parts.map(\.kind).filter { seen.insert($0).inserted }
   }
 
-  /// Names of texts, in the order in which they first appear.
+  /// Names of texts, in the order of first appearance.
   public var names: [String] {
     var seen = Set<String>()
     return parts.map(\.name).filter { seen.insert($0).inserted }
@@ -92,7 +92,4 @@ extension ScoringWindows {
   public func rows(ofText name: String) -> [Range<Int>] {
     parts.filter { $0.name == name }.map { rows(ofWindows: $0.windows) }
   }
-
-  /// The first windows of each text, `limit` at most.
-  public func limited(to limit: Int) -> [Int] { parts.flatMap { Array($0.windows.prefix(limit)) } }
 }

@@ -1,9 +1,11 @@
 import Tensors
 
 extension Drift {
-  /// Compares several models with one reference in one pass over the vocabulary.
+  /// Compares models with a reference in one pass over the vocabulary.
   ///
-  /// All have run over `windows`. `memory` is bytes for tiles of logits.
+  /// All models must have run over `windows`.
+  ///
+  /// - Parameter memory: bytes for tiles of logits.
   /// - Throws: ``ScoringError``, and what the sources and `progress` throw.
   public static func measure(
     base: (name: String, source: any LogitSource), candidates: [(name: String, source: any LogitSource)],
@@ -19,9 +21,11 @@ extension Drift {
     }
   }
 
-  /// Compares several models with a stored reference. All have run over `reference.windows`, or over some of them.
+  /// Compares models with a stored reference. All models must have run over the chosen windows.
   ///
-  /// - Parameter chosen: the windows that they have run over, by their place in `reference.windows`; nil for all.
+  /// - Parameters:
+  ///   - chosen: indices of windows in `reference.windows`; nil for all.
+  ///   - memory: bytes for rows of the reference and tiles of logits.
   /// - Throws: ``ScoringError``, ``ReferenceError``, and what the sources and `progress` throw.
   public static func measure(
     base reference: CompactReference, candidates: [(name: String, source: any LogitSource)],
@@ -31,10 +35,14 @@ extension Drift {
       reference, windows: chosen, candidates: candidates, memory: memory, progress: progress)
   }
 
-  /// Compares several models with a file of llama-perplexity's. All have run over `file.windows`, or over some of them.
+  /// Compares models with a file of llama-perplexity. All models must have run over the chosen windows.
   ///
-  /// Log-probabilities are taken as they are stored: not normalised again, and those below -16 left out, as
-  /// llama-perplexity does.
+  /// As in llama-perplexity, stored log-probabilities are not normalised again, and those below -16 are left out.
+  ///
+  /// - Parameters:
+  ///   - chosen: indices of windows in `file.windows`; nil for all.
+  ///   - memory: bytes for tiles of logits.
+  /// - Throws: ``ScoringError``, ``ReferenceError``, and what the sources and `progress` throw.
   public static func measure(
     base file: LogitsFile, candidates: [(name: String, source: any LogitSource)], windows chosen: [Int]? = nil,
     memory: Int, progress: any RunObserver = NoObserver()

@@ -1,27 +1,29 @@
-/// How far a model's predictions are from its reference's: what is known of every scored position.
+/// The differences between a model's predictions and its reference's, at every scored position.
 public struct Drift: Sendable, Equatable, Codable {
-  /// KL(reference || model), in nats.
+  /// KL(reference || model) at each position, in nats.
   public private(set) var divergences: [Double]
-  /// -ln of the probability of the next token, in nats: the reference's and the model's.
-  public private(set) var baseLosses: [Double]
+  /// -ln of the probability that the reference gives the next token, in nats.
+  package private(set) var baseLosses: [Double]
   /// -ln of the probability that the model gives the next token, in nats.
   public private(set) var losses: [Double]
-  /// Whether the likeliest token is the same.
-  public private(set) var sameTops: [Bool]
-  /// What is not known exactly, position by position; empty where the reference is whole.
+  /// Whether model and reference have the same likeliest token.
+  package private(set) var sameTops: [Bool]
+  /// The sampled part of each position; empty for a complete reference.
   private(set) var tails: [Tail] = []
 
-  /// The part of a divergence that a compact reference samples.
+  /// The part of a divergence that is estimated from a compact reference's sample.
   struct Tail: Sendable, Equatable, Codable {
     /// The square of the estimate's standard error.
     let variance: Double
-    /// What the divergence can't be below or above, whatever the tail.
+    /// Bounds of the divergence for any tail, in nats.
     let least: Double
     let most: Double
   }
 
-  /// A drift of one entry a position: all arrays have one length (a precondition).
-  public init(divergences: [Double], baseLosses: [Double], losses: [Double], sameTops: [Bool]) {
+  /// A drift with one entry per position.
+  ///
+  /// - Precondition: all arrays have the same length.
+  package init(divergences: [Double], baseLosses: [Double], losses: [Double], sameTops: [Bool]) {
     let count = divergences.count
     precondition(baseLosses.count == count && losses.count == count && sameTops.count == count)
     self.divergences = divergences
@@ -30,16 +32,16 @@ public struct Drift: Sendable, Equatable, Codable {
     self.sameTops = sameTops
   }
 
-  /// Scored positions.
+  /// The number of scored positions.
   public var positions: Int { divergences.count }
 
   /// The mean divergence in nats; 0 without positions.
   public var mean: Double { divergences.reduce(0, +) / Double(max(1, positions)) }
 
-  /// What a compact reference may add to the error of the mean; nil where the reference is whole.
+  /// The error of the mean that a compact reference adds; nil for a complete reference.
   public var truncation: Truncation? { tails.isEmpty ? nil : Truncation(tails) }
 
-  /// Adds the positions of further windows.
+  /// Appends the positions of more windows.
   public mutating func append(_ other: Drift) {
     precondition(positions == 0 || tails.isEmpty == other.tails.isEmpty, "references of two kinds")
     divergences += other.divergences
@@ -57,7 +59,7 @@ public struct Drift: Sendable, Equatable, Codable {
     tails.append(tail)
   }
 
-  /// Some rows of it: a text, or the texts of one kind.
+  /// The drift at some of the positions, such as those of one text.
   public func selecting(rows: [Range<Int>]) -> Drift {
     var selection = Drift(
       divergences: rows.flatMap { divergences[$0] }, baseLosses: rows.flatMap { baseLosses[$0] },
@@ -67,18 +69,18 @@ public struct Drift: Sendable, Equatable, Codable {
   }
 }
 
-/// How far the mean divergence from a compact reference may be from the true one, in nats.
+/// The error of the mean divergence that a compact reference adds, in nats.
 public struct Truncation: Sendable, Equatable, Codable {
-  /// Of the sampled tails' share of the mean.
+  /// The standard error of the sampled part of the mean.
   public let standardError: Double
-  /// Three standard errors, and the rounding of what is stored.
+  /// Three standard errors, plus the rounding error of the stored values.
   public let bound: Double
-  /// What the mean can't be below or above, whatever the tails were.
+  /// The lower bound of the mean for any tails.
   public let least: Double
-  /// The mean's upper bound, in nats.
+  /// The upper bound of the mean for any tails.
   public let most: Double
 
-  /// Stored log-probabilities are rounded by 2e-6, sums are in single precision of 1e-6.
+  /// Stored log-probabilities are rounded by up to 2e-6. Single-precision sums have errors of 1e-6.
   private static let rounding = 5e-6
 
   init(_ tails: [Drift.Tail]) {

@@ -1,7 +1,7 @@
 extension DriftStatistics {
-  /// A figure by the name that tables and CSV columns give it.
+  /// A figure with its name in tables and CSV files.
   public struct Figure: Sendable, Equatable {
-    /// The name of a column.
+    /// The column's name.
     public let name: String
     /// The figure.
     public let value: Double
@@ -9,7 +9,7 @@ extension DriftStatistics {
     public let error: Double?
   }
 
-  /// Every figure in a fixed order: a row of a CSV file, whatever the model.
+  /// Every figure, in the order of the columns of a CSV file. The order is the same for all models.
   public var figures: [Figure] {
     func estimate(_ name: String, _ estimate: Estimate) -> Figure {
       Figure(name: name, value: estimate.value, error: estimate.error)

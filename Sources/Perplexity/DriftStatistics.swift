@@ -6,35 +6,35 @@
 
 /// The figures that llama-perplexity's `--kl-divergence` prints, with the same definitions.
 public struct DriftStatistics: Sendable, Equatable, Codable {
-  /// Scored positions.
+  /// The number of scored positions.
   public let positions: Int
 
-  /// e^(mean loss) of the model and of its reference.
+  /// e^(mean loss) of the model.
   public let perplexity: Estimate
   /// e^(mean loss) of the reference.
   public let basePerplexity: Estimate
-  /// Correlation of the two losses over positions, from -1 to 1.
+  /// The correlation of the two losses over positions, from -1 to 1.
   public let correlation: Estimate
-  /// ln(PPL / PPL(base)), PPL / PPL(base) and PPL - PPL(base); errors allow for the correlation.
+  /// ln(PPL / PPL(base)). The errors of this figure and the next two take the correlation into account.
   public let logRatio: Estimate
   /// PPL / PPL(base).
   public let ratio: Estimate
   /// PPL - PPL(base).
   public let difference: Estimate
 
-  /// Mean KL(base || model) in nats; quantiles from 0 (least) to 1 (greatest).
+  /// The mean KL(base || model), in nats.
   public let divergence: Estimate
   /// Quantiles of the divergence in nats, at ``divergenceFractions``.
   public let divergenceQuantiles: [Quantile]
 
-  /// Change of the right token's probability, model minus base, from -1 to 1.
+  /// The mean change of the correct token's probability, model minus base, from -1 to 1.
   public let probabilityChange: Estimate
   /// The root mean square of the change.
   public let probabilityChangeRMS: Estimate
   /// Quantiles of the change, at ``changeFractions``.
   public let probabilityChangeQuantiles: [Quantile]
 
-  /// The fraction of positions where both find the same token likeliest.
+  /// The fraction of positions at which both have the same likeliest token.
   public let sameTop: Estimate
 
   /// Keys that come back from snake case, which has no upper case.
@@ -44,9 +44,9 @@ public struct DriftStatistics: Sendable, Equatable, Codable {
     case probabilityChangeRMS = "probabilityChangeRms"
   }
 
-  /// Fractions at which quantiles of the divergence are given.
+  /// The fractions of ``divergenceQuantiles``.
   public static let divergenceFractions = [1, 0.999, 0.99, 0.95, 0.9, 0.5, 0.1, 0.05, 0.01, 0.001, 0]
-  /// Fractions at which quantiles of the probability's change are given.
+  /// The fractions of ``probabilityChangeQuantiles``.
   public static let changeFractions = [1, 0.999, 0.99, 0.95, 0.9, 0.75, 0.5, 0.25, 0.1, 0.05, 0.01, 0.001, 0]
 
   /// The figures of a drift.
@@ -55,7 +55,7 @@ public struct DriftStatistics: Sendable, Equatable, Codable {
     positions = count
     let loss = Estimate(meanOf: drift.losses)
     let baseLoss = Estimate(meanOf: drift.baseLosses)
-    // The errors of differences are those of the differences themselves: what variances and covariance add up to.
+    // The error of the paired differences includes the covariance.
     let gap = Estimate(meanOf: zip(drift.losses, drift.baseLosses).map { $0 - $1 })
     perplexity = Estimate(value: exp(loss.value), error: exp(loss.value) * loss.error)
     basePerplexity = Estimate(value: exp(baseLoss.value), error: exp(baseLoss.value) * baseLoss.error)
@@ -86,7 +86,7 @@ public struct DriftStatistics: Sendable, Equatable, Codable {
     sameTop = Estimate(value: same, error: count > 1 ? (same * (1 - same) / Double(count - 1)).squareRoot() : 0)
   }
 
-  /// The quantile of the divergence at a fraction that ``divergenceFractions`` lists.
+  /// The quantile of the divergence at one of ``divergenceFractions``, in nats; nil for other fractions.
   public func divergenceQuantile(_ fraction: Double) -> Double? {
     divergenceQuantiles.first { $0.fraction == fraction }?.value
   }

@@ -2,7 +2,7 @@
 public struct Estimate: Sendable, Equatable, Codable {
   /// The figure.
   public let value: Double
-  /// One standard error; 0 where fewer than two samples leave it unknown.
+  /// One standard error; 0 for fewer than two samples.
   public let error: Double
 
   /// A figure with its standard error.
@@ -11,7 +11,7 @@ public struct Estimate: Sendable, Equatable, Codable {
     self.error = error
   }
 
-  /// The mean of `samples`, with the error sqrt(variance / (n - 1)) that llama-perplexity prints.
+  /// The mean of `samples`, with the error sqrt(variance / (n - 1)), as in llama-perplexity.
   public init(meanOf samples: some Collection<Double>) {
     let count = Double(samples.count)
     guard count > 0 else {
@@ -24,23 +24,23 @@ public struct Estimate: Sendable, Equatable, Codable {
   }
 }
 
-/// A value below which `fraction` of the samples lie.
+/// The value below which `fraction` of the samples are.
 public struct Quantile: Sendable, Equatable, Codable {
-  /// The fraction of values below it, 0 to 1.
+  /// The fraction of samples below the value, from 0 to 1.
   public let fraction: Double
   /// The figure.
   public let value: Double
-  /// One standard error: half the distance between the quantiles that lie sqrt(f (1 - f) / n) below and above, as many
-  /// samples as chance moves the place of the quantile by. Nil for the least and the greatest, which have none.
+  /// One standard error: half the distance between the quantiles at f ± sqrt(f (1 - f) / n), which is the standard
+  /// deviation of the quantile's rank. Nil for the minimum and the maximum.
   public let error: Double?
 
-  /// Quantiles of samples in ascending order, linear between neighbours; fraction 0 is the least, 1 the greatest.
+  /// Quantiles of samples in ascending order, with linear interpolation. Fraction 0 is the minimum, 1 the maximum.
   static func all(_ fractions: [Double], ofSorted samples: [Double]) -> [Quantile] {
     guard let last = samples.indices.last else { return [] }
     func value(_ fraction: Double) -> Double {
-      let place = fraction * Double(last)
-      let index = min(Int(place), last)
-      let weight = place - Double(index)
+      let rank = fraction * Double(last)
+      let index = min(Int(rank), last)
+      let weight = rank - Double(index)
       return (1 - weight) * samples[index] + weight * samples[min(index + 1, last)]
     }
     return fractions.map { fraction in

@@ -6,18 +6,18 @@ import Tensors
   import Glibc
 #endif
 
-/// How well a model predicts a text: the loss at every scored position.
+/// A model's loss at every scored position of a text.
 public struct Likelihood: Sendable, Equatable {
   /// -ln of the probability of each next token, in nats, window after window.
   public let losses: [Double]
 
-  /// Losses that were measured before, in nats.
-  public init(losses: [Double]) { self.losses = losses }
+  /// Losses in nats, measured before.
+  package init(losses: [Double]) { self.losses = losses }
 
   /// Scores a model that has run over `windows`.
   ///
   /// - Parameters:
-  ///   - name: what messages call the model.
+  ///   - name: the model's name in messages.
   ///   - memory: bytes for tiles of logits.
   /// - Throws: ``ScoringError``, and what `source` and `progress` throw.
   public static func measuring(
@@ -28,7 +28,7 @@ public struct Likelihood: Sendable, Equatable {
     return Likelihood(losses: pass.losses(model: 0))
   }
 
-  /// Over all positions, or over some rows of them.
+  /// The statistics over all positions, or over some of them.
   public func statistics(rows: [Range<Int>]? = nil) -> LikelihoodStatistics {
     LikelihoodStatistics(losses: rows.map { $0.flatMap { losses[$0] } } ?? losses)
   }
@@ -36,15 +36,15 @@ public struct Likelihood: Sendable, Equatable {
 
 /// Perplexity with its standard error.
 public struct LikelihoodStatistics: Sendable, Equatable, Codable {
-  /// Scored positions.
+  /// The number of scored positions.
   public let positions: Int
-  /// Nats a token.
+  /// The mean loss, in nats per token.
   public let loss: Estimate
-  /// e^loss; its error is e^loss times the error of the loss.
+  /// e^loss, with the error e^loss times the error of the loss.
   public let perplexity: Estimate
 
   /// The figures of losses in nats.
-  public init(losses: [Double]) {
+  init(losses: [Double]) {
     positions = losses.count
     loss = Estimate(meanOf: losses)
     perplexity = Estimate(value: exp(loss.value), error: exp(loss.value) * loss.error)

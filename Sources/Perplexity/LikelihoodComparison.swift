@@ -6,19 +6,19 @@ import Tensors
   import Glibc
 #endif
 
-/// A model beside another on the same tokens. Both are compared position by position, so that what is hard for both
-/// cancels: the error of their ratio is far smaller than either perplexity's own.
+/// A comparison of two models on the same tokens, position by position. The difficulty of a token cancels, so the error
+/// of the ratio is far smaller than the errors of the perplexities.
 public struct LikelihoodComparison: Sendable, Equatable, Codable {
-  /// The mean difference of their losses, in nats a token.
+  /// The mean difference of the losses, in nats per token.
   public let logRatio: Estimate
-  /// Perplexity by the other's: e^logRatio.
+  /// The model's perplexity divided by the other's: e^logRatio.
   public let ratio: Estimate
-  /// Of the ratio, from resampled windows.
+  /// The interval of the ratio, from resampled windows.
   public let interval: ConfidenceInterval
 
   /// - Parameters:
-  ///   - rows: scored positions to compare; nil for all.
-  ///   - rowsPerWindow: scored positions of a window.
+  ///   - rows: the scored positions to compare; nil for all.
+  ///   - rowsPerWindow: the number of scored positions of a window.
   public init(_ model: Likelihood, with other: Likelihood, rows: [Range<Int>]? = nil, rowsPerWindow: Int) {
     precondition(model.losses.count == other.losses.count, "\(model.losses.count) and \(other.losses.count) losses")
     let differences = (rows ?? [0..<model.losses.count]).flatMap { rows in
@@ -33,9 +33,9 @@ public struct LikelihoodComparison: Sendable, Equatable, Codable {
 }
 
 extension LikelihoodStatistics {
-  /// What the text takes in bits a byte of its own, which models with other tokens can be compared by.
+  /// The loss in bits per byte of text. It is comparable between models with different tokenizers.
   ///
-  /// - Parameter bytes: of the text that the scored tokens stand for.
+  /// - Parameter bytes: the length of the scored tokens' text.
   public func bitsPerByte(bytes: Int) -> Estimate {
     let scale = Double(positions) / Double(max(1, bytes)) / log(2)
     return Estimate(value: loss.value * scale, error: loss.error * scale)

@@ -1,16 +1,16 @@
 import Tensors
 
-/// The order in which a comparison that may stop early takes windows.
+/// The order of windows in a comparison that may stop early.
 ///
-/// A random order makes every beginning a fair sample of the whole text. The first batch has enough windows for a
-/// bootstrap over windows, and each further one doubles what was scored: a model is read once a batch, so that stopping
-/// never costs more than a few readings.
+/// The order is random, so that every prefix is a fair sample of the text. The first batch has enough windows for a
+/// bootstrap over windows. Each further batch doubles the number of scored windows, so that a model is read only a few
+/// times.
 public struct SampleOrder: Sendable, Equatable {
-  /// Windows by their number, ascending in each batch.
+  /// Indices of windows, ascending in each batch.
   public let batches: [[Int]]
 
-  /// Windows of the first batch.
-  public static let firstBatch = 32
+  /// The number of windows in the first batch.
+  private static let firstBatch = 32
 
   /// An order of `windows` windows; the same seed gives the same order.
   public init(windows: Int, seed: UInt64 = 1) {
@@ -21,7 +21,7 @@ public struct SampleOrder: Sendable, Equatable {
     var done = 0
     while done < windows {
       var size = done == 0 ? Self.firstBatch : done
-      // A last batch that is small is not worth a reading of its own.
+      // A small last batch is joined to this one, to save a pass over the model.
       if windows - done < size * 3 / 2 { size = windows - done }
       batches.append(order[done..<done + size].sorted())
       done += size

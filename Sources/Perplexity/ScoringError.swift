@@ -1,17 +1,19 @@
-/// Why a text can't be scored, or its scores can't be compared.
+/// A text that can't be scored, or scores that can't be compared.
 public enum ScoringError: Error, Equatable, Sendable {
-  /// The context must hold at least four tokens, the stride at least one and fewer than the context.
+  /// The context must have at least 4 tokens; the stride must be at least 1 and below the context.
   case badWindow(context: Int, stride: Int?)
+  /// The text has fewer tokens than one window.
   case textTooShort(name: String, tokens: Int, needed: Int)
-  /// A token id that the vocabulary hasn't.
+  /// A token id is outside the vocabulary.
   case unknownToken(id: Int32, vocabulary: Int)
-  /// A model gave NaN or infinity: its name, the window and the position in it, counted from 0, and the tensor whose
-  /// product it came out of where that is known.
+  /// A model computed NaN or infinity, at a position of a window, both counted from 0. `tensor` is the matrix whose
+  /// product was not finite, if known.
   case nonFiniteLogits(model: String, window: Int, position: Int, tensor: String? = nil)
+  /// Two vocabularies have different sizes.
   case vocabulariesDiffer(base: String, baseCount: Int, model: String, count: Int)
-  /// Two vocabularies of one size that are not the same: the first token that differs.
+  /// Two vocabularies of equal size differ, first in the token `id`.
   case tokensDiffer(base: String, model: String, id: Int, baseToken: String, token: String)
-  /// A model gave another number of scored positions than the windows have.
+  /// A model has another number of scored positions than the windows.
   case positionsDiffer(model: String, count: Int, expected: Int)
 }
 

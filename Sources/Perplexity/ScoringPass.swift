@@ -7,13 +7,13 @@ import Transformer
   import Glibc
 #endif
 
-/// Runs over the vocabulary in tiles and keeps, for every scored position, a running softmax of each model.
+/// A pass over tiles of the vocabulary with a running softmax of each model at every scored position.
 ///
-/// The divergence from the first model comes out of the same pass:
+/// The same pass gives the divergence from the first model:
 ///
 ///     KL(P || Q) = sum p (ln p - ln q) = sum p (a - b) - lse(a) + lse(b)
 ///
-/// where a and b are logits and lse is their log-sum-exp, so that no position's logits are ever held whole.
+/// where a and b are logits and lse is their log-sum-exp. The logits of a position are never stored completely.
 struct ScoringPass {
   let names: [String]
   let windows: ScoringWindows
@@ -29,9 +29,9 @@ struct ScoringPass {
   /// Scores all models.
   ///
   /// - Parameters:
-  ///   - models: a reference and any number of candidates, with the names that messages use.
-  ///   - memory: bytes for the tile of logits, and as many for states that have to be loaded.
-  ///   - progress: hears of every tile.
+  ///   - models: the reference and the candidates, with their names in messages.
+  ///   - memory: bytes for the tile of logits, and the same amount for states that must be loaded.
+  ///   - progress: is told of every tile.
   static func run(
     models: [(name: String, source: any LogitSource)], windows: ScoringWindows, memory: Int,
     progress: any RunObserver
@@ -41,47 +41,47 @@ struct ScoringPass {
       tileRows: VocabularyWalk.tileRows(
         memory: memory, models: models.count, vocabulary: models[0].source.vocabularyCount))
     var pass = ScoringPass(names: models.map(\.name), windows: windows)
-    try walk.forEachTile(progress: progress) { try pass.take($0, rows: $1, columns: $2) }
+    try walk.forEachTile(progress: progress) { try pass.accumulate($0, rows: $1, columns: $2) }
     try pass.checkFinite()
     return pass
   }
 
-  private mutating func take(_ tile: LogitTile, rows: Range<Int>, columns: Range<Int>) throws {
+  private mutating func accumulate(_ tile: LogitTile, rows: Range<Int>, columns: Range<Int>) throws {
     let models = names.count
     let targets = windows.targets
-    let place = rows.lowerBound * models..<rows.upperBound * models
-    var part = Array(states[place])
-    var span = part.mutableSpan
+    let slots = rows.lowerBound * models..<rows.upperBound * models
+    var group = Array(states[slots])
+    var span = group.mutableSpan
     try parallelRows(of: &span, rowLength: models, grain: 8) { range, slice in
       let count = columns.count
       withScratch(count) { weights in
         for row in range {
-          let own = (row - range.lowerBound) * models
+          let base = (row - range.lowerBound) * models
           let target = Int(targets[rows.lowerBound + row])
           let a = tile.row(row, model: 0, rows: rows.count, columns: count)
-          let factor = slice[own].raise(a, count, first: columns.lowerBound)
-          slice[own].sum = slice[own].sum * factor + exponentials(a, count, peak: slice[own].peak, into: weights)
-          if columns.contains(target) { slice[own].target = a[target - columns.lowerBound] }
+          let factor = slice[base].updateMax(a, count, first: columns.lowerBound)
+          slice[base].sum = slice[base].sum * factor + exponentials(a, count, peak: slice[base].peak, into: weights)
+          if columns.contains(target) { slice[base].target = a[target - columns.lowerBound] }
           for model in 1..<max(1, models) {
             let b = tile.row(row, model: model, rows: rows.count, columns: count)
-            let shrink = slice[own + model].raise(b, count, first: columns.lowerBound)
+            let shrink = slice[base + model].updateMax(b, count, first: columns.lowerBound)
             let terms = divergenceTerms(
-              weights: weights, reference: a, candidate: b, count, peak: slice[own + model].peak)
-            slice[own + model].sum = slice[own + model].sum * shrink + terms.sum
-            slice[own + model].difference = slice[own + model].difference * factor + terms.difference
-            if columns.contains(target) { slice[own + model].target = b[target - columns.lowerBound] }
+              weights: weights, reference: a, candidate: b, count, peak: slice[base + model].peak)
+            slice[base + model].sum = slice[base + model].sum * shrink + terms.sum
+            slice[base + model].difference = slice[base + model].difference * factor + terms.difference
+            if columns.contains(target) { slice[base + model].target = b[target - columns.lowerBound] }
           }
         }
       }
     }
-    states.replaceSubrange(place, with: part)
+    states.replaceSubrange(slots, with: group)
   }
 
   private func checkFinite() throws {
     for (index, state) in states.enumerated() where !(state.logSum.isFinite && state.difference.isFinite) {
-      let place = windows.place(ofRow: index / names.count)
+      let location = windows.location(ofRow: index / names.count)
       throw ScoringError.nonFiniteLogits(
-        model: names[index % names.count], window: place.window, position: place.position)
+        model: names[index % names.count], window: location.window, position: location.position)
     }
   }
 
@@ -99,14 +99,15 @@ struct ScoringPass {
     }
   }
 
-  /// The same where the reference's logits are log-probabilities to be taken as they are, though they don't add up to 1.
+  /// KL(reference || model) if the reference's logits are log-probabilities that are not normalised again, although
+  /// they do not sum to 1.
   func storedDivergences(model: Int) -> [Double] {
     stride(from: 0, to: states.count, by: names.count).map { row in
       exp(Double(states[row].peak)) * (states[row + model].difference + states[row].sum * states[row + model].logSum)
     }
   }
 
-  /// Whether reference and model agree on the likeliest token.
+  /// Whether reference and model have the same likeliest token, at each position.
   func sameTops(model: Int) -> [Bool] {
     stride(from: 0, to: states.count, by: names.count).map { states[$0].top == states[$0 + model].top }
   }

@@ -1,35 +1,38 @@
-/// A text cut into windows as llama-perplexity does, and the tokens that are to be predicted in them.
+/// A text split into windows as in llama-perplexity, and the tokens to predict in them.
 ///
-/// Without a stride, windows of `context` tokens follow each other, and the positions from context / 2 to context - 2
-/// predict their next token. With a stride, windows begin `stride` tokens apart and the last `stride` predictions of
-/// each count. The first token of every window is replaced by BOS where the vocabulary asks for one.
+/// Without a stride, windows are consecutive, and the positions from context / 2 to context - 2 predict the next token.
+/// With a stride, windows begin `stride` tokens apart, and the last `stride` predictions of each are scored. The first
+/// token of every window is replaced by BOS if the vocabulary requires one.
 public struct ScoringWindows: Sendable, Equatable {
-  /// A text among several: which windows are its own.
+  /// The windows of one of several texts.
   public struct Part: Sendable, Equatable, Codable {
     /// The text's name.
     public let name: String
-    /// Code, chat, news and the like; what rows of a report are grouped by.
+    /// The kind of text, such as code or chat, by which reports are grouped.
     public let kind: String
-    /// Its windows.
+    /// The indices of the text's windows.
     public let windows: Range<Int>
   }
 
-  /// Tokens in a window.
+  /// The tokens of a window.
   public let context: Int
-  /// The positions of every window whose logits are scored.
+  /// The positions of each window whose logits are scored.
   public let scored: Range<Int>
-  /// Token ids as the model gets them, all windows of one length.
+  /// The token ids that the model gets; all windows have one length.
   public private(set) var windows: [[Int32]]
   /// The token after each scored position, window after window: `targets.count == windows.count * scored.count`.
   public private(set) var targets: [Int32]
   /// The texts, in order.
   public private(set) var parts: [Part]
-  /// What messages call each window: its place in the whole text where these are some of its windows.
+  /// The number of each window in messages: its index in the whole text, also after ``selecting(_:)``.
   public private(set) var numbers: [Int]
 
   /// - Parameters:
-  ///   - bos: the token that begins every window; nil where the vocabulary adds none.
-  ///   - limit: how many windows to score at most.
+  ///   - context: the tokens of a window.
+  ///   - bos: the first token of every window; nil if the vocabulary adds none.
+  ///   - stride: the distance of windows in tokens; nil for consecutive windows.
+  ///   - limit: the maximum number of windows.
+  ///   - kind: the kind of text; nil to use the name.
   /// - Throws: ``ScoringError/textTooShort(name:tokens:needed:)``, ``ScoringError/badWindow(context:stride:)``
   public init(
     tokens: [Int32], context: Int = 512, bos: Int32?, stride: Int? = nil, limit: Int? = nil, name: String = "text",
@@ -55,7 +58,9 @@ public struct ScoringWindows: Sendable, Equatable {
     numbers = Array(0..<windows.count)
   }
 
-  /// Windows as they are; all are of one length, and the positions after the scored ones lie in them.
+  /// Takes complete windows.
+  ///
+  /// - Precondition: all have one length, which is larger than the end of `scored`.
   public init(windows: [[Int32]], scored: Range<Int>, parts: [Part] = []) {
     context = windows.first?.count ?? 0
     self.scored = scored
@@ -65,7 +70,7 @@ public struct ScoringWindows: Sendable, Equatable {
     numbers = Array(windows.indices)
   }
 
-  /// Positions that belong to no common window: one window that names each by its number.
+  /// Scored positions from windows of different lengths, as one window in which each has its index as position.
   init(selected targets: [Int32]) {
     context = targets.count + 1
     scored = 0..<targets.count
@@ -75,7 +80,9 @@ public struct ScoringWindows: Sendable, Equatable {
     numbers = [0]
   }
 
-  /// The windows of several texts as one text. They must agree in context and stride (a precondition).
+  /// The windows of several texts as one text.
+  ///
+  /// - Precondition: all texts have the same context and stride.
   public init(joining texts: [ScoringWindows]) {
     precondition(!texts.isEmpty && texts.allSatisfy { $0.scored == texts[0].scored && $0.context == texts[0].context })
     self = texts[0]
@@ -91,24 +98,24 @@ public struct ScoringWindows: Sendable, Equatable {
     numbers = Array(windows.indices)
   }
 
-  /// Scored positions in all windows.
+  /// The number of scored positions in all windows.
   public var rowCount: Int { windows.count * scored.count }
 
-  /// Some of the windows, in any order; they keep their numbers in messages.
+  /// Some of the windows, in any order. They keep their ``numbers``.
   public func selecting(_ chosen: [Int]) -> ScoringWindows {
     var selection = self
     selection.windows = chosen.map { windows[$0] }
     selection.numbers = chosen.map { numbers[$0] }
     selection.targets = chosen.flatMap { targets[rows(ofWindows: $0..<$0 + 1)] }
     selection.parts = []
-    for (place, index) in chosen.enumerated() {
+    for (slot, index) in chosen.enumerated() {
       guard let part = parts.first(where: { $0.windows.contains(index) }) else { continue }
       if let last = selection.parts.last, last.name == part.name, last.kind == part.kind {
         selection.parts.removeLast()
         selection.parts.append(
-          Part(name: part.name, kind: part.kind, windows: last.windows.lowerBound..<place + 1))
+          Part(name: part.name, kind: part.kind, windows: last.windows.lowerBound..<slot + 1))
       } else {
-        selection.parts.append(Part(name: part.name, kind: part.kind, windows: place..<place + 1))
+        selection.parts.append(Part(name: part.name, kind: part.kind, windows: slot..<slot + 1))
       }
     }
     return selection
@@ -122,8 +129,8 @@ public struct ScoringWindows: Sendable, Equatable {
     range.lowerBound * scored.count..<range.upperBound * scored.count
   }
 
-  /// Where a scored row lies in the text.
-  func place(ofRow row: Int) -> (window: Int, position: Int) {
+  /// The window's number and the position of a scored row, for messages.
+  func location(ofRow row: Int) -> (window: Int, position: Int) {
     (numbers[row / scored.count], scored.lowerBound + row % scored.count)
   }
 }

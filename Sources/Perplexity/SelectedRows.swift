@@ -12,7 +12,7 @@ struct SelectedRows: LogitSource {
 
   var loadedRowBytes: Int { source.loadedRowBytes * spread }
 
-  /// How many of the source's rows lie between two that are wanted, at most on average.
+  /// The source's rows per selected row, averaged over all rows. Bounds the rows that a range needs.
   private var spread: Int {
     guard let first = rows.first, let last = rows.last else { return 1 }
     return max(1, (last - first + rows.count) / rows.count)
@@ -26,14 +26,14 @@ struct SelectedRows: LogitSource {
   func logits(rows range: Range<Int>, vocabulary: Range<Int>, into output: inout MutableSpan<Float>) throws {
     var start = range.lowerBound
     while start < range.upperBound {
-      // Rows that follow each other come in one product.
+      // Consecutive rows are computed in one product.
       var end = start + 1
       while end < range.upperBound, rows[end] == rows[end - 1] + 1 { end += 1 }
       var part = [Float](repeating: 0, count: (end - start) * vocabulary.count)
       var span = part.mutableSpan
       try source.logits(rows: rows[start]..<rows[end - 1] + 1, vocabulary: vocabulary, into: &span)
-      let place = (start - range.lowerBound) * vocabulary.count
-      for index in part.indices { output[place + index] = part[index] }
+      let first = (start - range.lowerBound) * vocabulary.count
+      for index in part.indices { output[first + index] = part[index] }
       start = end
     }
   }

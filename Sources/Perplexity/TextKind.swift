@@ -1,19 +1,17 @@
-/// What kind of text a file holds, so that a report can tell code from chat: by what the file says of itself, else by its
-/// name, else by its letters.
+/// The kind of text of a file, such as code or chat, determined by the first rule that applies:
 ///
-/// 1. Front matter: where the first line is `---` and a later one too, a line `kind: NAME` between them names the kind.
-///    Front matter is not scored.
-/// 2. The extension of a source file means `code`, `.jsonl` means `chat`.
+/// 1. Front matter: a line `kind: NAME` between a first line `---` and a later one. Front matter is not scored.
+/// 2. The extension: that of a source file means `code`, `.jsonl` means `chat`.
 /// 3. A word of the file's name: `code`; `chat`, `dialogue`, `instructions`; `math`, `mathematics`; `long`, `book`.
-/// 4. The letters: where more than three in ten are of another script than Latin, `other scripts`.
+/// 4. The letters: more than 30 % outside of the Latin script mean `other scripts`.
 /// 5. `prose`.
 public enum TextKind {
-  public static let code = "code"
-  public static let chat = "chat"
-  public static let mathematics = "mathematics"
-  public static let longDocuments = "long documents"
-  public static let otherScripts = "other scripts"
-  public static let prose = "prose"
+  static let code = "code"
+  static let chat = "chat"
+  static let mathematics = "mathematics"
+  static let longDocuments = "long documents"
+  static let otherScripts = "other scripts"
+  static let prose = "prose"
 
   private static let sourceExtensions: Set<String> = [
     "c", "cc", "cpp", "cs", "css", "cu", "go", "h", "hpp", "hs", "html", "java", "jl", "js", "json", "kt", "lua", "m",
@@ -26,7 +24,7 @@ public enum TextKind {
     "longdoc": longDocuments, "book": longDocuments, "books": longDocuments,
   ]
 
-  /// The kind of a text, and the text without its front matter.
+  /// Determines the kind of a text, and removes its front matter.
   public static func classify(name: String, text: String) -> (kind: String, text: String) {
     let (named, body) = frontMatter(of: text)
     return (named ?? kind(ofName: name) ?? (isOfAnotherScript(body) ? otherScripts : prose), body)
@@ -42,17 +40,17 @@ public enum TextKind {
     }
     guard let first = line(from: 0), first.text == "---" else { return (nil, text) }
     var kind: String?
-    var place = first.next
-    while let (own, next) = line(from: place) {
-      if own == "---" {
-        // A rule and some text up to the next rule are no front matter.
+    var offset = first.next
+    while let (content, next) = line(from: offset) {
+      if content == "---" {
+        // Text between two horizontal rules is not front matter.
         return kind == nil ? (nil, text) : (kind, String(decoding: text.utf8.dropFirst(next), as: UTF8.self))
       }
-      if own.hasPrefix("kind:") {
-        let value = own.dropFirst(5).split(separator: " ").joined(separator: " ")
+      if content.hasPrefix("kind:") {
+        let value = content.dropFirst(5).split(separator: " ").joined(separator: " ")
         if !value.isEmpty { kind = value }
       }
-      place = next
+      offset = next
     }
     return (nil, text)
   }
@@ -70,12 +68,12 @@ public enum TextKind {
     return nil
   }
 
-  /// The first 100,000 characters decide.
+  /// Whether most letters of the first 100,000 characters are of another script than Latin.
   private static func isOfAnotherScript(_ text: String) -> Bool {
     var latin = 0
     var other = 0
     for scalar in text.unicodeScalars.prefix(100_000) where scalar.properties.isAlphabetic {
-      // Latin and its extensions end at U+024F; U+1E00 to U+1EFF are Latin letters with marks.
+      // Latin and its extensions end at U+024F. U+1E00 to U+1EFF are Latin letters with marks.
       if scalar.value < 0x250 || (0x1E00..<0x1F00).contains(scalar.value) { latin += 1 } else { other += 1 }
     }
     return other * 10 > (latin + other) * 3

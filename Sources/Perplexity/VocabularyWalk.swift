@@ -1,13 +1,15 @@
 import Tensors
 import Transformer
 
-/// Goes over the logits of several models in tiles of positions and vocabulary.
+/// An iteration over the logits of several models in tiles of positions and vocabulary.
 ///
-/// Positions (rows) go in groups, whose states are loaded together. In a group the vocabulary goes in ranges, so that a
-/// model decodes every row of its output head once a group; in a range, rows go in tiles.
+/// Positions (rows) are divided into groups, whose states are loaded together. For each group, the vocabulary is
+/// divided into ranges, so that a model decodes its output head once per group. For each range, rows are divided into
+/// tiles.
 struct VocabularyWalk {
-  /// Tokens of the vocabulary in a tile: few enough that their rows of many large models' heads fit in memory. Figures
-  /// depend on it in their last bits, so it does not depend on memory; the number of rows does.
+  /// The tokens of the vocabulary in a tile: few enough that the corresponding rows of several large output heads fit
+  /// in memory. The last bits of results depend on it, so it must not depend on the memory budget; the number of rows
+  /// does.
   static let tileWidth = headTile
   private static let minimumRows = 16
 
@@ -18,10 +20,10 @@ struct VocabularyWalk {
   private let tileRows: Int
 
   /// - Parameters:
-  ///   - reference: a stored reference, whose vocabulary the models must have; nil for that of the first model.
-  ///   - groupRows: rows in a group at most.
-  ///   - tileRows: rows in a tile at most; see ``tileRows(memory:models:vocabulary:)``.
-  /// - Throws: ``ScoringError`` where models and windows do not fit each other.
+  ///   - reference: a stored reference, whose vocabulary the models must have; nil to compare with the first model.
+  ///   - groupRows: the maximum number of rows in a group.
+  ///   - tileRows: the maximum number of rows in a tile; see ``tileRows(memory:models:vocabulary:)``.
+  /// - Throws: ``ScoringError`` if models and windows do not fit each other.
   init(
     _ models: [(name: String, source: any LogitSource)], reference: (name: String, vocabulary: Int)? = nil,
     windows: ScoringWindows, groupRows: Int, tileRows: Int
@@ -46,13 +48,13 @@ struct VocabularyWalk {
     self.tileRows = max(1, min(tileRows, self.groupRows))
   }
 
-  /// Rows whose logits of all models take at most `memory` bytes in one tile; 16 where even those are more.
+  /// The number of rows whose logits of all models have at most `memory` bytes in one tile, but at least 16.
   static func tileRows(memory: Int, models: Int, vocabulary: Int) -> Int {
     let row = min(vocabulary, tileWidth) * max(1, models) * MemoryLayout<Float>.size
     return max(minimumRows, min(memory, largestLogitTile) / max(1, row))
   }
 
-  /// Calls `body` with every tile: logits of `rows` and `columns` of all models.
+  /// Calls `body` with every tile: the logits of all models at `rows` and `columns`.
   ///
   /// - Parameters:
   ///   - begin, end: called before and after the tiles of a group of rows.
@@ -77,8 +79,8 @@ struct VocabularyWalk {
             try tile.fill(index, from: model, rows: rows, vocabulary: columns, windows)
           }
           try body(tile, rows, columns)
-          let part = first * group.count + (rows.upperBound - group.lowerBound) * columns.count
-          let done = Double(part) / Double(vocabulary) + Double(group.lowerBound)
+          let finished = first * group.count + (rows.upperBound - group.lowerBound) * columns.count
+          let done = Double(finished) / Double(vocabulary) + Double(group.lowerBound)
           try progress.advance(RunProgress(fraction: done / Double(windows.rowCount)))
         }
       }

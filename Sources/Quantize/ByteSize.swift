@@ -1,13 +1,17 @@
-/// A number of bytes as people write it: `190GB`, `177 GiB`, `3.0MB`, `1024B`.
+/// A number of bytes with a unit: `190GB`, `177 GiB`, `3.0MB`, `1024B`.
 ///
-/// Decimal units (kB, MB, GB, TB) are powers of 1000, binary ones (KiB, MiB, GiB, TiB) powers of 1024. A unit is needed:
-/// the two differ by 7 % at GB.
+/// Decimal units (kB, MB, GB, TB) are powers of 1000, binary units (KiB, MiB, GiB, TiB) powers of 1024. A unit is
+/// required, since GB and GiB differ by 7 %.
 public struct ByteSize: Hashable, Sendable {
+  /// The size in bytes.
   public let bytes: Int
 
+  /// A size of `bytes` bytes.
   public init(bytes: Int) { self.bytes = bytes }
 
-  /// - Throws: ``ByteSizeError`` with what is wrong.
+  /// Parses a size; a fraction of a byte is dropped.
+  ///
+  /// - Throws: ``ByteSizeError`` if the text has no number or no known unit, or is too large.
   public init(_ text: String) throws(ByteSizeError) {
     let digits = text.prefix { $0.isASCII && ($0.isNumber || $0 == ".") }
     let unit = text.dropFirst(digits.count).drop { $0 == " " }
@@ -29,16 +33,18 @@ public struct ByteSize: Hashable, Sendable {
   ]
 }
 
-/// Why a text is no size.
+/// A text that is not a size.
 public struct ByteSizeError: Error, Equatable, Sendable, CustomStringConvertible {
-  public let text: String
-  public let reason: String
+  /// The text.
+  let text: String
+  /// The reason, worded to follow the text.
+  let reason: String
 
   init(text: String, _ reason: String) {
     self.text = text
     self.reason = reason
   }
 
+  /// One line with the text and the reason.
   public var description: String { "size \(text): \(reason)" }
-  public var hint: String { "write a number and B, kB, MB, GB, TB, KiB, MiB, GiB or TiB, such as 190GB or 177GiB" }
 }

@@ -1,22 +1,24 @@
 import GGUF
 import Tensors
 
-/// The bytes of a quantized file as a function of its tensors' types, without making its header.
+/// The size of a quantized file as a function of its tensors' types, without building its header.
 ///
 ///     file = header + sum of tensors, each padded to the alignment
-///     header = (a constant + the recipe's text), padded likewise
+///     header = (a constant + the recipe's text), padded to the alignment
 ///
-/// The header says by which recipe the types come about, so that its length depends on them. Everything else in it (keys,
-/// tokens, the directory of tensors) has one length for all types, and is measured once.
+/// The header contains the recipe that gives the types, so its length depends on them. The other parts of the header
+/// (keys, tokens, the list of tensors) have a constant length, which is measured once.
 public struct FileSize: Sendable {
+  /// The source's tensors.
   public let tensors: [TensorInfo]
   /// `general.alignment` of the file.
   public let alignment: Int
-  /// The header without the recipe's text and without padding.
+  /// The header's bytes without the recipe's text and padding.
   private let constant: Int
-  /// nil where an override replaces the recipe.
+  /// nil if an override replaces the recipe.
   private let explainer: RecipeExplainer?
 
+  /// The size of files with this header.
   public init(_ header: OutputHeader) {
     tensors = header.source.tensors
     let layout = GGUFLayout(metadata: header.metadata(fileType: 0, recipe: ""), tensors: tensors)
@@ -26,27 +28,27 @@ public struct FileSize: Sendable {
     explainer = isReplaced ? nil : RecipeExplainer(header.source)
   }
 
-  /// The whole file.
+  /// The bytes of the whole file. Rows must be whole blocks of their types (a precondition).
   public func bytes(of types: [GGMLType]) throws -> Int { try headerBytes(of: types) + tensorBytes(of: types) }
 
-  /// Everything in front of the tensors' data, padding included.
+  /// The bytes before the tensors' data, including padding.
   public func headerBytes(of types: [GGMLType]) throws -> Int {
     try padded(constant + (explainer?.recipe(for: types).yaml().utf8.count ?? 0))
   }
 
-  /// The header with the shortest recipe that there is: a type without rules.
-  public var leastHeaderBytes: Int { padded(constant + (explainer == nil ? 0 : "base: F16\n".utf8.count)) }
+  /// The bytes of the header with the shortest recipe: a type without rules.
+  public var minimumHeaderBytes: Int { padded(constant + (explainer == nil ? 0 : "base: F16\n".utf8.count)) }
 
-  /// One tensor's data, padding included; nil for a type whose blocks don't fit its rows.
+  /// The bytes of one tensor's data, including padding; nil for a type whose blocks don't fit its rows.
   public func bytes(of tensor: Int, as type: GGMLType) -> Int? {
     tensors[tensor].bytes(as: type, alignment: alignment)
   }
 
-  /// All tensors' data. Their rows must be whole blocks of their types (a precondition).
-  public func tensorBytes(of types: [GGMLType]) -> Int {
-    types.enumerated().reduce(0) { sum, one in
-      guard let bytes = bytes(of: one.offset, as: one.element) else {
-        preconditionFailure("\(tensors[one.offset].name) as \(one.element)")
+  /// The bytes of all tensors' data. Rows must be whole blocks of their types (a precondition).
+  func tensorBytes(of types: [GGMLType]) -> Int {
+    types.enumerated().reduce(0) { sum, tensor in
+      guard let bytes = bytes(of: tensor.offset, as: tensor.element) else {
+        preconditionFailure("\(tensors[tensor.offset].name) as \(tensor.element)")
       }
       return sum + bytes
     }
@@ -56,7 +58,7 @@ public struct FileSize: Sendable {
 }
 
 extension TensorInfo {
-  /// Bytes in a file, padding included.
+  /// The bytes in a file, including padding; nil for a type whose blocks don't fit the rows.
   public func bytes(as type: GGMLType, alignment: Int) -> Int? {
     shape.bytes(as: type).map { ($0 + alignment - 1) / alignment * alignment }
   }
@@ -65,14 +67,15 @@ extension TensorInfo {
 // MARK: the smallest file
 
 extension FileSize {
-  /// The types of the smallest file, of those that each tensor may have.
+  /// The types of the smallest file, given the types that each tensor may have.
   ///
-  /// The tensors' smallest types are that, unless a larger type saves more in the recipe's text than it takes: a recipe
-  /// has a rule of some forty bytes for each exception. So only types whose extra bytes could be saved there are tried, in
-  /// whole classes of tensors and one by one, until none gains. Where tensors differ by more than a recipe takes (above
-  /// about a million weights), no such type exists, and the result is exact.
+  /// These are the tensors' smallest types, unless a larger type saves more bytes in the recipe's text than it adds: a
+  /// recipe has a rule of about forty bytes for each exception. Types whose additional bytes could be saved there are
+  /// tried, for whole classes of tensors and for single tensors, until none reduces the size. If the types of a tensor
+  /// differ by more than a recipe's text (above about a million weights), there are no such types, and the result is
+  /// exact.
   ///
-  /// - Parameter menus: types by tensor, none empty, in the tensors' order.
+  /// - Parameter menus: the types of each tensor, not empty, in the tensors' order.
   public func smallest(_ menus: [[GGMLType]]) throws -> [GGMLType] {
     precondition(menus.count == tensors.count && menus.allSatisfy { !$0.isEmpty }, "a tensor without types")
     func size(_ tensor: Int, _ type: GGMLType) -> Int { bytes(of: tensor, as: type) ?? Int.max / 2 }
@@ -80,23 +83,23 @@ extension FileSize {
       menu.min { (size(index, $0), $0.rawValue) < (size(index, $1), $1.rawValue) } ?? tensors[index].type
     }
     var total = try bytes(of: types)
-    // The most that a recipe can give back.
-    let reach = try headerBytes(of: types) - leastHeaderBytes
-    let near = menus.enumerated().map { index, menu in
-      menu.filter { size(index, $0) - size(index, types[index]) <= reach }
+    // The maximum that a shorter recipe can save.
+    let savings = try headerBytes(of: types) - minimumHeaderBytes
+    let affordable = menus.enumerated().map { index, menu in
+      menu.filter { size(index, $0) - size(index, types[index]) <= savings }
     }
-    guard reach > 0, near.contains(where: { $0.count > 1 }) else { return types }
-    let open = tensors.indices.filter { near[$0].count > 1 }
+    guard savings > 0, affordable.contains(where: { $0.count > 1 }) else { return types }
+    let open = tensors.indices.filter { affordable[$0].count > 1 }
     let groups = [open] + Dictionary(grouping: open) { tensors[$0].layerClass }.sorted { $0.key < $1.key }.map(\.value)
     let moves = (groups + open.map { [$0] }).flatMap { group in
-      Set(group.flatMap { near[$0] }).sorted { $0.rawValue < $1.rawValue }.map { (group: group, type: $0) }
+      Set(group.flatMap { affordable[$0] }).sorted { $0.rawValue < $1.rawValue }.map { (group: group, type: $0) }
     }
     var gains = true
     while gains {
       gains = false
       for move in moves {
         var candidate = types
-        for index in move.group where near[index].contains(move.type) { candidate[index] = move.type }
+        for index in move.group where affordable[index].contains(move.type) { candidate[index] = move.type }
         guard candidate != types else { continue }
         let bytes = try bytes(of: candidate)
         guard bytes < total else { continue }

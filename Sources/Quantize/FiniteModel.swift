@@ -4,14 +4,15 @@ import GGUF
 import Synchronization
 import Tensors
 
-/// A model whose weights that are NaN or infinite count as zero, and are counted.
+/// A model that replaces weights that are NaN or infinite by zero, and counts them.
 ///
-/// Only float tensors are looked at: what is quantized already is as it is.
+/// Only float tensors are changed, not quantized ones.
 public final class FiniteModel: ModelSource {
   private let base: any ModelSource
-  /// Replaced weights by tensor and row: a row that is read twice counts once.
+  /// The number of replaced weights by tensor and row, so that a row that is read twice counts once.
   private let counts = Mutex<[String: [Int: Int]]>([:])
 
+  /// Wraps a model.
   public init(_ base: any ModelSource) { self.base = base }
 
   public var name: String { base.name }
@@ -20,7 +21,7 @@ public final class FiniteModel: ModelSource {
   public func tensor(named name: String) -> TensorInfo? { base.tensor(named: name) }
   public func path(of tensor: TensorInfo) -> String? { base.path(of: tensor) }
 
-  /// How many weights of each tensor were replaced in the rows that were read so far.
+  /// The number of replaced weights by tensor, in the rows read so far.
   public var replaced: [String: Int] {
     counts.withLock { $0.mapValues { $0.values.reduce(0, +) } }
   }
@@ -30,13 +31,13 @@ public final class FiniteModel: ModelSource {
     guard !tensor.type.isQuantized else { return }
     let columns = tensor.shape.columns
     for row in rows {
-      var found = 0
+      var replaced = 0
       for index in (row - rows.lowerBound) * columns..<(row - rows.lowerBound + 1) * columns
       where !output[index].isFinite {
         output[index] = 0
-        found += 1
+        replaced += 1
       }
-      if found > 0 { counts.withLock { $0[tensor.name, default: [:]][row] = found } }
+      if replaced > 0 { counts.withLock { $0[tensor.name, default: [:]][row] = replaced } }
     }
   }
 
@@ -44,12 +45,12 @@ public final class FiniteModel: ModelSource {
     do {
       try base.readBytes(of: tensor, rows: rows, into: &output)
     } catch let error where !tensor.type.isQuantized && !(error is FileError) {
-      // Bytes that are not the stored ones (those of 8-bit floats are not) exist for finite weights alone.
+      // Converted bytes (such as those of 8-bit floats) are available only for finite weights.
       let floats = try self.rows(rows, of: tensor)
       try encodeRows(floats.span, columns: tensor.shape.columns, importance: nil, as: tensor.type, into: &output)
       return
     }
-    // Exponents whose bits are all set make NaN and infinity.
+    // NaN and infinity have all bits of the exponent set.
     switch tensor.type {
     case .f32: replace(UInt32.self, mask: 0x7F80_0000, tensor, rows, &output)
     case .f16: replace(UInt16.self, mask: 0x7C00, tensor, rows, &output)
@@ -66,14 +67,14 @@ public final class FiniteModel: ModelSource {
     let width = MemoryLayout<Word>.size
     output.withUnsafeMutableBytes { bytes in
       for row in rows {
-        var found = 0
+        var replaced = 0
         for index in (row - rows.lowerBound) * columns..<(row - rows.lowerBound + 1) * columns {
           let word = bytes.loadUnaligned(fromByteOffset: index * width, as: Word.self)
           guard Word(littleEndian: word) & mask == mask else { continue }
           bytes.storeBytes(of: 0, toByteOffset: index * width, as: Word.self)
-          found += 1
+          replaced += 1
         }
-        if found > 0 { counts.withLock { $0[tensor.name, default: [:]][row] = found } }
+        if replaced > 0 { counts.withLock { $0[tensor.name, default: [:]][row] = replaced } }
       }
     }
   }

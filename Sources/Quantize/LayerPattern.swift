@@ -1,17 +1,17 @@
-/// Sets of layer numbers as short regular expressions: 3 to 12 are `([3-9]|1[0-2])`.
+/// Short regular expressions for sets of layer numbers: 3 to 12 is `([3-9]|1[0-2])`.
 enum LayerPattern {
-  /// A pattern that matches exactly the decimal numbers of the set, in parentheses where it needs them.
+  /// A pattern that matches exactly the decimal numbers of the set, in parentheses if needed.
   static func regex(for layers: Set<Int>) -> String {
     let alternatives = alternatives(for: layers)
     return alternatives.count == 1 ? alternatives[0] : "(" + alternatives.joined(separator: "|") + ")"
   }
 
   private static func alternatives(for layers: Set<Int>) -> [String] {
-    // By everything but the last digit; prefixes that share their last digits share an alternative.
+    // Grouped by all digits but the last. Prefixes with the same set of last digits share an alternative.
     let byPrefix = Dictionary(grouping: layers) { $0 / 10 }.mapValues { Set($0.map { $0 % 10 }) }
     var byDigits: [(digits: Set<Int>, prefixes: Set<Int>)] = []
     for (prefix, digits) in byPrefix.sorted(by: { $0.key < $1.key }) {
-      // No prefix is not the prefix 0.
+      // A missing prefix is stored as 0, and must not be merged with other prefixes.
       if prefix > 0, let index = byDigits.firstIndex(where: { $0.digits == digits && !$0.prefixes.contains(0) }) {
         byDigits[index].prefixes.insert(prefix)
       } else {

@@ -2,18 +2,24 @@ import Blocks
 import GGUF
 import Tensors
 
-/// What a quantized file says of itself besides its tensors: the source's metadata, the importance that it was made with,
-/// the recipe, and keys that were set by hand.
+/// The inputs of a quantized file's header: the source's metadata, the provenance of the importance, the recipe, and
+/// overridden keys.
 public struct OutputHeader: Sendable {
+  /// The model to quantize.
   public let source: any ModelSource
-  public let importance: ImportanceProvenance?
-  /// The text by which rounding errors are fed back; nil where they are not.
+  /// The importance matrix in use; nil for none.
+  let importance: ImportanceProvenance?
+  /// The text of error feedback; nil without feedback.
   public var feedback: FeedbackProvenance?
   /// The source's fingerprint, in hexadecimal.
-  public let fingerprint: String
-  /// Keys that replace all others of their names.
-  public let overrides: [(key: String, value: MetadataValue)]
+  let fingerprint: String
+  /// Keys that replace those of the same name.
+  let overrides: [(key: String, value: MetadataValue)]
 
+  /// - Parameters:
+  ///   - importance: the importance matrix in use; nil for none.
+  ///   - fingerprint: the source's fingerprint, in hexadecimal.
+  ///   - overrides: keys that replace those of the same name.
   public init(
     source: any ModelSource, importance: ImportanceProvenance?, fingerprint: String,
     overrides: [(key: String, value: MetadataValue)] = []
@@ -24,10 +30,10 @@ public struct OutputHeader: Sendable {
     self.overrides = overrides
   }
 
-  /// The rewriting of the source to given types, in its order.
+  /// Plans the rewriting of the source to given types, in the order of its tensors.
   ///
   /// - Parameters:
-  ///   - fileType: `general.file_type`; nil for the mix whose name comes nearest.
+  ///   - fileType: `general.file_type`; nil for that of the nearest stock mix.
   ///   - name: the recipe's name.
   public func plan(_ types: [GGMLType], fileType: Int? = nil, name: String? = nil) throws -> RewritePlan {
     let shapes = TypedShapes(source, types: types)
@@ -38,12 +44,12 @@ public struct OutputHeader: Sendable {
       metadata: metadata(fileType: fileType ?? recipe.fileType(of: shapes.tensors), recipe: try recipe.yaml()))
   }
 
-  /// The types that a recipe asks for, before constraints; with nil the present ones.
+  /// The types that a recipe gives, before constraints; nil means the source's types.
   public func wantedTypes(_ recipe: Recipe?, hasImportance: Bool) -> [GGMLType] {
     recipe?.types(for: source, hasImportance: hasImportance) ?? source.tensors.map(\.type)
   }
 
-  /// The rewriting of the source by a recipe, or with nil in its own types, under constraints.
+  /// Plans the rewriting of the source by a recipe, or in its types if nil, under constraints.
   ///
   /// - Throws: `QuantizeError` for types that can't be written.
   public func plan(
@@ -72,7 +78,7 @@ public struct OutputHeader: Sendable {
 }
 
 extension ImportanceProvenance {
-  /// A matrix that is still to be computed from texts. Takes as many bytes of a header as the real one will.
+  /// A placeholder for a matrix that will be computed from texts. It takes the same number of bytes in a header.
   public init(computedFrom texts: [String]) {
     self.init(
       file: "computed", dataset: texts.joined(separator: " "), entries: 0, chunks: 0,

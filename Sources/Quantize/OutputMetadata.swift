@@ -1,15 +1,22 @@
 import GGUF
 import Tensors
 
-/// What a file says about the importance matrix it was made with. Base names only: a local path is nobody's business.
+/// The record of an importance matrix in a quantized file. It has base names only, since published files must not
+/// contain local paths.
 public struct ImportanceProvenance: Sendable, Equatable {
-  public let file: String
-  public let dataset: String
-  public let entries: Int
-  public let chunks: Int
-  /// SHA-256 of its contents, in hexadecimal.
-  public var fingerprint: String?
+  let file: String
+  let dataset: String
+  let entries: Int
+  let chunks: Int
+  /// SHA-256 of the matrix, in hexadecimal.
+  let fingerprint: String?
 
+  /// - Parameters:
+  ///   - file: the path of the matrix, of which the base name is kept.
+  ///   - dataset: the names of the calibration texts, cut to 127 characters.
+  ///   - entries: the number of tensors with importance.
+  ///   - chunks: the number of windows of text.
+  ///   - fingerprint: SHA-256 of the matrix, in hexadecimal; nil if unknown.
   public init(file: String, dataset: String, entries: Int, chunks: Int, fingerprint: String? = nil) {
     self.file = String(file.split(separator: "/").last ?? "")
     // llama.cpp reads at most 127 characters.
@@ -20,12 +27,12 @@ public struct ImportanceProvenance: Sendable, Equatable {
   }
 }
 
-/// What a file says about the text by which rounding errors were fed back.
+/// The record of the text of error feedback.
 public struct FeedbackProvenance: Sendable, Equatable {
   public let dataset: String
   public let chunks: Int
   public let effort: Int
-  /// SHA-256 of its tokens, in hexadecimal.
+  /// The SHA-256 of the text's tokens, in hexadecimal.
   public let fingerprint: String
 
   public init(dataset: String, chunks: Int, effort: Int, fingerprint: String) {
@@ -36,11 +43,11 @@ public struct FeedbackProvenance: Sendable, Equatable {
   }
 }
 
-/// What a file says about how it was made: enough to make it again from the same source.
+/// The record of a quantized file's types and source, with which the file can be reproduced.
 public struct RecipeProvenance: Sendable, Equatable {
-  /// The recipe as text.
+  /// The recipe as YAML.
   public let recipe: String
-  /// Of the source, in hexadecimal; nil where it is not known.
+  /// The source's fingerprint, in hexadecimal; nil if unknown.
   public let source: String?
 
   public init(recipe: String, source: String?) {
@@ -50,7 +57,7 @@ public struct RecipeProvenance: Sendable, Equatable {
 }
 
 extension ModelSource {
-  /// The source's keys with those that a quantizer writes.
+  /// The source's keys and those that a quantizer writes.
   public func outputMetadata(
     fileType: Int, importance: ImportanceProvenance?, feedback: FeedbackProvenance? = nil,
     recipe: RecipeProvenance? = nil
@@ -58,7 +65,7 @@ extension ModelSource {
     var metadata = self.metadata
     metadata["general.quantization_version"] = .uint32(2)
     metadata["general.file_type"] = .uint32(UInt32(fileType))
-    // What the source was made with is not what this file was made with.
+    // Keys about the quantization of the source do not apply to this file.
     for key in [
       "recipe", "source.fingerprint", "imatrix.fingerprint", "feedback.dataset", "feedback.chunks_count",
       "feedback.effort", "feedback.fingerprint",
@@ -86,11 +93,11 @@ extension ModelSource {
   }
 }
 
-/// The mix whose name comes nearest to a choice of types: by the type that most weights have.
+/// `general.file_type` of the stock mix whose base type most weights have.
 public func nearestFileType(_ tensors: [TensorInfo]) -> Int {
   var weights: [GGMLType: Int] = [:]
   for tensor in tensors where tensor.isQuantizable { weights[tensor.exactType, default: 0] += tensor.shape.count }
-  let most = weights.max { ($0.value, $1.key.rawValue) < ($1.value, $0.key.rawValue) }?.key ?? .f16
-  let named = StockMix.allCases.last { $0.base == most && !$0.rawValue.hasSuffix("_L") }
+  let commonest = weights.max { ($0.value, $1.key.rawValue) < ($1.value, $0.key.rawValue) }?.key ?? .f16
+  let named = StockMix.allCases.last { $0.base == commonest && !$0.rawValue.hasSuffix("_L") }
   return (named ?? .f16).fileType
 }

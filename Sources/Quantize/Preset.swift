@@ -1,19 +1,23 @@
 import GGUF
 import Tensors
 
-/// Dynamic mixes by name: recipes that are made from a model's shapes. Experts, which are nearly all of a MoE and of
-/// which a token meets few, go to the least bits; attention, shared experts and dense layers keep Q4_K to Q6_K.
+/// Dynamic mixes by name: recipes derived from a model's shapes. Experts, which have nearly all weights of a MoE and of
+/// which a token uses few, get the fewest bits. Attention, shared experts and dense layers get Q4_K to Q6_K.
 ///
-/// On DeepSeek-R1, ``iq1_s`` is the published 1.58-bit mix tensor by tensor. The others follow its pattern with the base
-/// type's next larger neighbours. A dense model has no experts to take the bits from: there the middle layers'
-/// feed-forward matrices do, and attention, first and last layers stay higher.
+/// For DeepSeek-R1, ``iq1_s`` equals the published 1.58-bit mix in every tensor. The others follow its pattern with
+/// larger types. In a dense model, the feed-forward matrices of the middle layers get the fewest bits; attention, first
+/// and last layers get more.
 public enum Preset: String, CaseIterable, Sendable {
+  /// IQ1_S, 1.56 bits per weight.
   case iq1_s = "ud-iq1_s"
+  /// IQ1_M, 1.75 bits per weight.
   case iq1_m = "ud-iq1_m"
+  /// IQ2_XXS, 2.06 bits per weight.
   case iq2_xxs = "ud-iq2_xxs"
+  /// Q2_K, 2.63 bits per weight.
   case q2_K = "ud-q2_k"
 
-  /// The preset of that name, whatever its case.
+  /// The preset with this name, in any case.
   public init?(name: String) { self.init(rawValue: name.lowercased()) }
 
   /// The type of most weights.
@@ -26,8 +30,8 @@ public enum Preset: String, CaseIterable, Sendable {
     }
   }
 
-  /// What the first down matrices (of all layers but for IQ1_S) are raised to: errors there pass through everything
-  /// that follows.
+  /// The type of the first down matrices (of all down matrices, except for IQ1_S): their errors affect all later
+  /// layers.
   private var raised: GGMLType {
     switch self {
     case .iq1_s, .iq1_m: .iq2_xxs
@@ -36,14 +40,14 @@ public enum Preset: String, CaseIterable, Sendable {
     }
   }
 
-  /// Whether every type in it needs an importance matrix to be of use.
+  /// Whether the base type needs an importance matrix.
   public var needsImportance: Bool { base.needsImportance }
 
-  /// The rules for a model, made from its shapes alone.
+  /// The recipe for a model, derived from its shapes.
   public func recipe(for model: any ModelSource) -> Recipe {
     let expertLayers = model.tensors.filter { $0.name.hasSuffix("ffn_down_exps.weight") }.compactMap(\.layer).sorted()
     let rules = expertLayers.isEmpty ? dense(layers: layerCount(model)) : mixture(expertLayers)
-    // A rule that this model has no tensor for would be an error in a recipe that a person wrote.
+    // Rules without a tensor would be an error when the recipe is read again.
     let unused = Set(rules.unmatched(in: model))
     return Recipe(name: rawValue, base: .type(base), rules: rules.filter { !unused.contains($0) })
   }
@@ -53,7 +57,7 @@ public enum Preset: String, CaseIterable, Sendable {
   }
 
   private func mixture(_ layers: [Int]) -> [TypeRule] {
-    // Six of R1's 58.
+    // Six of the 58 layers of R1.
     let first = self == .iq1_s ? max(1, (layers.count + 5) / 10) : layers.count
     let chosen = LayerPattern.regex(for: Set(layers.prefix(first)))
     return [

@@ -1,36 +1,43 @@
 import Tensors
 
-/// Why a model can't be quantized as asked.
+/// A model that can't be quantized as requested.
 public enum QuantizeError: Error, Equatable, Sendable, CustomStringConvertible {
-  /// Bytes that were asked for, and the smallest and largest file that there can be.
+  /// The target is below the smallest possible file. All sizes are in bytes.
   case targetTooSmall(target: Int, smallest: Int, largest: Int)
-  /// The same, where it is pins, floors and excluded types that make the smallest file so large.
+  /// The target is below the smallest file under pins, floors and excluded types, but not below the smallest file
+  /// without them.
   case constraintsTooLarge(target: Int, smallest: Int, withoutConstraints: Int)
+  /// The target is above the largest possible file.
   case targetTooLarge(target: Int, smallest: Int, largest: Int)
-  /// A weight that is not finite; the path is of the file that holds it, if known.
+  /// A weight is NaN or infinite. `path` is the file that contains it, if known.
   case nonFiniteWeight(tensor: String, row: Int, column: Int, path: String? = nil)
-  /// A weight that F16 can't hold.
+  /// A weight is beyond the range of F16.
   case beyondHalf(tensor: String, row: Int, column: Int, path: String? = nil)
+  /// A tensor without importance would get a type that needs it.
   case needsImportance(tensor: String, type: GGMLType)
+  /// A type can't be written, or its blocks do not fit the tensor's rows.
   case notEncodable(tensor: String, type: GGMLType)
-  /// Importance of another size than the tensor's columns times its matrices.
+  /// The number of importance values is not the tensor's columns times its matrices.
   case importanceOfOtherSize(tensor: String, count: Int, expected: Int)
+  /// A tensor is already quantized.
   case needsRequantize(tensor: String, type: GGMLType)
+  /// Another request that can't be fulfilled, as a complete message.
   case unsupported(String)
-  /// A layer that is to be left out and is not there.
+  /// A layer to remove does not exist.
   case noSuchLayer(Int, model: String)
-  /// All layers are to be left out.
+  /// All layers would be removed.
   case noLayerLeft
-  /// What stands in the output is not what was written there.
+  /// A row of the output differs from the encoded bytes.
   case writtenWrong(path: String, tensor: String, row: Int)
 
+  /// One line that names file, tensor and position.
   public var description: String {
     switch self {
     case .targetTooSmall(let target, let smallest, let largest):
       "a target of \(target) bytes is too small: the smallest file has \(smallest), the largest \(largest)"
     case .constraintsTooLarge(let target, let smallest, let without):
-      "a target of \(target) bytes is too small for the pins, floors and types that were asked for: the smallest file "
-        + "under them has \(smallest), without them \(without)"
+      "a target of \(target) bytes is too small for the given pins, floors and types: the smallest file "
+        + "with them has \(smallest), without them \(without)"
     case .targetTooLarge(let target, let smallest, let largest):
       "a target of \(target) bytes is too large: the smallest file has \(smallest), the largest \(largest)"
     case .nonFiniteWeight(let tensor, let row, let column, let path):
@@ -41,12 +48,12 @@ public enum QuantizeError: Error, Equatable, Sendable, CustomStringConvertible {
     case .notEncodable(let tensor, let type): "tensor \(tensor): rows can't be written as \(type)"
     case .importanceOfOtherSize(let tensor, let count, let expected):
       "tensor \(tensor): importance has \(count) entries where the model needs \(expected)"
-    case .needsRequantize(let tensor, let type): "tensor \(tensor): is quantized already, as \(type)"
+    case .needsRequantize(let tensor, let type): "tensor \(tensor): is already quantized, as \(type)"
     case .unsupported(let reason): reason
-    case .noSuchLayer(let layer, let model): "\(model) has no layer \(layer) to leave out"
-    case .noLayerLeft: "no layer would be left"
+    case .noSuchLayer(let layer, let model): "\(model) has no layer \(layer)"
+    case .noLayerLeft: "no layer would remain"
     case .writtenWrong(let path, let tensor, let row):
-      "\(path): tensor \(tensor): row \(row) does not hold what was written"
+      "\(path): tensor \(tensor): row \(row) differs from the encoded bytes"
     }
   }
 }

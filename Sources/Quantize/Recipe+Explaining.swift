@@ -2,21 +2,20 @@ import GGUF
 import Tensors
 
 extension Recipe {
-  /// The rules that a file's types follow: the shortest of a base type with rules and of a stock mix with rules.
-  /// Applied to the model's shapes, it gives exactly these types.
+  /// The shortest recipe that gives a model's types: a base type or a stock mix, with rules for exceptions. Applied to
+  /// the model's shapes, it gives exactly these types.
   public init(explaining model: any ModelSource) {
     self = RecipeExplainer(model).recipe(for: model.tensors.map(\.type))
   }
 }
 
-/// Explains choices of types for one model. The stock mixes' types, which every explanation is compared with, are found
-/// once.
-public struct RecipeExplainer: Sendable {
+/// Finds recipes for types of one model. The types of the stock mixes are computed once.
+struct RecipeExplainer: Sendable {
   fileprivate struct Stock: Sendable {
     let mix: StockMix
     let hasImportance: Bool
     let types: [GGMLType]
-    /// The mix is the same with an importance matrix as without.
+    /// Whether the mix is the same with and without an importance matrix.
     let isPlain: Bool
   }
 
@@ -26,22 +25,22 @@ public struct RecipeExplainer: Sendable {
   private let quantizable: [Int]
   private let stocks: [Stock]
 
-  public init(_ model: any ModelSource) {
+  init(_ model: any ModelSource) {
     tensors = model.tensors
     classes = tensors.map(\.layerClass)
     layers = tensors.map { $0.layer ?? -1 }
     quantizable = tensors.indices.filter { [tensors] in tensors[$0].isQuantizable }
-    let facts = MixTensors(model)
+    let mixTensors = MixTensors(model)
     stocks = StockMix.allCases.flatMap { mix in
-      let types = [true, false].map { mix.types(for: model, facts, hasImportance: $0) }
-      return zip([true, false], types).map { hasImportance, own in
-        Stock(mix: mix, hasImportance: hasImportance, types: own, isPlain: types[0] == types[1])
+      let types = [true, false].map { mix.types(for: model, mixTensors, hasImportance: $0) }
+      return zip([true, false], types).map { hasImportance, mixTypes in
+        Stock(mix: mix, hasImportance: hasImportance, types: mixTypes, isPlain: types[0] == types[1])
       }
     }
   }
 
-  /// The shortest recipe that gives these types, in the model's order.
-  public func recipe(for types: [GGMLType]) -> Recipe {
+  /// The shortest recipe that gives these types, in the order of the model's tensors.
+  func recipe(for types: [GGMLType]) -> Recipe {
     var weights: [GGMLType: Int] = [:]
     for index in quantizable { weights[types[index], default: 0] += tensors[index].shape.count }
     let base = weights.max { ($0.value, $1.key.rawValue) < ($1.value, $0.key.rawValue) }?.key ?? .f16
@@ -55,7 +54,7 @@ public struct RecipeExplainer: Sendable {
     return result
   }
 
-  /// All stock mixes, those that differ in the fewest weights first.
+  /// All stock mixes, sorted by the number of weights with another type.
   fileprivate func nearest(to types: [GGMLType]) -> [(stock: Stock, nearness: StockMix.Nearness)] {
     let all = stocks.map { stock in
       var (differing, weights) = (0, 0)
@@ -75,7 +74,7 @@ public struct RecipeExplainer: Sendable {
     }.map(\.element)
   }
 
-  /// Tensors of some layers (all where nil) whose classes share a type.
+  /// Classes of tensors with the same type in the same layers (nil: all layers).
   private struct Group {
     let layers: Set<Int>?
     let type: GGMLType
@@ -94,8 +93,8 @@ public struct RecipeExplainer: Sendable {
     }
   }
 
-  /// Rules for some of the tensors. Where a class is concerned as a whole, its commonest type needs no layers, and no rule
-  /// at all where it is the base.
+  /// Rules for the tensors that `isConcerned` selects. If all tensors of a class are selected, the rule for the
+  /// commonest type does not name layers, and is omitted if the type is the base.
   private func rules(for all: [GGMLType], base: GGMLType?, where isConcerned: (Int) -> Bool) -> [TypeRule] {
     var classes: [String: [GGMLType: Set<Int>]] = [:]
     var sizes: [String: Int] = [:]
@@ -132,23 +131,26 @@ public struct RecipeExplainer: Sendable {
 }
 
 extension StockMix {
-  /// How near a stock mix comes to a file.
+  /// The difference between a stock mix and a model's types.
   public struct Nearness: Sendable, Equatable {
+    /// The mix.
     public let mix: StockMix
-    public let hasImportance: Bool
-    /// Tensors with another type, and the weights in them.
+    /// Whether it is the mix for an importance matrix.
+    let hasImportance: Bool
+    /// The number of tensors with another type.
     public let differing: Int
+    /// The number of weights in these tensors.
     public let weights: Int
   }
 
-  /// All stock mixes, those that differ in the fewest weights first.
+  /// All stock mixes, sorted by the number of weights with another type.
   public static func nearest(to model: any ModelSource) -> [Nearness] {
     RecipeExplainer(model).nearest(to: model.tensors.map(\.type)).map(\.nearness)
   }
 }
 
 extension String {
-  /// A pattern that matches this text alone. Names are what a file says they are.
+  /// A pattern that matches only this text. Names come from files and may contain any character.
   fileprivate var escapedForPattern: String {
     String(flatMap { #"\*?+[](){}^$|."#.contains($0) ? ["\\", $0] : [$0] })
   }

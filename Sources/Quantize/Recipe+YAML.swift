@@ -2,20 +2,20 @@ import Tensors
 import Yams
 
 extension Recipe {
-  /// Reads a recipe.
+  /// Reads a recipe from YAML.
   ///
-  /// - Parameter file: what messages call the text.
-  /// - Throws: ``RecipeError``
+  /// - Parameter file: the name of the text in messages.
+  /// - Throws: ``RecipeError`` for invalid YAML, unknown keys, types or mixes, and invalid rules.
   public init(yaml: String, file: String) throws(RecipeError) {
     func malformed(_ reason: String) -> RecipeError { .malformed(file: file, reason: reason) }
     let root: Node?
     do {
       root = try compose(yaml: yaml)
     } catch {
-      // Yams's description has the lines around the place; its first line says where.
-      throw malformed("is no YAML (\("\(error)".split(separator: "\n").first ?? ""))")
+      // The first line of Yams's description has the position.
+      throw malformed("is not YAML (\("\(error)".split(separator: "\n").first ?? ""))")
     }
-    guard let mapping = root?.mapping else { throw malformed("is no mapping of keys") }
+    guard let mapping = root?.mapping else { throw malformed("is not a mapping of keys") }
     var name: String?
     var base: Base?
     var importance: Bool?
@@ -25,24 +25,24 @@ extension Recipe {
       case "name": name = value.string
       case "base":
         guard let type = value.string.flatMap({ GGMLType(name: $0) }) else {
-          throw .within(file: file, .unknownType(rule: "base", type: value.string ?? "that is a list"))
+          throw .within(file: file, .unknownType(rule: "base", type: value.string ?? "(a list)"))
         }
         base = .type(type)
       case "mix":
         guard let mix = value.string.flatMap({ StockMix(name: $0) }) else {
-          throw malformed("there is no mix \(value.string ?? "that is a list")")
+          throw malformed("unknown mix \(value.string ?? "(a list)")")
         }
         base = .mix(mix, hasImportance: nil)
       case "importance":
-        guard let value = value.bool else { throw malformed("importance is true or false") }
+        guard let value = value.bool else { throw malformed("importance is not true or false") }
         importance = value
       case "rules":
-        guard let list = value.sequence else { throw malformed("rules is no list") }
+        guard let list = value.sequence else { throw malformed("rules is not a list") }
         for entry in list {
-          guard let text = entry.string else { throw malformed("a rule is no text of the form REGEX=TYPE") }
+          guard let text = entry.string else { throw malformed("a rule is not a text of the form REGEX=TYPE") }
           do { rules.append(try TypeRule(text)) } catch { throw .within(file: file, error) }
         }
-      default: throw malformed("has the unknown key \(key.string ?? "that is no text")")
+      default: throw malformed("has the unknown key \(key.string ?? "(not a text)")")
       }
     }
     guard mapping["base"] == nil || mapping["mix"] == nil else { throw malformed("has both a base and a mix") }
@@ -51,7 +51,7 @@ extension Recipe {
     self.init(name: name, base: base, rules: rules)
   }
 
-  /// The recipe as text that ``init(yaml:file:)`` reads.
+  /// The recipe as YAML for ``init(yaml:file:)``.
   public func yaml() throws -> String {
     var pairs: [(Node, Node)] = []
     if let name { pairs.append(("name", Node(name))) }

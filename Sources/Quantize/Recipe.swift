@@ -1,8 +1,8 @@
 import GGUF
 import Tensors
 
-/// A mix as rules: what every tensor becomes, by its name. The first rule that matches decides; the base is for the
-/// rest.
+/// A mix described by rules, which give types by tensor names. The first matching rule decides; the base applies to the
+/// other tensors.
 ///
 ///     name: attention-higher
 ///     base: IQ2_XS
@@ -11,36 +11,40 @@ import Tensors
 ///       - blk\.[0-3]\.ffn_down=Q3_K
 ///       - attn_=Q4_K
 public struct Recipe: Sendable, Equatable {
+  /// The types of tensors without a rule.
   public enum Base: Sendable, Equatable {
+    /// One type for all.
     case type(GGMLType)
-    /// A stock mix with its own exceptions. Some are others with an importance matrix than without; nil goes by
-    /// whether one is given.
+    /// A stock mix with its exceptions. Some mixes depend on whether there is an importance matrix; nil means whether one
+    /// is given.
     case mix(StockMix, hasImportance: Bool?)
   }
 
+  /// The recipe's name; nil for none.
   public var name: String?
+  /// The types of tensors without a rule.
   public var base: Base
+  /// The rules, in the order of precedence.
   public var rules: [TypeRule]
 
+  /// A recipe of a base and rules.
   public init(name: String? = nil, base: Base, rules: [TypeRule] = []) {
     self.name = name
     self.base = base
     self.rules = rules
   }
 
-  /// Refuses rules that no tensor of the model answers to.
+  /// Checks that every rule matches a tensor of the model.
   ///
-  /// - Throws: ``RecipeError/unmatched(rule:)`` with the first, ``RecipeError/badRule(rule:reason:)``.
-  public func check(against model: any ModelSource) throws(RecipeError) {
+  /// - Throws: ``RecipeError/unmatched(rule:)``, ``RecipeError/integers(rule:tensor:type:)`` or
+  /// ``RecipeError/badRule(rule:reason:)`` for the first other rule.
+  package func check(against model: any ModelSource) throws(RecipeError) {
     try rules.checkSpeed(on: model)
-    for rule in unmatched(in: model) { throw rule.unmatchedError(in: model) }
+    for rule in rules.unmatched(in: model) { throw rule.unmatchedError(in: model) }
   }
 
-  /// Rules that match no tensor that may be quantized.
-  public func unmatched(in model: any ModelSource) -> [TypeRule] { rules.unmatched(in: model) }
-
-  /// The types of all tensors of a model, in their order. Where a type's blocks don't fit a tensor's rows, it gets the
-  /// one that llama-quantize would give it.
+  /// The types of all tensors of a model, in their order. If a type's blocks don't fit a tensor's rows, the tensor gets
+  /// the type that llama-quantize would choose.
   public func types(for model: any ModelSource, hasImportance: Bool) -> [GGMLType] {
     let based: [GGMLType] =
       switch base {
@@ -56,14 +60,14 @@ public struct Recipe: Sendable, Equatable {
     }
   }
 
-  /// `general.file_type` of a file with these types.
+  /// `general.file_type` of a file with these tensors.
   public func fileType(of tensors: [TensorInfo]) -> Int {
     if case .mix(let mix, _) = base { mix.fileType } else { nearestFileType(tensors) }
   }
 }
 
 extension TypeRule {
-  /// The error of a rule that matches no tensor that may be quantized.
+  /// The error for a rule that matches no quantizable tensor.
   public func unmatchedError(in model: any ModelSource) -> RecipeError {
     let integers = model.tensors.first { $0.type.isInteger && pattern.matches($0.name) }
     return integers.map { .integers(rule: description, tensor: $0.name, type: $0.type) }
@@ -72,7 +76,7 @@ extension TypeRule {
 }
 
 extension [TypeRule] {
-  /// Refuses patterns that take too long to compare with the model's names.
+  /// Checks that patterns can be compared with the model's names in reasonable time.
   ///
   /// - Throws: ``RecipeError/badRule(rule:reason:)`` with the first.
   public func checkSpeed(on model: any ModelSource) throws(RecipeError) {
@@ -84,7 +88,7 @@ extension [TypeRule] {
     }
   }
 
-  /// Rules that match no tensor that may be quantized.
+  /// The rules that match no quantizable tensor.
   public func unmatched(in model: any ModelSource) -> [TypeRule] {
     let names = model.tensors.filter(\.isQuantizable).map(\.name)
     return filter { rule in !names.contains { rule.pattern.matches($0) } }

@@ -2,20 +2,24 @@ import Blocks
 import GGUF
 import Tensors
 
-/// The importance-weighted relative squared error that each type costs each tensor, by encoding and decoding.
+/// The importance-weighted relative squared error of each type for a tensor, measured by encoding and decoding.
 ///
-/// Local error alone is a poor judge (a sum of it is worse than the stock mixes); times a coefficient measured end to
-/// end it is a good one.
+/// The error is a good predictor of the loss only when multiplied by a coefficient measured end to end. Mixes chosen by
+/// the error alone are worse than the stock mixes.
 public struct RelativeErrors: Sendable {
-  /// Weights of a tensor that are looked at; evenly spread rows stand for a larger one. A hundredth of a percent of
-  /// error in what they say is far below what the coefficients say.
-  public var weightLimit = 2 << 20
-  /// Matrices of a stack that are looked at.
-  public var matrixLimit = 8
+  /// The number of weights that are encoded; a larger tensor is sampled in evenly spaced rows. The sampling error is
+  /// far below that of the coefficients.
+  var weightLimit = 2 << 20
+  /// The number of matrices of a stack that are encoded.
+  var matrixLimit = 8
 
+  /// The default limits.
   public init() {}
 
-  /// The error of each of `types` that can hold the tensor; types that can't are left out.
+  /// Measures the errors of `types`. Types that don't fit the tensor, or need importance that is missing, are left out.
+  ///
+  /// - Parameter importance: mean squared activations, [matrices, columns]; nil if unknown.
+  /// - Throws: ``QuantizeError/nonFiniteWeight(tensor:row:column:path:)``, and what reading the source throws.
   public func measure(
     _ tensor: TensorInfo, of source: any ModelSource, types: [GGMLType], importance: [Float]?
   ) throws -> [GGMLType: Double] {
@@ -46,14 +50,14 @@ public struct RelativeErrors: Sendable {
     let perMatrix = tensor.shape.rowsPerMatrix
     let first = matrix * perMatrix
     if perMatrix <= rowLimit { return try source.rows(first..<first + perMatrix, of: tensor) }
-    // Runs of 16 rows: reads stay few.
+    // Runs of 16 rows keep the number of reads small.
     let run = 16
     return try spread(perMatrix / run, limit: rowLimit / run).flatMap { index in
       try source.rows(first + index * run..<first + (index + 1) * run, of: tensor)
     }
   }
 
-  /// Weighted squared error and energy of rows after a round trip through `type`.
+  /// The weighted squared error and energy of rows after encoding and decoding as `type`.
   static func error(
     _ rows: [Float], columns: Int, _ weights: ArraySlice<Float>?, as type: GGMLType, tensor: String
   ) throws -> RelativeError {
@@ -68,14 +72,14 @@ public struct RelativeErrors: Sendable {
     var decoded = [Float](repeating: 0, count: rows.count)
     var output = decoded.mutableSpan
     decodeRows(bytes.span.bytes, as: type, into: &output)
-    let own = weights.map { weights -> [Double] in
-      // What the encoder makes of entries that say nothing.
+    let errorWeights = weights.map { weights -> [Double] in
+      // The encoder replaces invalid entries by the mean, too.
       let good = weights.filter { $0 > 0 && $0.isFinite }
       let mean = good.isEmpty ? 1 : good.reduce(0.0) { $0 + Double($1) } / Double(good.count)
       return weights.map { $0 > 0 && $0.isFinite ? Double($0) : mean }
     }
     var error = RelativeError()
-    error.add(decoded.span, to: rows.span, columns: columns, weights: own)
+    error.add(decoded.span, to: rows.span, columns: columns, weights: errorWeights)
     return error
   }
 }

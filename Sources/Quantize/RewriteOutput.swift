@@ -3,20 +3,20 @@ import Files
 import GGUF
 import Synchronization
 
-/// What takes encoded rows to the disk, on a thread of its own, while the next ones are read and encoded.
+/// Writes encoded rows on a separate thread, while the next rows are read and encoded.
 ///
-/// Everything happens in the order of the calls. After a failure nothing more is done, and the next call throws it.
+/// Calls are executed in order. After a failure, no further call is executed, and the next call throws the error.
 ///
-/// Unchecked: the writer, the journal, the digest and the sums belong to the queue until ``finish()`` has waited for it.
+/// Unchecked: only the queue uses writer, journal, digest and sums, until ``finish()`` has waited for it.
 final class RewriteOutput: @unchecked Sendable {
-  /// Blocks that wait for the disk at most: with them, memory is bounded.
-  private static let waiting = 2
+  /// The maximum number of pending writes, which bounds memory.
+  private static let maximumPending = 2
 
   private let writer: GGUFWriter
   private let journal: RunJournal?
   private let keepsSums: Bool
   private let queue = DispatchQueue(label: "rewriting")
-  private let room = DispatchSemaphore(value: waiting)
+  private let room = DispatchSemaphore(value: maximumPending)
   private let failure = Mutex<(any Error)?>(nil)
   private var digest = DataDigest()
   private var sums = TensorChecksums()
@@ -27,7 +27,7 @@ final class RewriteOutput: @unchecked Sendable {
     self.keepsSums = keepsSums || journal != nil
   }
 
-  /// Rows of a tensor, which follow those of the last call.
+  /// Writes rows of a tensor, which follow those of the last call.
   func write(_ bytes: [UInt8], tensor index: Int, row: Int) throws {
     try enqueue { [self] in
       if keepsSums { digest.update(bytes.span.bytes) }
@@ -35,7 +35,7 @@ final class RewriteOutput: @unchecked Sendable {
     }
   }
 
-  /// All rows of a tensor were given: when they are written, `check` looks at them, and the journal names the tensor.
+  /// Ends a tensor: after its rows are written, calls `check` and records the tensor in the journal.
   func end(_ name: String, check: @escaping @Sendable (GGUFWriter) throws -> Void) throws {
     try enqueue { [self] in
       try check(writer)
@@ -47,12 +47,12 @@ final class RewriteOutput: @unchecked Sendable {
     }
   }
 
-  /// Rows of a tensor in any order; ``end(_:placed:check:)`` follows the last.
+  /// Writes rows of a tensor in any order; ``end(_:placed:check:)`` follows the last.
   func place(_ bytes: [UInt8], tensor index: Int, row: Int) throws {
     try enqueue { [self] in try writer.write(bytes.span.bytes, tensor: index, row: row) }
   }
 
-  /// The same as ``end(_:check:)`` for a tensor whose rows came in any order: its digest is that of what the file holds.
+  /// Ends a tensor whose rows came in any order; its digest is computed from the file.
   func end(_ name: String, placed index: Int, check: @escaping @Sendable (GGUFWriter) throws -> Void) throws {
     try enqueue { [self] in
       try check(writer)
@@ -63,12 +63,12 @@ final class RewriteOutput: @unchecked Sendable {
     }
   }
 
-  /// A tensor that an earlier run has written.
+  /// Adds a tensor that an earlier run has written.
   func add(_ sum: String, for name: String) throws {
     try enqueue { [self] in sums.add(sum, for: name) }
   }
 
-  /// Waits until everything is written.
+  /// Waits until all rows are written.
   func finish() throws -> TensorChecksums {
     queue.sync {}
     if let error = failure.withLock({ $0 }) { throw error }

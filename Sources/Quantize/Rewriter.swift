@@ -4,23 +4,26 @@ import GGUF
 import Synchronization
 import Tensors
 
-/// Mean squared activations by tensor name, [matrices, columns] row after row; nil where nothing is known.
+/// Returns a tensor's mean squared activations, [matrices, columns] row by row; nil if there are none.
 public typealias Importance = @Sendable (TensorInfo) -> [Float]?
 
-/// What the rewriting of a model into a GGUF is to make.
+/// The source, types and files of the rewriting of a model.
 public struct RewritePlan: Sendable {
+  /// The model to rewrite.
   public let source: any ModelSource
   /// The type of every tensor, in the source's order.
   public let types: [GGMLType]
-  /// What one file would be.
+  /// The layout of the output as a single file.
   public let layout: GGUFLayout
   /// The files: one, unless ``split(by:)`` was called.
   public private(set) var shards: GGUFShards
-  /// Bytes of decoded rows in work at once.
-  public var blockBytes = 16 << 20
+  /// The bytes of decoded rows that are encoded at once.
+  let chunkBytes = 16 << 20
   private let metadata: Metadata
 
-  /// - Parameter metadata: all keys of the file to write.
+  /// - Parameters:
+  ///   - types: the type of every tensor, in the source's order.
+  ///   - metadata: all keys of the file.
   public init(source: any ModelSource, types: [GGMLType], metadata: Metadata) {
     precondition(types.count == source.tensors.count, "\(types.count) types for \(source.tensors.count) tensors")
     self.source = source
@@ -32,75 +35,82 @@ public struct RewritePlan: Sendable {
     shards = GGUFShards(layout)
   }
 
-  /// Writes shards instead of one file, where the limit asks for more than one.
+  /// Divides the output into shards, if the limit requires more than one.
   ///
-  /// - Throws: `FormatError` where the limit is impossible.
+  /// - Throws: `FormatError` if the limit can't be satisfied.
   public mutating func split(by limit: ShardLimit) throws {
     shards = try GGUFShards(metadata: metadata, tensors: layout.tensors, limit: limit)
   }
 
-  /// All files, to the byte.
+  /// The exact bytes of all files.
   public var totalBytes: Int { shards.totalBytes }
-  /// Bytes in front of tensor data, over all files.
+  /// The bytes before the tensor data, in all files.
   public var headerBytes: Int { shards.layouts.reduce(0) { $0 + $1.header.count } }
 }
 
-/// What rewriting reports when it is done.
+/// The results of a rewriting.
 public struct RewriteReport: Sendable, Equatable {
+  /// The bytes of all files.
   public var bytes = 0
-  /// Tensors that an earlier run had written.
+  /// The number of tensors that an earlier run had written.
   public var resumedTensors = 0
-  /// Tensors whose importance had entries that were zero or not finite, with their number; they counted as the mean.
+  /// The number of importance values that were zero or not finite, by tensor. They were replaced by the mean.
   public var replacedImportance: [String: Int] = [:]
-  /// Quantized tensors without any importance, where an importance matrix was given.
+  /// Quantized tensors that the given importance matrix lacks.
   public var withoutImportance: [String] = []
 
   /// A report of nothing.
   public init() {}
 }
 
-/// How a run treats what is there already.
+/// The treatment of existing files, and of interruptions.
 public struct RewriteOptions: Sendable {
-  /// Replace a file of the output's name.
-  public var overwrite = false
-  /// What the run is made of; nil to keep no journal, so that an interrupted run leaves nothing.
+  /// Whether to replace an existing output.
+  var overwrite = false
+  /// The inputs of the run, by which a later run can resume it; nil for no journal, so that an interrupted run leaves
+  /// no files.
   public var identity: RunIdentity?
-  /// Begin anew, whatever an earlier run has done.
+  /// Whether to start from the beginning, even if an earlier run can be resumed.
   public var restart = false
-  /// Write the tensors' SHA-256 beside the output.
+  /// Whether to write the tensors' SHA-256 to a file beside the output.
   public var checksums = false
 
+  /// Options without journal and checksums.
   public init(overwrite: Bool = false) { self.overwrite = overwrite }
 }
 
-/// Writes a model as a GGUF, tensor by tensor and block of rows by block of rows: rows are read, decoded and encoded on
-/// all threads, and written at their final place while the next ones are. Rows that keep their type are copied.
+/// Writes a model as a GGUF, in chunks of rows of one tensor after the other. A chunk is read, decoded and encoded on
+/// all threads, and written at its final offset while the next chunk is processed. Rows that keep their type are
+/// copied.
 ///
-/// With an identity, a journal beside the output says which tensors are done. A run that was killed, interrupted, or
-/// that a full disk or a failing one stopped, leaves both; the next one verifies what is there and goes on.
+/// With an identity, a journal beside the output records the finished tensors. If a run is killed, interrupted or
+/// stopped by a disk error, both files remain. The next run verifies the recorded tensors and continues.
 public struct Rewriter: Sendable {
   private let plan: RewritePlan
   private let importance: Importance?
 
+  /// - Parameter importance: nil to quantize without importance.
   public init(_ plan: RewritePlan, importance: Importance? = nil) {
     self.plan = plan
     self.importance = importance
   }
 
+  /// Writes all files. They appear under their names when they are complete.
+  ///
   /// - Parameters:
-  ///   - progress: hears of every block that was given to the disk; its steps are tensors. May pause after every tensor,
-  ///     when all before it is written.
-  ///   - first: may encode tensors by itself; those that it leaves are encoded afterwards.
+  ///   - path: the output; names of shards are derived from it.
+  ///   - progress: is told of every chunk; its steps are tensors. A pause is possible after every tensor.
+  ///   - first: encodes any tensors by other means; the remaining ones are encoded afterwards.
   /// - Throws: ``QuantizeError``, `FileError`, and what reading the source throws.
   public func write(
     to path: String, options: RewriteOptions, progress: any RunObserver = NoObserver(),
     first: (RewriteSession) throws -> Void = { _ in }
   ) throws -> RewriteReport {
-    // Before the journal: a name that is taken leaves nothing.
+    // Checked first, so that an existing output does not leave a journal.
     let journal = try options.identity.map {
       let paths = plan.shards.paths(path)
       for path in paths { try OutputFile.check(path, overwrite: options.overwrite) }
-      // A journal whose data is gone (a crash between the last two steps of a run) speaks of nothing.
+      // A journal without data (after a crash between the last two steps of a run) is ignored.
       return try RunJournal(
         output: path, identity: $0, restart: options.restart || !paths.allSatisfy(OutputFile.isBegun))
     }
@@ -140,7 +150,7 @@ public struct Rewriter: Sendable {
       report.resumedTensors = session.resumed
       try encodeAll(to: output, resuming: writer, journal, beside: session, &report, progress)
     } catch {
-      // What was encoded before the failure is worth keeping, unless that is where the disk failed.
+      // Write the rows that were encoded before the failure, unless the disk failed.
       _ = try output.finish()
       throw error
     }
@@ -176,7 +186,7 @@ public struct Rewriter: Sendable {
         try advance(index, tensor)
         continue
       }
-      for rows in blocks(of: tensor) {
+      for rows in chunks(of: tensor) {
         let bytes =
           type == tensor.type
           ? try copy(rows, of: tensor, rowBytes: rowBytes)
@@ -190,23 +200,22 @@ public struct Rewriter: Sendable {
     }
   }
 
-  /// Reads a sample of a tensor's rows back, and makes them once more: what stands in the file must be equal, and decode
-  /// to numbers.
+  /// Reads some of a tensor's rows back, and encodes them again: the bytes must be equal, and decode to finite numbers.
   private func check(
     _ tensor: TensorInfo, _ index: Int, as type: GGMLType, rowBytes: Int, _ weights: [Float]?, _ writer: GGUFWriter
   ) throws {
     guard rowBytes > 0, tensor.shape.rows > 0 else { return }
     var ignored = RewriteReport()
     for row in Set([0, tensor.shape.rows / 2, tensor.shape.rows - 1]).sorted() {
-      var found = [UInt8](repeating: 0, count: rowBytes)
-      var span = found.mutableSpan
+      var written = [UInt8](repeating: 0, count: rowBytes)
+      var span = written.mutableSpan
       var raw = span.mutableBytes
       try writer.read(into: &raw, tensor: index, row: row)
       let expected =
         type == tensor.type
         ? try copy(row..<row + 1, of: tensor, rowBytes: rowBytes)
         : try encode(row..<row + 1, of: tensor, as: type, rowBytes: rowBytes, weights, &ignored)
-      guard found == expected, !type.isQuantized || firstNonFiniteBlock(found.span.bytes, as: type) == nil else {
+      guard written == expected, !type.isQuantized || firstNonFiniteBlock(written.span.bytes, as: type) == nil else {
         throw QuantizeError.writtenWrong(path: writer.paths[0], tensor: tensor.name, row: row)
       }
     }
@@ -217,7 +226,7 @@ public struct Rewriter: Sendable {
     var span = bytes.mutableSpan
     var raw = span.mutableBytes
     try plan.source.readBytes(of: tensor, rows: rows, into: &raw)
-    // What is encoded is looked at on the way; one NaN that is copied unseen makes every token NaN.
+    // Encoding checks for NaN, copying does not; a single NaN makes every token NaN.
     if !tensor.type.isQuantized, let index = firstNonFiniteBlock(bytes.span.bytes, as: tensor.type) {
       let columns = tensor.shape.columns
       throw QuantizeError.nonFiniteWeight(
@@ -227,13 +236,13 @@ public struct Rewriter: Sendable {
     return bytes
   }
 
-  /// Ranges of rows that fit a block and never cross from one matrix of a stack to the next: importance differs there.
-  private func blocks(of tensor: TensorInfo) -> [Range<Int>] {
+  /// Ranges of rows of one chunk. They do not cross matrices of a stack, which have different importance.
+  private func chunks(of tensor: TensorInfo) -> [Range<Int>] {
     let perMatrix = tensor.shape.rowsPerMatrix
-    let most = max(1, plan.blockBytes / max(1, tensor.shape.columns * 4))
+    let maximum = max(1, plan.chunkBytes / max(1, tensor.shape.columns * 4))
     return (0..<tensor.shape.matrices).flatMap { matrix in
-      stride(from: 0, to: perMatrix, by: most).map { row in
-        matrix * perMatrix + row..<matrix * perMatrix + min(perMatrix, row + most)
+      stride(from: 0, to: perMatrix, by: maximum).map { row in
+        matrix * perMatrix + row..<matrix * perMatrix + min(perMatrix, row + maximum)
       }
     }
   }
@@ -257,13 +266,13 @@ public struct Rewriter: Sendable {
   ) throws -> [UInt8] {
     let columns = tensor.shape.columns
     let matrix = rows.lowerBound / tensor.shape.rowsPerMatrix
-    let own = weights.map { Array($0[matrix * columns..<(matrix + 1) * columns]) }
+    let matrixWeights = weights.map { Array($0[matrix * columns..<(matrix + 1) * columns]) }
     var bytes = [UInt8](repeating: 0, count: rows.count * rowBytes)
     do {
       let replaced = Atomic<Int>(0)
       var span = bytes.mutableSpan
       var raw = span.mutableBytes
-      // Few enough that they stay in a core's cache from reading to encoding.
+      // Small enough that rows stay in a core's cache between reading and encoding.
       try parallelRows(of: &raw, rowBytes: rowBytes, grain: max(1, (1 << 16) / columns)) { range, slice in
         let first = rows.lowerBound + range.lowerBound
         var floats = [Float](repeating: 0, count: range.count * columns)
@@ -276,13 +285,13 @@ public struct Rewriter: Sendable {
         }
         do {
           let count = try encodeRows(
-            floats.span, columns: columns, importance: own?.span, as: type, into: &slice)
+            floats.span, columns: columns, importance: matrixWeights?.span, as: type, into: &slice)
           if range.lowerBound == 0 { replaced.store(count, ordering: .relaxed) }
         } catch EncodeError.nonFiniteWeight(let row, let column) {
           throw EncodeError.nonFiniteWeight(row: range.lowerBound + row, column: column)
         }
       }
-      // Counted once for each matrix: all its blocks share the weights.
+      // Counted once per matrix: all its chunks have the same weights.
       let count = replaced.load(ordering: .relaxed)
       if count > 0, rows.lowerBound % tensor.shape.rowsPerMatrix == 0 {
         report.replacedImportance[tensor.name, default: 0] += count
@@ -299,18 +308,18 @@ public struct Rewriter: Sendable {
   }
 }
 
-/// The first finite number that half precision would make infinite. Nearly always there is none, so that all are looked
-/// at first, as integers: magnitudes of floats are in the order of their bits.
+/// The index of the first finite number that is infinite in half precision. Usually there is none, so the largest
+/// magnitude is checked first, as an integer: magnitudes of floats have the order of their bits.
 private func firstBeyondHalf(_ floats: [Float]) -> Int? {
   var largest: UInt32 = 0
   for value in floats { largest = max(largest, value.bitPattern & 0x7FFF_FFFF) }
-  // Halfway from the largest half, 65504, to what would follow it.
+  // Halfway from the largest half, 65504, to the next value.
   let limit = Float(65520)
   return largest < limit.bitPattern ? nil : floats.firstIndex { abs($0) >= limit && $0.isFinite }
 }
 
 extension ModelSource {
-  /// Rows of a tensor as floats, decoded on all threads.
+  /// Reads rows of a tensor as floats, decoded on all threads.
   package func rows(_ rows: Range<Int>, of tensor: TensorInfo) throws -> [Float] {
     let columns = tensor.shape.columns
     var floats = [Float](repeating: 0, count: rows.count * columns)
@@ -323,15 +332,15 @@ extension ModelSource {
   }
 }
 
-/// Encodes rows on all threads; `weights` are one matrix's.
+/// Encodes rows of one matrix on all threads, with its columns' `weights`.
 package func encodeInParallel(
   _ floats: [Float], columns: Int, _ weights: ArraySlice<Float>?, as type: GGMLType, into bytes: inout [UInt8]
 ) throws -> Int {
   var span = bytes.mutableSpan
   var raw = span.mutableBytes
   if let weights {
-    let own = Array(weights)
-    return try encodeRowsInParallel(floats.span, columns: columns, importance: own.span, as: type, into: &raw)
+    let importance = Array(weights)
+    return try encodeRowsInParallel(floats.span, columns: columns, importance: importance.span, as: type, into: &raw)
   }
   return try encodeRowsInParallel(floats.span, columns: columns, importance: nil, as: type, into: &raw)
 }

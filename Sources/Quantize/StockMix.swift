@@ -1,7 +1,7 @@
 import GGUF
 import Tensors
 
-/// The mixes that llama-quantize knows by name: a base type, and exceptions by role and layer.
+/// llama-quantize's mixes: a base type, and exceptions by role and layer.
 public enum StockMix: String, CaseIterable, Sendable {
   case f32 = "F32"
   case f16 = "F16"
@@ -37,14 +37,14 @@ public enum StockMix: String, CaseIterable, Sendable {
   case tq1_0 = "TQ1_0"
   case mxfp4_MOE = "MXFP4_MOE"
 
-  /// The mix of that name, whatever its case; `Q4_K` and the like mean the middle one, as in llama-quantize.
+  /// The mix with this name, in any case. `Q3_K`, `Q4_K` and `Q5_K` mean the `_M` mix, as in llama-quantize.
   public init?(name: String) {
     let upper = name.uppercased()
     let aliases = ["Q3_K": "Q3_K_M", "Q4_K": "Q4_K_M", "Q5_K": "Q5_K_M"]
     self.init(rawValue: aliases[upper] ?? upper)
   }
 
-  /// `general.file_type`.
+  /// The value of `general.file_type`.
   public var fileType: Int {
     switch self {
     case .f32: 0
@@ -83,7 +83,7 @@ public enum StockMix: String, CaseIterable, Sendable {
     }
   }
 
-  /// The type of every tensor without an exception.
+  /// The type of tensors without an exception.
   public var base: GGMLType {
     switch self {
     case .f32: .f32
@@ -114,7 +114,7 @@ public enum StockMix: String, CaseIterable, Sendable {
     }
   }
 
-  /// The types of all tensors of a model, in their order. What can't be quantized keeps its type.
+  /// The types of all tensors of a model, in their order. Tensors that can't be quantized keep their type.
   public func types(for model: any ModelSource, hasImportance: Bool) -> [GGMLType] {
     types(for: model, MixTensors(model), hasImportance: hasImportance)
   }
@@ -132,11 +132,11 @@ public enum StockMix: String, CaseIterable, Sendable {
   }
 }
 
-/// What mixes ask of a model's tensors, found out once for all mixes.
+/// The properties of a model's tensors that mixes need, computed once for all mixes.
 struct MixTensors {
   let roles: [TensorRole]
   let layers: [Int?]
-  /// Those that may be quantized, by layer and name as the counters of the rules go, whatever the order of the file.
+  /// Indices of the quantizable tensors, sorted by layer and name, the order of the rules' counters.
   let order: [Int]
 
   init(_ model: any ModelSource) {

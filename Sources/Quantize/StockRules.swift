@@ -1,12 +1,12 @@
 import GGUF
 import Tensors
 
-/// The exceptions of the stock mixes. The facts are llama-quantize's; the order of questions is role first, mix second.
+/// The exceptions of llama-quantize's mixes, ordered by role, then by mix.
 struct StockRules {
   private let mix: StockMix
   private let hasImportance: Bool
-  /// Query heads that share one key/value head.
-  private let sharing: Int
+  /// The number of query heads per key/value head.
+  private let queriesPerKey: Int
   private let experts: Int
   private let is70B: Bool
   private let isFalcon: Bool
@@ -20,14 +20,14 @@ struct StockRules {
     self.mix = mix
     self.hasImportance = hasImportance
     let architecture = model.metadata.optionalString("general.architecture") ?? ""
-    // Some models give their heads layer by layer.
+    // Some models have a number of heads per layer.
     func number(_ key: String) -> Int? { model.metadata.optionalInts("\(architecture).\(key)")?.first }
-    // No model has more tensors than a header may name.
+    // Bounded like the number of tensors in a header.
     layers = min(max(0, number("block_count") ?? 0), 1 << 20)
     experts = number("expert_count") ?? 0
     let heads = number("attention.head_count") ?? 0
     let keyHeads = number("attention.head_count_kv") ?? heads
-    sharing = keyHeads > 0 ? heads / keyHeads : 0
+    queriesPerKey = keyHeads > 0 ? heads / keyHeads : 0
     is70B =
       switch architecture {
       case "llama": layers == 80 && heads != keyHeads
@@ -40,7 +40,7 @@ struct StockRules {
     valueTensors = tensors.roles.count { $0.holdsValues }
   }
 
-  /// Early and late layers, and every third between them.
+  /// Whether a layer is in the first or last eighth, or a third one between them.
   private func getsMoreBits(_ layer: Int, of count: Int) -> Bool {
     layer < count / 8 || layer >= 7 * count / 8 || (layer - count / 8) % 3 == 2
   }
@@ -86,7 +86,7 @@ struct StockRules {
     let upper = mix == .iq2_s || mix == .iq2_m
     switch role {
     case .attentionV, .attentionQKV, .attentionKVB:
-      return sharing >= 4 || experts >= 4 ? .q4_K : upper ? .iq3_s : .q2_K
+      return queriesPerKey >= 4 || experts >= 4 ? .q4_K : upper ? .iq3_s : .q2_K
     case .attentionK where experts == 8: return .q4_K
     case .feedForwardDown:
       defer { downsSeen += 1 }
@@ -100,7 +100,7 @@ struct StockRules {
 
   private mutating func valueType() -> GGMLType {
     defer { valuesSeen += 1 }
-    let shared = sharing >= 4
+    let shared = queriesPerKey >= 4
     var type = mix.base
     switch mix {
     case .q2_K: type = shared ? .q4_K : .q3_K
@@ -146,9 +146,9 @@ struct StockRules {
     }
   }
 
-  private mutating func downType(_ own: Int?) -> GGMLType {
+  private mutating func downType(_ tensorLayer: Int?) -> GGMLType {
     defer { downsSeen += 1 }
-    let layer = experts > 1 ? own ?? 0 : downsSeen
+    let layer = experts > 1 ? tensorLayer ?? 0 : downsSeen
     let early = layer < layers / 8
     if isFalcon {
       let veryEarly = layer < layers / 16

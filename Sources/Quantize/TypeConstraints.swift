@@ -2,34 +2,35 @@ import Blocks
 import GGUF
 import Tensors
 
-/// What a choice of types has to respect, whoever makes it: pins first, then floors, then which types there may be.
+/// Constraints on tensors' types. Pins have precedence, then floors, then the allowed types.
 public struct TypeConstraints: Sendable, Equatable {
-  /// Tensors whose type is fixed. The first that matches decides.
+  /// Rules that fix a tensor's type. The first matching rule decides.
   public var pins: [TypeRule] = []
-  /// Tensors that get no fewer bits than a type has. The first that matches decides.
+  /// Rules with the minimum type of a tensor, by bits per weight. The first matching rule decides.
   public var floors: [TypeRule] = []
-  /// Types that no tensor may become.
+  /// Types that tensors may not get.
   public var excluded: Set<GGMLType> = []
-  /// Types that tensors may become; nil for all.
+  /// Types that tensors may get; nil for all.
   public var only: Set<GGMLType>?
-  /// The output head keeps its type.
+  /// Whether the output head keeps its type.
   public var leavesOutput = false
-  /// Tensors that an importance matrix lacks, by name: none of them gets a type that needs importance, pinned or not.
+  /// Names of tensors that the importance matrix lacks. They get no type that needs importance, even if pinned.
   public var withoutImportance: Set<String> = []
 
+  /// No constraints.
   public init() {}
 
-  public var isEmpty: Bool { self == TypeConstraints() }
-
-  /// Refuses pins and floors that no tensor of the model answers to.
-  public func check(against model: any ModelSource) throws(RecipeError) {
+  /// Checks that every pin and floor matches a tensor of the model.
+  package func check(against model: any ModelSource) throws(RecipeError) {
     try (pins + floors).checkSpeed(on: model)
     for rule in (pins + floors).unmatched(in: model) { throw rule.unmatchedError(in: model) }
   }
 
+  /// Whether tensors may get a type without being pinned to it.
   public func allows(_ type: GGMLType) -> Bool { !excluded.contains(type) && only?.contains(type) ?? true }
 
-  /// The type that a tensor is pinned to; its own where it is to be left.
+  /// The type to which a tensor is pinned, or its present type if it is the output head and keeps it; nil if it is not
+  /// pinned.
   public func pinned(_ tensor: TensorInfo) -> GGMLType? {
     if leavesOutput && tensor.role == .output { return tensor.type }
     return pins.first { $0.pattern.matches(tensor.name) }.map {
@@ -38,12 +39,12 @@ public struct TypeConstraints: Sendable, Equatable {
     }
   }
 
-  /// False where a tensor would have to be encoded in a type that needs importance, and has none.
+  /// False if the type needs importance and the tensor has none, unless the tensor already has the type.
   private func canHave(_ type: GGMLType, _ tensor: TensorInfo) -> Bool {
     !type.needsImportance || type == tensor.type || !withoutImportance.contains(tensor.name)
   }
 
-  /// The types of a menu that a tensor may become; empty where constraints and shape leave none.
+  /// The types of `menu` that a tensor may get; empty if constraints and shape exclude all.
   public func menu(for tensor: TensorInfo, from menu: [GGMLType]) -> [GGMLType] {
     if let pinned = pinned(tensor) { return [pinned] }
     let floor = floors.first { $0.pattern.matches(tensor.name) }?.type.bitsPerWeight ?? 0
@@ -52,11 +53,11 @@ public struct TypeConstraints: Sendable, Equatable {
     }
   }
 
-  /// Types as they become under the constraints: pinned, raised to a floor, or replaced by the next larger type that is
-  /// allowed; by the largest allowed where none is larger.
+  /// Applies the constraints to types: a type is pinned, raised to a floor, or replaced by the next larger allowed
+  /// type, or by the largest allowed type if none is larger.
   ///
-  /// - Throws: ``QuantizeError/unsupported(_:)`` where nothing that is allowed fits a tensor,
-  ///   ``QuantizeError/needsImportance(tensor:type:)`` where all that is allowed needs importance.
+  /// - Throws: ``QuantizeError/unsupported(_:)`` if no allowed type fits a tensor,
+  ///   ``QuantizeError/needsImportance(tensor:type:)`` if all allowed types need importance that the tensor lacks.
   public func applied(to types: [GGMLType], of model: any ModelSource) throws(QuantizeError) -> [GGMLType] {
     var result = types
     for (index, tensor) in model.tensors.enumerated() where tensor.isQuantizable {
@@ -76,12 +77,12 @@ public struct TypeConstraints: Sendable, Equatable {
     if allows(type), canHave(type, tensor) { return type }
     if let replacement = replacement(for: type, tensor) { return replacement }
     guard canHave(type, tensor) else { throw .needsImportance(tensor: tensor.name, type: type) }
-    throw .unsupported("tensor \(tensor.name): no type that is allowed fits rows of \(tensor.shape.columns)")
+    throw .unsupported("tensor \(tensor.name): no allowed type fits rows of \(tensor.shape.columns)")
   }
 
-  /// The next larger type that a tensor may have, or the largest where none is larger; nil where it may have none.
+  /// The next larger type that a tensor may get, or the largest if none is larger; nil if it may get none.
   ///
-  /// Where importance is missing, Q2_K before any other: llama-quantize wants importance for IQ2_S and IQ3_XXS, too.
+  /// Without importance, Q2_K is preferred: llama-quantize requires importance for IQ2_S and IQ3_XXS, too.
   private func replacement(for type: GGMLType, _ tensor: TensorInfo) -> GGMLType? {
     let fitting = GGMLType.allCases.filter {
       allows($0) && $0.canHoldWeights && tensor.shape.columns % $0.blockLength == 0 && canHave($0, tensor)
@@ -91,14 +92,14 @@ public struct TypeConstraints: Sendable, Equatable {
     return fitting.first { $0.bitsPerWeight >= type.bitsPerWeight } ?? fitting.last
   }
 
-  /// The tensors whose type is another than it would be if they had importance, with both types. `types` are those
-  /// before or after ``applied(to:of:)``.
+  /// The tensors that get another type because they lack importance, with both types. `types` may be those before or
+  /// after ``applied(to:of:)``.
   public func replacements(
     in types: [GGMLType], of model: any ModelSource
   ) throws(QuantizeError) -> [(tensor: String, wanted: GGMLType, given: GGMLType)] {
-    var unhindered = self
-    unhindered.withoutImportance = []
-    let wanted = try unhindered.applied(to: types, of: model)
+    var unrestricted = self
+    unrestricted.withoutImportance = []
+    let wanted = try unrestricted.applied(to: types, of: model)
     let given = try applied(to: types, of: model)
     return model.tensors.indices.filter { wanted[$0] != given[$0] }.map {
       (model.tensors[$0].name, wanted[$0], given[$0])
@@ -107,10 +108,10 @@ public struct TypeConstraints: Sendable, Equatable {
 }
 
 extension GGMLType {
-  /// False for integers and double precision, which nothing is written in.
+  /// False for integers and double precision, in which no tensor is written.
   var canHoldWeights: Bool { !isInteger && self != .f64 }
 
-  /// True for the types whose few levels are those that a model was trained with: as a stand-in they ruin any other.
+  /// True for types with few levels, which suit only models that were trained with these levels.
   var isForTrainedLevels: Bool {
     switch self {
     case .tq1_0, .tq2_0, .mxfp4: true

@@ -2,13 +2,13 @@ import GGUF
 import Tensors
 
 extension TensorRole {
-  /// Attention values, alone or with others: small and sensitive.
+  /// Whether the tensor contains attention values, which are small and sensitive.
   var holdsValues: Bool { self == .attentionV || self == .attentionQKV || self == .attentionKVB }
 }
 
 extension GGMLType {
-  /// The type that rows of `columns` elements get where this one's blocks don't fit: the nearest with blocks of 32, or
-  /// F16 where not even those fit. As llama-quantize.
+  /// This type if its blocks fit rows of `columns` elements; otherwise the nearest type with blocks of 32, or F16 if
+  /// those do not fit. The choice is llama-quantize's.
   public func fitting(columns: Int) -> GGMLType {
     guard columns % blockLength != 0 else { return self }
     let smaller: GGMLType =

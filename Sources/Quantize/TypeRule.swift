@@ -1,21 +1,25 @@
 import Foundation
 import Tensors
 
-/// A pattern over tensor names, and the type of those that match: `REGEX=TYPE`, as `--pin` and recipes write it.
+/// A pattern of tensor names, and the type of matching tensors: `REGEX=TYPE`, the notation of recipes.
 ///
-/// The pattern may match anywhere in a name and its case is kept; a type's name may have any case.
+/// The pattern may match anywhere in a name, and is case-sensitive. The type's name may be in any case.
 public struct TypeRule: Sendable, Hashable, CustomStringConvertible {
+  /// The pattern of tensor names.
   public let pattern: TensorPattern
+  /// The type of matching tensors.
   public let type: GGMLType
 
-  public init(pattern: TensorPattern, type: GGMLType) {
+  init(pattern: TensorPattern, type: GGMLType) {
     self.pattern = pattern
     self.type = type
   }
 
-  /// - Throws: ``RecipeError`` with what is wrong with the rule.
+  /// Parses `REGEX=TYPE`.
+  ///
+  /// - Throws: ``RecipeError/badRule(rule:reason:)`` or ``RecipeError/unknownType(rule:type:)``
   public init(_ text: String) throws(RecipeError) {
-    // Patterns may hold an equals sign; types don't.
+    // A pattern may contain an equals sign; a type does not.
     guard let equals = text.lastIndex(of: "="), equals != text.startIndex else {
       throw .badRule(rule: text, reason: "is not REGEX=TYPE")
     }
@@ -24,44 +28,49 @@ public struct TypeRule: Sendable, Hashable, CustomStringConvertible {
     self.init(pattern: try TensorPattern(String(text[..<equals])), type: type)
   }
 
+  /// The rule in the notation `REGEX=TYPE`.
   public var description: String { "\(pattern)=\(type)" }
 }
 
-/// A regular expression over tensor names.
+/// A regular expression for tensor names.
 public struct TensorPattern: Sendable, Hashable, CustomStringConvertible {
+  /// The expression.
   public let text: String
   private let expression: NSRegularExpression
 
-  public init(_ text: String) throws(RecipeError) {
+  init(_ text: String) throws(RecipeError) {
     self.text = text
     do {
       expression = try NSRegularExpression(pattern: text)
     } catch {
-      throw .badRule(rule: text, reason: "is no regular expression")
+      throw .badRule(rule: text, reason: "is not a regular expression")
     }
   }
 
-  /// True where the pattern matches anywhere in a name; where it can't be told (``search(_:)``), it doesn't.
-  public func matches(_ name: String) -> Bool { search(name) ?? false }
+  /// Whether the pattern matches anywhere in a name; false if the search takes too long (``search(_:)``).
+  func matches(_ name: String) -> Bool { search(name) ?? false }
 
-  /// Whether the pattern matches anywhere in a name; nil where that takes longer than any pattern that means something:
-  /// `(.*)*x` tries each way to divide a name, and names of 40 letters would take days.
+  /// Whether the pattern matches anywhere in a name; nil if the search exceeds a limit that no useful pattern reaches.
+  /// `(.*)*x` tries every division of a name, which would take days for 40 letters.
   func search(_ name: String) -> Bool? {
     nonisolated(unsafe) var found = false
     nonisolated(unsafe) var steps = 0
-    // Once for each place where a match may begin, and for some thousand ways that were tried there.
+    // Called at each start position and every few thousand backtracking steps.
     expression.enumerateMatches(in: name, options: .reportProgress, range: NSRange(name.startIndex..., in: name)) {
       match, _, stop in
       found = match != nil
       steps += 1
-      stop.pointee = ObjCBool(found || steps > Self.mostSteps + name.utf16.count)
+      stop.pointee = ObjCBool(found || steps > Self.maximumSteps + name.utf16.count)
     }
-    return found ? true : steps > Self.mostSteps + name.utf16.count ? nil : false
+    return found ? true : steps > Self.maximumSteps + name.utf16.count ? nil : false
   }
 
-  private static let mostSteps = 100
+  private static let maximumSteps = 100
 
+  /// Equality of the expressions.
   public static func == (one: TensorPattern, other: TensorPattern) -> Bool { one.text == other.text }
+  /// Hashes the expression.
   public func hash(into hasher: inout Hasher) { hasher.combine(text) }
+  /// The expression.
   public var description: String { text }
 }

@@ -1,14 +1,14 @@
 import GGUF
 import Tensors
 
-/// A model of which only metadata and shapes are known, or whose types are only planned: enough for mixes, sizes and
-/// recipes. It has no rows.
+/// A model with metadata, shapes and types, but without rows. Serves to compute mixes, sizes and recipes.
 public struct TypedShapes: ModelSource {
   public let name: String
   public var metadata: Metadata
   public var tensors: [TensorInfo] { didSet { index = Self.index(tensors) } }
   private var index: [String: Int]
 
+  /// A model with these tensors.
   public init(name: String, metadata: Metadata, tensors: [TensorInfo]) {
     self.name = name
     self.metadata = metadata
@@ -16,7 +16,7 @@ public struct TypedShapes: ModelSource {
     index = Self.index(tensors)
   }
 
-  /// A model with other types.
+  /// A model with other types, in the order of its tensors.
   public init(_ model: any ModelSource, types: [GGMLType]) {
     precondition(types.count == model.tensors.count, "\(types.count) types for \(model.tensors.count) tensors")
     self.init(
@@ -31,10 +31,10 @@ public struct TypedShapes: ModelSource {
   public func tensor(named name: String) -> TensorInfo? { index[name].map { tensors[$0] } }
 
   public func readBytes(of tensor: TensorInfo, rows: Range<Int>, into output: inout MutableRawSpan) throws {
-    throw QuantizeError.unsupported("\(name): tensor \(tensor.name) has a shape and no weights")
+    throw QuantizeError.unsupported("\(name): tensor \(tensor.name) has no weights: only its shape is known")
   }
 
   public func readRows(of tensor: TensorInfo, rows: Range<Int>, into output: inout MutableSpan<Float>) throws {
-    throw QuantizeError.unsupported("\(name): tensor \(tensor.name) has a shape and no weights")
+    throw QuantizeError.unsupported("\(name): tensor \(tensor.name) has no weights: only its shape is known")
   }
 }

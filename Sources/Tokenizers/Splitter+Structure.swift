@@ -7,6 +7,7 @@ public enum SplitStep: Equatable, Sendable, CustomStringConvertible {
   /// Represents bytes as characters; with `regex`, after splitting by GPT-2's pattern.
   case byteLevel(regex: Bool)
 
+  /// The step in one line, for messages.
   public var description: String {
     switch self {
     case .split(let pattern): "Split \(pattern)"

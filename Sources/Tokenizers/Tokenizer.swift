@@ -10,7 +10,7 @@ public struct Tokenizer: Sendable {
   /// The token that begins a text.
   public let bos: Int32?
   /// The token that ends a text.
-  public let eos: Int32?
+  let eos: Int32?
   /// Whether texts and scoring windows begin with ``bos``.
   public let addsBOS: Bool
   let addsEOS: Bool

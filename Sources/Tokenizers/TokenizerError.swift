@@ -13,5 +13,6 @@ public struct TokenizerError: Error, Equatable, Sendable, CustomStringConvertibl
     self.hint = hint
   }
 
+  /// One line with the key and the reason.
   public var description: String { "key \(key): \(reason)" }
 }

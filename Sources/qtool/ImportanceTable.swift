@@ -14,7 +14,7 @@ extension ImportanceMatrix {
     for entry in statistics {
       tensors.add([
         entry.layer.map(String.init) ?? "-", TensorName(entry.tensor).title,
-        Figures.fixed(entry.total, 2), Figures.fixed(entry.least, 4), Figures.fixed(entry.most, 4),
+        Figures.fixed(entry.total, 2), Figures.fixed(entry.minimum, 4), Figures.fixed(entry.maximum, 4),
         Figures.fixed(entry.mean, 2), Figures.fixed(entry.deviation, 2), Figures.percent(entry.active),
         "\(entry.columns)", Figures.fixed(entry.entropy, 4), Figures.percent(entry.normalizedEntropy),
         Figures.percent(entry.outliers), Figures.fixed(entry.similarity ?? 0, 4),

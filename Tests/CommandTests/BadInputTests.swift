@@ -96,7 +96,7 @@ import Testing
     let weighted = try quantize(["--target", "900kB", "--calibration", Repository.calibration])
     expect((weighted, out.contents), status: 64, "smallest file has 906")
     let narrow = try quantize(["--target", "1.9MB", "--no-importance", "--only-types", "Q8_0"])
-    expect((narrow, out.contents), status: 64, "smallest file under them has 4526", "without them 955")
+    expect((narrow, out.contents), status: 64, "smallest file with them has 4526", "without them 955")
   }
 
   /// The sensitivities are checked before any text is read.
@@ -183,7 +183,7 @@ import Testing
     try rewriteGGUF(out.path("own.gguf"), to: out.path("foreign.gguf")) { [$0.named("model." + $0.name)] }
     for (name, words) in [
       ("narrow.gguf", "'blk.3.ffn_down.weight' has 255 columns, the model's has 768"),
-      ("foreign.gguf", "another model's: none of its 28 entries ('model.blk.0.attn_k.weight', ...)"),
+      ("foreign.gguf", "of another model: none of its 28 entries ('model.blk.0.attn_k.weight', ...)"),
     ] {
       for arguments in [
         ["quantize", "--no-feedback", Repository.demoModel, "--type", "Q4_K_M", "--imatrix", out.path(name)],
@@ -258,7 +258,7 @@ import Testing
   }
 
   @Test func recipesWithUnknownTypes() throws {
-    expect(try quantize(recipe: "base: Q4_KM\n"), status: 64, "bad.yaml: rule base: there is no type Q4_KM")
+    expect(try quantize(recipe: "base: Q4_KM\n"), status: 64, "bad.yaml: rule base: unknown type Q4_KM")
     expect(try quantize(recipe: "rules: []\n"), status: 65, "bad.yaml", "neither a base nor a mix")
     expect(try quantize("--preset", "ud-iq9"), status: 64, "ud-iq9", "ud-iq1_s")
     expect(try quantize("--type", "Q4_K_M", "--exclude-type", "Q4_KM"), status: 64, "--exclude-type Q4_KM")

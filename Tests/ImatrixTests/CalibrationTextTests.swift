@@ -6,7 +6,7 @@ import Tensors
 import Testing
 
 @Suite struct CalibrationTextTests {
-  /// A directory that is removed with the test.
+  /// A directory that is removed after the test.
   private final class Folder {
     let path = FileManager.default.temporaryDirectory.appending(path: "text-\(UUID().uuidString)").path
     init() throws { try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true) }
@@ -28,7 +28,7 @@ import Testing
     }
   }
 
-  /// A token per byte.
+  /// One token per byte.
   private func encode(_ text: String) -> [Int32] { text.utf8.map { Int32($0) } }
 
   @Test func everyKindOfFileIsRead() throws {
@@ -53,7 +53,7 @@ import Testing
     try folder.write("c.jsonl", "\u{FEFF}{\"text\":\"a\\r\\nb\"}\r\n{\"text\":\"c\"}\r")
     try folder.write("d.txt.zst", compressed("\u{FEFF}x\r\ny"))
     let text = try CalibrationText(paths: [folder.path])
-    // What a JSON string escapes is what it means.
+    // Escapes in JSON strings are decoded, and their characters are kept.
     #expect(
       text.sources.map(\.documents) == [["one\ntwo\nthree"], ["caf\u{FFFD} \u{FFFD}"], ["a\r\nb", "c"], ["x\ny"]])
     #expect(text.sources.map(\.hadCarriageReturns) == [true, false, false, true])
@@ -83,7 +83,7 @@ import Testing
     }
   }
 
-  @Test func windowsAreCutInOrder() throws {
+  @Test func windowsAreInOrder() throws {
     let folder = try Folder()
     let text = try CalibrationText(paths: [try folder.write("a.txt", "abcdefghij"), try folder.write("b.txt", "klmno")])
     #expect(
@@ -93,7 +93,7 @@ import Testing
     #expect(try text.windows(context: 4, bos: nil, first: 1, limit: 1, encode: encode) == [[101, 102, 103, 104]])
   }
 
-  @Test func aMixHoldsItsPartsAndItsSeed() throws {
+  @Test func aMixKeepsSharesAndDependsOnItsSeed() throws {
     let folder = try Folder()
     for name in ["a", "b"] {
       let lines = (0..<400).map { "{\"text\":\"\(name)\($0 % 10)\"}" }
@@ -103,7 +103,7 @@ import Testing
     let mix = CalibrationMix(weights: ["a": 3, "b": 1], seed: 7)
     let windows = try text.windows(context: 200, bos: nil, mix: mix, limit: 1, encode: encode)
     let fromA = windows[0].filter { $0 == 97 }.count
-    // 100 documents of two tokens; a part may be off by the document that is next.
+    // 100 documents of two tokens. A share may be off by one document.
     #expect((74...76).contains(fromA))
     #expect(try text.windows(context: 200, bos: nil, mix: mix, limit: 1, encode: encode) == windows)
     let other = CalibrationMix(weights: ["a": 3, "b": 1], seed: 8)

@@ -29,7 +29,7 @@ import Transformer
     }
   }
 
-  /// The diagonals are what importance is made of: the same sums, by the same counts.
+  /// The diagonals are the sums of importance, with the same counts.
   @Test func diagonalsAreTheSumsOfImportance() throws {
     let model = RoutedLlama.model(layers: 2)
     var run = ImportanceRun(pass: try ForwardPass(source: model), windows: windows, datasets: [])
@@ -40,7 +40,7 @@ import Transformer
       for name in input.tensors {
         let entry = try #require(importance.entries[name])
         let index = index(input.matrix)
-        #expect(seen[name, default: []].insert(index).inserted, "\(name) \(index) comes twice")
+        #expect(seen[name, default: []].insert(index).inserted, "\(name) \(index) is received twice")
         let count = entry.counts[min(index, entry.counts.count - 1)]
         #expect(Float(input.tokens) == count, "\(name)")
         let diagonal = input.gram.diagonal
@@ -51,30 +51,30 @@ import Transformer
         }
       }
     }
-    // Every expert that saw tokens, and no other.
+    // Every expert with tokens, and no other.
     for (name, entry) in importance.entries {
       let expected = Set(entry.counts.indices.filter { entry.counts[$0] > 0 })
       #expect(seen[name] == expected, "\(name)")
     }
   }
 
-  /// An expert's first matrices come with what goes into the layer; of its last one's input nothing else is known.
-  @Test func expertsKnowTheInputOfTheirLayer() throws {
+  /// An expert's gate and up matrices have the Gram matrix of the layer's input. Its down matrix has none.
+  @Test func expertsHaveTheInputOfTheirLayer() throws {
     let inputs = try inputs(of: RoutedLlama.model(layers: 2))
     let routers = inputs.filter { $0.tensors[0].hasSuffix("ffn_gate_inp.weight") }
     #expect(routers.count == 2)
     let experts = inputs.filter { $0.tensors[0].hasSuffix("ffn_gate_exps.weight") }
     #expect(!experts.isEmpty)
     for expert in experts {
-      let own = routers.first { TensorName($0.tensors[0]).layer == TensorName(expert.tensors[0]).layer }
+      let router = routers.first { TensorName($0.tensors[0]).layer == TensorName(expert.tensors[0]).layer }
       #expect(expert.layer?.tokens == tokens)
-      #expect(expert.layer?.values == own?.gram.values)
+      #expect(expert.layer?.values == router?.gram.values)
     }
     #expect(inputs.filter { !$0.tensors[0].contains("_exps") }.allSatisfy { $0.layer == nil })
     #expect(inputs.filter { $0.tensors[0].contains("ffn_down_exps") }.allSatisfy { $0.layer == nil })
   }
 
-  /// Sixteen tokens of every sixty-four that an expert sees are held out.
+  /// Sixteen of every sixty-four tokens of an expert are held out.
   @Test func expertsHoldTokensOut() throws {
     for input in try inputs(of: RoutedLlama.model(layers: 1)) {
       guard case .expert = input.matrix else {
@@ -86,13 +86,13 @@ import Transformer
     }
   }
 
-  @Test func whatNobodyWantsIsNotSummed() throws {
-    let found = try inputs(of: RoutedLlama.model(layers: 2)) { $0 == "blk.1.attn_k.weight" }
-    #expect(found.map(\.tensors) == [["q", "k", "v"].map { "blk.1.attn_\($0).weight" }])
+  @Test func unwantedInputsAreNotSummed() throws {
+    let received = try inputs(of: RoutedLlama.model(layers: 2)) { $0 == "blk.1.attn_k.weight" }
+    #expect(received.map(\.tensors) == [["q", "k", "v"].map { "blk.1.attn_\($0).weight" }])
   }
 
-  /// Work in small pieces gives the same bits.
-  @Test func memoryDoesNotChangeABit() throws {
+  /// A small memory budget gives the same bits.
+  @Test func memoryDoesNotChangeBits() throws {
     let model = RoutedLlama.model(layers: 2)
     let many: [[Int32]] = (0..<1000).map { index in
       let number = Int32(index)

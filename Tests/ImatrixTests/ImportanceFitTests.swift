@@ -4,7 +4,7 @@ import Tensors
 import TestSupport
 import Testing
 
-/// Importance matrices that nearly fit a model.
+/// Importance matrices that fit a model in part.
 @Suite struct ImportanceFitTests {
   private func model(_ shapes: KeyValuePairs<String, [Int]>) -> MemoryModel {
     MemoryModel(
@@ -28,7 +28,7 @@ import Testing
       })
   }
 
-  @Test func whatFitsIsUsed() throws {
+  @Test func fittingEntriesAreUsed() throws {
     let model = model(["attn_q.weight": [2, 1], "attn_k.weight": [2, 1], "ffn_up.weight": [2, 1]])
     let matrix = matrix([
       "attn_q.weight": ([2, 4], [2]), "ffn_up.weight": ([0, 0], [0]), "attn_kv_b.weight": ([1], [1]),
@@ -48,14 +48,14 @@ import Testing
     }
     #expect(
       error(matrix(["attn_q.weight": ([2, 4, 6], [2])]))
-        == "a.dat: the importance matrix is another model's: 'blk.0.attn_q.weight' has 3 columns, the model's has 2")
+        == "a.dat: the importance matrix is of another model: 'blk.0.attn_q.weight' has 3 columns, the model's has 2")
     #expect(error(matrix(["ffn_up_exps.weight": ([2, 4], [1])])).contains("has 2 columns, the model's has 6"))
     #expect(
       error(matrix(["ffn_up_exps.weight": ([1, 2, 3, 4, 5, 6], [1, 1])]))
         .contains("has 6 columns by 2 counts, the model's has 6"))
   }
 
-  /// A matrix of this model whose calls are all zero is not another model's.
+  /// The error for a matrix without tokens does not name another model.
   @Test func emptyMatrixIsRefused() throws {
     let model = model(["attn_q.weight": [2, 1]])
     let error = #expect(throws: ImatrixError.self) {
@@ -64,20 +64,20 @@ import Testing
     #expect(error == .empty(file: "a.dat", entries: 1))
   }
 
-  @Test func nothingThatFitsIsRefused() throws {
+  @Test func aMatrixWithoutFittingEntriesIsRefused() throws {
     let model = model(["attn_q.weight": [2, 1]])
     for entries: KeyValuePairs<String, (sums: [Float], counts: [Float])> in [
       ["wq.weight": ([1, 2], [2])], ["wq.weight": ([1, 2], [2]), "attn_q.weight": ([0, 0], [0])],
     ] {
       let error = #expect(throws: ImatrixError.self) { try matrix(entries).fitted(to: model, file: "a.dat") }
-      #expect(error?.description.contains("another model's: none of its") == true, "\(String(describing: error))")
+      #expect(error?.description.contains("of another model: none of its") == true, "\(String(describing: error))")
     }
   }
 
   @Test(arguments: [
     "blk.0.attn_k_b.weight (reshaped)", "CUDA0#blk.0.attn_k_b.weight#0", "blk.0.attn_k_b.weight (view) (permuted)",
   ])
-  func nodesOfAGraphBearTheTensorsName(_ name: String) throws {
+  func namesOfGraphNodesAreMatched(_ name: String) throws {
     let model = model(["attn_k_b.weight": [2, 1, 2]])
     for (sums, expected) in [([2, 4, 6, 8], [1, 2, 3, 4]), ([2, 4], [1, 2, 1, 2])] as [([Float], [Float])] {
       let matrix = ImportanceMatrix(
@@ -85,7 +85,7 @@ import Testing
       let fit = try matrix.fitted(to: model, file: "a.dat")
       #expect(importance(fit, model) == ["attn_k_b.weight": expected] && fit.leftOver.isEmpty)
     }
-    // Beside the tensor's own entry it is one too many, whatever its width.
+    // If the tensor has an entry of its name, this one is left over, whatever its width.
     let both = ImportanceMatrix(
       entries: [
         name: .init(sums: [1], counts: [1]), "blk.0.attn_k_b.weight": .init(sums: [2, 4, 6, 8], counts: [2]),
@@ -94,7 +94,8 @@ import Testing
     #expect(importance(fit, model) == ["attn_k_b.weight": [1, 2, 3, 4]] && fit.leftOver == [name])
   }
 
-  /// The latent vector goes into attn_kv_b; queries and what attention returns into the two that took its place.
+  /// The input of attn_kv_b is the latent. The inputs of the two tensors that replace it are queries and the output of
+  /// attention.
   @Test func jointAndAbsorbedKeysHaveOtherInputs() throws {
     let absorbed = model(["attn_q.weight": [2, 1], "attn_k_b.weight": [2, 1, 2], "attn_v_b.weight": [2, 1, 2]])
     let old = matrix(["attn_q.weight": ([1, 1], [1]), "attn_kv_b.weight": ([1, 1], [1])])

@@ -17,7 +17,7 @@ private func temporaryPath(_ name: String) -> String {
       "blk.0.ffn_up_exps.weight": .init(sums: [100, 200, 0, 0, 300, 300], counts: [100, 0, 100]),
     ], datasets: ["/home/me/text.txt"], chunkCount: 7, chunkSize: 512)
 
-  @Test func ggufFormComesBackWhole() throws {
+  @Test func ggufFormatIsLossless() throws {
     let path = temporaryPath("a.gguf")
     defer { try? FileManager.default.removeItem(atPath: path) }
     try Self.matrix.write(gguf: path)
@@ -33,7 +33,7 @@ private func temporaryPath(_ name: String) -> String {
     #expect(file.tensors[2].shape.dimensions == [2, 3])
   }
 
-  @Test func legacyFormKeepsMeans() throws {
+  @Test func legacyFormatKeepsMeans() throws {
     let path = temporaryPath("a.dat")
     defer { try? FileManager.default.removeItem(atPath: path) }
     try Self.matrix.write(legacy: path)
@@ -46,7 +46,7 @@ private func temporaryPath(_ name: String) -> String {
     #expect(back.expanded(chunkSize: 512).importance(for: q) == [2, 1, 0])
   }
 
-  @Test func anExpertThatSawNothingGetsTheMeanOfItsLayer() throws {
+  @Test func anExpertWithoutTokensGetsTheMeanOfItsLayer() throws {
     let experts = TensorInfo(name: "blk.0.ffn_up_exps.weight", shape: Shape([2, 5, 3])!, type: .f16)
     #expect(Self.matrix.importance(for: experts) == [1, 2, 2, 2.5, 3, 3])
     #expect(Self.matrix.coverage.map(\.layer) == [0] && Self.matrix.coverage[0].tokens == [100, 0, 100])
@@ -77,13 +77,13 @@ private func temporaryPath(_ name: String) -> String {
 
   @Test func statisticsAreThoseOfTheMeans() throws {
     let q = try #require(Self.matrix.statistics.first { $0.tensor == "blk.0.attn_q.weight" })
-    #expect(q.total == 3 && q.least == 0 && q.most == 2 && q.mean == 1 && q.columns == 3)
+    #expect(q.total == 3 && q.minimum == 0 && q.maximum == 2 && q.mean == 1 && q.columns == 3)
     #expect(abs(q.deviation - (2.0 / 3).squareRoot()) < 1e-12)
     #expect(abs(q.entropy - (-(2.0 / 3) * log2(2.0 / 3) - 1.0 / 3 * log2(1.0 / 3))) < 1e-12)
     #expect(abs(q.active - 2.0 / 3) < 1e-12 && abs(q.outliers - 1.0 / 3) < 1e-12 && q.similarity == nil)
   }
 
-  /// A .dat counts calls. Without calls there are values to take as they are, or zeros that say nothing.
+  /// A .dat counts calls. Entries without calls have values that are used unchanged, or zeros that are ignored.
   @Test func tensorsThatWereNeverCalled() throws {
     let path = temporaryPath("a.dat")
     defer { try? FileManager.default.removeItem(atPath: path) }
@@ -98,12 +98,12 @@ private func temporaryPath(_ name: String) -> String {
       matrix.importance(for: TensorInfo(name: name, shape: Shape([2, 3])!, type: .f16))
     }
     #expect(importance("A") == nil && importance("B") == [1, 2] && importance("C") == [1, 2])
-    // Written again, what says nothing is gone.
+    // Entries without importance are not written again.
     try matrix.write(legacy: path, overwrite: true)
     #expect(try ImportanceMatrix(path: path).names == ["B", "C"])
   }
 
-  @Test func tensorsThatAreNotImportanceAreLeftAlone() throws {
+  @Test func tensorsThatAreNotImportanceAreNotRead() throws {
     let path = temporaryPath("a.gguf")
     defer { try? FileManager.default.removeItem(atPath: path) }
     let contents: [(name: String, type: GGMLType, bytes: [UInt8])] = [
@@ -122,7 +122,7 @@ private func temporaryPath(_ name: String) -> String {
   }
 
   @Test(arguments: ["/home/me/text.txt", "C:\\Users\\me\\text.txt", "..\\me/text.txt", "text.txt"])
-  func foldersAreNobodysBusiness(path: String) {
+  func pathsAreReducedToBaseNames(path: String) {
     let matrix = ImportanceMatrix(entries: [:], datasets: [path], chunkCount: 0, chunkSize: 0)
     #expect(matrix.datasets == ["text.txt"])
   }
@@ -140,7 +140,7 @@ private func temporaryPath(_ name: String) -> String {
     #expect(throws: ImatrixError.self) { try ImportanceMatrix(path: path) }
   }
 
-  /// Sums come first, and are read with their counts.
+  /// Sums precede their counts in the file, and are read together with them.
   @Test func countsOfAnotherTypeAreRefused() throws {
     let path = temporaryPath("bad.gguf")
     defer { try? FileManager.default.removeItem(atPath: path) }
@@ -169,11 +169,11 @@ private func temporaryPath(_ name: String) -> String {
     try addColumnSquares(of: x.span, columns: columns, to: &span, at: 1)
     let plain = plainColumnSquares(of: x, columns: columns)
     #expect(sums[0] == 1 && sums[columns + 1] == 1)
-    // 64 roundings of single precision.
+    // 64 rounding errors of single precision.
     for column in 0..<columns { #expect(abs(sums[column + 1] - 1 - plain[column]) <= 4e-6 * plain[column]) }
   }
 
-  @Test func countsGoByTensorByExpertAndByHead() throws {
+  @Test func countsArePerTensorOrExpert() throws {
     let collector = ImportanceCollector()
     let rows: [Float] = [1, 2, 3, 4]
     try collector.observe(["a", "b"], inputs: rows.span, columns: 2, matrix: .whole)

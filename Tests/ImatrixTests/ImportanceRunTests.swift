@@ -39,7 +39,7 @@ import Transformer
     #expect(abs((recorder.heard.first?.fraction ?? 0) - 2.0 / 3) < 1e-9)
   }
 
-  /// States and sums that belong to something else, whatever the journal says, are not used.
+  /// States and sums of other inputs are not used, even if the journal lists them.
   @Test func aSnapshotOfOtherTextIsNotUsed() throws {
     let directory = try TemporaryDirectory()
     let pass = try ForwardPass(source: model())
@@ -56,7 +56,7 @@ import Transformer
     #expect(recorder.steps == [0, 1, 2, 3])
   }
 
-  /// Every read of the model fails once, one after the other: each names the file and the byte, and none is lost.
+  /// Every read of the model fails once. Each error names the file and the offset.
   @Test func failingDiskNamesFileAndOffset() throws {
     let directory = try TemporaryDirectory()
     let path = directory.path("model.gguf")
@@ -76,7 +76,7 @@ import Transformer
       outcome.errors.allSatisfy { $0.operation == .read && $0.path == path && $0.offset != nil && $0.code == EIO })
   }
 
-  @Test func expertsCountTheTokensTheySaw() throws {
+  @Test func expertsCountTheirTokens() throws {
     let pass = try ForwardPass(source: model())
     let tokens = Float(windows.count * windows[0].count)
     let routed = try ImportanceRun(pass: pass, windows: windows, datasets: []).run()
@@ -88,7 +88,7 @@ import Transformer
     every.allExperts = true
     let all = try every.run()
     #expect(all.entries["blk.1.ffn_down_exps.weight"]?.counts == [tokens, tokens, tokens, tokens])
-    // What the model computes stays what it was: attention's inputs in the last layer are the same.
+    // The model's output does not change: the inputs of attention in the last layer are the same.
     #expect(all.entries["blk.2.attn_q.weight"] == routed.entries["blk.2.attn_q.weight"])
   }
 }

@@ -6,7 +6,7 @@ import Tensors
 import TestSupport
 import Testing
 
-/// Importance matrices are passed around: a damaged or forged one is refused with words.
+/// Damaged and forged importance matrices give typed errors.
 @Suite struct MutatedMatrixTests {
   @Test(arguments: ["a.gguf", "a.dat"]) func survive(_ name: String) async throws {
     let result = await #expect(processExitsWith: .success, observing: [\.standardErrorContent]) {
@@ -35,7 +35,7 @@ import Testing
           _ = try matrix.fitted(to: model, file: name)
         })
     }
-    // What the process said before it died, if it did.
+    // The output of the process, if it crashed.
     #expect(String(decoding: (result?.standardErrorContent ?? []).suffix(500), as: UTF8.self) == "")
   }
 }

@@ -5,7 +5,7 @@ import TestSupport
 import Testing
 
 @Suite struct BootstrapTests {
-  /// For many independent windows the interval is the normal one: mean ± 1.96 standard errors.
+  /// For many independent windows, the interval is the normal distribution's: mean ± 1.96 standard errors.
   @Test func agreesWithTheNormalInterval() {
     var random = SplitMix(seed: 51)
     let values = (0..<400).map { _ in Double.random(in: 0...1, using: &random) }
@@ -17,7 +17,7 @@ import Testing
     #expect(interval == Bootstrap.interval(ofMean: values, rowsPerWindow: 1))
   }
 
-  /// Rows of a window that say the same count once.
+  /// Equal rows of a window count once.
   @Test func drawsWholeWindows() {
     var random = SplitMix(seed: 52)
     let perWindow = (0..<100).map { _ in Double.random(in: 0...1, using: &random) }
@@ -28,7 +28,7 @@ import Testing
     #expect(Bootstrap.interval(ofMean: repeated, rowsPerWindow: 1).width < grouped.width / 3)
   }
 
-  /// What both models find hard does not blur their difference.
+  /// Losses common to both models do not widen the interval of their difference.
   @Test func pairsPositions() {
     var random = SplitMix(seed: 53)
     let hard = (0..<2000).map { _ in Double.random(in: 0...1, using: &random) }

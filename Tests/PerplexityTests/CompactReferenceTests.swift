@@ -5,7 +5,7 @@ import Tensors
 import TestSupport
 import Testing
 
-/// Logits whose probabilities fall with rank as words' do, in an order of their own for each row.
+/// Logits whose probabilities fall with rank like those of words, in another order in each row.
 func zipfPair(
   rows: Int, vocabulary: Int, exponent: Float, noise: Float, seed: UInt64
 ) -> (base: TableSource, candidate: TableSource) {
@@ -13,7 +13,7 @@ func zipfPair(
   var base: [Float] = []
   let steps = (0..<vocabulary).map { -exponent * Float(log(Double($0 + 1))) }
   for _ in 0..<rows {
-    // A stride coprime to any vocabulary scatters the ranks.
+    // A stride that is coprime to any vocabulary scatters the ranks.
     let start = Int.random(in: 0..<vocabulary, using: &random)
     var row = [Float](repeating: 0, count: vocabulary)
     for token in 0..<vocabulary {
@@ -38,9 +38,10 @@ func provenance(context: Int, vocabulary: Int) -> Provenance {
   let directory: TemporaryDirectory
   init() throws { directory = try TemporaryDirectory() }
 
-  // A steep, an ordinary and a nearly flat distribution; the last one's tail is larger than 1024 tokens leave small.
+  // A steep, an ordinary and a nearly flat distribution. The tail of the last is above the target even with 1024 kept
+  // tokens.
   @Test(arguments: [(500, 1.6), (5000, 1.1), (5000, 0.4)] as [(Int, Float)])
-  func agreesWithTheWholeReference(vocabulary: Int, exponent: Float) throws {
+  func agreesWithTheCompleteReference(vocabulary: Int, exponent: Float) throws {
     let windows = try randomWindows(24, context: 16, vocabulary: vocabulary, seed: 21)
     let pair = zipfPair(rows: windows.rowCount, vocabulary: vocabulary, exponent: exponent, noise: 0.4, seed: 22)
     let path = directory.path("base.qref")
@@ -62,19 +63,19 @@ func provenance(context: Int, vocabulary: Int) -> Provenance {
       #expect(one.sameTops == exact.sameTops)
       #expect(zip(one.losses, exact.losses).allSatisfy { abs($0 - $1) < 1e-6 })
       #expect(zip(one.baseLosses, exact.baseLosses).allSatisfy { abs($0 - $1) < 1e-5 })
-      // Tails of half a percent, or of what 1024 tokens leave.
+      // Tails of half a percent, or of the mass beyond 1024 tokens.
       let limit = exponent < 1.5 ? 0.3 : 0.01
       #expect(zip(one.divergences, exact.divergences).allSatisfy { abs($0 - $1) < limit })
     }
-    // A model does not drift from itself: the sampled gaps are the rounding of what is stored.
+    // A model does not drift from itself: the gaps are rounding errors of the stored values.
     #expect(compact[0].divergences.allSatisfy { abs($0) < 1e-5 })
     #expect(try Drift.measure(base: reference, candidates: candidates, memory: 1) == compact)
   }
 
-  /// A single window has few positions for errors to cancel over, and the candidate is a bad one: its tails differ by 1.7
-  /// nats (standard deviation).
+  /// A single window has few positions over which errors cancel, and the candidate is bad: the standard deviation of
+  /// its tails is 1.7 nats.
   ///
-  /// In the second case 1024 tokens leave several times what the tail should hold.
+  /// In the second case, the mass beyond 1024 tokens is several times the target.
   @Test(arguments: [(2000, 2, 3), (3000, 1.6, 1.2)] as [(Int, Float, Float)])
   func boundHoldsForOneWindow(vocabulary: Int, exponent: Float, noise: Float) throws {
     let windows = try randomWindows(1, context: 512, vocabulary: vocabulary, seed: 31)
@@ -92,7 +93,7 @@ func provenance(context: Int, vocabulary: Int) -> Provenance {
     #expect(bound < 1e-4 && abs(gap) <= bound)
   }
 
-  /// The size that the documentation promises, at Llama 3's vocabulary and with a tail as text has.
+  /// The size that the documentation promises, for Llama 3's vocabulary and a tail like that of text.
   @Test func isAFortiethOfTheUsualFile() throws {
     let vocabulary = 128_256
     let windows = try randomWindows(2, context: 16, vocabulary: vocabulary, seed: 23)
@@ -103,7 +104,7 @@ func provenance(context: Int, vocabulary: Int) -> Provenance {
       memory: scoringMemory)
     let reference = try CompactReference(path: path)
     #expect(reference.byteCount * 40 <= LogitsFile.byteCount(windows: windows, vocabulary: vocabulary))
-    // Half of the mass is in the tail here, at 14 positions, and still the estimate holds.
+    // The estimate is valid even though half of the mass is in the tail, at 14 positions.
     let drift = try Drift.measure(base: reference, candidates: [("other", pair.candidate)], memory: scoringMemory)[0]
     let exact = try Drift.measure(
       base: ("b", pair.base), candidates: [("other", pair.candidate)], windows: windows, memory: scoringMemory)[0]
@@ -129,8 +130,8 @@ func provenance(context: Int, vocabulary: Int) -> Provenance {
   }
 
   @Test func namesTheFieldThatDiffers() throws {
-    let own = provenance(context: 512, vocabulary: 100)
-    try own.require(path: "p", textDigest: "beef", context: 512, vocabulary: 100)
+    let recorded = provenance(context: 512, vocabulary: 100)
+    try recorded.require(path: "p", textDigest: "beef", context: 512, vocabulary: 100)
     func field(_ body: () throws(ReferenceError) -> Void) -> String? {
       do {
         try body()
@@ -141,13 +142,14 @@ func provenance(context: Int, vocabulary: Int) -> Provenance {
         return "another error"
       }
     }
-    #expect(field { () throws(ReferenceError) in try own.require(path: "p", context: 1024) } == "context size")
-    #expect(field { () throws(ReferenceError) in try own.require(path: "p", textDigest: "dead") } == "text digest")
+    #expect(field { () throws(ReferenceError) in try recorded.require(path: "p", context: 1024) } == "context size")
+    #expect(field { () throws(ReferenceError) in try recorded.require(path: "p", textDigest: "dead") } == "text digest")
     #expect(
-      field { () throws(ReferenceError) in try own.require(path: "p", tokenizerDigest: "") } == "tokenizer digest")
-    #expect(field { () throws(ReferenceError) in try own.require(path: "p", vocabulary: 9) } == "vocabulary size")
+      field { () throws(ReferenceError) in try recorded.require(path: "p", tokenizerDigest: "") } == "tokenizer digest")
+    #expect(field { () throws(ReferenceError) in try recorded.require(path: "p", vocabulary: 9) } == "vocabulary size")
     #expect(
-      field { () throws(ReferenceError) in try own.require(path: "p", modelFingerprint: "") } == "model fingerprint")
+      field { () throws(ReferenceError) in try recorded.require(path: "p", modelFingerprint: "") }
+        == "model fingerprint")
     #expect(Provenance.digest(of: [[1, 2], [3]]) != Provenance.digest(of: [[1], [2, 3]]))
   }
 
@@ -163,7 +165,7 @@ func provenance(context: Int, vocabulary: Int) -> Provenance {
     #expect(directory.contents.isEmpty)
   }
 
-  /// Damaged references are refused or measure something; nothing crashes.
+  /// Damaged references are refused or read, without a crash.
   @Test func mutatedFiles() throws {
     let windows = try randomWindows(3, context: 8, vocabulary: 40, seed: 28)
     let base = zipfPair(rows: windows.rowCount, vocabulary: 40, exponent: 1, noise: 0, seed: 29).base
@@ -178,12 +180,12 @@ func provenance(context: Int, vocabulary: Int) -> Provenance {
     for _ in 0..<20_000 {
       var bytes = golden
       for _ in 0..<Int.random(in: 1...3, using: &random) {
-        let place = Int.random(in: 0..<bytes.count, using: &random)
+        let index = Int.random(in: 0..<bytes.count, using: &random)
         switch Int.random(in: 0..<4, using: &random) {
-        case 0: bytes[place] = UInt8.random(in: 0...255, using: &random)
-        case 1: bytes[place] ^= 1 << UInt8.random(in: 0..<8, using: &random)
-        case 2: bytes.removeSubrange(place...)
-        default: bytes.insert(UInt8.random(in: 0...255, using: &random), at: place)
+        case 0: bytes[index] = UInt8.random(in: 0...255, using: &random)
+        case 1: bytes[index] ^= 1 << UInt8.random(in: 0..<8, using: &random)
+        case 2: bytes.removeSubrange(index...)
+        default: bytes.insert(UInt8.random(in: 0...255, using: &random), at: index)
         }
         if bytes.isEmpty { break }
       }
@@ -197,11 +199,11 @@ func provenance(context: Int, vocabulary: Int) -> Provenance {
         refused += 1
       }
     }
-    // Every byte is covered by a checksum: of the header, or of a frame.
+    // Every byte is covered by the checksum of the header or of a frame.
     #expect(refused > 19_000, "seed \(seed)")
   }
 
-  /// Frames whose checksums hold and whose content does not.
+  /// Frames with valid checksums and invalid content.
   @Test func mutatedFrames() {
     let pair = zipfPair(rows: 5, vocabulary: 60, exponent: 1, noise: 0, seed: 31)
     let golden = CompactReference.encodedRows(pair.base.values, vocabulary: 60, limit: 20, samples: 4)

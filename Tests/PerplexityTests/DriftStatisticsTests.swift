@@ -2,7 +2,7 @@ import Foundation
 import Perplexity
 import Testing
 
-/// Five positions whose figures were worked out by hand from llama-perplexity's formulas.
+/// Five positions, with figures computed by hand from llama-perplexity's formulas.
 @Suite struct DriftStatisticsTests {
   let drift = Drift(
     divergences: [0.1, 0.4, 0.2, 0.3, 0.0], baseLosses: [1, 2, 3, 4, 5], losses: [1.5, 2, 2.5, 4.5, 5.5],
@@ -30,13 +30,13 @@ import Testing
     #expect(abs(s.sameTop.error - (0.8 * 0.2 / 4).squareRoot()) < 1e-12)
   }
 
-  @Test func quantilesRunBetweenNeighbours() {
+  @Test func quantilesAreInterpolated() {
     let s = DriftStatistics(drift)
     #expect(s.divergenceQuantile(1) == 0.4)
     #expect(s.divergenceQuantile(0) == 0)
     #expect(s.divergenceQuantile(0.5) == 0.2)
     #expect(abs(s.divergenceQuantile(0.9)! - 0.36) < 1e-12)
-    // The median's place is known to sqrt(0.25 / 5) = 0.2236 of 4 steps of 0.1.
+    // The standard deviation of the median's rank is sqrt(0.25 / 5) = 0.2236 of 4 steps of 0.1.
     let median = s.divergenceQuantiles.first { $0.fraction == 0.5 }
     #expect(abs(median!.error! - 0.2236067977 * 0.4) < 1e-9)
     #expect(s.divergenceQuantiles[0].error == nil)
@@ -57,7 +57,7 @@ import Testing
     #expect(DriftStatistics(part).sameTop.value == 1)
   }
 
-  @Test func survivesOnePosition() throws {
+  @Test func acceptsOnePosition() throws {
     let s = DriftStatistics(drift.selecting(rows: [0..<1]))
     #expect(s.divergence.error == 0 && s.correlation == Estimate(value: 1, error: 0))
     #expect(try JSONDecoder().decode(DriftStatistics.self, from: JSONEncoder().encode(s)) == s)

@@ -28,7 +28,7 @@ func randomPair(
   /// Single-precision exponentials summed in double precision.
   static let tolerance = 1e-6
 
-  // One token more than a tile, fewer than a vector, and no multiple of one.
+  // One token more than a tile, fewer tokens than a vector, and not a multiple of a vector.
   @Test(arguments: [(5, 3), (100, 7), (4097, 5), (9001, 11)])
   func agreesWithTheDefinition(vocabulary: Int, windowCount: Int) throws {
     let windows = try randomWindows(windowCount, context: 8, vocabulary: vocabulary, seed: 1)
@@ -49,7 +49,7 @@ func randomPair(
     }
   }
 
-  /// An observer hears of every tile, and ends the comparison or the writing of a reference by throwing.
+  /// An observer is told of every tile, and stops the comparison or the writing of a reference by throwing.
   @Test func anObserverStopsScoring() throws {
     let windows = try randomWindows(20, context: 16, vocabulary: 3000, seed: 3)
     let pair = randomPair(rows: windows.rowCount, vocabulary: 3000, spread: 5, noise: 1, seed: 4)
@@ -75,7 +75,7 @@ func randomPair(
     #expect(directory.contents.isEmpty)
   }
 
-  @Test func likelihoodIsTheReferencesLoss() throws {
+  @Test func likelihoodEqualsTheReferencesLoss() throws {
     let windows = try randomWindows(4, context: 16, vocabulary: 50, seed: 3)
     let pair = randomPair(rows: windows.rowCount, vocabulary: 50, spread: 5, noise: 1, seed: 4)
     let drift = try Drift.measure(
@@ -87,7 +87,7 @@ func randomPair(
     #expect(abs(statistics.perplexity.value - exp(drift.losses.reduce(0, +) / Double(windows.rowCount))) < 1e-12)
   }
 
-  /// Tiles and threads change speed, not figures.
+  /// Tiles and threads change the speed, but not the figures.
   @Test func doesNotDependOnMemoryOrThreads() throws {
     let windows = try randomWindows(8, context: 32, vocabulary: 5000, seed: 5)
     let pair = randomPair(rows: windows.rowCount, vocabulary: 5000, spread: 8, noise: 0.5, seed: 6)
@@ -97,11 +97,11 @@ func randomPair(
     }
     let expected = try measure(memory: 1 << 28)
     #expect(try measure(memory: 1) == expected)
-    let found = try withFixedThreads {
+    let actual = try withFixedThreads {
       Threads.count = 1
       return try measure(memory: 1 << 20)
     }
-    #expect(found == expected)
+    #expect(actual == expected)
   }
 
   @Test(arguments: [Float.nan, .infinity])
@@ -109,7 +109,7 @@ func randomPair(
     let windows = try randomWindows(3, context: 8, vocabulary: 40, seed: 7)
     var pair = randomPair(rows: windows.rowCount, vocabulary: 40, spread: 5, noise: 1, seed: 8)
     pair.candidate.values[4 * 40 + 17] = value
-    // Three rows a window: row 4 is position 5 of window 1.
+    // Three rows per window: row 4 is position 5 of window 1.
     #expect(throws: ScoringError.nonFiniteLogits(model: "b", window: 1, position: 5)) {
       try Drift.measure(
         base: ("a", pair.base), candidates: [("b", pair.candidate)], windows: windows, memory: scoringMemory)
@@ -119,7 +119,7 @@ func randomPair(
     }
   }
 
-  @Test func refusesWhatDoesNotMatch() throws {
+  @Test func refusesMismatches() throws {
     let windows = try randomWindows(2, context: 8, vocabulary: 40, seed: 9)
     let a = randomPair(rows: windows.rowCount, vocabulary: 40, spread: 5, noise: 1, seed: 10).base
     let wide = randomPair(rows: windows.rowCount, vocabulary: 41, spread: 5, noise: 1, seed: 10).base

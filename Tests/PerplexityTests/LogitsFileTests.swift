@@ -20,15 +20,15 @@ import Testing
     let stored = try Drift.measure(base: file, candidates: [("b", pair.candidate)], memory: scoringMemory)[0]
     let exact = try Drift.measure(
       base: ("a", pair.base), candidates: [("b", pair.candidate)], windows: windows, memory: scoringMemory)[0]
-    // A span of 8 nats in 65,535 steps: each log-probability is off by 6e-5 at most.
+    // A range of 8 nats in 65,535 steps: log-probabilities have errors of at most 6e-5.
     #expect(zip(stored.divergences, exact.divergences).allSatisfy { abs($0 - $1) < 2e-4 })
     #expect(zip(stored.baseLosses, exact.baseLosses).allSatisfy { abs($0 - $1) < 7e-5 })
     #expect(stored.losses == exact.losses)
     #expect(stored.sameTops == exact.sameTops)
   }
 
-  /// What lies more than 16 below the top is clamped by the format; a compact reference keeps it.
-  @Test func clampsWhereTheCompactFormDoesNot() throws {
+  /// The format clamps values more than 16 below the maximum; a compact reference does not.
+  @Test func clampsUnlikeTheCompactReference() throws {
     let windows = try randomWindows(1, context: 8, vocabulary: 4, seed: 43)
     let values: [Float] = (0..<3).flatMap { _ in [30, 29, 5, 2] as [Float] }
     let base = TableSource(rows: 3, vocabulary: 4, values: values)
@@ -74,11 +74,11 @@ import Testing
     #expect(throws: ReferenceError.self) { try open { $0.append(0) } }
     #expect(throws: ReferenceError.self) { try open { $0.removeSubrange(10...) } }
     // Context, vocabulary and windows of 2^31 - 1, and negative.
-    for place in [8, 12, 16] {
+    for offset in [8, 12, 16] {
       #expect(throws: ReferenceError.self) {
-        try open { $0.replaceSubrange(place..<place + 4, with: [255, 255, 255, 127]) }
+        try open { $0.replaceSubrange(offset..<offset + 4, with: [255, 255, 255, 127]) }
       }
-      #expect(throws: ReferenceError.self) { try open { $0[place + 3] = 255 } }
+      #expect(throws: ReferenceError.self) { try open { $0[offset + 3] = 255 } }
     }
     #expect(throws: ReferenceError.self) { try open { $0[22] = 1 } }
     // A scale of NaN in the first position.

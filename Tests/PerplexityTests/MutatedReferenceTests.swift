@@ -4,7 +4,7 @@ import Perplexity
 import TestSupport
 import Testing
 
-/// References are passed around: a damaged or forged one is refused with words.
+/// Damaged and forged references give typed errors.
 @Suite struct MutatedReferenceTests {
   @Test func compactReferences() async throws {
     let result = await #expect(processExitsWith: .success, observing: [\.standardErrorContent]) {
@@ -20,7 +20,7 @@ import Testing
         isTyped: { $0 is ReferenceError || $0 is ScoringError || $0 is FileError },
         read: { path, _ in
           let reference = try CompactReference(path: path)
-          // Against a model of another size only the opening is tried.
+          // For a model of another size, the reference is only opened.
           guard reference.vocabularyCount == 60, reference.rowCount == pair.candidate.rowCount else { return }
           _ = try Drift.measure(base: reference, candidates: [("other", pair.candidate)], memory: scoringMemory)
         })
@@ -49,14 +49,14 @@ import Testing
   }
 }
 
-/// Makes the checksum of a reference's header and table right again, so that damage reaches what lies behind.
+/// Corrects the checksum of a reference's header and table, so that the damage reaches their contents.
 private func repairDigest(_ bytes: inout [UInt8]) {
-  func integer(_ place: Int) -> Int? {
-    guard place >= 0, place + 8 <= bytes.count else { return nil }
-    let value = (0..<8).reduce(UInt64(0)) { $0 | UInt64(bytes[place + $1]) << (8 * UInt64($1)) }
+  func integer(_ offset: Int) -> Int? {
+    guard offset >= 0, offset + 8 <= bytes.count else { return nil }
+    let value = (0..<8).reduce(UInt64(0)) { $0 | UInt64(bytes[offset + $1]) << (8 * UInt64($1)) }
     return value < 1 << 40 ? Int(value) : nil
   }
-  // The first offset of the table is where the table and its checksum end.
+  // The first offset of the table is the end of the table and its checksum.
   guard let length = integer(8), let end = integer(16 + length), end - 32 > 16 + length, end <= bytes.count else {
     return
   }

@@ -15,16 +15,16 @@ struct TableSource: LogitSource {
   }
 
   func logits(rows: Range<Int>, vocabulary: Range<Int>, into output: inout MutableSpan<Float>) throws {
-    var place = 0
+    var index = 0
     for row in rows {
       for token in vocabulary {
-        output[place] = values[row * vocabularyCount + token]
-        place += 1
+        output[index] = values[row * vocabularyCount + token]
+        index += 1
       }
     }
   }
 
-  /// ln p of every token of a row, in double precision, straight from the definition.
+  /// ln p of every token of a row, in double precision, by the definition.
   func logProbabilities(row: Int) -> [Double] {
     let x = values[row * vocabularyCount..<(row + 1) * vocabularyCount].map(Double.init)
     let peak = x.max()!
@@ -33,10 +33,10 @@ struct TableSource: LogitSource {
   }
 }
 
-/// KL(p || q) from the definition.
+/// KL(p || q) by the definition.
 func plainDivergence(_ p: [Double], _ q: [Double]) -> Double {
   zip(p, q).reduce(0) { $0 + exp($1.0) * ($1.0 - $1.1) }
 }
 
-/// Bytes for tiles of logits, where a test is not about them.
+/// Bytes for tiles of logits, for tests of other properties.
 let scoringMemory = 1 << 28

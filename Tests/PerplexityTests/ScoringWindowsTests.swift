@@ -47,7 +47,7 @@ import Testing
     #expect(picked.parts.map(\.name) == ["b.txt", "a.txt"])
   }
 
-  @Test func refusesWhatDoesNotFit() {
+  @Test func refusesInvalidWindows() {
     #expect(throws: ScoringError.textTooShort(name: "text", tokens: 35, needed: 36)) {
       try ScoringWindows(tokens: tokens, context: 36, bos: nil)
     }

@@ -5,7 +5,7 @@ import Tensors
 import TestSupport
 import Testing
 
-/// A model over bytes that finds one continuation likeliest: after byte b comes b + 1.
+/// A model over bytes that predicts b + 1 after byte b.
 struct CountingModel {
   func run(windows: [[Int32]], scored: Range<Int>) -> any LogitSource {
     var values: [Float] = []
@@ -35,11 +35,11 @@ struct CountingModel {
     let text = "Letters: a\n2\nzz\nqrq\nabcd\nba\nMore: k\n0\nlm\nklkl\nlkj\nmmm\n"
     let tasks = try ChoiceTask.hellaSwag(text, path: "h.txt", tokenize: model.tokenize)
     #expect(tasks.count == 2)
-    // BOS, ten bytes and a space are shared.
+    // The common prefix is BOS, ten bytes and a space.
     #expect(tasks[0].scored.map(\.lowerBound) == [12, 12, 12, 12])
     let score = try self.score(tasks)
     #expect(score.tasks == 2 && score.chance == 0.25)
-    // "abcd" counts up from a; of the second task "klkl" climbs for half of its tokens, "lm" for one of two.
+    // All tokens of "abcd" ascend. In the second task, half of the tokens of "klkl" and one of the two of "lm" do.
     #expect(score.correct == 2)
     #expect(try self.score(tasks, runs: 1) == score)
     #expect(try self.score(tasks, runs: 8) == score)
@@ -49,15 +49,15 @@ struct CountingModel {
     let text = "0,The _ bcdefgh.,a,x,1\n1,\"So, _ klmnopq.\",x,j,2\n2,Yes _ bcdefgh.,a,x,2\n"
     let tasks = try ChoiceTask.winoGrande(text, path: "w.csv", tokenize: model.tokenize)
     #expect(tasks.map(\.correct) == [[0], [1], [1]])
-    // The choice itself and the last token do not count.
+    // The choice and the last token are not scored.
     #expect(tasks[0].scored == [6..<14, 6..<14])
-    // Behind the choice the texts are the same, so neither choice is likelier but by what it makes likely itself.
+    // The texts after the choices are equal, so the scores differ only by the effect of the choices.
     #expect(tasks[1].sequences[0].count == 1 + "So, x klmnopq.".utf8.count)
     let score = try self.score(tasks)
     #expect(score.tasks == 3 && score.chance == 0.5)
   }
 
-  /// CR LF is one character of a Swift string, and not "\n".
+  /// CR LF is a single character of a Swift string, different from "\n".
   @Test(arguments: ["\r\n", "\r"]) func lineEndsOfOtherSystems(_ end: String) throws {
     let hella = "Letters: a\n2\nzz\nqrq\nabcd\nba\nMore: k\n0\nlm\nklkl\nlkj\nmmm\n"
     let grande = "0,The _ bcdefgh.,a,x,1\n1,\"So, _ klmnopq.\",x,j,2\n"
@@ -81,9 +81,9 @@ struct CountingModel {
     #expect(picked.count == 1 && tasks.contains(picked[0]))
   }
 
-  /// Text and other files are refused as such, not as truncated files.
+  /// Text and other files are refused by their kind, not as truncated files.
   @Test(arguments: ["Question?\nA\nB\n", "[{\"question\": \"a\"}]\n", "GGUF\u{3}\u{0}\u{0}\u{0}"])
-  func otherFilesAreNoMultipleChoice(content: String) {
+  func otherFilesAreNotMultipleChoice(content: String) {
     let error = #expect(throws: FormatError.self) {
       try ChoiceTask.multipleChoice(Array(content.utf8), path: "m.txt", tokenize: model.tokenize)
     }
@@ -111,7 +111,7 @@ struct CountingModel {
     #expect(throws: FormatError.self) { try ChoiceTask.winoGrande(text, path: "w", tokenize: model.tokenize) }
   }
 
-  /// Every damaged file of tasks is refused or read; none crashes.
+  /// Damaged files of tasks are refused or read, without a crash.
   @Test func mutatedTaskFiles() {
     var file = TaskFile()
     for index in 0..<5 { file.task("Question \(index)", answers: ["a", "b", "cd"], right: [index % 3]) }
@@ -120,11 +120,11 @@ struct CountingModel {
     for _ in 0..<20_000 {
       var bytes = file.bytes
       for _ in 0..<Int.random(in: 1...3, using: &random) {
-        let place = Int.random(in: 0..<bytes.count, using: &random)
+        let offset = Int.random(in: 0..<bytes.count, using: &random)
         if Bool.random(using: &random) {
-          bytes[place] = UInt8.random(in: 0...255, using: &random)
+          bytes[offset] = UInt8.random(in: 0...255, using: &random)
         } else {
-          bytes.removeSubrange(place..<min(bytes.count, place + 5))
+          bytes.removeSubrange(offset..<min(bytes.count, offset + 5))
         }
         if bytes.isEmpty { break }
       }
@@ -139,7 +139,7 @@ struct CountingModel {
   }
 }
 
-/// A multiple-choice file in the making.
+/// Builds a multiple-choice file.
 private struct TaskFile {
   private var tasks: [[UInt8]] = []
 
@@ -163,10 +163,10 @@ private struct TaskFile {
     var all: [UInt8] = []
     func append(_ value: Int) { withUnsafeBytes(of: UInt32(value).littleEndian) { all += Array($0) } }
     append(tasks.count)
-    var place = 4 + 4 * tasks.count
+    var offset = 4 + 4 * tasks.count
     for task in tasks {
-      append(place)
-      place += task.count
+      append(offset)
+      offset += task.count
     }
     return all + tasks.flatMap { $0 }
   }

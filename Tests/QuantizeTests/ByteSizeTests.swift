@@ -11,7 +11,7 @@ import Testing
   }
 
   @Test(arguments: ["", "GB", "12", "12 parsecs", "-3MB", "1.2.3GB", "99999999999TB"])
-  func othersAreRefused(text: String) {
+  func invalidSizesAreRefused(text: String) {
     #expect(throws: ByteSizeError.self) { try ByteSize(text) }
   }
 }

@@ -8,9 +8,9 @@ import Files
   import TestSupport
   import Testing
 
-  /// A disk of four megabytes that fills up under a run. Only root may mount one.
+  /// A disk of four megabytes that becomes full during a run. Only root may mount one.
   @Suite(.enabled(if: geteuid() == 0 && SmallDisk.canMount, "needs to mount a file system")) struct FullDiskTests {
-    @Test func runThatFilledTheDiskGoesOnOnceThereIsRoom() throws {
+    @Test func runThatFilledTheDiskIsResumed() throws {
       let disk = try SmallDisk(megabytes: 4)
       let output = disk.path("out.gguf")
       var random = SplitMix(seed: 9)
@@ -23,7 +23,7 @@ import Files
       var options = RewriteOptions()
       options.identity = RunIdentity(version: "1", source: "s", importance: "none", recipe: "r")
 
-      // A disk that has no room from the start keeps nothing.
+      // No file remains if the disk has no space from the start.
       disk.fill()
       #expect(throws: FileError.self) { _ = try Rewriter(plan).write(to: output, options: options) }
       #expect(disk.contents == ["filler"])
@@ -37,7 +37,7 @@ import Files
       #expect(error.code == ENOSPC && error.operation == .write && error.path.hasPrefix(output))
       #expect(disk.contents == ["filler", "out.gguf.journal", "out.gguf.part"])
 
-      // Before a byte is written the next run says how much is missing.
+      // Before writing, the next run reports the missing space.
       let early = try #require(throws: FileError.self) {
         _ = try Rewriter(plan).write(to: output, options: options)
       }
@@ -65,7 +65,7 @@ import Files
     }
   }
 
-  /// A file system in memory, which goes with the value.
+  /// A file system in memory that exists as long as this value.
   private final class SmallDisk {
     private let directory: TemporaryDirectory
 
@@ -84,7 +84,7 @@ import Files
     var contents: [String] { directory.contents }
     func path(_ name: String) -> String { directory.path(name) }
 
-    /// Takes all room that is left.
+    /// Uses all remaining space.
     func fill() {
       let file = open(path("filler"), O_WRONLY | O_CREAT | O_APPEND, 0o644)
       let page = [UInt8](repeating: 1, count: 4096)

@@ -4,7 +4,7 @@ import Quantize
 import TestSupport
 import Testing
 
-/// Recipes are passed around: a damaged or forged one is refused with words.
+/// Damaged and forged recipes give typed errors.
 @Suite struct MutatedRecipeTests {
   @Test func recipes() async throws {
     let result = await #expect(processExitsWith: .success, observing: [\.standardErrorContent]) {

@@ -29,7 +29,7 @@ import Testing
     #expect(types["blk.0.attn_norm.weight"] == .f32)
   }
 
-  /// Patterns that would try all ways to divide a name are refused, and the others are not: some thousands of ways.
+  /// Patterns that would try all divisions of a name are refused. Patterns that try some thousands are accepted.
   @Test func patternsThatTakeForever() throws {
     let model = try model("llama-8b")
     for pattern in ["(.*)*x", "(([a-z._0-9]+)+)+!"] {
@@ -48,14 +48,14 @@ import Testing
     }
   }
 
-  @Test func blocksThatDoNotFitFallBack() throws {
+  @Test func typesThatDoNotFitAreReplaced() throws {
     let model = try model("qwen2-72b")
     let recipe = try Recipe(yaml: "base: Q4_K\nrules: [ffn_down=IQ2_XXS]", file: "r")
     let types = zip(model.tensors, recipe.types(for: model, hasImportance: true))
     #expect(types.allSatisfy { !$0.name.contains("ffn_down") || $1 == .iq4_nl })
   }
 
-  /// Every stock mix and preset of every model comes back from its types alone, through text.
+  /// Every stock mix and preset of every model is recovered from its types, and through text.
   @Test(arguments: StockMixTests.cases) func explainingGivesTheSameTypes(name: String) throws {
     let shapes = try model(name)
     var made: [(String, [GGMLType])] = Preset.allCases.map {
@@ -90,8 +90,8 @@ import Testing
     #expect(try recipe.yaml() == "mix: Q4_K_M\nrules:\n- ^output\\.weight=F16\n")
   }
 
-  /// Types without any pattern come back too.
-  @Test func anyTypesComeBack() throws {
+  /// Types without a pattern are recovered too.
+  @Test func anyTypesAreRecovered() throws {
     var generator = SplitMix(seed: 31)
     let shapes = try model("deepseek-r1")
     for _ in 0..<5 {
@@ -106,13 +106,13 @@ import Testing
   }
 
   @Test(arguments: [
-    ("base: Q4_KX", "there is no type Q4_KX"), ("mix: Q4_K_XL", "no mix Q4_K_XL"),
-    ("base: Q4_K\nrules: [attn_v=Q9]", "rule attn_v=Q9: there is no type Q9"),
+    ("base: Q4_KX", "unknown type Q4_KX"), ("mix: Q4_K_XL", "unknown mix Q4_K_XL"),
+    ("base: Q4_K\nrules: [attn_v=Q9]", "rule attn_v=Q9: unknown type Q9"),
     ("base: Q4_K\nrules: [attn_v]", "rule attn_v: is not REGEX=TYPE"),
-    ("base: Q4_K\nrules: ['attn_(v=Q4_K']", "no regular expression"),
+    ("base: Q4_K\nrules: ['attn_(v=Q4_K']", "not a regular expression"),
     ("base: Q4_K\nmix: Q4_K_M", "both a base and a mix"), ("rules: []", "neither a base nor a mix"),
-    ("base: Q4_K\nlayers: 3", "unknown key layers"), ("- Q4_K", "no mapping"), ("base: [Q4_K", "no YAML"),
-    ("", "no mapping"),
+    ("base: Q4_K\nlayers: 3", "unknown key layers"), ("- Q4_K", "not a mapping"), ("base: [Q4_K", "not YAML"),
+    ("", "not a mapping"),
   ])
   func badRecipesAreNamed(text: String, message: String) throws {
     let error = #expect(throws: RecipeError.self) { try Recipe(yaml: text, file: "bad.yaml") }
@@ -120,8 +120,8 @@ import Testing
     #expect(error?.description.contains(message) == true, "\(String(describing: error))")
   }
 
-  /// A file's names may hold anything; the rules that explain its types match them as they are.
-  @Test(arguments: ["we(ird", "a[b", "c{", "d**", "e|f", "$^", "g\\", "h.i"]) func namesAreNoPatterns(_ part: String)
+  /// A file's names may contain any character. The rules for its types match them literally.
+  @Test(arguments: ["we(ird", "a[b", "c{", "d**", "e|f", "$^", "g\\", "h.i"]) func namesAreNotPatterns(_ part: String)
     throws
   {
     let shape = try #require(Shape([256, 4]))
@@ -155,7 +155,7 @@ import Testing
       uniqueKeysWithValues: zip(shapes.tensors.map(\.name), try constraints.applied(to: all, of: shapes)))
   }
 
-  @Test func pinsGoBeforeEverything() throws {
+  @Test func pinsHavePrecedence() throws {
     var constraints = TypeConstraints()
     constraints.pins = [try TypeRule("attn_v=IQ4_XS"), try TypeRule("attn_=Q5_K")]
     constraints.floors = [try TypeRule("attn_=Q6_K"), try TypeRule("ffn_down=Q4_K")]
@@ -177,14 +177,14 @@ import Testing
     #expect(try types(constraints)["blk.7.attn_norm.weight"] == .f32)
   }
 
-  @Test func theOutputCanBeLeft() throws {
+  @Test func theOutputCanKeepItsType() throws {
     var constraints = TypeConstraints()
     constraints.leavesOutput = true
     #expect(try types(constraints)["output.weight"] == .f16)
   }
 
-  /// Tensors without importance get the nearest type that does without, pinned or not, within the constraints.
-  @Test func typesThatNeedImportanceAreReplacedWhereThereIsNone() throws {
+  /// Tensors without importance get the nearest allowed type that does not need it, even if pinned.
+  @Test func typesThatNeedMissingImportanceAreReplaced() throws {
     let without = "blk.3.ffn_down.weight"
     var constraints = TypeConstraints()
     constraints.withoutImportance = [without]
@@ -217,8 +217,8 @@ import Testing
     #expect(replaced.map(\.tensor) == [without] && replaced[0].wanted == .iq2_xs && replaced[0].given == .q2_K)
   }
 
-  /// A tensor that has the type already is copied.
-  @Test func aTypeThatStaysNeedsNothing() throws {
+  /// A tensor that already has the type is copied.
+  @Test func aKeptTypeNeedsNoImportance() throws {
     let shape = Shape([256, 4])!
     let model = TypedShapes(
       name: "m", metadata: [:], tensors: [TensorInfo(name: "blk.0.ffn_up.weight", shape: shape, type: .iq2_xxs)])
@@ -228,8 +228,8 @@ import Testing
     #expect(try constraints.applied(to: [.iq2_xs], of: model) == [.q2_K])
   }
 
-  /// Ternary types have as many bits as IQ2_XXS, and ruin a model that was not trained for them.
-  @Test func noTypeBecomesOneForTrainedLevels() throws {
+  /// Ternary types have as many bits as IQ2_XXS, but ruin a model that was not trained for them.
+  @Test func replacementsAreNotTypesForTrainedLevels() throws {
     var constraints = TypeConstraints()
     constraints.excluded = [.iq2_xxs, .iq1_m, .iq4_xs]
     #expect(try types(constraints, .iq2_xxs)["blk.3.ffn_down.weight"] == .iq2_xs)

@@ -7,7 +7,7 @@ import Tensors
 import TestSupport
 import Testing
 
-/// Runs that stop half-way go on, and end in the bytes of a run that never stopped.
+/// Interrupted runs are resumed, and give the bytes of an uninterrupted run.
 @Suite struct ResumeTests {
   private let directory: TemporaryDirectory
   private let model: MemoryModel
@@ -33,8 +33,8 @@ import Testing
     return options
   }
 
-  /// The file of a run that nothing disturbs.
-  private func undisturbed() throws -> Data {
+  /// The file of an uninterrupted run.
+  private func uninterrupted() throws -> Data {
     _ = try Rewriter(plan(model)).write(to: directory.path("whole.gguf"), options: RewriteOptions())
     defer { try? FileManager.default.removeItem(atPath: directory.path("whole.gguf")) }
     return try Data(contentsOf: directory.url.appending(path: "whole.gguf"))
@@ -48,8 +48,8 @@ import Testing
     }
   }
 
-  @Test func pausedRunGoesOn() throws {
-    let whole = try undisturbed()
+  @Test func pausedRunIsResumed() throws {
+    let whole = try uninterrupted()
     try stop(after: 4)
     #expect(directory.contents == ["out.gguf.journal", "out.gguf.part"])
     let report = try Rewriter(plan(model)).write(to: directory.path("out.gguf"), options: options())
@@ -58,9 +58,9 @@ import Testing
     #expect(directory.contents == ["out.gguf"])
   }
 
-  /// Data that the disk lost or spoiled behind the journal's back is made anew.
-  @Test func damagedDataIsMadeAnew() throws {
-    let whole = try undisturbed()
+  /// Data that the disk lost or damaged is written again, although the journal lists it.
+  @Test func damagedDataIsWrittenAgain() throws {
+    let whole = try uninterrupted()
     try stop(after: 4)
     let part = directory.url.appending(path: "out.gguf.part")
     var data = try Data(contentsOf: part)
@@ -71,8 +71,8 @@ import Testing
     #expect(try Data(contentsOf: directory.url.appending(path: "out.gguf")) == whole)
   }
 
-  @Test func lineThatWasCutOffIsNotBelieved() throws {
-    let whole = try undisturbed()
+  @Test func truncatedLineIsIgnored() throws {
+    let whole = try uninterrupted()
     try stop(after: 4)
     let journal = directory.url.appending(path: "out.gguf.journal")
     try Data(contentsOf: journal).dropLast(10).write(to: journal)
@@ -93,13 +93,13 @@ import Testing
       _ = try Rewriter(plan(model)).write(to: directory.path("out.gguf"), options: other)
     }
     #expect(error.description.contains(field))
-    // The unfinished run is unharmed.
+    // The unfinished run is unchanged.
     #expect(directory.contents == ["out.gguf.journal", "out.gguf.part"])
     let report = try Rewriter(plan(model)).write(to: directory.path("out.gguf"), options: options())
     #expect(report.resumedTensors == 2)
   }
 
-  @Test func restartForgets() throws {
+  @Test func restartDiscardsTheEarlierRun() throws {
     try stop(after: 2)
     var anew = options(version: "2")
     anew.restart = true
@@ -108,9 +108,9 @@ import Testing
     #expect(directory.contents == ["out.gguf"])
   }
 
-  /// Every read of the source fails once, one after the other: each run gets as far as it can, and none is lost.
+  /// Every read of the source fails once. Each run keeps its progress.
   @Test func failingDiskNamesFileAndOffset() throws {
-    let whole = try undisturbed()
+    let whole = try uninterrupted()
     var faults = 0
     for read in 1... {
       let failing = FailingModel(base: model, failingRead: read)
@@ -127,9 +127,9 @@ import Testing
     #expect(directory.contents == ["out.gguf"])
   }
 
-  /// The same below the model, where files are read: each fault names the file and the byte.
+  /// The same for the reads of a file: each error names the file and the offset.
   @Test func failingReadsOfAFileAreNamed() throws {
-    let whole = try undisturbed()
+    let whole = try uninterrupted()
     let path = directory.path("model.gguf")
     try model.write(to: path)
     let output = directory.path("out.gguf")

@@ -8,17 +8,17 @@ extension TypedShapes {
   /// The same model with other types.
   func with(_ types: [GGMLType]) -> TypedShapes { TypedShapes(self, types: types) }
 
-  /// Bytes of all tensors in a file, padding included.
+  /// The bytes of all tensors in a file, including padding.
   var paddedBytes: Int { tensors.reduce(0) { $0 + ($1.shape.bytes(as: $1.type)! + 31) / 32 * 32 } }
 }
 
-/// What stock.py wrote of one model.
+/// One model's entry in the file that stock.py writes.
 struct StockFixture: Decodable {
   let architecture: String
   let keys: [String: Double]
-  /// By class: dimensions, and the first and last layer that has it.
+  /// Dimensions, first and last layer, by class.
   let tensors: [String: [[Int]]]
-  /// By mix: types by class without an importance matrix, and with one where that differs.
+  /// Types by class without and with an importance matrix (if they differ), by mix.
   let mixes: [String: [[String: String]]]
 
   static let all: [String: StockFixture] = {
@@ -59,14 +59,14 @@ struct StockFixture: Decodable {
         continue
       }
       let first = tensors[key]![1].first ?? 0
-      var place = (tensor.layer ?? 0) - first
+      var layerIndex = (tensor.layer ?? 0) - first
       for index in stride(from: 0, to: runs.count, by: 2) {
         let count = Int(runs[index + 1])!
-        if place < count {
+        if layerIndex < count {
           result[tensor.name] = String(runs[index])
           break
         }
-        place -= count
+        layerIndex -= count
       }
     }
     return result

@@ -31,7 +31,7 @@ import Testing
 
   private func bytes(_ name: String) throws -> Data { try Data(contentsOf: directory.url.appending(path: name)) }
 
-  @Test func aPausedRunGoesOn() throws {
+  @Test func aPausedRunIsResumed() throws {
     let plan = try plan()
     let report = try Rewriter(plan).write(to: directory.path("whole.gguf"), options: RewriteOptions())
     #expect(directory.contents == names("whole"))
@@ -50,14 +50,14 @@ import Testing
     #expect(directory.contents == names("out") + names("whole"))
   }
 
-  /// Other shards are another recipe: data lies elsewhere.
-  @Test func theLimitIsPartOfTheRecipe() throws {
+  /// A run with other shards is a different run, because offsets differ.
+  @Test func theLimitIsPartOfTheIdentity() throws {
     var other = try plan()
     try other.split(by: .tensors(3))
     #expect(try other.shards.digest != plan().shards.digest)
   }
 
-  @Test func aShardThatIsThereIsNotReplaced() throws {
+  @Test func anExistingShardIsNotReplaced() throws {
     try Data("precious".utf8).write(to: directory.url.appending(path: names("out")[1]))
     var options = RewriteOptions()
     options.identity = RunIdentity(version: "1", source: "s", importance: "i", recipe: "r")

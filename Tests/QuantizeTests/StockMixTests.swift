@@ -3,7 +3,7 @@ import Quantize
 import Tensors
 import Testing
 
-/// Against what llama-quantize does, type for type.
+/// Comparison with the types that llama-quantize chooses.
 @Suite struct StockMixTests {
   static let cases = StockFixture.all.keys.sorted()
 
@@ -25,7 +25,7 @@ import Testing
     }
   }
 
-  /// Files that others published, without the bytes of their metadata.
+  /// Sizes of published files, without their metadata.
   @Test(arguments: [
     ("llama-70b", "Q2_K", 26_375_113_408, 7_866_816), ("llama-70b", "Q3_K_S", 30_912_056_000, 7_866_816),
     ("llama-70b", "Q3_K_M", 34_267_499_200, 7_866_816), ("llama-70b", "Q4_K_M", 42_520_398_528, 7_866_816),

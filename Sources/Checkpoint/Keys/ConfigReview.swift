@@ -32,6 +32,7 @@ public struct RefusedConfig: Error, Equatable, Sendable, CustomStringConvertible
   /// The keys, with their values and the reasons.
   public let keys: [RefusedKey]
 
+  /// One line with the keys, their values and the reasons.
   public var description: String {
     "\(path): " + keys.map { "key \($0.name): is \($0.value); \($0.reason)" }.joined(separator: "; ")
   }
@@ -53,6 +54,7 @@ public struct UnneededIgnoring: Error, Equatable, Sendable, CustomStringConverti
     self.refused = refused
   }
 
+  /// One line with path and key.
   public var description: String { "\(path): key \(key) does not need to be ignored" }
 }
 

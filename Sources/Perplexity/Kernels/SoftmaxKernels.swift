@@ -8,19 +8,19 @@ import Transformer
   import Glibc
 #endif
 
-// The loops over the vocabulary. Exponentials are single precision, within 2 units in the last place; every sum is
-// double precision, so a log-sum-exp is within 3e-7 of the exact one whatever the vocabulary.
+// Loops over the vocabulary. Exponentials are in single precision, within 2 units in the last place. All sums are in
+// double precision, so a log-sum-exp is within 3e-7 of the exact value for any vocabulary.
 
-/// The running softmax of one model at one position, while the vocabulary goes by in tiles.
+/// The running softmax of one model at one position, over tiles of the vocabulary.
 struct RunningSoftmax: BitwiseCopyable, Sendable {
-  /// The greatest logit so far, and the first token that has it.
+  /// The largest logit so far, and the first token with it.
   var peak = -Float.infinity
   var top: Int32 = -1
-  /// The logit of the token that is to be predicted.
+  /// The logit of the token to predict.
   var target: Float = 0
-  /// Sum of e^(logit - peak).
+  /// The sum of e^(logit - peak).
   var sum = 0.0
-  /// Sum of e^(a - peak of a) * (a - b), with a the reference's logits and b this model's.
+  /// The sum of e^(a - peak of a) * (a - b), with a the reference's logits and b this model's.
   var difference = 0.0
 
   /// The natural logarithm of the sum of e^logit.
@@ -28,8 +28,8 @@ struct RunningSoftmax: BitwiseCopyable, Sendable {
   /// -ln of the probability of the target, in nats.
   var loss: Double { logSum - Double(target) }
 
-  /// Takes the greatest logit of a tile in, and returns by which factor sums so far shrink.
-  mutating func raise(_ x: UnsafePointer<Float>, _ count: Int, first: Int) -> Double {
+  /// Merges a tile's maximum, and returns the rescaling factor for the running sums.
+  mutating func updateMax(_ x: UnsafePointer<Float>, _ count: Int, first: Int) -> Double {
     let highest = largest(x, count)
     guard highest > peak else { return 1 }
     var index = 0
@@ -41,7 +41,7 @@ struct RunningSoftmax: BitwiseCopyable, Sendable {
   }
 }
 
-/// The greatest of x; NaNs are passed over.
+/// The maximum of x; NaNs are ignored.
 func largest(_ x: UnsafePointer<Float>, _ count: Int) -> Float {
   var vector = cv_splat(-.infinity)
   let whole = count & ~7
@@ -51,7 +51,7 @@ func largest(_ x: UnsafePointer<Float>, _ count: Int) -> Float {
   return result
 }
 
-/// The least of x; NaNs are passed over.
+/// The minimum of x; NaNs are ignored.
 func smallest(_ x: UnsafePointer<Float>, _ count: Int) -> Float {
   var vector = cv_splat(.infinity)
   let whole = count & ~7
@@ -61,7 +61,7 @@ func smallest(_ x: UnsafePointer<Float>, _ count: Int) -> Float {
   return result
 }
 
-/// w = e^(x - peak), in place where w is x; returns the sum.
+/// Computes w = e^(x - peak), and returns the sum. w may be x.
 func exponentials(
   _ x: UnsafePointer<Float>, _ count: Int, peak: Float, into w: UnsafeMutablePointer<Float>
 ) -> Double {
@@ -113,7 +113,9 @@ func divergenceTerms(
   return (sum, difference)
 }
 
-/// Logits of a tile, [models, rows, vocabulary], that threads read and one thread at a time fills.
+/// Logits of a tile, [models, rows, vocabulary].
+///
+/// Unchecked: one thread fills it before several threads read it.
 final class LogitTile: @unchecked Sendable {
   let start: UnsafeMutablePointer<Float>
   private let capacity: Int
@@ -125,7 +127,7 @@ final class LogitTile: @unchecked Sendable {
 
   deinit { start.deallocate() }
 
-  /// Fills the logits of model number `index`; its name and the windows are what messages say.
+  /// Fills the logits of model number `index`. Its name and the windows are for messages.
   func fill(
     _ index: Int, from model: (name: String, source: any LogitSource), rows: Range<Int>, vocabulary: Range<Int>,
     _ windows: ScoringWindows
@@ -147,7 +149,7 @@ final class LogitTile: @unchecked Sendable {
 }
 
 extension LogitTile {
-  /// Copies the first tile, [rows, columns], to its place in rows of `width` elements.
+  /// Copies the first model's logits, [rows, columns], to the columns of rows of `width` elements.
   func copy(to other: LogitTile, rows: Int, columns: Range<Int>, width: Int) {
     for row in 0..<rows {
       other.mutableRow(row, columns: width).advanced(by: columns.lowerBound)
@@ -158,7 +160,7 @@ extension LogitTile {
   func mutableRow(_ row: Int, columns: Int) -> UnsafeMutablePointer<Float> { start + row * columns }
 }
 
-/// False where any of x is NaN or infinite: then, and only then, x - x is not 0.
+/// False if any of x is NaN or infinite: only then x - x is not 0.
 func allFinite(_ x: UnsafePointer<Float>, _ count: Int) -> Bool {
   var sum = SIMD8<Float>.zero
   let whole = count & ~7
@@ -171,7 +173,7 @@ func allFinite(_ x: UnsafePointer<Float>, _ count: Int) -> Bool {
   return finite
 }
 
-/// Sets every element of `results` to what `make` returns for its index, in parallel.
+/// Sets every element of `results` to `make(index)`, in parallel.
 func fillInParallel<Element: Sendable>(
   _ results: inout [Element], _ make: @Sendable (_ index: Int) throws -> Element
 ) throws {
@@ -183,7 +185,7 @@ func fillInParallel<Element: Sendable>(
   }
 }
 
-/// Working memory of a task, uninitialised.
+/// Calls `body` with `count` uninitialised floats of scratch memory.
 func withScratch<R>(_ count: Int, _ body: (UnsafeMutablePointer<Float>) throws -> R) rethrows -> R {
   try FloatMemory.withScratch(count, body)
 }

@@ -1,9 +1,9 @@
 import CVectors
 import HeapModule
 
-/// The `limit` tokens of greatest logit, greatest first; the lower id first where logits are equal.
+/// The `limit` tokens with the largest logits, in descending order; equal logits are in the order of ids.
 ///
-/// A heap of the best so far has the worst of them at its minimum; whole vectors that can't beat it are passed over.
+/// The minimum of a heap is the worst of the best tokens so far. Vectors without a larger logit are skipped. Takes
 /// O(count + limit log limit log count) for logits in random order.
 func likeliestTokens(_ x: UnsafePointer<Float>, _ count: Int, limit: Int) -> [Int32] {
   guard limit > 0 else { return [] }
@@ -17,7 +17,7 @@ func likeliestTokens(_ x: UnsafePointer<Float>, _ count: Int, limit: Int) -> [In
     }
     let end = min(count, i + 8)
     while i < end {
-      // Equal logits lose: their id is higher.
+      // Equal logits are not inserted, since their id is higher.
       if x[i] > worst {
         best.replaceMin(with: RankedToken(logit: x[i], id: Int32(i)))
         worst = best.min!.logit
@@ -28,7 +28,7 @@ func likeliestTokens(_ x: UnsafePointer<Float>, _ count: Int, limit: Int) -> [In
   return best.unordered.sorted(by: >).map(\.id)
 }
 
-/// Ordered by logit; of equal ones the lower id is greater.
+/// Ordered by logit; of equal logits, the lower id is greater.
 private struct RankedToken: Comparable {
   let logit: Float
   let id: Int32

@@ -3,28 +3,28 @@ import Foundation
 import Tensors
 
 extension CompactReference {
-  /// The error of a mean divergence that the tails' samples may add, in nats.
+  /// The target for the error of the mean divergence due to sampled tails, in nats.
   static let errorTarget = 1e-4
-  /// How much ln p - ln q may vary over a tail, as a standard deviation in nats: Q2_K has about 1, models that are of no
-  /// use 2 and more.
+  /// The assumed standard deviation of ln p - ln q over a tail, in nats. Q2_K has about 1, unusable models 2 and more.
   private static let tailSpread = 3.0
-  /// No single position's tail may hold more, so that quantiles are right too.
-  private static let largestTail = 0.005
+  /// The maximum probability of a tail, which keeps quantiles accurate.
+  private static let maximumTail = 0.005
 
-  /// The probability that the tail of each of `rows` positions may hold.
+  /// The target for the probability of each tail, if there are `rows` positions.
   ///
-  /// A sample of m gives a tail of mass t with a standard error of t s / sqrt(m), with s the standard deviation of
-  /// ln p - ln q over the tail. The mean over n positions then has t s / sqrt(m n); three of them are the bound. A few
-  /// windows so have smaller tails than many. Predictions that are nearly flat leave more than this behind any 1024
-  /// tokens: of such a tail more is drawn, up to ``mostSamples``, which keeps the error where it is up to twice the mass.
-  /// Beyond that the bound is larger, and stated.
+  /// With m samples, a tail of mass t has the standard error t s / sqrt(m), where s is the standard deviation of ln p -
+  /// ln q over the tail. The mean over n positions has the error t s / sqrt(m n), and the bound is three of these. Few
+  /// windows therefore need smaller tails than many. Nearly flat predictions exceed this mass even with 1024 kept
+  /// tokens. Their tails get more samples, up to ``maximumSamples``, which compensates for up to twice the mass. Beyond
+  /// that, the reported bound is larger.
   static func tailTarget(rows: Int) -> Double {
-    min(largestTail, errorTarget / 3 / tailSpread * Double(samples * max(1, rows)).squareRoot())
+    min(maximumTail, errorTarget / 3 / tailSpread * Double(samples * max(1, rows)).squareRoot())
   }
 
   /// Stores the predictions of a model that has run over `windows`.
   ///
-  /// The file appears under its name when it is whole.
+  /// The file appears under its name when it is complete.
+  ///
   /// - Parameter memory: bytes for rows of logits.
   /// - Throws: ``ScoringError``, `FileError`, and what `source` and `progress` throw.
   public static func write(
@@ -35,7 +35,7 @@ extension CompactReference {
       provenance.context == windows.context && provenance.vocabulary == source.vocabularyCount, "\(provenance)")
     let header = Header(
       provenance: provenance, windows: windows.windows.count, scored: windows.scored, parts: windows.parts,
-      rowsPerFrame: ReferenceFrame.rowsPerFrame, mostTokens: mostTokens, samples: mostSamples,
+      rowsPerFrame: ReferenceFrame.rowsPerFrame, mostTokens: maximumTokens, samples: maximumSamples,
       tailTarget: tailTarget(rows: windows.rowCount))
     let encoder = JSONEncoder()
     encoder.outputFormatting = .sortedKeys
@@ -60,10 +60,10 @@ extension CompactReference {
       of: source, named: provenance.model, windows: windows, memory: memory, progress: progress,
       body: { row, logits in
         ReferenceRow(
-          logits: logits, count: provenance.vocabulary, target: Int(windows.targets[row]), limit: mostTokens,
-          tailTarget: header.tailTarget, samples: samples, mostSamples: mostSamples, seed: UInt64(row))
+          logits: logits, count: provenance.vocabulary, target: Int(windows.targets[row]), limit: maximumTokens,
+          tailTarget: header.tailTarget, samples: samples, maximumSamples: maximumSamples, seed: UInt64(row))
       },
-      take: { rows in
+      collect: { rows in
         pending += rows
         while pending.count >= header.rowsPerFrame {
           try append(ReferenceFrame.encode(Array(pending.prefix(header.rowsPerFrame))))
@@ -80,7 +80,7 @@ extension CompactReference {
 }
 
 extension CompactReference {
-  /// A frame of rows of logits, as the file has them: what tests damage behind its checksum.
+  /// Encodes rows of logits as a frame, for tests that damage it.
   package static func encodedRows(_ logits: [Float], vocabulary: Int, limit: Int, samples: Int) -> [UInt8] {
     var logits = logits
     let rows = logits.count / vocabulary
@@ -90,12 +90,12 @@ extension CompactReference {
         (0..<rows).map { row in
           ReferenceRow(
             logits: base + row * vocabulary, count: vocabulary, target: 0, limit: limit, tailTarget: 0,
-            samples: samples, mostSamples: samples, seed: UInt64(row))
+            samples: samples, maximumSamples: samples, seed: UInt64(row))
         })
     }
   }
 
-  /// Whether bytes are a frame.
+  /// Whether `bytes` are a valid frame.
   package static func isFrame(_ bytes: [UInt8], rows: Int, vocabulary: Int, limit: Int, samples: Int) -> Bool {
     let decoded = ReferenceFrame.decode(bytes, rows: rows, limit: limit, samples: samples, vocabulary: vocabulary)
     return (try? decoded.get()) != nil

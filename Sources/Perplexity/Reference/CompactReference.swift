@@ -1,23 +1,24 @@
 import Files
 import Foundation
 
-/// A reference's predictions in a file: for each scored position the likeliest tokens and a sample of the others.
+/// A file of a reference's predictions: for each scored position, the likeliest tokens and a sample of the others.
 ///
-/// It takes a fortieth of llama-perplexity's file or less, nothing is clamped, and it says what it was made of.
+/// It has at most a fortieth of the bytes of llama-perplexity's file, does not clamp probabilities, and records its
+/// provenance.
 ///
 /// Layout (little-endian): the letters `QREF`, u32 version 1, u64 length of the header, the header as JSON; u64 byte
-/// offsets of the frames and of the file's end; SHA-256 of all that; the frames, each compressed by zstd: the windows'
-/// tokens as i32, then ``ReferenceFrame`` after frame.
+/// offsets of the frames and of the file's end; SHA-256 of all of the above; the frames, each compressed by zstd: the
+/// windows' tokens as i32, then each ``ReferenceFrame``.
 public final class CompactReference: Sendable {
-  /// Tokens kept of a position at most.
-  public static let mostTokens = 1024
-  /// Tokens drawn from the tail of a position: more where it holds more than it should.
+  /// The maximum number of tokens kept per position.
+  static let maximumTokens = 1024
+  /// The number of tokens drawn from a tail, and the maximum for tails above the target mass.
   static let samples = 32
-  static let mostSamples = 128
+  static let maximumSamples = 128
 
-  /// The file.
+  /// The file's path.
   public let path: String
-  /// The model and the text that it is of.
+  /// The model and the text.
   public let provenance: Provenance
   /// The text that was scored.
   public let windows: ScoringWindows
@@ -25,11 +26,11 @@ public final class CompactReference: Sendable {
   private let header: Header
   private let offsets: [Int]
 
-  /// Scored positions.
+  /// The number of scored positions.
   public var rowCount: Int { windows.rowCount }
-  /// Tokens of the vocabulary.
+  /// The number of tokens of the vocabulary.
   public var vocabularyCount: Int { provenance.vocabulary }
-  /// Bytes of the file.
+  /// The file's size in bytes.
   public var byteCount: Int { file.size }
 
   struct Header: Codable {
@@ -40,14 +41,14 @@ public final class CompactReference: Sendable {
     var rowsPerFrame: Int
     var mostTokens: Int
     var samples: Int
-    /// The probability that tails may hold.
+    /// The target for the probability of a tail.
     var tailTarget: Double
 
     var rows: Int { windows * scored.count }
-    /// Frames of rows; the tokens' frame comes before them.
+    /// The number of frames of rows, which follow the frame of tokens.
     var frames: Int { (rows + rowsPerFrame - 1) / rowsPerFrame }
 
-    /// Counts that can be multiplied and allocated without surprise.
+    /// Whether all counts can be multiplied and allocated safely.
     var isSane: Bool {
       provenance.context >= 4 && provenance.context <= 1 << 24 && windows >= 1 && windows <= 1 << 32
         && scored.lowerBound >= 0 && scored.upperBound < provenance.context && !scored.isEmpty
@@ -69,7 +70,7 @@ public final class CompactReference: Sendable {
     }
     let start = try file.bytes(in: 0..<min(16, file.size))
     guard start.count == 16, start.prefix(8).elementsEqual(Self.magic) else {
-      throw failure(0, "is no compact reference: it does not begin with QREF and version 1")
+      throw failure(0, "is not a compact reference: it does not begin with QREF and version 1")
     }
     let length = UInt64(littleEndian: start[8..<16])
     guard length <= UInt64(file.size - 16) else { throw failure(8, "a header of \(length) bytes") }
@@ -93,7 +94,7 @@ public final class CompactReference: Sendable {
 
     let context = header.provenance.context
     let tokenBytes = header.windows * context * 4
-    // A few hundred zero bytes can claim any size; text does not compress a thousandfold.
+    // A few hundred compressed zeros can expand to any size. Text does not compress by a factor of 1000.
     let compressed = offsets[1] - offsets[0]
     guard tokenBytes <= max(1 << 20, compressed * 1000),
       let raw = Zstd.decompress(try file.bytes(in: offsets[0]..<offsets[1]), bound: tokenBytes), raw.count == tokenBytes
@@ -113,7 +114,7 @@ public final class CompactReference: Sendable {
     provenance = header.provenance
   }
 
-  /// The positions of some frames, and the rows that they are.
+  /// Reads the rows of a range of frames.
   func rows(frames: Range<Int>) throws -> [ReferenceRow] {
     var rows: [ReferenceRow] = []
     for frame in frames {
@@ -134,23 +135,23 @@ public final class CompactReference: Sendable {
     return rows
   }
 
-  /// The rows at some places, ascending for speed: a frame is decoded once for consecutive places in it.
-  func rows(at places: some Sequence<Int>) throws -> [ReferenceRow] {
+  /// Reads the rows at some indices. A frame is decoded once for consecutive indices in it.
+  func rows(at indices: some Sequence<Int>) throws -> [ReferenceRow] {
     var rows: [ReferenceRow] = []
     var frame: Int?
     var decoded: [ReferenceRow] = []
-    for place in places {
-      let own = place / header.rowsPerFrame
-      if own != frame {
-        decoded = try self.rows(frames: own..<own + 1)
-        frame = own
+    for index in indices {
+      let indexFrame = index / header.rowsPerFrame
+      if indexFrame != frame {
+        decoded = try self.rows(frames: indexFrame..<indexFrame + 1)
+        frame = indexFrame
       }
-      rows.append(decoded[place % header.rowsPerFrame])
+      rows.append(decoded[index % header.rowsPerFrame])
     }
     return rows
   }
 
-  /// How many rows, whole frames of them, take at most `memory` bytes once decoded.
+  /// The number of rows, in complete frames, whose decoded form has at most `memory` bytes.
   func rowsPerGroup(memory: Int) -> Int {
     let perFrame = header.rowsPerFrame * (header.mostTokens + header.samples) * 8
     return max(1, memory / perFrame) * header.rowsPerFrame

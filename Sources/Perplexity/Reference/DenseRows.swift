@@ -1,15 +1,15 @@
 import Tensors
 
-/// Goes over whole rows of logits, for what needs a row at once: sorting it, or storing it.
+/// Visits complete rows of logits, to sort or store them.
 ///
-/// As many rows as half of `memory` holds are gathered from tiles of the vocabulary, then worked on in parallel. `body`
-/// gets the logits of one row; `take` gets the results of consecutive rows, in order.
+/// As many rows as fit into half of `memory` are gathered from tiles of the vocabulary, then processed in parallel.
+/// `body` gets the logits of one row, and `collect` gets the results of consecutive rows, in order.
 ///
 /// - Throws: ``ScoringError``, and what the closures and `progress` throw.
 func forEachRow<Result: Sendable>(
   of source: any LogitSource, named name: String, windows: ScoringWindows, memory: Int, progress: any RunObserver,
   body: @Sendable (_ row: Int, _ logits: UnsafeMutablePointer<Float>) throws -> Result,
-  take: ([Result]) throws -> Void
+  collect: ([Result]) throws -> Void
 ) throws {
   let vocabulary = source.vocabularyCount
   let height = min(source.rowCount, max(1, memory / 2 / max(1, vocabulary * MemoryLayout<Float>.size)))
@@ -26,12 +26,12 @@ func forEachRow<Result: Sendable>(
         try (part * grain..<min(range.count, (part + 1) * grain)).map { offset in
           let logits = rows.mutableRow(offset, columns: vocabulary)
           guard allFinite(logits, vocabulary) else {
-            let place = windows.place(ofRow: range.lowerBound + offset)
-            throw ScoringError.nonFiniteLogits(model: name, window: place.window, position: place.position)
+            let location = windows.location(ofRow: range.lowerBound + offset)
+            throw ScoringError.nonFiniteLogits(model: name, window: location.window, position: location.position)
           }
           return try body(range.lowerBound + offset, logits)
         }
       }
-      try take(results.flatMap { $0 })
+      try collect(results.flatMap { $0 })
     })
 }

@@ -1,24 +1,24 @@
 import Files
 import Tensors
 
-/// The reference that llama-perplexity's `--kl-divergence-base` writes: 16 bits for every token at every position.
+/// The file that llama-perplexity's `--kl-divergence-base` writes: 16 bits for every token at every position.
 ///
 /// Layout (little-endian): `_logits_`, i32 context, i32 vocabulary, i32 windows, i32 tokens [windows, context]; then
 /// for each scored position f32 scale, f32 lowest log-probability and u16 [vocabulary], padded to an even count:
-/// ln p = scale * stored + lowest. What is more than 16 below the top was raised to that by the writer.
+/// ln p = scale * stored + lowest. The writer clamps values to 16 below the maximum.
 public final class LogitsFile: LogitSource, Sendable {
-  /// The file.
+  /// The file's path.
   public let path: String
   /// The text that was scored.
   public let windows: ScoringWindows
-  /// Tokens of the vocabulary.
+  /// The number of tokens of the vocabulary.
   public let vocabularyCount: Int
   private let file: PositionedFile
   private let dataOffset: Int
 
-  /// Scored positions.
+  /// The number of scored positions.
   public var rowCount: Int { windows.rowCount }
-  /// Bytes of the file.
+  /// The file's size in bytes.
   public var byteCount: Int { file.size }
 
   static let magic = Array("_logits_".utf8)
@@ -27,10 +27,10 @@ public final class LogitsFile: LogitSource, Sendable {
 
   /// Log-probabilities at or below this are left out of divergences.
   static let floor: Float = -16
-  /// What stands for them: e^leftOut is 0, and 0 times it is 0.
+  /// The value that replaces them: e^leftOut is 0, and 0 times it is 0.
   private static let leftOut: Float = -1e30
 
-  /// - Parameter bos: what the models that are to be compared begin every window with; nil for nothing.
+  /// - Parameter bos: the token with which the compared models begin every window; nil for none.
   /// - Throws: ``ReferenceError/malformed(path:offset:reason:)``, `FileError`.
   public init(path: String, bos: Int32?) throws {
     let file = try PositionedFile(path: path)
@@ -39,7 +39,7 @@ public final class LogitsFile: LogitSource, Sendable {
     }
     let start = try file.bytes(in: 0..<min(file.size, Self.headerBytes))
     guard start.count == Self.headerBytes, start.prefix(8).elementsEqual(Self.magic) else {
-      throw failure(0, "is no file of logits: it does not begin with _logits_")
+      throw failure(0, "is not a file of logits: it does not begin with _logits_")
     }
     let (context, vocabulary, count) = (
       Int(Int32(littleEndian: start[8..<12])), Int(Int32(littleEndian: start[12..<16])),
@@ -89,7 +89,7 @@ public final class LogitsFile: LogitSource, Sendable {
     return (scale, lowest)
   }
 
-  /// Stored log-probabilities.
+  /// Reads stored log-probabilities.
   public func logits(rows: Range<Int>, vocabulary: Range<Int>, into output: inout MutableSpan<Float>) throws {
     try parallelRows(of: &output, rowLength: vocabulary.count, grain: 16) { range, slice in
       for row in range {
@@ -106,24 +106,24 @@ public final class LogitsFile: LogitSource, Sendable {
     }
   }
 
-  /// -ln p of every target of a window as it is stored, in nats.
+  /// The stored -ln p of every target of a window, in nats.
   func targetLosses(window: Int) throws -> [Double] {
     try windows.rows(ofWindows: window..<window + 1).map { row in
       let (scale, lowest) = try scale(row)
-      let place = rowOffset(row) + 8 + 2 * Int(windows.targets[row])
-      let stored = try file.bytes(in: place..<place + 2)
+      let start = rowOffset(row) + 8 + 2 * Int(windows.targets[row])
+      let stored = try file.bytes(in: start..<start + 2)
       return -Double(scale * Float(UInt16(littleEndian: stored)) + lowest)
     }
   }
 }
 
 extension LogitsFile {
-  /// Bytes that a file for `windows` takes.
+  /// The bytes of a file for `windows`.
   public static func byteCount(windows: ScoringWindows, vocabulary: Int) -> Int {
     headerBytes + windows.windows.count * windows.context * 4 + windows.rowCount * rowBytes(vocabulary: vocabulary)
   }
 
-  /// Stores the predictions of a model that has run over `windows` for llama-perplexity to read.
+  /// Stores the predictions of a model that has run over `windows`, in llama-perplexity's format.
   ///
   /// - Throws: ``ReferenceError/notExpressible(reason:)`` for windows with a stride; ``ScoringError``, `FileError`.
   public static func write(
@@ -143,7 +143,7 @@ extension LogitsFile {
     try forEachRow(
       of: source, named: name, windows: windows, memory: memory, progress: progress,
       body: { _, logits in encodedRow(logits, vocabulary) },
-      take: { rows in for row in rows { try output.write(row) } })
+      collect: { rows in for row in rows { try output.write(row) } })
     try output.commit()
   }
 }

@@ -1,22 +1,23 @@
 import Files
 import GGUF
 
-/// What a reference was made of. Two measurements compare where all of it agrees.
+/// The inputs of a reference. Two measurements are comparable if all fields agree.
 public struct Provenance: Sendable, Equatable, Codable {
-  /// The base model's name, for people; not compared.
+  /// The base model's name, which is not compared.
   public let model: String
   /// The model's fingerprint in hexadecimal.
-  public let modelFingerprint: String
+  let modelFingerprint: String
   /// SHA-256 of the tokenizer's metadata in hexadecimal.
-  public let tokenizerDigest: String
-  /// SHA-256 of the texts, one after the other.
-  public let textDigest: String
-  /// Tokens in a window.
-  public let context: Int
-  /// Tokens of the vocabulary.
-  public let vocabulary: Int
+  let tokenizerDigest: String
+  /// SHA-256 of the texts in hexadecimal, from ``digest(of:)``.
+  let textDigest: String
+  /// The tokens of a window.
+  let context: Int
+  /// The number of tokens of the vocabulary.
+  let vocabulary: Int
 
-  public init(
+  /// A provenance with these fields.
+  package init(
     model: String, modelFingerprint: String, tokenizerDigest: String, textDigest: String, context: Int, vocabulary: Int
   ) {
     self.model = model
@@ -27,7 +28,10 @@ public struct Provenance: Sendable, Equatable, Codable {
     self.vocabulary = vocabulary
   }
 
+  /// The provenance of a reference to compute.
+  ///
   /// - Parameter texts: the texts' bytes, in their order.
+  /// - Throws: errors of reading the model.
   public init(of model: any ModelSource, texts: [[UInt8]], context: Int, vocabulary: Int) throws {
     self.init(
       model: model.name, modelFingerprint: try ModelFingerprint(of: model).hex,
@@ -35,7 +39,7 @@ public struct Provenance: Sendable, Equatable, Codable {
       context: context, vocabulary: vocabulary)
   }
 
-  /// SHA-256 in hexadecimal. Each text's length goes in front of it, so that texts can't be cut elsewhere.
+  /// SHA-256 of texts in hexadecimal. Each text is preceded by its length, so that other divisions have other digests.
   public static func digest(of texts: [[UInt8]]) -> String {
     var hash = DataDigest()
     for text in texts {
@@ -47,13 +51,15 @@ public struct Provenance: Sendable, Equatable, Codable {
     return hash.hex()
   }
 
-  /// Refuses what differs, naming the first field that does. Fields that the caller doesn't know are nil.
+  /// Checks that fields are equal; nil skips a field.
+  ///
+  /// - Throws: ``ReferenceError/mismatch(path:field:reference:given:)`` with the first field that differs.
   public func require(
     path: String, modelFingerprint: String? = nil, tokenizerDigest: String? = nil, textDigest: String? = nil,
     context: Int? = nil, vocabulary: Int? = nil
   ) throws(ReferenceError) {
-    func check(_ field: String, _ own: String, _ given: String?) throws(ReferenceError) {
-      if let given, given != own { throw .mismatch(path: path, field: field, reference: own, given: given) }
+    func check(_ field: String, _ recorded: String, _ given: String?) throws(ReferenceError) {
+      if let given, given != recorded { throw .mismatch(path: path, field: field, reference: recorded, given: given) }
     }
     try check("vocabulary size", String(self.vocabulary), vocabulary.map(String.init))
     try check("tokenizer digest", self.tokenizerDigest, tokenizerDigest)

@@ -1,10 +1,10 @@
-/// Why a stored reference can't be used: the file, and what is wrong with it.
+/// A stored reference that can't be read, compared or written.
 public enum ReferenceError: Error, Equatable, Sendable {
-  /// The file is no reference, or is damaged: the byte and the reason.
+  /// The file is not a reference, or is damaged. `offset` is in bytes.
   case malformed(path: String, offset: Int, reason: String)
-  /// The reference was made of something else than what it is compared with.
+  /// The reference has other inputs than the comparison.
   case mismatch(path: String, field: String, reference: String, given: String)
-  /// What llama-perplexity's files can't express.
+  /// llama-perplexity's format can't represent the windows.
   case notExpressible(reason: String)
 }
 
@@ -14,7 +14,7 @@ extension ReferenceError: CustomStringConvertible {
     switch self {
     case .malformed(let path, let offset, let reason): "\(path): at byte \(offset): \(reason)"
     case .mismatch(let path, let field, let reference, let given):
-      "\(path): the \(field) differs: \(reference) in the reference, \(given) here"
+      "\(path): the \(field) differs: \(reference) in the reference, \(given) now"
     case .notExpressible(let reason): reason
     }
   }

@@ -1,15 +1,15 @@
 import Files
 
-/// Some consecutive positions of a compact reference, as bytes: what is compressed together.
+/// The encoding of consecutive positions of a compact reference, which are compressed together.
 ///
 ///     u16 tokens[n], u16 samples[n], f32 tail mass[n], f32 ln p of the target[n]
-///     token ids of all rows, then of all samples: the first of a row as it is, then differences, each as a varint
+///     token ids of all rows, then of all samples: the first of a row, then differences, each as a varint
 ///     -ln p of all of them in units of 2^-18: all high bytes, all middle bytes, all low bytes
 enum ReferenceFrame {
   static let rowsPerFrame = 64
   private static let fixedBytes = 12
 
-  /// The most bytes that `rows` positions can take: what a reader allows a frame to claim.
+  /// The maximum number of bytes of `rows` positions, which bounds decompression.
   static func bound(rows: Int, entriesPerRow: Int) -> Int { rows * (fixedBytes + entriesPerRow * 8) }
 
   static func encode(_ rows: [ReferenceRow]) -> [UInt8] {
@@ -21,12 +21,12 @@ enum ReferenceFrame {
     for tokens in rows.map(\.tokens) + rows.map(\.sampleTokens) {
       var last: Int32 = 0
       for token in tokens {
-        var rest = UInt32(token - last)
-        while rest >= 128 {
-          bytes.append(UInt8(truncatingIfNeeded: rest) | 128)
-          rest >>= 7
+        var remaining = UInt32(token - last)
+        while remaining >= 128 {
+          bytes.append(UInt8(truncatingIfNeeded: remaining) | 128)
+          remaining >>= 7
         }
-        bytes.append(UInt8(rest))
+        bytes.append(UInt8(remaining))
         last = token
       }
     }
@@ -37,15 +37,15 @@ enum ReferenceFrame {
     return bytes
   }
 
-  /// Nil, with the reason, where the bytes are no such rows. `limit` is the most tokens that a row may keep.
+  /// Decodes `count` rows, or fails with the reason. `limit` is the maximum number of tokens kept per row.
   static func decode(
     _ bytes: [UInt8], rows count: Int, limit: Int, samples: Int, vocabulary: Int
   ) -> Result<[ReferenceRow], Malformed> {
     guard bytes.count >= count * fixedBytes else { return .failure(Malformed("a frame of \(bytes.count) bytes")) }
-    var place = 0
+    var offset = 0
     func read<T: FixedWidthInteger>(_: T.Type) -> T {
-      defer { place += MemoryLayout<T>.size }
-      return T(littleEndian: bytes[place..<place + MemoryLayout<T>.size])
+      defer { offset += MemoryLayout<T>.size }
+      return T(littleEndian: bytes[offset..<offset + MemoryLayout<T>.size])
     }
     let tokenCounts = (0..<count).map { _ in Int(read(UInt16.self)) }
     let sampleCounts = (0..<count).map { _ in Int(read(UInt16.self)) }
@@ -66,11 +66,11 @@ enum ReferenceFrame {
         var step = 0
         var shift = 0
         while true {
-          guard place < bytes.count, shift <= 28 else { return nil }
-          step |= Int(bytes[place] & 127) << shift
-          place += 1
+          guard offset < bytes.count, shift <= 28 else { return nil }
+          step |= Int(bytes[offset] & 127) << shift
+          offset += 1
           shift += 7
-          if bytes[place - 1] < 128 { break }
+          if bytes[offset - 1] < 128 { break }
         }
         last += step
         guard last < vocabulary, !strict || index == 0 || step > 0 else { return nil }
@@ -87,10 +87,10 @@ enum ReferenceFrame {
       rows[index].sampleTokens = ids
     }
     let entries = tokenCounts.reduce(0, +) + sampleCounts.reduce(0, +)
-    guard bytes.count - place == 3 * entries else { return .failure(Malformed("a frame of the wrong length")) }
+    guard bytes.count - offset == 3 * entries else { return .failure(Malformed("a frame of the wrong length")) }
     func loss() -> UInt32 {
-      defer { place += 1 }
-      return UInt32(bytes[place]) << 16 | UInt32(bytes[place + entries]) << 8 | UInt32(bytes[place + 2 * entries])
+      defer { offset += 1 }
+      return UInt32(bytes[offset]) << 16 | UInt32(bytes[offset + entries]) << 8 | UInt32(bytes[offset + 2 * entries])
     }
     for index in rows.indices { rows[index].losses = (0..<tokenCounts[index]).map { _ in loss() } }
     for index in rows.indices { rows[index].sampleLosses = (0..<sampleCounts[index]).map { _ in loss() } }

@@ -1,14 +1,14 @@
 import Files
 import Foundation
 
-// The formats of llama-perplexity's task files, and which tasks it picks where not all are wanted.
+// The formats of llama-perplexity's task files, and its random choice of some of the tasks.
 
 extension ChoiceTask {
-  /// HellaSwag: six lines a task, the context, the number of the right ending from 0, and four endings.
+  /// Reads HellaSwag: six lines per task, the context, the number of the correct ending from 0, and four endings.
   ///
   /// - Parameters:
-  ///   - limit: how many tasks, drawn at random; nil for all.
-  ///   - tokenize: ids of a text, with what the vocabulary puts in front of every text.
+  ///   - limit: the number of tasks to draw at random; nil for all.
+  ///   - tokenize: returns the ids of a text, including those that the vocabulary adds to every text.
   public static func hellaSwag(
     _ text: String, path: String, limit: Int? = nil, tokenize: (String) -> [Int32]
   ) throws(FormatError) -> [ChoiceTask] {
@@ -16,11 +16,11 @@ extension ChoiceTask {
     guard !lines.isEmpty, lines.count % 6 == 0 else {
       throw FormatError(path: path, "\(lines.count) lines where a task has six")
     }
-    var left = Array(0..<lines.count / 6)
-    var chosen = left
-    if let limit, limit < left.count {
+    var remaining = Array(0..<lines.count / 6)
+    var chosen = remaining
+    if let limit, limit < remaining.count {
       var random = MersenneTwister(seed: 1)
-      chosen = (0..<limit).map { _ in left.remove(at: random.below(left.count)) }
+      chosen = (0..<limit).map { _ in remaining.remove(at: random.below(remaining.count)) }
     }
     var tasks: [ChoiceTask] = []
     for index in chosen {
@@ -37,10 +37,11 @@ extension ChoiceTask {
     return tasks
   }
 
-  /// WinoGrande: lines of number, sentence with a gap `_`, two choices, and which of them is right (1 or 2).
+  /// Reads WinoGrande: lines of number, sentence with a gap `_`, two choices, and the number of the correct one (1 or
+  /// 2).
   ///
-  /// What follows the choice counts, but for the last token, where both sequences have more than three tokens that
-  /// differ; else the choice counts too.
+  /// If both sequences have more than three tokens after their common prefix, the tokens after the choice are scored,
+  /// except the last. Otherwise the choice is scored too.
   public static func winoGrande(
     _ text: String, path: String, limit: Int? = nil, tokenize: (String) -> [Int32]
   ) throws(FormatError) -> [ChoiceTask] {
@@ -72,9 +73,9 @@ extension ChoiceTask {
     return tasks
   }
 
-  /// Multiple choice (MMLU, ARC, TruthfulQA): binary, little-endian. u32 tasks; u32 byte offset of each; then per task
-  /// the question, its answers with one right, and its answers with several right, of which the first are used. A text
-  /// is a u32 length and bytes; answers are a u32 count, texts, and an i32 label each, 1 where it is right.
+  /// Reads multiple choice (MMLU, ARC, TruthfulQA): binary, little-endian. u32 tasks; u32 byte offset of each; then per
+  /// task the question, answers of which one is correct, and answers of which several are correct, which are not used.
+  /// A text is a u32 length and bytes. Answers are a u32 count, texts, and an i32 label each, 1 for a correct answer.
   public static func multipleChoice(
     _ bytes: [UInt8], path: String, limit: Int? = nil, tokenize: (String) -> [Int32]
   ) throws(FormatError) -> [ChoiceTask] {
@@ -83,7 +84,7 @@ extension ChoiceTask {
       throw FormatError(path: path, "is not a file of multiple-choice tasks in llama-perplexity's binary format")
     }
     var reader = TaskReader(bytes, path: path)
-    let count = try reader.count(leastBytes: 4)
+    let count = try reader.count(minimumBytes: 4)
     guard count > 0 else { throw FormatError(path: path, "no tasks") }
     var offsets: [Int] = []
     for _ in 0..<count { offsets.append(Int(try reader.integer())) }
@@ -106,14 +107,14 @@ extension ChoiceTask {
     return tasks
   }
 
-  /// A Swift string has CR LF as one character, which is not "\n".
+  /// Splits at LF, CR LF (a single character in Swift) and CR.
   private static func lines(of text: String) -> [Substring] {
     var lines = text.split(omittingEmptySubsequences: false) { $0 == "\n" || $0 == "\r\n" || $0 == "\r" }
     if lines.last?.isEmpty == true { lines.removeLast() }
     return lines
   }
 
-  /// The first four commas outside quotes separate fields; quotes around a field are no part of it.
+  /// Splits at the first four commas outside quotes. Quotes are removed.
   private static func commaSeparated(_ line: Substring) -> [String]? {
     var fields: [String] = [""]
     var quoted = false
@@ -128,7 +129,7 @@ extension ChoiceTask {
   }
 }
 
-/// Reads a binary file of tasks; lengths are checked against what is left.
+/// Reads a binary file of tasks; lengths are checked against the remaining bytes.
 private struct TaskReader {
   private var reader: ByteReader
   private let path: String
@@ -145,8 +146,8 @@ private struct TaskReader {
       hint: "the file is truncated or damaged")
   }
 
-  mutating func seek(_ place: Int) throws(FormatError) {
-    guard reader.seek(to: place) else { throw failure("a task at byte \(place), beyond the end") }
+  mutating func seek(_ offset: Int) throws(FormatError) {
+    guard reader.seek(to: offset) else { throw failure("a task at byte \(offset), beyond the end") }
   }
 
   mutating func integer() throws(FormatError) -> UInt32 {
@@ -154,24 +155,24 @@ private struct TaskReader {
     return value
   }
 
-  mutating func count(leastBytes: Int) throws(FormatError) -> Int {
+  mutating func count(minimumBytes: Int) throws(FormatError) -> Int {
     let count = Int(try integer())
-    guard count <= reader.remaining / leastBytes else { throw failure("counts \(count), more than is left") }
+    guard count <= reader.remaining / minimumBytes else { throw failure("counts \(count), more than remain") }
     return count
   }
 
   mutating func text() throws(FormatError) -> String {
-    let length = try count(leastBytes: 1)
+    let length = try count(minimumBytes: 1)
     let start = reader
     guard let bytes = reader.take(length), let text = String(validating: bytes, as: UTF8.self) else {
       reader = start
-      throw failure("no valid UTF-8")
+      throw failure("not valid UTF-8")
     }
     return text
   }
 
   mutating func answers() throws(FormatError) -> (texts: [String], labels: [UInt32]) {
-    let count = try count(leastBytes: 8)
+    let count = try count(minimumBytes: 8)
     guard count <= 100 else { throw failure("\(count) answers") }
     var texts: [String] = []
     for _ in 0..<count { texts.append(try text()) }

@@ -1,26 +1,26 @@
 import Files
 import Tensors
 
-/// A question with several continuations, of which the model should find the right one likeliest.
+/// A question with several continuations. The model should give the correct one the highest score.
 public struct ChoiceTask: Sendable, Equatable {
-  /// A whole text for each choice, as token ids.
-  public let sequences: [[Int32]]
-  /// Which tokens of each sequence count: the choice's score is their mean log-probability.
-  public let scored: [Range<Int>]
-  /// The right choices, by their index.
-  public let correct: Set<Int>
+  /// A complete text for each choice, as token ids.
+  package let sequences: [[Int32]]
+  /// The scored tokens of each sequence. A choice's score is their mean log-probability.
+  package let scored: [Range<Int>]
+  /// Indices of the correct choices.
+  let correct: Set<Int>
 
-  /// How many first tokens all sequences share.
+  /// The length of the common prefix of all sequences.
   static func commonPrefix(_ sequences: [[Int32]]) -> Int {
     let shortest = sequences.map(\.count).min() ?? 0
-    return (0..<shortest).first { place in sequences.contains { $0[place] != sequences[0][place] } } ?? shortest
+    return (0..<shortest).first { index in sequences.contains { $0[index] != sequences[0][index] } } ?? shortest
   }
 
-  /// Scores what follows the shared beginning of all choices, to the end.
+  /// A task that scores the tokens after the common prefix of all choices.
   ///
   /// - Parameters:
-  ///   - question: the text before each answer; a space comes between.
-  ///   - tokenize: ids of a text, with what the vocabulary puts in front of every text.
+  ///   - question: the text before each answer, separated by a space.
+  ///   - tokenize: returns the ids of a text, including those that the vocabulary adds to every text.
   init(
     question: String, answers: [String], correct: Set<Int>, path: String, number: Int, tokenize: (String) -> [Int32]
   ) throws(FormatError) {
@@ -40,21 +40,21 @@ public struct ChoiceTask: Sendable, Equatable {
   }
 }
 
-/// How many tasks of a file a model got right.
+/// A model's score on a file of tasks.
 public struct TaskScore: Sendable, Equatable, Codable {
-  /// Tasks that were scored.
+  /// The number of scored tasks.
   public let tasks: Int
-  /// Tasks whose likeliest choice is right.
+  /// The number of correct answers.
   public let correct: Int
-  /// The fraction that is right, with its standard error.
+  /// The fraction of correct answers, with its standard error.
   public let accuracy: Estimate
-  /// Wilson's interval, which holds for few tasks and extreme fractions too.
+  /// Wilson's interval of the accuracy, which is valid for few tasks and extreme fractions too.
   public let interval: ConfidenceInterval
-  /// What guessing would get.
+  /// The expected accuracy of guessing.
   public let chance: Double
 
-  /// A score; `chance` is the expected part of right answers by guessing.
-  public init(tasks: Int, correct: Int, chance: Double) {
+  /// - Parameter chance: the expected accuracy of guessing.
+  package init(tasks: Int, correct: Int, chance: Double) {
     self.tasks = tasks
     self.correct = correct
     self.chance = chance
@@ -71,7 +71,7 @@ public struct TaskScore: Sendable, Equatable, Codable {
 }
 
 extension TaskScore {
-  /// - Parameter answers: which of `tasks` were answered correctly.
+  /// - Parameter answers: whether each of `tasks` was answered correctly.
   public init(answers: [Bool], of tasks: [ChoiceTask]) {
     let choices = tasks.reduce(0) { $0 + $1.sequences.count }
     self.init(
@@ -80,41 +80,44 @@ extension TaskScore {
 }
 
 extension ChoiceTask {
-  /// Finds out which tasks a model answers correctly.
+  /// Determines which tasks a model answers correctly.
   ///
-  /// Sequences are padded behind their end, which a causal model can't see, to a few lengths, so that each length is one
-  /// run of the model.
+  /// Sequences are padded at the end to a few lengths, each of which is one run of the model. A causal model is not
+  /// affected by the padding.
+  ///
   /// - Parameters:
-  ///   - runs: how many lengths at most.
-  ///   - run: a run of the model over windows of one length; the range is the positions whose logits are wanted.
+  ///   - name: the model's name in messages.
+  ///   - runs: the maximum number of lengths.
+  ///   - memory: bytes for tiles of logits.
+  ///   - run: runs the model over windows of one length; `scored` are the positions whose logits are needed.
   /// - Throws: ``ScoringError``, and what `run` throws.
   public static func answers(
     _ tasks: [ChoiceTask], named name: String, runs: Int = 4, memory: Int,
     run: (_ windows: [[Int32]], _ scored: Range<Int>) throws -> any LogitSource
   ) throws -> [Bool] {
-    let places = tasks.indices.flatMap { task in tasks[task].sequences.indices.map { (task: task, choice: $0) } }
+    let choices = tasks.indices.flatMap { task in tasks[task].sequences.indices.map { (task: task, choice: $0) } }
       .sorted {
         (tasks[$0.task].sequences[$0.choice].count, $0.task, $0.choice)
           < (tasks[$1.task].sequences[$1.choice].count, $1.task, $1.choice)
       }
     var scores = tasks.map { [Double](repeating: 0, count: $0.sequences.count) }
-    let size = max(1, (places.count + runs - 1) / max(1, runs))
-    for start in stride(from: 0, to: places.count, by: size) {
-      let group = places[start..<min(places.count, start + size)]
+    let size = max(1, (choices.count + runs - 1) / max(1, runs))
+    for start in stride(from: 0, to: choices.count, by: size) {
+      let group = choices[start..<min(choices.count, start + size)]
       let length = group.map { tasks[$0.task].sequences[$0.choice].count }.max() ?? 0
-      let windows = group.map { place in
-        let sequence = tasks[place.task].sequences[place.choice]
+      let windows = group.map { item in
+        let sequence = tasks[item.task].sequences[item.choice]
         return sequence + Array(repeating: sequence[0], count: length - sequence.count)
       }
       let first = group.map { tasks[$0.task].scored[$0.choice].lowerBound - 1 }.min() ?? 0
       let positions = first..<length - 1
       var rows: [Int] = []
       var targets: [Int32] = []
-      for (window, place) in group.enumerated() {
-        let task = tasks[place.task]
-        for token in task.scored[place.choice] {
+      for (window, item) in group.enumerated() {
+        let task = tasks[item.task]
+        for token in task.scored[item.choice] {
           rows.append(window * positions.count + token - 1 - first)
-          targets.append(task.sequences[place.choice][token])
+          targets.append(task.sequences[item.choice][token])
         }
       }
       let source = SelectedRows(of: try run(windows, positions), rows: rows)
@@ -122,9 +125,9 @@ extension ChoiceTask {
         models: [(name, source)],
         windows: ScoringWindows(selected: targets), memory: memory, progress: NoObserver())
       var losses = pass.losses(model: 0)[...]
-      for place in group {
-        let count = tasks[place.task].scored[place.choice].count
-        scores[place.task][place.choice] = -losses.prefix(count).reduce(0, +) / Double(count)
+      for item in group {
+        let count = tasks[item.task].scored[item.choice].count
+        scores[item.task][item.choice] = -losses.prefix(count).reduce(0, +) / Double(count)
         losses = losses.dropFirst(count)
       }
     }

@@ -1,5 +1,5 @@
-/// MT19937 (Matsumoto and Nishimura 1998), which llama-perplexity picks tasks with: the same picks make figures of a
-/// part of a task file comparable.
+/// MT19937 (Matsumoto and Nishimura 1998), with which llama-perplexity picks tasks. The same picks make scores on a
+/// part of a file comparable.
 struct MersenneTwister {
   private static let size = 624
   private var state: [UInt32]
@@ -30,8 +30,8 @@ struct MersenneTwister {
     return y ^ (y >> 18)
   }
 
-  /// From 0 to bound - 1 without bias: multiply and take the high half, drawing again where the low half falls short
-  /// (Lemire 2019), as GNU's standard library does.
+  /// An unbiased number from 0 to bound - 1 (Lemire 2019): the high half of a product, with rejection by the low half,
+  /// as in GNU's standard library.
   mutating func below(_ bound: Int) -> Int {
     let range = UInt32(bound)
     var product = UInt64(next()) * UInt64(range)
@@ -42,16 +42,16 @@ struct MersenneTwister {
     return Int(product >> 32)
   }
 
-  /// `count` of the numbers below `total`, by draws in single precision that fill the gap with the last number.
+  /// `count` distinct numbers below `total`, drawn in single precision. The last number replaces each drawn one.
   static func picks(_ count: Int, of total: Int) -> [Int] {
     var random = MersenneTwister(seed: 1)
-    var left = Array(0..<total)
+    var remaining = Array(0..<total)
     let scale = 1 / (1 + Float(UInt32.max))
     return (0..<min(count, total)).map { _ in
-      let place = min(left.count - 1, Int(scale * Float(random.next()) * Float(left.count)))
-      let pick = left[place]
-      left[place] = left[left.count - 1]
-      left.removeLast()
+      let index = min(remaining.count - 1, Int(scale * Float(random.next()) * Float(remaining.count)))
+      let pick = remaining[index]
+      remaining[index] = remaining[remaining.count - 1]
+      remaining.removeLast()
       return pick
     }
   }
