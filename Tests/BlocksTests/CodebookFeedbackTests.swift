@@ -66,4 +66,48 @@ import Testing
     }
     #expect(found >= best * 0.9999 && found < best * 1.02, "\(type) \(found / best)")
   }
+
+  @Test(arguments: CodebookTests.types) func blocksHoldTheChosenValues(type: GGMLType) {
+    let plain = PlainCodebookFeedback(type)
+    for one in Self.cases(plain, seed: 63, count: 8) {
+      let step = plain.unit * Float(sign: .plus, exponent: (one.step / plain.unit).exponent, significand: 1.25)
+      let found = CodebookTrial(one.targets, factor: one.factor, as: type, step: step)
+      #expect(Array(FeedbackTests.decoded(found.bytes, as: type).prefix(plain.length)) == found.values)
+    }
+  }
+
+  @Test(arguments: CodebookTests.types) func wideVectorsFindTheSame(type: GGMLType) {
+    let plain = PlainCodebookFeedback(type)
+    for one in Self.cases(plain, seed: 64, count: 16) {
+      let wide = CodebookTrial(one.targets, factor: one.factor, as: type, step: one.step)
+      let narrow = CodebookTrial(one.targets, factor: one.factor, as: type, step: one.step, wide: false)
+      #expect(wide.bytes == narrow.bytes && wide.values == narrow.values && wide.cost == narrow.cost)
+    }
+  }
+
+  /// In the metric of its first octet, no octet costs more than that of the plain encoder, which weighs errors by the
+  /// metric's diagonal, at the same scale.
+  @Test(arguments: CodebookTests.types) func noCodewordIsWorseThanThePlainEncoders(type: GGMLType) throws {
+    let plain = PlainCodebookFeedback(type)
+    let n = plain.length
+    for one in Self.cases(plain, seed: 65, count: 6) {
+      let row = (0..<256).map { one.targets[$0 % n] }
+      // The octet's metric is R Rᵀ with R = U⁻¹; its diagonal is what a change of one value costs.
+      let weights = (0..<256).map { i -> Float in
+        var unit = [Double](repeating: 0, count: n)
+        unit[i % 8] = 1
+        let values = [Double](repeating: 0, count: 8)
+        return Float(plain.cost(unit, one.factor, from: 0, values).cost)
+      }
+      let bytes = try CodebookTests.encoded(row, weights, as: type)
+      let values = Array(FeedbackTests.decoded(bytes, as: type).prefix(n))
+      let step = try #require(plain.step(of: values, bytes))
+      let t = one.targets.map(Double.init)
+      let theirs = plain.cost(t, one.factor, from: 0, values.prefix(8).map(Double.init)).cost
+      let found = CodebookTrial(one.targets, factor: one.factor, as: type, step: step).values.prefix(8)
+      let ours = plain.cost(t, one.factor, from: 0, found.map(Double.init)).cost
+      // IQ1_S has one shift for four octets.
+      #expect(ours <= theirs * (type == .iq1_s ? 1.1 : 1.0001), "\(type) \(ours) \(theirs)")
+    }
+  }
 }

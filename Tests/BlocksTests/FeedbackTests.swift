@@ -93,12 +93,13 @@ import Testing
     let decoded = Self.decoded(
       try Self.encoded(rows, columns: columns, metric, as: type, .feedback), as: type)
     let plain = try roundTrip(rows, columns: columns, importance: diagonal, as: type)
-    // Where the plain encoder enlarges the stored scales, it rounds with those before; here the stored ones round.
-    if type == .q2_K || type == .q3_K {
+    // Where the plain encoder enlarges the stored scales, it rounds with those before; here the stored ones round. And
+    // it looks at few codewords.
+    if type == .q2_K || type == .q3_K || CodebookTests.types.contains(type) {
       let (error, other) = (
         Self.error(decoded, rows, gram, columns: columns), Self.error(plain, rows, gram, columns: columns)
       )
-      #expect(error <= other && error > 0.9 * other)
+      #expect(error <= other && error > 0.9 * other, "\(error / other)")
     } else {
       #expect(decoded == plain)
     }

@@ -22,7 +22,7 @@ struct FeedbackBatch<Format: FeedbackFormat>: ~Copyable {
   private let remaining: UnsafeMutablePointer<Float>
   /// A panel's targets or gradients, [columns][32], as the product's tiles write them.
   private let tile: UnsafeMutablePointer<Float>
-  /// Targets, values, errors and gradients of eight rows' panel.
+  /// Targets, values, errors and gradients of eight rows' panel, for as many octets as the format takes at a time.
   private let lanes: UnsafeMutablePointer<Lane>
   private let order: UnsafeMutablePointer<UInt8>
   /// [panel][32]
@@ -41,7 +41,7 @@ struct FeedbackBatch<Format: FeedbackFormat>: ~Copyable {
     }
     let full = FeedbackMetric.panelColumns
     tile = FloatMemory.allocate((full + FeedbackStorage.tileColumns) * Self.capacity)
-    lanes = .allocate(capacity: 4 * full)
+    lanes = .allocate(capacity: Format.octets * 4 * full)
     order = .allocate(capacity: metric.columns)
     for position in 0..<metric.columns { order[position] = UInt8(Int(metric.order[position]) % full) }
     choices = .allocate(capacity: metric.storage.panels.count * Self.capacity)
@@ -64,15 +64,21 @@ struct FeedbackBatch<Format: FeedbackFormat>: ~Copyable {
     for (index, panel) in storage.panels.enumerated() {
       loadTargets(rows, count: count, panel)
       multiply(errors, panel, storage.pointer(panel.far), rows: panel.farRows, count: count, accumulate: true)
-      forEachOctet(count, index, panel) { octet, view in
-        for c in 0..<panel.width {
-          view.targets[c] = cv_clamp(cv_load(tile + c * Self.capacity + 8 * octet), cv_splat(-bound), cv_splat(bound))
+      forEachGroup(count, index, panel) { first, views in
+        for (octet, view) in zip(first..., views) {
+          for c in 0..<panel.width {
+            view.targets[c] = cv_clamp(cv_load(tile + c * Self.capacity + 8 * octet), cv_splat(-bound), cv_splat(bound))
+          }
         }
-        format.encode(view, into: choices + index * Self.capacity + 8 * octet)
-        for c in 0..<panel.width { cv_store(slot(errors, octet, panel.start + c), view.errors[c]) }
-        guard sweeps > 0 else { return }
-        loadWeights(rows, count: count, octet: octet, panel, into: view.targets)
-        for c in 0..<panel.width { cv_store(slot(remaining, octet, panel.start + c), view.targets[c] - view.values[c]) }
+        format.encode(views, into: choices + index * Self.capacity + 8 * first)
+        for (octet, view) in zip(first..., views) {
+          for c in 0..<panel.width { cv_store(slot(errors, octet, panel.start + c), view.errors[c]) }
+          guard sweeps > 0 else { continue }
+          loadWeights(rows, count: count, octet: octet, panel, into: view.targets)
+          for c in 0..<panel.width {
+            cv_store(slot(remaining, octet, panel.start + c), view.targets[c] - view.values[c])
+          }
+        }
       }
     }
     for _ in 0..<sweeps { sweep(rows, count: count) }
@@ -91,15 +97,19 @@ struct FeedbackBatch<Format: FeedbackFormat>: ~Copyable {
     for (index, panel) in storage.panels.enumerated() {
       let gram = storage.pointer(panel.gram)
       multiply(remaining, panel, gram, rows: panel.block.width, count: count, accumulate: false)
-      forEachOctet(count, index, panel) { octet, view in
-        loadWeights(rows, count: count, octet: octet, panel, into: view.targets)
-        for c in 0..<panel.width {
-          view.gradients[c] = cv_load(tile + c * Self.capacity + 8 * octet)
-          view.errors[c] = cv_load(slot(remaining, octet, panel.start + c))
-          view.values[c] = view.targets[c] - view.errors[c]
+      forEachGroup(count, index, panel) { first, views in
+        for (octet, view) in zip(first..., views) {
+          loadWeights(rows, count: count, octet: octet, panel, into: view.targets)
+          for c in 0..<panel.width {
+            view.gradients[c] = cv_load(tile + c * Self.capacity + 8 * octet)
+            view.errors[c] = cv_load(slot(remaining, octet, panel.start + c))
+            view.values[c] = view.targets[c] - view.errors[c]
+          }
         }
-        format.refine(view, choices: choices + index * Self.capacity + 8 * octet)
-        for c in 0..<panel.width { cv_store(slot(remaining, octet, panel.start + c), view.errors[c]) }
+        format.refine(views, choices: choices + index * Self.capacity + 8 * first)
+        for (octet, view) in zip(first..., views) {
+          for c in 0..<panel.width { cv_store(slot(remaining, octet, panel.start + c), view.errors[c]) }
+        }
       }
     }
   }
@@ -109,18 +119,28 @@ struct FeedbackBatch<Format: FeedbackFormat>: ~Copyable {
     base + (octet / 2 * columns + position) * Self.half + octet % 2 * 8
   }
 
-  private func forEachOctet(
-    _ count: Int, _ index: Int, _ panel: FeedbackStorage.Panel, _ body: (Int, FeedbackPanel) -> Void
+  /// Calls `body` with the panels of some octets of rows at a time, and with the first octet's index.
+  private func forEachGroup(
+    _ count: Int, _ index: Int, _ panel: FeedbackStorage.Panel,
+    _ body: (Int, UnsafeBufferPointer<FeedbackPanel>) -> Void
   ) {
     let (storage, full) = (metric.storage, FeedbackMetric.panelColumns)
-    for octet in 0..<(count + 7) / 8 {
-      body(
-        octet,
-        FeedbackPanel(
-          index: index, columns: panel.width, rows: min(8, count - 8 * octet), column: order + panel.start,
-          factor: storage.pointer(panel.near), pivots: storage.pointer(panel.pivots),
-          gram: storage.pointer(panel.nearGram), targets: lanes, values: lanes + full, errors: lanes + 2 * full,
-          gradients: lanes + 3 * full))
+    let octets = (count + 7) / 8
+    withUnsafeTemporaryAllocation(of: FeedbackPanel.self, capacity: Format.octets) { views in
+      for first in stride(from: 0, to: octets, by: Format.octets) {
+        let group = min(Format.octets, octets - first)
+        for k in 0..<group {
+          let lanes = lanes + k * 4 * full
+          views.initializeElement(
+            at: k,
+            to: FeedbackPanel(
+              index: index, columns: panel.width, rows: min(8, count - 8 * (first + k)), column: order + panel.start,
+              factor: storage.pointer(panel.near), pivots: storage.pointer(panel.pivots),
+              gram: storage.pointer(panel.nearGram), targets: lanes, values: lanes + full, errors: lanes + 2 * full,
+              gradients: lanes + 3 * full))
+        }
+        body(first, UnsafeBufferPointer(rebasing: views[..<group]))
+      }
     }
   }
 

@@ -33,8 +33,29 @@ protocol FeedbackFormat: Sendable {
   /// `panel.gradients`.
   func refine(_ panel: FeedbackPanel, choices: UnsafeMutablePointer<Choice>)
 
+  /// Groups of eight rows that one call gets, so that what depends on the columns alone serves all of them.
+  static var octets: Int { get }
+
+  /// ``encode(_:into:)`` of up to ``octets`` panels; the choices of each follow those of the one before.
+  func encode(_ panels: UnsafeBufferPointer<FeedbackPanel>, into choices: UnsafeMutablePointer<Choice>)
+
+  /// ``refine(_:choices:)`` likewise.
+  func refine(_ panels: UnsafeBufferPointer<FeedbackPanel>, choices: UnsafeMutablePointer<Choice>)
+
   /// Writes the blocks of a panel.
   func pack(_ choice: borrowing Choice, columns: Int, into blocks: UnsafeMutablePointer<UInt8>)
+}
+
+extension FeedbackFormat {
+  static var octets: Int { 1 }
+
+  func encode(_ panels: UnsafeBufferPointer<FeedbackPanel>, into choices: UnsafeMutablePointer<Choice>) {
+    for (index, panel) in panels.enumerated() { encode(panel, into: choices + 8 * index) }
+  }
+
+  func refine(_ panels: UnsafeBufferPointer<FeedbackPanel>, choices: UnsafeMutablePointer<Choice>) {
+    for (index, panel) in panels.enumerated() { refine(panel, choices: choices + 8 * index) }
+  }
 }
 
 /// Eight rows' panel. Vectors hold one number for each of the rows; arrays have one entry for each column, in the order of

@@ -50,41 +50,60 @@ private struct FeedbackEncoder: Sendable {
   /// Rows that a thread encodes at a time.
   static let grain = FeedbackBatch<ScalarFeedback>.capacity
 
+  private enum Format: Sendable {
+    case scalar(ScalarFeedback)
+    case codebook(CodebookFormat)
+  }
+
   let metric: FeedbackMetric
   let rowBytes: Int
-  private let format: ScalarFeedback
-  private let sweeps: Int
+  private let type: GGMLType
+  private let format: Format
+  private let effort: FeedbackEffort
 
   init(_ metric: FeedbackMetric, columns: Int, as type: GGMLType, effort: FeedbackEffort) throws(EncodeError) {
     precondition(metric.columns == columns, "a metric of \(metric.columns) columns for rows of \(columns)")
     guard let rowBytes = type.rowBytes(columns: columns) else { throw .raggedRow(columns: columns, type: type) }
-    guard let shape = ScalarShape(type) else { throw .notEncodable(type) }
-    self.metric = metric
-    self.rowBytes = rowBytes
-    format = ScalarFeedback(shape, metric: metric, effort: effort)
-    sweeps = effort >= .descent ? 3 : 0
+    if let shape = ScalarShape(type) {
+      format = .scalar(ScalarFeedback(shape, metric: metric, effort: effort))
+    } else if let shape = CodebookShape.of(type) {
+      format = .codebook(CodebookFormat(type, shape, metric: metric, effort: effort))
+    } else {
+      throw .notEncodable(type)
+    }
+    (self.metric, self.rowBytes, self.type, self.effort) = (metric, rowBytes, type, effort)
   }
 
   func encode(_ rows: Span<Float>, into output: inout MutableRawSpan) throws(EncodeError) {
     let columns = metric.columns
     precondition(rows.count % columns == 0, "\(rows.count) weights in rows of \(columns)")
     let count = rows.count / columns
-    precondition(output.byteCount == count * rowBytes, "\(output.byteCount) bytes for \(format.type)")
+    precondition(output.byteCount == count * rowBytes, "\(output.byteCount) bytes for \(type)")
     if let index = firstNonFinite(rows) {
       throw .nonFiniteWeight(row: index / columns, column: index % columns)
     }
     guard count > 0 else { return }
-    let capacity = FeedbackBatch<ScalarFeedback>.capacity
-    let batch = FeedbackBatch(format, metric: metric, sweeps: sweeps)
     rows.withUnsafeBufferPointer { rows in
       output.withUnsafeMutableBytes { output in
         let bytes = output.baseAddress!.assumingMemoryBound(to: UInt8.self)
-        for row in stride(from: 0, to: count, by: capacity) {
-          batch.encode(
-            rows.baseAddress! + row * columns, count: min(capacity, count - row), into: bytes + row * rowBytes,
-            rowBytes: rowBytes)
+        switch format {
+        case .scalar(let format): encode(rows.baseAddress!, count: count, format, sweeps: 3, into: bytes)
+        case .codebook(let format): encode(rows.baseAddress!, count: count, format, sweeps: 2, into: bytes)
         }
       }
+    }
+  }
+
+  /// - Parameter sweeps: where there is descent.
+  private func encode<F: FeedbackFormat>(
+    _ rows: Floats, count: Int, _ format: F, sweeps: Int, into bytes: UnsafeMutablePointer<UInt8>
+  ) {
+    let capacity = FeedbackBatch<F>.capacity
+    let batch = FeedbackBatch(format, metric: metric, sweeps: effort >= .descent ? sweeps : 0)
+    for row in stride(from: 0, to: count, by: capacity) {
+      batch.encode(
+        rows + row * metric.columns, count: min(capacity, count - row), into: bytes + row * rowBytes,
+        rowBytes: rowBytes)
     }
   }
 }

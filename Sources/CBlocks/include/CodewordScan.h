@@ -68,107 +68,132 @@ CV cv_two cv_two_lowest(cv_f32x8 v) {
   return r;
 }
 
-// Costs of 32 codewords from index e on under one or two sign patterns: q + Σ c m. The second pattern differs from the
-// first in one coordinate or two, whose parts change by f m.
+// A target and a codebook's values m. Codewords cost q + t Σ c m at a scale of 1 / t, under one sign pattern or under two:
+// the second differs from the first in one coordinate or two, whose parts change by f m.
 typedef struct {
   const float *m;  // [coordinate][count]
-  long count;
+  long count;      // a multiple of 32
   const float *q0, *q1;  // [count]
   const float *c;
   long i, j;
   float fi, fj;
 } cv_scan;
 
-CV void cv_scan_costs(const cv_scan *s, int dims, int flips, long e, cv_f32x8 *cost) {
-  cv_f32x8 a[4], c = cv_splat(s->c[0]);
-#pragma clang loop unroll(full)
-  for (int v = 0; v < 4; v++) a[v] = c * cv_load(s->m + e + 8 * v);
-#pragma clang loop unroll(full)
-  for (int i = 1; i < dims; i++) {
-    const float *m = s->m + i * s->count + e;
-    c = cv_splat(s->c[i]);
-#pragma clang loop unroll(full)
-    for (int v = 0; v < 4; v++) a[v] = cv_fma(c, cv_load(m + 8 * v), a[v]);
-  }
-#pragma clang loop unroll(full)
-  for (int v = 0; v < 4; v++) cost[v] = a[v] + cv_load(s->q0 + e + 8 * v);
-  if (flips == 0) return;
-  c = cv_splat(s->fi);
-#pragma clang loop unroll(full)
-  for (int v = 0; v < 4; v++) a[v] = cv_fma(c, cv_load(s->m + s->i * s->count + e + 8 * v), a[v]);
-  if (flips == 2) {
-    c = cv_splat(s->fj);
-#pragma clang loop unroll(full)
-    for (int v = 0; v < 4; v++) a[v] = cv_fma(c, cv_load(s->m + s->j * s->count + e + 8 * v), a[v]);
-  }
-#pragma clang loop unroll(full)
-  for (int v = 0; v < 4; v++) cost[4 + v] = a[v] + cv_load(s->q1 + e + 8 * v);
-}
-
-CV cv_f32x8 cv_lesser_of(cv_f32x8 a, cv_f32x8 b) { return a < b ? a : b; }
-
-// The codeword of lowest cost; `code` is its index, plus 2^16 under the second pattern. `count` is a multiple of 32.
-// Costs are numbers.
+// A cost and the codeword's index, to which 2^16 is added under the second pattern.
 typedef struct {
   float cost;
   int32_t code;
 } cv_codeword;
 
-CV cv_codeword cv_scan_lowest(const cv_scan *s, int dims, int flips) {
-  cv_f32x8 low = cv_splat(__builtin_inff()), cost[8];
-  cv_i32x8 at = (cv_i32x8)0;
-  for (long e = 0; e < s->count; e += 32) {
-    cv_scan_costs(s, dims, flips, e, cost);
-    cv_f32x8 m = cv_lesser_of(cv_lesser_of(cost[0], cost[1]), cv_lesser_of(cost[2], cost[3]));
-    if (flips > 0) {
-      m = cv_lesser_of(m, cv_lesser_of(cv_lesser_of(cost[4], cost[5]), cv_lesser_of(cost[6], cost[7])));
-    }
-    // Offsets rise, so that the largest is the last that lowered the minimum.
-    cv_i32x8 lower = (m < low) & (cv_i32x8)(int32_t)e;
-    at = at > lower ? at : lower;
-    low = cv_lesser_of(m, low);
+CV cv_f32x8 cv_lesser_of(cv_f32x8 a, cv_f32x8 b) { return a < b ? a : b; }
+
+#define SCAN_LANES 8
+#define SCAN_NAME(name) cv_scan_##name##_8
+#define SCAN_TARGET
+#include "CodewordScanBody.h"
+#undef SCAN_LANES
+#undef SCAN_NAME
+#undef SCAN_TARGET
+
+#if defined(__x86_64__)
+#define SCAN_LANES 16
+#define SCAN_NAME(name) cv_scan_##name##_16
+#define SCAN_TARGET __attribute__((target("avx512f")))
+#include "CodewordScanBody.h"
+#undef SCAN_LANES
+#undef SCAN_NAME
+#undef SCAN_TARGET
+#define CV_WIDE __attribute__((target("avx512f"), noinline, unused)) static
+#define CV_SCAN(name, dims, flips)                                                                                   \
+  CV_WIDE void name##_all_16(const cv_scan *s, const float *t, long n, cv_codeword *found) {                        \
+    cv_scan_scan_16(s, dims, flips, t, n, found);                                                                    \
+  }                                                                                                                  \
+  CV_WIDE int32_t name##_locate_16(const cv_scan *s, float t, cv_codeword found) {                                  \
+    return cv_scan_locate_16(s, dims, flips, t, found);                                                              \
+  }                                                                                                                  \
+  CV_WIDE cv_codeword name##_16(const cv_scan *s, float t) { return cv_scan_one_16(s, dims, flips, t); }            \
+  static inline void name##_all(const cv_scan *s, const float *t, long n, cv_codeword *found, int wide) {           \
+    if (wide) name##_all_16(s, t, n, found);                                                                         \
+    else cv_scan_scan_8(s, dims, flips, t, n, found);                                                                \
+  }                                                                                                                  \
+  static inline int32_t name##_locate(const cv_scan *s, float t, cv_codeword found, int wide) {                     \
+    return wide ? name##_locate_16(s, t, found) : cv_scan_locate_8(s, dims, flips, t, found);                        \
+  }                                                                                                                  \
+  static inline cv_codeword name(const cv_scan *s, float t, int wide) {                                              \
+    return wide ? name##_16(s, t) : cv_scan_one_8(s, dims, flips, t);                                                \
   }
-  float least = __builtin_reduce_min(low);
-  cv_i32x8 where = low == cv_splat(least) ? at : (cv_i32x8)INT32_MAX;
-  int32_t e = __builtin_reduce_min(where);
-  if (e == INT32_MAX) e = 0;
-  cv_scan_costs(s, dims, flips, e, cost);
-  cv_i32x8 found = (cv_i32x8)INT32_MAX, lane = {0, 1, 2, 3, 4, 5, 6, 7};
-#pragma clang loop unroll(full)
-  for (int v = flips > 0 ? 7 : 3; v >= 0; v--) {
-    cv_i32x8 code = lane + (8 * (v & 3) + (v > 3 ? 1 << 16 : 0));
-    found = cost[v] == cv_splat(least) ? code : found;
+#else
+#define CV_SCAN(name, dims, flips)                                                                                   \
+  static inline void name##_all(const cv_scan *s, const float *t, long n, cv_codeword *found, int wide) {           \
+    cv_scan_scan_8(s, dims, flips, t, n, found);                                                                     \
+  }                                                                                                                  \
+  static inline int32_t name##_locate(const cv_scan *s, float t, cv_codeword found, int wide) {                     \
+    return cv_scan_locate_8(s, dims, flips, t, found);                                                               \
+  }                                                                                                                  \
+  static inline cv_codeword name(const cv_scan *s, float t, int wide) {                                              \
+    return cv_scan_one_8(s, dims, flips, t);                                                                         \
   }
-  int32_t code = __builtin_reduce_min(found);
-  return (cv_codeword){least, (code == INT32_MAX ? 0 : code) + e};
-}
+#endif
 
 // Coordinates: eight or four with signs, of which two or one change under the second pattern; eight and a constant, the
-// shift of IQ1, which changes or is left out.
-static inline cv_codeword cv_scan8_two(const cv_scan *s) { return cv_scan_lowest(s, 8, 2); }
-static inline cv_codeword cv_scan8_one(const cv_scan *s) { return cv_scan_lowest(s, 8, 1); }
-static inline cv_codeword cv_scan8(const cv_scan *s) { return cv_scan_lowest(s, 8, 0); }
-static inline cv_codeword cv_scan9_one(const cv_scan *s) { return cv_scan_lowest(s, 9, 1); }
-static inline cv_codeword cv_scan4_two(const cv_scan *s) { return cv_scan_lowest(s, 4, 2); }
-static inline cv_codeword cv_scan4_one(const cv_scan *s) { return cv_scan_lowest(s, 4, 1); }
+// shift of IQ1, which changes or is left out. Each as a scan at one scale; and as one at many, after which the codewords of
+// some are located. `wide` is what cv_has_wide_tiles() returns.
+CV_SCAN(cv_scan8_two, 8, 2)
+CV_SCAN(cv_scan8_one, 8, 1)
+CV_SCAN(cv_scan9, 9, 0)
+CV_SCAN(cv_scan9_one, 9, 1)
+CV_SCAN(cv_scan4_two, 4, 2)
+CV_SCAN(cv_scan4_one, 4, 1)
 
-// out[e] = g' M g for 8 codewords g = s m from index e on; M is [dims][8], of which the upper triangle is read.
-CV cv_f32x8 cv_quadratic(const float *m, long count, int dims, const float *metric, const float *signs, float shift, long e) {
+// Squares g' M g of codewords g = s m, for all of them. M is symmetric, [dims][8].
+
+// Of eight or four coordinates; of four whose values are shifted where they have no signs.
+CV cv_f32x8 cv_square(const float *m, long count, int dims, const float *metric, const float *signs, float shift, long e) {
   cv_f32x8 g[8], sum = cv_splat(0);
+#pragma clang loop unroll(full)
   for (int i = 0; i < dims; i++) g[i] = (cv_load(m + i * count + e) + cv_splat(shift)) * cv_splat(signs[i]);
+#pragma clang loop unroll(full)
   for (int i = 0; i < dims; i++) {
     cv_f32x8 part = cv_splat(metric[8 * i + i] * 0.5f) * g[i];
+#pragma clang loop unroll(full)
     for (int j = i + 1; j < dims; j++) part = cv_fma(cv_splat(metric[8 * i + j]), g[j], part);
     sum = cv_fma(part, g[i] + g[i], sum);
   }
   return sum;
 }
-static inline void cv_quadratics(
-    const float *m, long count, long dims, const float *metric, const float *signs, float shift, float *out) {
-  if (dims == 8) {
-    for (long e = 0; e < count; e += 8) cv_store(out + e, cv_quadratic(m, count, 8, metric, signs, shift, e));
-  } else {
-    for (long e = 0; e < count; e += 8) cv_store(out + e, cv_quadratic(m, count, 4, metric, signs, shift, e));
+static inline void cv_squares8(
+    const float *m, long count, const float *metric, const float *signs, float shift, float *out) {
+  for (long e = 0; e < count; e += 8) cv_store(out + e, cv_square(m, count, 8, metric, signs, shift, e));
+}
+static inline void cv_squares4(const float *m, long count, const float *metric, const float *signs, float *out) {
+  for (long e = 0; e < count; e += 8) cv_store(out + e, cv_square(m, count, 4, metric, signs, 0, e));
+}
+// What the second half of eight coordinates adds to the square for each of the first four: out[i] = 2 m_i Σ_j M_ij s_j m_j,
+// [4][count].
+static inline void cv_mixed_squares(const float *m, long count, const float *metric, const float *signs, float *out) {
+  for (long e = 0; e < count; e += 8) {
+    cv_f32x8 g[4];
+#pragma clang loop unroll(full)
+    for (int j = 0; j < 4; j++) g[j] = cv_load(m + (4 + j) * count + e) * cv_splat(2 * signs[j]);
+#pragma clang loop unroll(full)
+    for (int i = 0; i < 4; i++) {
+      cv_f32x8 sum = cv_splat(metric[8 * i + 4]) * g[0];
+#pragma clang loop unroll(full)
+      for (int j = 1; j < 4; j++) sum = cv_fma(cv_splat(metric[8 * i + 4 + j]), g[j], sum);
+      cv_store(out + i * count + e, sum * cv_load(m + i * count + e));
+    }
+  }
+}
+// first + second + Σ s_i mixed[i].
+static inline void cv_join_squares(
+    const float *first, const float *second, const float *mixed, long count, const float *signs, float *out) {
+  cv_f32x8 s0 = cv_splat(signs[0]), s1 = cv_splat(signs[1]), s2 = cv_splat(signs[2]), s3 = cv_splat(signs[3]);
+  for (long e = 0; e < count; e += 8) {
+    cv_f32x8 sum = cv_load(first + e) + cv_load(second + e);
+    sum = cv_fma(s0, cv_load(mixed + e), sum);
+    sum = cv_fma(s1, cv_load(mixed + count + e), sum);
+    sum = cv_fma(s2, cv_load(mixed + 2 * count + e), sum);
+    cv_store(out + e, cv_fma(s3, cv_load(mixed + 3 * count + e), sum));
   }
 }
 

@@ -141,4 +141,17 @@ extension PlainCodebookFeedback {
       return first.cost + group(rest, 8 * o + 4, rule).cost
     }.min()!
   }
+
+  /// The scale of a block's first sub-block, whose values are given.
+  func step(of values: [Float], _ bytes: [UInt8]) -> Float? {
+    let word = { (offset: Int) in UInt16(bytes[offset]) | UInt16(bytes[offset + 1]) << 8 }
+    let bits =
+      codebook.type == .iq1_m
+      ? word(48) >> 12 | (word(50) >> 8 & 0xF0) | (word(52) >> 4 & 0xF00) | (word(54) & 0xF000) : word(0)
+    let d = Float(Float16(bitPattern: bits))
+    let levels = Set(codebook.lists.joined().joined().map { abs($0) })
+    return (0..<codebook.scaleLevels).map { d * unit * Float(2 * $0 + 1) }.first { step in
+      values.allSatisfy { value in levels.contains { abs($0 * step / unit - abs(value)) < 1e-6 * abs(value) } }
+    }
+  }
 }

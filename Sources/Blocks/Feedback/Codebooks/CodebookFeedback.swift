@@ -1,31 +1,7 @@
 import CBlocks
 
 // The choice of codewords with feedback. A sub-block is encoded group by group: the group's codeword is the best in its
-// metric, its error moves the targets of the groups behind it. All scales are tried, each until it costs more than the best.
-
-/// A sub-block's codes at one scale.
-struct CodebookPath {
-  /// Targets, moved by the errors of earlier groups.
-  let t: UnsafeMutablePointer<Float>
-  /// Decoded values.
-  let v: UnsafeMutablePointer<Float>
-  /// Errors e = t - v as they are fed back: of every column after those before it.
-  let e: UnsafeMutablePointer<Float>
-  /// Errors of a group, and what a scan reads.
-  let work: UnsafeMutablePointer<Float>
-  var cost: Float = 0
-  var scale = 0
-  /// As ``CodebookSuperBlock`` has them.
-  var codes = InlineArray<8, UInt16>(repeating: 0)
-  var signs = InlineArray<4, UInt8>(repeating: 0)
-
-  /// Floats of its memory.
-  static let size = 160
-
-  init(_ memory: UnsafeMutablePointer<Float>) {
-    (t, v, e, work) = (memory, memory + 40, memory + 80, memory + 120)
-  }
-}
+// metric, its error moves the targets of the groups behind it.
 
 /// Which sign patterns a group may have.
 enum SignRule {
@@ -36,31 +12,265 @@ enum SignRule {
   case odd
 }
 
+/// A sub-block's metric and the search in it.
 struct CodebookFeedback {
-  let metric: CodebookMetric
-  let squares: CodewordSquares
-  /// The sub-block.
-  let j: Int
+  let shape: CodebookShape
+  let metric: CodebookSubBlock
+  private let squares: CodewordSquares
+  private let table: CodewordTable
+  /// Whether vectors of sixteen are at hand.
+  private let wide: Int32
 
-  private var table: CodewordTable { metric.table }
   private var dims: Int { metric.dims }
   private var length: Int { metric.length }
+  /// Steps of a super-block's scales: d times an odd number.
+  private func factor(_ k: Int) -> Float { Float(2 * k + 1) }
 
-  /// The best codeword and signs of group g for the targets at `t` and a scale of 1 / inverse. Signs are those of the
-  /// targets, and the same with the likeliest turned: one where all patterns are allowed, two where their number is even.
-  @inline(__always)
-  func signedCodeword(
-    _ g: Int, _ t: UnsafePointer<Float>, inverse: Float, rule: SignRule, work c: UnsafeMutablePointer<Float>
-  ) -> (index: Int, signs: UInt8) {
-    let m = metric.m(j, g)
-    let target = cv_load(t)
-    let h = cv_times_rows(t, m, dims)
-    var keys = cv_splat(.infinity)
-    var signs = cv_bits_below(target, 0)
-    if dims == 8 {
-      keys = cv_abs(target) * cv_load(metric.diagonal(j) + 8 * g)
+  init(_ shape: CodebookShape, _ metric: CodebookSubBlock, _ squares: CodewordSquares, wide: Bool = true) {
+    (self.shape, self.metric, self.squares, table) = (shape, metric, squares, shape.table)
+    self.wide = wide ? cv_has_wide_tiles() : 0
+  }
+
+  /// Encodes targets at some scales and keeps the best paths.
+  ///
+  /// - Parameters:
+  ///   - base: what the earlier sub-blocks of this state cost.
+  ///   - step: the least scale.
+  ///   - beam: takes the paths; each is left as soon as it costs more than those that are kept.
+  func extend(
+    _ targets: UnsafePointer<Float>, base: Float, parent: Int, step: Float, _ scales: CodebookScales,
+    into beam: inout CodebookBeam
+  ) {
+    guard dims == 8 else {
+      for i in 0..<scales.count {
+        let k = scales.indices[i]
+        let path = beam.free
+        path.pointee.begin(targets, length, parent: parent, scale: k, cost: base)
+        if encodeHalves(path, step: step * factor(k), bound: beam.bound, beam.tails) { beam.keep(octets: length / 8) }
+      }
+      return
+    }
+    if shape.signs == .sharedShift {
+      for shift in 0..<2 { extend(targets, base, parent, step, scales, shift: shift, into: &beam) }
     } else {
-      keys = cv_front(cv_abs(target) * cv_load(metric.diagonal(j) + 4 * g), keys)
+      extend(targets, base, parent, step, scales, shift: nil, into: &beam)
+    }
+  }
+
+  /// The first group's target does not depend on the scale, so that its products serve all scales; and its costs show the
+  /// order in which scales are tried.
+  private func extend(
+    _ targets: UnsafePointer<Float>, _ base: Float, _ parent: Int, _ step: Float, _ scales: CodebookScales, shift: Int?,
+    into beam: inout CodebookBeam
+  ) {
+    var inverses = InlineArray<16, Float>(repeating: 0)
+    var found = InlineArray<16, cv_codeword>(repeating: cv_codeword(cost: 0, code: 0))
+    var costs = InlineArray<16, Float>(repeating: 0)
+    let count = scales.count
+    for i in 0..<count { inverses[i] = 1 / (step * factor(scales.indices[i])) }
+    var coefficients = InlineArray<16, Float>(repeating: 0)
+    withUnsafeMutablePointer(to: &coefficients) { coefficients in
+      let c = UnsafeMutableRawPointer(coefficients).assumingMemoryBound(to: Float.self)
+      var group = CodebookGroup(self, 0, targets, shape.rule, shift: shift, c)
+      withUnsafePointer(to: &inverses) { inverses in
+        withUnsafeMutablePointer(to: &found) { found in
+          group.scan(
+            UnsafeRawPointer(inverses).assumingMemoryBound(to: Float.self), count,
+            UnsafeMutableRawPointer(found).assumingMemoryBound(to: cv_codeword.self), wide)
+        }
+      }
+      // What the group costs, up to rounding: its target's energy and the codeword's part.
+      let energy = group.energy
+      for i in 0..<count {
+        let scale = step * factor(scales.indices[i])
+        costs[i] = scale * scale * found[i].cost + energy
+      }
+      for _ in 0..<count {
+        var i = 0
+        for other in 1..<max(1, count) where costs[other] < costs[i] { i = other }
+        guard !(base + costs[i] - 1e-5 * energy + beam.tails[0] >= beam.bound) else { break }
+        costs[i] = .infinity
+        let k = scales.indices[i]
+        let path = beam.free
+        path.pointee.begin(targets, length, parent: parent, scale: k, cost: base)
+        let scale = step * factor(k)
+        let code = group.locate(inverses[i], found[i], wide)
+        store(group, code, 0, path, cv_splat(scale))
+        if encodeGroups(path, step: scale, bound: beam.bound, beam.tails, shift: shift) {
+          beam.keep(octets: length / 8)
+        }
+      }
+    }
+  }
+
+  /// Encodes the groups of eight columns from the second on.
+  @inline(__always)
+  private func encodeGroups(
+    _ path: UnsafeMutablePointer<CodebookPath>, step: Float, bound: Float, _ tails: InlineArray<4, Float>, shift: Int?
+  ) -> Bool {
+    let inverse = 1 / step
+    for o in 1..<length / 8 {
+      guard !(path.pointee.cost + tails[o - 1] >= bound) else { return false }
+      path.pointee.partial[o - 1] = path.pointee.cost
+      feed(path, 8 * o - 8)
+      var group = CodebookGroup(self, o, path.pointee.t + 8 * o, shape.rule, shift: shift, path.pointee.work)
+      store(group, group.best(inverse, wide), o, path, cv_splat(step))
+    }
+    path.pointee.partial[length / 8 - 1] = path.pointee.cost
+    return !(path.pointee.cost >= bound)
+  }
+
+  /// Feeds the errors of the octet at `start` into the columns behind it.
+  @inline(__always) private func feed(_ path: UnsafeMutablePointer<CodebookPath>, _ start: Int) {
+    cv_subtract_rows(
+      path.pointee.t, path.pointee.e + start, 8, metric.u + start * length, length, start + 8, length)
+  }
+
+  /// Stores a group's codeword, its decoded values and errors.
+  @inline(__always)
+  private func store(
+    _ group: borrowing CodebookGroup, _ code: Int32, _ o: Int, _ path: UnsafeMutablePointer<CodebookPath>, _ scale: Lane
+  ) {
+    let index = Int(code & 0xFFFF)
+    if table.isShifted {
+      let isNegative = group.shift == 1 || code >> 16 == 1
+      path.pointee.codes[o] = UInt16(index) | (isNegative ? 1 << 11 : 0)
+      let shift = cv_splat(isNegative ? -Codebook.shiftIQ1 : Codebook.shiftIQ1)
+      settle(o, scale * (table.codebook.word(index) + shift), path)
+    } else {
+      let signs = group.signs(code)
+      path.pointee.codes[o] = UInt16(index)
+      path.pointee.signs[o] = signs
+      settle(o, cv_flip(scale * table.codebook.word(index), signs), path)
+    }
+  }
+
+  /// Stores the decoded values of group g and the errors to feed back, and adds the cost.
+  @inline(__always) private func settle(_ g: Int, _ values: Lane, _ path: UnsafeMutablePointer<CodebookPath>) {
+    let offset = g * dims
+    let error = cv_load(path.pointee.t + offset) - values
+    cv_store(path.pointee.v + offset, values)
+    cv_store(path.pointee.work, error)
+    let fed = cv_times_rows(path.pointee.work, metric.r(g), dims)
+    cv_store(path.pointee.e + offset, fed)
+    path.pointee.cost += cv_sum(fed * fed * cv_load(metric.pivots + offset))
+  }
+
+  /// Encodes groups of four columns, two of which share eight signs.
+  @inline(__always)
+  private func encodeHalves(
+    _ path: UnsafeMutablePointer<CodebookPath>, step: Float, bound: Float, _ tails: InlineArray<4, Float>
+  ) -> Bool {
+    for o in 0..<length / 8 {
+      if o > 0 {
+        guard !(path.pointee.cost + tails[o - 1] >= bound) else { return false }
+        path.pointee.partial[o - 1] = path.pointee.cost
+        feed(path, 8 * o - 8)
+      }
+      if shape.rule == .free {
+        encodeHalves(o, path, step: step, rule: .free)
+      } else {
+        encodeEvenHalves(o, path, step: step)
+      }
+    }
+    path.pointee.partial[length / 8 - 1] = path.pointee.cost
+    return !(path.pointee.cost >= bound)
+  }
+
+  /// Encodes the two groups of octet o under one rule for both.
+  @inline(__always)
+  private func encodeHalves(_ o: Int, _ path: UnsafeMutablePointer<CodebookPath>, step: Float, rule: SignRule) {
+    let (inverse, scale) = (1 / step, cv_splat(step))
+    path.pointee.signs[o] = 0
+    for g in 2 * o...2 * o + 1 {
+      var group = CodebookGroup(self, g, path.pointee.t + 4 * g, rule, shift: nil, path.pointee.work)
+      let code = group.best(inverse, wide)
+      let (index, signs) = (Int(code & 0xFFFF), group.signs(code))
+      path.pointee.codes[g] = UInt16(index)
+      path.pointee.signs[o] |= signs << UInt8(4 * (g & 1))
+      settle(g, cv_flip(scale * table.codebook.words(index, index), signs), path)
+      if g & 1 == 0 {
+        cv_subtract_rows(
+          path.pointee.t, path.pointee.e + 4 * g, 4, metric.u + 4 * g * length, length, 8 * o, 8 * o + 8)
+      }
+    }
+  }
+
+  /// Encodes octet o with an even number of signs: the numbers in its two groups are both even or both odd.
+  @inline(__always)
+  private func encodeEvenHalves(_ o: Int, _ path: UnsafeMutablePointer<CodebookPath>, step: Float) {
+    let (before, target) = (path.pointee.cost, cv_load(path.pointee.t + 8 * o))
+    encodeHalves(o, path, step: step, rule: .even)
+    let even = path.pointee.cost
+    let (v, e) = (cv_load(path.pointee.v + 8 * o), cv_load(path.pointee.e + 8 * o))
+    let (first, second, signs) = (path.pointee.codes[2 * o], path.pointee.codes[2 * o + 1], path.pointee.signs[o])
+    cv_store(path.pointee.t + 8 * o, target)
+    path.pointee.cost = before
+    encodeHalves(o, path, step: step, rule: .odd)
+    guard !(path.pointee.cost < even) else { return }
+    path.pointee.cost = even
+    cv_store(path.pointee.v + 8 * o, v)
+    cv_store(path.pointee.e + 8 * o, e)
+    (path.pointee.codes[2 * o], path.pointee.codes[2 * o + 1], path.pointee.signs[o]) = (first, second, signs)
+  }
+
+  /// Errors to feed back where all values are zero.
+  func leaveZeros(
+    _ t: UnsafeMutablePointer<Float>, _ v: UnsafeMutablePointer<Float>, _ e: UnsafeMutablePointer<Float>
+  ) {
+    for i in 0..<length {
+      (v[i], e[i]) = (0, t[i])
+      for k in i + 1..<max(length, i + 1) { t[k] -= e[i] * metric.u[i * length + k] }
+    }
+  }
+
+  /// The squares of group g under a pattern of signs or with a shift.
+  @inline(__always) fileprivate func squares(_ g: Int, _ pattern: Int) -> UnsafePointer<Float> {
+    squares(g, pattern: pattern, metric.m(g))
+  }
+}
+
+/// A group's target, ready to be scanned: the products with its metric and the sign patterns that are tried. These are the
+/// signs of the target, and the same with the likeliest turned: one where all patterns are allowed, two where their number
+/// is even or odd.
+private struct CodebookGroup: ~Copyable {
+  /// The first pattern, and the second.
+  private let patterns: (UInt8, UInt8)
+  /// The shift that is tried alone.
+  let shift: Int?
+  /// xᵀMx of the target.
+  let energy: Float
+  private let kind: Kind
+  private var arguments: cv_scan
+
+  private enum Kind { case eightTwo, eightOne, shifted, bothShifts, fourTwo, fourOne }
+
+  /// - Parameter c: memory of nine numbers.
+  @inline(__always)
+  init(
+    _ feedback: borrowing CodebookFeedback, _ g: Int, _ t: UnsafePointer<Float>, _ rule: SignRule, shift: Int?,
+    _ c: UnsafeMutablePointer<Float>
+  ) {
+    let (metric, table) = (feedback.metric, feedback.shape.table)
+    let dims = metric.dims
+    let target = cv_load(t)
+    let h = cv_times_rows(t, metric.m(g), dims)
+    energy = cv_sum(target * h)
+    self.shift = shift
+    if table.isShifted {
+      patterns = (0, 0)
+      cv_store(c, h * cv_splat(-2))
+      c[8] = cv_sum(h) * (shift == 1 ? 2 : -2) * Codebook.shiftIQ1
+      kind = shift == nil ? .bothShifts : .shifted
+      arguments = cv_scan(
+        m: table.values, count: table.count, q0: feedback.squares(g, shift ?? 0), q1: feedback.squares(g, shift ?? 1),
+        c: c, i: 8, j: 8, fi: -2 * c[8], fj: 0)
+      return
+    }
+    var keys = cv_abs(target) * cv_load(metric.diagonal + dims * g)
+    var signs = cv_bits_below(target, 0)
+    if dims == 4 {
+      keys = cv_front(keys, cv_splat(.infinity))
       signs &= 15
     }
     let weak = cv_two_lowest(keys)
@@ -72,122 +282,58 @@ struct CodebookFeedback {
     case .odd: if !isOdd { signs ^= first }
     }
     let turned = rule == .free ? signs ^ first : signs ^ first ^ second
-    cv_store(c, cv_flip(h * cv_splat(-2 * inverse), signs))
+    patterns = (signs, turned)
+    cv_store(c, cv_flip(h * cv_splat(-2), signs))
     let (i, k) = (Int(weak.first), Int(weak.second))
-    var scan = cv_scan(
-      m: table.values, count: table.count, q0: squares.squares(g, pattern: table.pattern(signs), m),
-      q1: squares.squares(g, pattern: table.pattern(turned), m), c: c, i: i, j: k, fi: -2 * c[i], fj: -2 * c[k])
-    let found =
-      dims == 8
-      ? rule == .free ? cv_scan8_one(&scan) : cv_scan8_two(&scan)
-      : rule == .free ? cv_scan4_one(&scan) : cv_scan4_two(&scan)
-    return (Int(found.code & 0xFFFF), found.code >> 16 == 0 ? signs : turned)
+    kind = dims == 8 ? rule == .free ? .eightOne : .eightTwo : rule == .free ? .fourOne : .fourTwo
+    arguments = cv_scan(
+      m: table.values, count: table.count, q0: feedback.squares(g, table.pattern(signs)),
+      q1: feedback.squares(g, table.pattern(turned)), c: c, i: i, j: k, fi: -2 * c[i], fj: -2 * c[k])
   }
 
-  /// The best codeword of a shifted codebook; bit 11 of the code marks the negative shift. `shift` is one of the two
-  /// (0, 1), or both are tried where it is nil.
-  @inline(__always)
-  func shiftedCodeword(
-    _ g: Int, _ t: UnsafePointer<Float>, inverse: Float, shift: Int?, work c: UnsafeMutablePointer<Float>
-  ) -> UInt16 {
-    let m = metric.m(j, g)
-    let h = cv_times_rows(t, m, dims) * cv_splat(-2 * inverse)
-    cv_store(c, h)
-    c[8] = cv_sum(h) * Codebook.shiftIQ1
-    var scan = cv_scan(
-      m: table.values, count: table.count, q0: squares.squares(g, pattern: shift ?? 0, m),
-      q1: squares.squares(g, pattern: shift ?? 1, m), c: c, i: 8, j: 8, fi: -2 * c[8], fj: 0)
-    guard let shift else {
-      let found = cv_scan9_one(&scan)
-      return UInt16(found.code & 0x7FF) | UInt16(found.code >> 16) << 11
+  /// The signs of a codeword that a scan found.
+  @inline(__always) func signs(_ code: Int32) -> UInt8 { code >> 16 == 0 ? patterns.0 : patterns.1 }
+
+  /// The best codeword at one scale.
+  @inline(__always) mutating func best(_ inverse: Float, _ wide: Int32) -> Int32 {
+    switch kind {
+    case .eightTwo: cv_scan8_two(&arguments, inverse, wide).code
+    case .eightOne: cv_scan8_one(&arguments, inverse, wide).code
+    case .shifted: cv_scan9(&arguments, inverse, wide).code
+    case .bothShifts: cv_scan9_one(&arguments, inverse, wide).code
+    case .fourTwo: cv_scan4_two(&arguments, inverse, wide).code
+    case .fourOne: cv_scan4_one(&arguments, inverse, wide).code
     }
-    return UInt16(cv_scan8(&scan).code) | UInt16(shift) << 11
   }
 
-  /// Stores the decoded values of group g and the errors to feed back. Returns the cost.
-  @inline(__always) func settle(_ g: Int, _ values: Lane, _ path: CodebookPath) -> Float {
-    let offset = g * dims
-    let error = cv_load(path.t + offset) - values
-    cv_store(path.v + offset, values)
-    cv_store(path.work, error)
-    let fed = cv_times_rows(path.work, metric.r(j, g), dims)
-    cv_store(path.e + offset, fed)
-    return cv_sum(fed * fed * cv_load(metric.pivots(j) + offset))
-  }
-
-  /// Errors to feed back where all values are zero.
-  func leaveZeros(
-    _ t: UnsafeMutablePointer<Float>, _ v: UnsafeMutablePointer<Float>, _ e: UnsafeMutablePointer<Float>
+  /// The lowest costs at up to sixteen scales; ``locate(_:_:_:)`` finds their codewords.
+  @inline(__always)
+  mutating func scan(
+    _ inverses: UnsafePointer<Float>, _ count: Int, _ found: UnsafeMutablePointer<cv_codeword>, _ wide: Int32
   ) {
-    for i in 0..<length {
-      (v[i], e[i]) = (0, t[i])
-      for k in i + 1..<max(length, i + 1) { t[k] -= e[i] * metric.u(j)[i * length + k] }
+    switch kind {
+    case .eightTwo: cv_scan8_two_all(&arguments, inverses, count, found, wide)
+    case .eightOne: cv_scan8_one_all(&arguments, inverses, count, found, wide)
+    case .shifted: cv_scan9_all(&arguments, inverses, count, found, wide)
+    case .bothShifts: cv_scan9_one_all(&arguments, inverses, count, found, wide)
+    case .fourTwo: cv_scan4_two_all(&arguments, inverses, count, found, wide)
+    case .fourOne: cv_scan4_one_all(&arguments, inverses, count, found, wide)
     }
   }
 
-  /// Encodes the targets of `path` at a scale of `step`. Returns false as soon as it costs `bound` or more.
-  @inline(__always) func encode(_ path: inout CodebookPath, step: Float, bound: Float, shift: Int?) -> Bool {
-    let inverse = 1 / step
-    let scale = cv_splat(step)
-    path.cost = 0
-    for o in 0..<length / 8 {
-      let t = path.t + 8 * o
-      switch metric.shape.signs {
-      case .sharedShift, .ownShift:
-        let code = shiftedCodeword(o, t, inverse: inverse, shift: shift, work: path.work)
-        let shift = cv_splat(code >> 11 == 0 ? Codebook.shiftIQ1 : -Codebook.shiftIQ1)
-        path.codes[o] = code
-        path.cost += settle(o, scale * (table.codebook.word(Int(code & 0x7FF)) + shift), path)
-      case .free where dims == 8, .even where dims == 8:
-        let rule = metric.shape.signs == .free ? SignRule.free : .even
-        let found = signedCodeword(o, t, inverse: inverse, rule: rule, work: path.work)
-        path.codes[o] = UInt16(found.index)
-        path.signs[o] = found.signs
-        path.cost += settle(o, cv_flip(scale * table.codebook.word(found.index), found.signs), path)
-      case .free:
-        path.cost += encodeHalves(o, &path, scale, inverse: inverse, rule: .free)
-      case .even:
-        encodeEvenHalves(o, &path, scale, inverse: inverse)
-      }
-      guard path.cost < bound else { return false }
-      cv_subtract_rows(path.t, path.e + 8 * o, 8, metric.u(j) + 8 * o * length, length, 8 * o + 8, length)
+  @inline(__always) mutating func locate(_ inverse: Float, _ found: cv_codeword, _ wide: Int32) -> Int32 {
+    switch kind {
+    case .eightTwo: cv_scan8_two_locate(&arguments, inverse, found, wide)
+    case .eightOne: cv_scan8_one_locate(&arguments, inverse, found, wide)
+    case .shifted: cv_scan9_locate(&arguments, inverse, found, wide)
+    case .bothShifts: cv_scan9_one_locate(&arguments, inverse, found, wide)
+    case .fourTwo: cv_scan4_two_locate(&arguments, inverse, found, wide)
+    case .fourOne: cv_scan4_one_locate(&arguments, inverse, found, wide)
     }
-    return true
   }
+}
 
-  /// Encodes the two groups of octet o under one rule for both. Returns the cost.
-  @inline(__always)
-  private func encodeHalves(_ o: Int, _ path: inout CodebookPath, _ scale: Lane, inverse: Float, rule: SignRule)
-    -> Float
-  {
-    var cost: Float = 0
-    path.signs[o] = 0
-    for g in 2 * o...2 * o + 1 {
-      let found = signedCodeword(g, path.t + 4 * g, inverse: inverse, rule: rule, work: path.work)
-      let signs = found.signs << UInt8(4 * (g & 1))
-      path.codes[g] = UInt16(found.index)
-      path.signs[o] |= signs
-      cost += settle(g, cv_flip(scale * table.codebook.words(found.index, found.index), found.signs), path)
-      if g & 1 == 0 {
-        cv_subtract_rows(path.t, path.e + 4 * g, 4, metric.u(j) + 4 * g * length, length, 8 * o, 8 * o + 8)
-      }
-    }
-    return cost
-  }
-
-  /// Encodes octet o with an even number of signs: the numbers in its two groups are both even or both odd.
-  @inline(__always)
-  private func encodeEvenHalves(_ o: Int, _ path: inout CodebookPath, _ scale: Lane, inverse: Float) {
-    let target = cv_load(path.t + 8 * o)
-    let even = encodeHalves(o, &path, scale, inverse: inverse, rule: .even)
-    let (v, e) = (cv_load(path.v + 8 * o), cv_load(path.e + 8 * o))
-    let (first, second, signs) = (path.codes[2 * o], path.codes[2 * o + 1], path.signs[o])
-    cv_store(path.t + 8 * o, target)
-    let odd = encodeHalves(o, &path, scale, inverse: inverse, rule: .odd)
-    path.cost += min(even, odd)
-    guard even <= odd else { return }
-    cv_store(path.v + 8 * o, v)
-    cv_store(path.e + 8 * o, e)
-    (path.codes[2 * o], path.codes[2 * o + 1], path.signs[o]) = (first, second, signs)
-  }
+extension CodebookShape {
+  /// Rule of the signs of eight columns.
+  fileprivate var rule: SignRule { signs == .even ? .even : .free }
 }

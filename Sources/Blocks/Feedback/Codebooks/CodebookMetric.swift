@@ -4,55 +4,64 @@ import CBlocks
 // metric of its columns, given that later columns make up for what they can. For groups (the columns of a codeword), one
 // after the other, the cost is a sum: with x = e R_gg the group costs Σ D_j x_j², and moves later targets by -x U_g,later.
 
-/// Metrics of sub-blocks of a codebook type: what all rows share of them.
-final class CodebookMetric: @unchecked Sendable {
-  let shape: CodebookShape
-  let table: CodewordTable
-  /// Columns of a sub-block, and of a group.
+/// The metric of one sub-block.
+struct CodebookSubBlock {
+  /// Columns of the sub-block, and of a group.
   let length: Int
   let dims: Int
+  /// U, [length][length].
+  let u: UnsafePointer<Float>
+
+  /// R_gg of group g, [dims][8].
+  @inline(__always) func r(_ g: Int) -> UnsafePointer<Float> { u + length * length + g * dims * 8 }
+
+  /// M_gg = R_gg D_g R_ggᵀ of group g, [dims][8].
+  @inline(__always) func m(_ g: Int) -> UnsafePointer<Float> { r(g) + 8 * length }
+
+  /// D, [length].
+  @inline(__always) var pivots: UnsafePointer<Float> { u + length * (length + 16) }
+
+  /// The diagonals of all M_gg, [length].
+  @inline(__always) var diagonal: UnsafePointer<Float> { pivots + length }
+
+  static func size(_ length: Int) -> Int { length * (length + 18) }
+}
+
+/// Metrics of sub-blocks of a codebook type: what all rows share of them.
+final class CodebookMetric: @unchecked Sendable {
+  private let length: Int
+  private let dims: Int
   private let memory: UnsafeMutablePointer<Float>
-  private let subBlockSize: Int
 
   /// Room for `subBlocks` sub-blocks, to be filled in.
   init(_ shape: CodebookShape, subBlocks: Int) {
-    self.shape = shape
-    table = shape.table
-    (length, dims) = (shape.subBlock, table.dims)
-    subBlockSize = length * (length + 18)
+    (length, dims) = (shape.subBlock, shape.codebook.dims)
     // Vectors of eight are read where groups have four columns.
-    memory = .allocate(capacity: subBlocks * subBlockSize + 8)
-    memory.initialize(repeating: 0, count: subBlocks * subBlockSize + 8)
+    let count = subBlocks * CodebookSubBlock.size(length) + 8
+    memory = .allocate(capacity: count)
+    memory.initialize(repeating: 0, count: count)
   }
 
   deinit { memory.deallocate() }
 
   /// Bytes of the metrics of so many columns.
-  static func bytes(_ shape: CodebookShape, columns: Int) -> Int { 4 * columns * (shape.subBlock + 18) }
+  static func bytes(_ shape: CodebookShape, columns: Int) -> Int {
+    columns / shape.subBlock * CodebookSubBlock.size(shape.subBlock) * 4
+  }
 
-  /// U, [length][length].
-  @inline(__always) func u(_ j: Int) -> UnsafePointer<Float> { UnsafePointer(memory + j * subBlockSize) }
-
-  /// R_gg of group g, [dims][8].
-  @inline(__always) func r(_ j: Int, _ g: Int) -> UnsafePointer<Float> { u(j) + length * length + g * dims * 8 }
-
-  /// M_gg = R_gg D_g R_ggᵀ of group g, [dims][8].
-  @inline(__always) func m(_ j: Int, _ g: Int) -> UnsafePointer<Float> { r(j, g) + 8 * length }
-
-  /// D, [length].
-  @inline(__always) func pivots(_ j: Int) -> UnsafePointer<Float> { u(j) + length * (length + 16) }
-
-  /// The diagonals of all M_gg, [length].
-  @inline(__always) func diagonal(_ j: Int) -> UnsafePointer<Float> { pivots(j) + length }
+  @inline(__always) subscript(j: Int) -> CodebookSubBlock {
+    CodebookSubBlock(
+      length: length, dims: dims, u: UnsafePointer(memory + j * CodebookSubBlock.size(length)))
+  }
 
   /// Fills in sub-block j from its U, whose rows are `rowStride` apart, and its D.
   func set(_ j: Int, factor: UnsafePointer<Float>, rowStride: Int, pivots: UnsafePointer<Float>) {
-    let base = memory + j * subBlockSize
+    let base = memory + j * CodebookSubBlock.size(length)
     for row in 0..<length {
       for column in row..<length { base[row * length + column] = factor[row * rowStride + column] }
     }
-    UnsafeMutablePointer(mutating: self.pivots(j)).update(from: pivots, count: length)
-    for g in 0..<length / dims { setGroup(j, g) }
+    UnsafeMutablePointer(mutating: self[j].pivots).update(from: pivots, count: length)
+    for g in 0..<length / dims { setGroup(self[j], g) }
   }
 
   /// Fills in sub-block j for H itself: errors cost e H eᵀ.
@@ -82,29 +91,29 @@ final class CodebookMetric: @unchecked Sendable {
           u[row * n + column] = sum
         }
       }
-      let base = memory + j * subBlockSize
+      let base = memory + j * CodebookSubBlock.size(length)
       for row in 0..<n {
         for column in row..<n { base[row * n + column] = Float(u[row * n + column]) }
-        UnsafeMutablePointer(mutating: pivots(j))[row] = Float(d[row])
+        UnsafeMutablePointer(mutating: self[j].pivots)[row] = Float(d[row])
       }
     }
-    for g in 0..<length / dims { setGroup(j, g) }
+    for g in 0..<length / dims { setGroup(self[j], g) }
   }
 
   /// R_gg, M_gg and its diagonal from U and D.
-  private func setGroup(_ j: Int, _ g: Int) {
+  private func setGroup(_ block: CodebookSubBlock, _ g: Int) {
     var r = InlineArray<64, Double>(repeating: 0)
     for column in 0..<dims {
       for row in (0...column).reversed() {
         var sum = row == column ? 1.0 : 0.0
-        let line = u(j) + (g * dims + row) * length + g * dims
+        let line = block.u + (g * dims + row) * length + g * dims
         for k in row + 1..<max(row + 1, column + 1) { sum -= Double(line[k]) * r[8 * k + column] }
         r[8 * row + column] = sum
       }
     }
-    let d = pivots(j) + g * dims
-    let (rows, metric) = (UnsafeMutablePointer(mutating: self.r(j, g)), UnsafeMutablePointer(mutating: m(j, g)))
-    let diagonal = UnsafeMutablePointer(mutating: self.diagonal(j)) + g * dims
+    let d = block.pivots + g * dims
+    let (rows, metric) = (UnsafeMutablePointer(mutating: block.r(g)), UnsafeMutablePointer(mutating: block.m(g)))
+    let diagonal = UnsafeMutablePointer(mutating: block.diagonal) + g * dims
     for row in 0..<dims {
       for column in 0..<dims {
         rows[8 * row + column] = Float(r[8 * row + column])
@@ -113,56 +122,6 @@ final class CodebookMetric: @unchecked Sendable {
         metric[8 * row + column] = Float(sum)
       }
       diagonal[row] = metric[8 * row + row]
-    }
-  }
-}
-
-/// (s m)ᵀ M_gg (s m) of all codewords m for the groups of a sub-block, summed up when a pattern of signs (or a shift) is
-/// first asked for. One thread's memory, for one sub-block after the other.
-final class CodewordSquares {
-  private let table: CodewordTable
-  private let memory: UnsafeMutablePointer<Float>
-  private let isSet: UnsafeMutablePointer<Bool>
-  private let count: Int
-
-  init(_ shape: CodebookShape) {
-    table = shape.table
-    count = shape.subBlock / table.dims * table.patterns
-    memory = .allocate(capacity: count * table.count)
-    isSet = .allocate(capacity: count)
-    isSet.initialize(repeating: false, count: count)
-  }
-
-  deinit {
-    memory.deallocate()
-    isSet.deallocate()
-  }
-
-  /// To be called before another sub-block.
-  func clear() { isSet.update(repeating: false, count: count) }
-
-  @inline(__always)
-  func squares(_ g: Int, pattern: Int, _ metric: UnsafePointer<Float>) -> UnsafePointer<Float> {
-    let index = g * table.patterns + pattern
-    let squares = memory + index * table.count
-    if !isSet[index] {
-      isSet[index] = true
-      fill(squares, pattern, metric)
-    }
-    return UnsafePointer(squares)
-  }
-
-  @inline(never)
-  private func fill(_ squares: UnsafeMutablePointer<Float>, _ pattern: Int, _ metric: UnsafePointer<Float>) {
-    var signs = InlineArray<8, Float>(repeating: 1)
-    if !table.isShifted {
-      for i in 0..<table.dims where pattern >> i & 1 == 1 { signs[i] = -1 }
-    }
-    let shift = !table.isShifted ? 0 : pattern == 0 ? Codebook.shiftIQ1 : -Codebook.shiftIQ1
-    withUnsafePointer(to: &signs) {
-      cv_quadratics(
-        table.values, table.count, table.dims, metric, UnsafeRawPointer($0).assumingMemoryBound(to: Float.self), shift,
-        squares)
     }
   }
 }

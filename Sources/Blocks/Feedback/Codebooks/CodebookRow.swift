@@ -8,71 +8,53 @@ struct CodebookRow {
   let v: UnsafeMutablePointer<Float>
   /// Errors to feed back.
   let e: UnsafeMutablePointer<Float>
-  /// Gradients of the cost, when codes are refined.
+  /// When codes are refined, (w - v) H; kept up to date.
   let g: UnsafeMutablePointer<Float>
-  private var path: CodebookPath
-  private var best: CodebookPath
 
   private var length: Int { shape.subBlock }
 
   /// Floats of its memory.
-  static let size = 4 * 256 + 2 * CodebookPath.size
+  static let size = 4 * 256
 
   init(_ shape: CodebookShape, _ memory: UnsafeMutablePointer<Float>) {
     self.shape = shape
     (t, v, e, g) = (memory, memory + 256, memory + 512, memory + 768)
-    path = CodebookPath(memory + 1024)
-    best = CodebookPath(memory + 1024 + CodebookPath.size)
   }
 
-  /// Chooses a sub-block's scale and codewords for its targets.
-  ///
-  /// - Parameters:
-  ///   - j: the position of the sub-block.
-  ///   - order: the natural index of every column.
-  ///   - count: how many scales are tried, from the block's on.
-  mutating func encode(
-    _ j: Int, _ feedback: CodebookFeedback, order: UnsafePointer<UInt8>, count: Int,
-    into block: inout CodebookSuperBlock
-  ) {
-    let start = j * length
-    let natural = Int(order[start]) / length
-    let step = Float(block.d) * shape.step
-    guard step > 0 else {
-      feedback.leaveZeros(t + start, v + start, e + start)
-      return
-    }
-    search(feedback, t + start, step: step, CodebookScales(near: Int(block.scales[natural]), count: count, shape))
-    take(start, order, into: &block)
-    (e + start).update(from: best.e, count: length)
+  /// Takes over another row's values and errors of the first `done` columns and the targets of the remaining ones.
+  func copy(_ other: CodebookRow, done: Int) {
+    (t + done).update(from: other.t + done, count: 256 - done)
+    v.update(from: other.v, count: done)
+    e.update(from: other.e, count: done)
   }
 
   /// Chooses a sub-block again given all other weights of the row.
   ///
   /// - Parameter gram: the panel's part of H, rows of 256.
-  /// - Parameter g: (w - v) H of the panel's columns; kept up to date.
-  mutating func refine(
-    _ j: Int, _ feedback: CodebookFeedback, order: UnsafePointer<UInt8>, gram: UnsafePointer<Float>,
-    gradients g: UnsafeMutablePointer<Float>, into block: inout CodebookSuperBlock
+  func refine(
+    _ j: Int, _ feedback: CodebookFeedback, _ beam: inout CodebookBeam, order: UnsafePointer<UInt8>,
+    gram: UnsafePointer<Float>, into block: inout CodebookSuperBlock
   ) {
     let start = j * length
-    let natural = Int(order[start]) / length
     let step = Float(block.d) * shape.step
     guard step > 0 else { return }
     let metric = feedback.metric
-    let cost = cv_solve(
-      g + start, metric.u(feedback.j), metric.pivots(feedback.j), length, v + start, t + start)
-    let scales = CodebookScales(near: Int(block.scales[natural]), count: 3, shape)
-    guard search(feedback, t + start, step: step, scales, bound: cost * 0.99999) else { return }
+    let cost = cv_solve(g + start, metric.u, metric.pivots, length, v + start, t + start)
+    beam.clear(limit: cost * 0.99999)
+    feedback.extend(
+      t + start, base: 0, parent: 0, step: step,
+      CodebookScales(near: Int(block.scales[Int(order[start]) / length]), count: 3, shape), into: &beam)
+    guard beam.count > 0 else { return }
+    let best = beam[0]
     // The targets were used; their memory takes the differences of the values.
-    for i in 0..<length { t[start + i] = best.v[i] - v[start + i] }
-    take(start, order, into: &block)
+    for i in 0..<length { t[start + i] = best.pointee.v[i] - v[start + i] }
+    take(best, start, order, into: &block)
     cv_subtract_rows(g, t + start, length, gram + start * 256, 256, 0, 256)
   }
 
   /// Fits d again for the codes as they are.
-  mutating func refit(
-    gram: UnsafePointer<Float>, gradients g: UnsafeMutablePointer<Float>, into block: inout CodebookSuperBlock
+  func refit(
+    gram: UnsafePointer<Float>, into block: inout CodebookSuperBlock
   ) {
     let d = Float(block.d)
     guard d > 0 else { return }
@@ -96,63 +78,19 @@ struct CodebookRow {
     }
   }
 
-  /// Finds the best of the scales; false where none costs less than `bound`.
-  @inline(__always) @discardableResult
-  private mutating func search(
-    _ feedback: CodebookFeedback, _ targets: UnsafePointer<Float>, step: Float, _ scales: CodebookScales,
-    bound: Float = .infinity
-  ) -> Bool {
-    var scales = scales
-    best.cost = bound
-    var found = false
-    while let k = scales.next() {
-      for shift in 0..<(shape.signs == .sharedShift ? 2 : 1) {
-        path.t.update(from: targets, count: length)
-        guard
-          feedback.encode(
-            &path, step: step * Float(2 * k + 1), bound: best.cost, shift: shape.signs == .sharedShift ? shift : nil)
-        else { continue }
-        path.scale = k
-        swap(&path, &best)
-        found = true
-      }
-    }
-    return found
-  }
-
-  /// Stores the best path as the sub-block that begins at `start`.
-  private mutating func take(_ start: Int, _ order: UnsafePointer<UInt8>, into block: inout CodebookSuperBlock) {
-    (v + start).update(from: best.v, count: length)
-    block.scales[Int(order[start]) / length] = UInt8(best.scale)
+  /// Stores a path as the sub-block that begins at `start`.
+  func take(
+    _ path: UnsafeMutablePointer<CodebookPath>, _ start: Int, _ order: UnsafePointer<UInt8>,
+    into block: inout CodebookSuperBlock
+  ) {
+    (v + start).update(from: path.pointee.v, count: length)
+    (e + start).update(from: path.pointee.e, count: length)
+    block.scales[Int(order[start]) / length] = UInt8(path.pointee.scale)
     let words = 8 / shape.codebook.dims
     for o in 0..<length / 8 {
       let natural = Int(order[start + 8 * o]) / 8
-      for k in 0..<words { block.codes[words * natural + k] = best.codes[words * o + k] }
-      block.signs[natural] = best.signs[o]
+      for k in 0..<words { block.codes[words * natural + k] = path.pointee.codes[words * o + k] }
+      block.signs[natural] = path.pointee.signs[o]
     }
-  }
-}
-
-/// Scales to try, from the likeliest outwards.
-struct CodebookScales {
-  private let levels: Int
-  private let near: Int
-  private var index = 0
-  private let count: Int
-
-  /// `count` scales around `near`, or as many of them as there are.
-  init(near: Int, count: Int, _ shape: CodebookShape) {
-    levels = shape.scaleLevels
-    self.near = near
-    self.count = count >= shape.scaleLevels ? 2 * shape.scaleLevels : count
-  }
-
-  mutating func next() -> Int? {
-    while index < count {
-      let scale = near + (index & 1 == 0 ? -(index / 2) : (index + 1) / 2)
-      index += 1
-      if scale >= 0 && scale < levels { return scale }
-    }
-    return nil
   }
 }

@@ -38,12 +38,15 @@ package struct CodebookTrial {
   /// Normalised errors.
   package let errors: [Float]
   package let cost: Float
+  /// A super-block that begins with the sub-block.
+  package let bytes: [UInt8]
 
   /// - Parameters:
   ///   - targets: the weights of a sub-block.
   ///   - factor: U, row-major and upper triangular.
   ///   - step: the scale; in IQ1_S the better of both shifts is taken.
-  package init(_ targets: [Float], factor: [Float], as type: GGMLType, step: Float) {
+  ///   - wide: whether vectors of sixteen are used where the machine has them.
+  package init(_ targets: [Float], factor: [Float], as type: GGMLType, step: Float, wide: Bool = true) {
     let shape = CodebookShape.of(type)!
     let length = shape.subBlock
     precondition(targets.count == length && factor.count == length * length)
@@ -56,19 +59,26 @@ package struct CodebookTrial {
         metric.set(0, factor: unit.baseAddress!, rowStride: length, pivots: $0.baseAddress!)
       }
     }
-    let feedback = CodebookFeedback(metric: metric, squares: CodewordSquares(shape), j: 0)
-    var result: (values: [Float], errors: [Float], cost: Float) = ([], [], .infinity)
-    withUnsafeTemporaryAllocation(of: Float.self, capacity: CodebookPath.size) { memory in
-      memory.initialize(repeating: 0)
-      for shift in shape.signs == .sharedShift ? [0, 1] : [nil] {
-        var path = CodebookPath(memory.baseAddress!)
-        for (index, target) in targets.enumerated() { path.t[index] = target }
-        guard feedback.encode(&path, step: step, bound: result.cost, shift: shift) else { continue }
-        result = (
-          (0..<length).map { path.v[$0] }, (0..<length).map { path.e[$0] / factor[$0 * (length + 1)] }, path.cost
-        )
-      }
+    let squares = CodewordSquares(shape)
+    defer { squares.deallocate() }
+    var beam = CodebookBeam(width: 1)
+    defer { beam.deallocate() }
+    let feedback = CodebookFeedback(shape, metric[0], squares, wide: wide)
+    targets.withUnsafeBufferPointer {
+      feedback.extend(
+        $0.baseAddress!, base: 0, parent: 0, step: step, CodebookScales(near: 0, count: 1, shape), into: &beam)
     }
-    (values, errors, cost) = result
+    let path = beam[0].pointee
+    values = (0..<length).map { path.v[$0] }
+    errors = (0..<length).map { path.e[$0] / factor[$0 * (length + 1)] }
+    cost = path.cost
+    var block = CodebookSuperBlock()
+    block.d = Float16(step / shape.step)
+    for k in 0..<length / shape.codebook.dims { block.codes[k] = path.codes[k] }
+    for o in 0..<length / 8 { block.signs[o] = path.signs[o] }
+    bytes = [UInt8](unsafeUninitializedCapacity: type.blockBytes) { buffer, count in
+      block.store(as: type, into: buffer.baseAddress!)
+      count = type.blockBytes
+    }
   }
 }
