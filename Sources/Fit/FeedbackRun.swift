@@ -40,7 +40,7 @@ public struct FeedbackRun {
     pass = try ForwardPass(source: plan.source, options: forward)
     self.isSequential = isSequential && pass.runsPairs
     let share = forward.budget.feedback
-    rowBytes = min(plan.blockBytes, max(1 << 20, share / 16))
+    rowBytes = min(plan.chunkBytes, max(1 << 20, share / 16))
     let seen = Self.seen(by: pass.decoder)
     let taking = zip(plan.source.tensors, plan.types).filter {
       seen.contains($0.name) && $1 != $0.type && $1.takesFeedback

@@ -83,6 +83,9 @@ extension ScoringWindows {
     return parts.map(\.name).filter { seen.insert($0).inserted }
   }
 
+  /// Indices of the first windows of every text, at most `limit` each.
+  public func limited(to limit: Int) -> [Int] { parts.flatMap { Array($0.windows.prefix(limit)) } }
+
   /// The scored rows of all texts of one kind.
   public func rows(ofKind kind: String) -> [Range<Int>] {
     parts.filter { $0.kind == kind }.map { rows(ofWindows: $0.windows) }

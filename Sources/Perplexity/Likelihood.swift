@@ -44,7 +44,7 @@ public struct LikelihoodStatistics: Sendable, Equatable, Codable {
   public let perplexity: Estimate
 
   /// The figures of losses in nats.
-  init(losses: [Double]) {
+  package init(losses: [Double]) {
     positions = losses.count
     loss = Estimate(meanOf: losses)
     perplexity = Estimate(value: exp(loss.value), error: exp(loss.value) * loss.error)

@@ -136,7 +136,7 @@ extension StockMix {
     /// The mix.
     public let mix: StockMix
     /// Whether it is the mix for an importance matrix.
-    let hasImportance: Bool
+    public let hasImportance: Bool
     /// The number of tensors with another type.
     public let differing: Int
     /// The number of weights in these tensors.

@@ -18,7 +18,7 @@ public struct RewritePlan: Sendable {
   /// The files: one, unless ``split(by:)`` was called.
   public private(set) var shards: GGUFShards
   /// The bytes of decoded rows that are encoded at once.
-  let chunkBytes = 16 << 20
+  public let chunkBytes = 16 << 20
   private let metadata: Metadata
 
   /// - Parameters:

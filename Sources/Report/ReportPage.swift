@@ -49,7 +49,7 @@ public struct ReportPage: Sendable {
   let drifts: [DriftReport]
   let sensitivity: SensitivityFindings?
   let generator: String
-  let commands: Commands?
+  package var commands: Commands?
 
   /// - Parameters:
   ///   - files: the files that the page describes; empty for a page about drift reports alone.

@@ -21,7 +21,7 @@ public struct Decoder: Sendable {
   let embedding: TensorInfo
   let outputNorm: TensorInfo
   /// The output head; the embedding of a model with tied weights.
-  let output: TensorInfo
+  public let output: TensorInfo
   let layers: [DecoderLayer]
 
   /// The number of layers, without those of multi-token prediction.

@@ -24,8 +24,8 @@ import Testing
     #expect(comparison.interval.low < ratio && ratio < comparison.interval.high)
     #expect(abs(comparison.interval.width - 4 * 1.6e-4) < 1e-4)
     let part = LikelihoodComparison(other, with: first, rows: [100..<200, 300..<400], rowsPerWindow: 100)
-    let mean = (gaps[100..<200] + gaps[300..<400]).reduce(0, +) / 200
-    #expect(abs(part.logRatio.value - mean) < 1e-12)
+    let partMean = (gaps[100..<200] + gaps[300..<400]).reduce(0, +) / 200
+    #expect(abs(part.logRatio.value - partMean) < 1e-12)
     #expect(LikelihoodComparison(first, with: first, rowsPerWindow: 100).ratio == Estimate(value: 1, error: 0))
   }
 

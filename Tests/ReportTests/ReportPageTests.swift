@@ -22,17 +22,16 @@ import Testing
       ("demo-2.1MB.gguf", 2_098_688, 3.884, 0.0401), ("demo-Q3_K_M.gguf", 2_160_000, 3.98, 0.0652),
       ("demo-Q4_K_M.gguf", 2_683_072, 4.998, 0.0101), ("demo-2.7MB.gguf", 2_696_448, 5.023, 0.00719),
     ]
-    let drifts = mixes.map { name, bytes, bits, divergence in
-      (
-        model: ModelSize(name: name, bytes: bytes, bitsPerWeight: bits),
-        drift: Drift(
-          divergences: (0..<windows.rowCount).map {
-            divergence * kinds[$0 / perKind].1 * (1 + 0.1 * Double($0 % 3 - 1))
-          },
-          baseLosses: Array(repeating: 4.5, count: windows.rowCount),
-          losses: Array(repeating: 4.5 + divergence, count: windows.rowCount),
-          sameTops: (0..<windows.rowCount).map { $0 % 3 != 0 })
-      )
+    let drifts = mixes.map { name, bytes, bits, divergence -> (model: ModelSize, drift: Drift) in
+      let divergences = (0..<windows.rowCount).map { row -> Double in
+        let wave = 1 + 0.1 * Double(row % 3 - 1)
+        return divergence * kinds[row / perKind].1 * wave
+      }
+      let drift = Drift(
+        divergences: divergences, baseLosses: Array(repeating: 4.5, count: windows.rowCount),
+        losses: Array(repeating: 4.5 + divergence, count: windows.rowCount),
+        sameTops: (0..<windows.rowCount).map { $0 % 3 != 0 })
+      return (model: ModelSize(name: name, bytes: bytes, bitsPerWeight: bits), drift: drift)
     }
     return DriftReport(
       base: DriftReport.Base(ModelSize(name: "demo-F16.gguf", bytes: 8_458_944, bitsPerWeight: 16)), windows: windows,

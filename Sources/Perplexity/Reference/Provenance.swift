@@ -12,7 +12,7 @@ public struct Provenance: Sendable, Equatable, Codable {
   /// SHA-256 of the texts in hexadecimal, from ``digest(of:)``.
   let textDigest: String
   /// The tokens of a window.
-  let context: Int
+  public let context: Int
   /// The number of tokens of the vocabulary.
   let vocabulary: Int
 

@@ -8,7 +8,7 @@ public struct ChoiceTask: Sendable, Equatable {
   /// The scored tokens of each sequence. A choice's score is their mean log-probability.
   package let scored: [Range<Int>]
   /// Indices of the correct choices.
-  let correct: Set<Int>
+  package let correct: Set<Int>
 
   /// The length of the common prefix of all sequences.
   static func commonPrefix(_ sequences: [[Int32]]) -> Int {
