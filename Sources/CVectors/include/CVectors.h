@@ -252,5 +252,83 @@ static inline void cv_tile32(
 }
 #endif
 
+// Products in double precision, of which factorisations are made.
+
+// out[k][width] = x[width][k] with `row` and `column` elements between neighbours.
+CV void cv_pack_doubles(const double *x, long row, long column, long width, long k, double *out) {
+  for (long i = 0; i < k; i++) {
+    for (long j = 0; j < width; j++) out[i * width + j] = x[j * row + i * column];
+  }
+}
+
+// c[8][16] = (c where `accumulate`) + sign * a b, of a[2][k][4] and b[2][k][8] whose halves are `gap_a` and `gap_b`
+// elements apart. Each sum is a chain of fused multiply-adds in the order of k, whatever the width of the vectors.
+#define CV_DOUBLE_TILE(WIDTH)                                                                                         \
+  typedef double vector __attribute__((ext_vector_type(WIDTH)));                                                      \
+  for (int half = 0; half < 2; half++) {                                                                              \
+    for (int side = 0; side < 2; side++) {                                                                            \
+      const double *x = a + half * gap_a, *y = b + side * gap_b;                                                      \
+      vector s[4][8 / WIDTH];                                                                                         \
+      for (int r = 0; r < 4; r++) {                                                                                   \
+        for (int v = 0; v < 8 / WIDTH; v++) s[r][v] = (vector)0.0;                                                    \
+      }                                                                                                               \
+      for (long i = 0; i < k; i++, x += 4, y += 8) {                                                                  \
+        vector w[8 / WIDTH];                                                                                          \
+        __builtin_memcpy(w, y, sizeof w);                                                                             \
+        for (int r = 0; r < 4; r++) {                                                                                 \
+          for (int v = 0; v < 8 / WIDTH; v++) s[r][v] = __builtin_elementwise_fma((vector)x[r], w[v], s[r][v]);       \
+        }                                                                                                             \
+      }                                                                                                               \
+      for (int r = 0; r < 4; r++) {                                                                                   \
+        double *to = c + (4 * half + r) * stride + 8 * side;                                                          \
+        vector w[8 / WIDTH];                                                                                          \
+        __builtin_memcpy(w, to, sizeof w);                                                                            \
+        for (int v = 0; v < 8 / WIDTH; v++) w[v] = (accumulate ? w[v] : (vector)0.0) + sign * s[r][v];                \
+        __builtin_memcpy(to, w, sizeof w);                                                                            \
+      }                                                                                                               \
+    }                                                                                                                 \
+  }
+CV void cv_double_tile(long k, const double *a, long gap_a, const double *b, long gap_b, double *c, long stride,
+                       int accumulate, double sign) {
+  CV_DOUBLE_TILE(4)
+}
+#if defined(__x86_64__)
+// The same for machines with AVX-512, which holds all sums at once.
+__attribute__((target("avx512f"), noinline, unused)) static void cv_wide_double_tile(
+    long k, const double *a, long gap_a, const double *b, long gap_b, double *c, long stride, int accumulate,
+    double sign) {
+  typedef double vector __attribute__((ext_vector_type(8)));
+  vector s[8][2];
+  for (int r = 0; r < 8; r++) s[r][0] = s[r][1] = (vector)0.0;
+  for (long i = 0; i < k; i++, a += 4, b += 8) {
+    vector low, high;
+    __builtin_memcpy(&low, b, sizeof low);
+    __builtin_memcpy(&high, b + gap_b, sizeof high);
+#pragma clang loop unroll(full)
+    for (int r = 0; r < 8; r++) {
+      vector x = (vector)(r < 4 ? a[r] : a[gap_a + r - 4]);
+      s[r][0] = __builtin_elementwise_fma(x, low, s[r][0]);
+      s[r][1] = __builtin_elementwise_fma(x, high, s[r][1]);
+    }
+  }
+#pragma clang loop unroll(full)
+  for (int r = 0; r < 8; r++, c += stride) {
+    vector low, high;
+    __builtin_memcpy(&low, c, sizeof low);
+    __builtin_memcpy(&high, c + 8, sizeof high);
+    low = (accumulate ? low : (vector)0.0) + sign * s[r][0];
+    high = (accumulate ? high : (vector)0.0) + sign * s[r][1];
+    __builtin_memcpy(c, &low, sizeof low);
+    __builtin_memcpy(c + 8, &high, sizeof high);
+  }
+}
+#else
+static inline void cv_wide_double_tile(long k, const double *a, long gap_a, const double *b, long gap_b, double *c,
+                                       long stride, int accumulate, double sign) {
+  cv_double_tile(k, a, gap_a, b, gap_b, c, stride, accumulate, sign);
+}
+#endif
+#undef CV_DOUBLE_TILE
+
 #undef CV
 #endif

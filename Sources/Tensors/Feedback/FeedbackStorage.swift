@@ -78,8 +78,9 @@ package final class FeedbackStorage: @unchecked Sendable {
   /// Stores the inverse of a block's factor, every row divided by its diagonal.
   func store(_ factor: borrowing ReverseCholesky, of block: FeedbackBlock) throws {
     let full = FeedbackMetric.panelColumns
-    try factor.forEachInverseColumn { [self] start, width, diagonal, columns in
+    try factor.forEachInverseColumn { [self] start, diagonal, columns in
       let panel = panels[(block.start + start) / full]
+      let width = panel.width
       for tile in 0..<panel.tiles {
         let target = base + panel.far + tile * panel.farRows * Self.tileColumns
         let count = min(Self.tileColumns, width - tile * Self.tileColumns)
@@ -168,7 +169,8 @@ extension FeedbackMetric {
     let width = min(columns, blockColumns ?? columns)
     // The matrix in double precision, inverses of diagonal blocks, and a column for every thread.
     let columnBytes = 8 * panelColumns * (width + panelColumns)
-    return bytes(columns: columns, blockColumns: blockColumns) + 8 * width * width + (1 + Threads.count) * columnBytes
+    let padded = (width + panelColumns - 1) / panelColumns * panelColumns
+    return bytes(columns: columns, blockColumns: blockColumns) + 8 * padded * padded + (3 + Threads.count) * columnBytes
   }
 
   /// The widest diagonal blocks with which a metric can be built in `bytes`: `columns` where the whole fits, nil where

@@ -21,17 +21,6 @@
         Int32(shape.xStride), w, Int32(shape.columns), accumulate ? 1 : 0, y, Int32(shape.yStride))
     }
 
-    /// c [m, n] = alpha a b + beta c in double precision, on the calling thread.
-    static func multiply(
-      _ a: DoubleMatrix, by b: DoubleMatrix, into c: UnsafeMutablePointer<Double>, cStride: Int, m: Int, n: Int, k: Int,
-      alpha: Double, beta: Double
-    ) {
-      isSingleThreaded
-      cblas_dgemm(
-        CblasRowMajor, a.isTransposed ? CblasTrans : CblasNoTrans, b.isTransposed ? CblasTrans : CblasNoTrans, Int32(m),
-        Int32(n), Int32(k), alpha, a.base, Int32(a.stride), b.base, Int32(b.stride), beta, c, Int32(cStride))
-    }
-
     /// c [rows, columns] += the transpose of a times b, for a [tokens, rows] and b [tokens, columns].
     static func addTransposed(
       _ a: UnsafePointer<Float>, times b: UnsafePointer<Float>, to c: UnsafeMutablePointer<Float>, tile: GramTile
