@@ -89,10 +89,12 @@ final class FeedbackEncoder {
       try FeedbackCorrection(gram: input.gram, drift: $0, residual: input.residual)
     }
     for tensor in wanted {
+      let info = plan.source.tensors[tensor]
+      // A tied head is the embedding too, whose rows must stay what they are.
       try encode(
         tensor, matrix: 0, metric: plan.types[tensor].takesFeedback ? metric : nil,
-        importance: given(plan.source.tensors[tensor], 0) ?? (mean.contains { $0 > 0 } ? mean : nil),
-        correction: correction)
+        importance: given(info, 0) ?? (mean.contains { $0 > 0 } ? mean : nil),
+        correction: info.role == .tokenEmbedding ? nil : correction)
       try end(tensor)
     }
     try session.flush()

@@ -42,11 +42,10 @@ public struct FeedbackRun {
     let share = forward.budget.feedback
     rowBytes = min(plan.chunkBytes, max(1 << 20, share / 16))
     let seen = Self.seen(by: pass.decoder)
-    let taking = zip(plan.source.tensors, plan.types).filter {
-      seen.contains($0.name) && $1 != $0.type && $1.takesFeedback
-    }
+    let encoded = plan.source.tensors.indices.filter { Self.isEncoded($0, of: plan, seen: seen) }
     blocks = FeedbackBlocks(
-      taking.map(\.0), tokens: windows.reduce(0) { $0 + $1.count }, isPaired: self.isSequential, rowBytes: 2 * rowBytes,
+      encoded.map { plan.source.tensors[$0] }, tokens: windows.reduce(0) { $0 + $1.count }, isPaired: self.isSequential,
+      rowBytes: 2 * rowBytes,
       share: share)
   }
 
@@ -68,10 +67,13 @@ public struct FeedbackRun {
     let seen = Self.seen(by: pass.decoder)
     var result: [String: Int] = [:]
     for (index, tensor) in plan.source.tensors.enumerated()
-    where seen.contains(tensor.name) && plan.types[index] != tensor.type && plan.types[index].isQuantized
-      && tensor.isQuantizable && wants(tensor)
-    { result[tensor.name] = index }
+    where Self.isEncoded(index, of: plan, seen: seen) && wants(tensor) { result[tensor.name] = index }
     return result
+  }
+
+  private static func isEncoded(_ index: Int, of plan: RewritePlan, seen: Set<String>) -> Bool {
+    let (tensor, type) = (plan.source.tensors[index], plan.types[index])
+    return seen.contains(tensor.name) && type != tensor.type && type.isQuantized && tensor.isQuantizable
   }
 
   /// - Parameter progress: hears of every block of rows that was encoded; its steps are tensors. May pause after every
@@ -104,7 +106,7 @@ public struct FeedbackRun {
     var remaining = try tensors.filter { try !session.isWritten($0.value) }
     guard !remaining.isEmpty else { return encoder.report }
     if isSequential {
-      try runPair(session, encoder, remaining, progress)
+      try runPair(session, encoder, remaining, snapshots, progress)
       return encoder.report
     }
     let collector = GramCollector(
@@ -119,10 +121,8 @@ public struct FeedbackRun {
     }
     _ = try pass.run(
       windows: windows, scored: 0..<0, observer: collector,
-      resuming: try kept?.states(of: pass, windows: windows, observer: collector).flatMap { states in
-        // Only where everything before them is whole; else the text goes through those layers again.
-        let first = remaining.keys.compactMap { TensorName($0).layer }.min()
-        return states.layer <= first ?? .max ? states : nil
+      resuming: try kept?.states(of: pass, windows: windows, observer: collector).flatMap {
+        isWhole(before: $0.layer, remaining) ? $0 : nil
       },
       progress: SessionProgress(session: session, layers: pass.decoder.layerCount),
       snapshot: { states in
@@ -146,7 +146,8 @@ extension FeedbackRun {
   /// The text goes through the exact model and through the layers that are rounded so far, side by side: weights are
   /// rounded for the inputs that they will meet.
   private func runPair(
-    _ session: RewriteSession, _ encoder: FeedbackEncoder, _ remaining: [String: Int], _ progress: any RunObserver
+    _ session: RewriteSession, _ encoder: FeedbackEncoder, _ remaining: [String: Int], _ snapshots: String,
+    _ progress: any RunObserver
   ) throws {
     let rounded = RoundedModel(session)
     for (name, index) in tensors where remaining[name] == nil { if try session.isWritten(index) { rounded.add(name) } }
@@ -163,10 +164,37 @@ extension FeedbackRun {
     ) { input in
       try encoder.receive(input, wanted: input.tensors.compactMap { remaining[$0] }, into: rounded)
     }
+    let kept = session.journal.map { journal in
+      (
+        exact: PassSnapshots(journal, name: "feedback", path: snapshots, seconds: snapshotSeconds),
+        rounded: PassSnapshots(
+          journal, name: "feedback, rounded", path: snapshots + "-rounded", seconds: snapshotSeconds)
+      )
+    }
     try pass.runPair(
       windows: windows, rounded: rounded, observer: collector,
+      resuming: try kept.flatMap { kept in
+        guard let exact = try kept.exact.states(of: pass, windows: windows),
+          let second = try kept.rounded.states(of: pass, windows: windows), exact.layer == second.layer,
+          isWhole(before: exact.layer, remaining)
+        else { return nil }
+        return (exact, second)
+      },
       progress: SessionProgress(session: session, layers: pass.decoder.layerCount)
-    ) { _ in do { try progress.pause() } catch { throw Paused(reason: error) } }
+    ) { exact, second in
+      try pausing(progress) { isPausing in
+        guard let kept, isPausing || kept.exact.isDue else { return }
+        try session.flush()
+        // The second first: states of both streams behind a layer exist where the first has them.
+        try kept.rounded.write(second, of: windows, by: pass)
+        try kept.exact.write(exact, of: windows, by: pass, keeping: [kept.rounded.file(exact.layer)])
+      }
+    }
+  }
+
+  /// Whether every tensor of the layers before one is written. Else the text goes through those layers again.
+  private func isWhole(before layer: Int, _ remaining: [String: Int]) -> Bool {
+    layer <= remaining.keys.compactMap { TensorName($0).layer }.min() ?? .max
   }
 }
 

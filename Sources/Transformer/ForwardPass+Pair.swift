@@ -25,32 +25,38 @@ extension ForwardPass {
   /// - Parameters:
   ///   - rounded: the model of the second stream. Its embedding is known; the tensors of a layer are read after
   ///     ``PairObserver/end(_:)`` has named them.
+  ///   - resuming: states of both streams that an interrupted run of the same windows came to.
   ///   - progress: hears of every product.
-  ///   - ended: called after every layer.
+  ///   - snapshot: called after every layer but the last with the states to resume from.
   public func runPair(
     windows: [[Int32]], rounded source: any ModelSource, observer: any PairObserver,
-    progress: any RunObserver = NoObserver(), ended: (_ layer: Int) throws -> Void = { _ in }
+    resuming: (exact: HiddenStates, rounded: HiddenStates)? = nil, progress: any RunObserver = NoObserver(),
+    snapshot: (_ exact: HiddenStates, _ rounded: HiddenStates) throws -> Void = { _, _ in }
   ) throws {
     let plan = try pairPlan(windows: windows.count, length: windows.first?.count ?? 0, observer: observer)
-    var exact = try embed(windows, plan)
-    var second = try embed(windows, plan, source: source)
+    var exact = try resuming?.exact ?? embed(windows, plan)
+    var second = try resuming?.rounded ?? embed(windows, plan, source: source)
+    precondition(exact.layer == second.layer, "streams before layers \(exact.layer) and \(second.layer)")
+    exact.plan = plan
+    second.plan = plan
     let contexts = [
       try makeContext(for: exact, source: self.source, observer: nil),
       try makeContext(for: second, source: source, observer: nil),
     ]
     let meter = WorkMeter(
-      operations: plan.layerOperations, layers: decoder.layerCount, layer: 0, observer: progress)
+      operations: plan.layerOperations, layers: decoder.layerCount, layer: exact.layer, observer: progress)
     for context in contexts { context.meter = meter }
     defer { for context in contexts { context.stream.cancel() } }
     let pair = PairContext(exact: contexts[0], rounded: contexts[1], observer: observer)
-    for (index, layer) in decoder.layers.enumerated() {
+    if exact.layer > 0 { try meter.finish(layers: exact.layer) }
+    for (index, layer) in decoder.layers.enumerated().dropFirst(exact.layer) {
       for part in [layer.attention, layer.feedForward] {
         guard let part = part as? any PairedPart else { preconditionFailure("layer \(index) runs no pairs") }
         try part.runPair(&exact.activations, &second.activations, pair)
       }
       exact.layer = index + 1
       second.layer = index + 1
-      try ended(index)
+      if index < decoder.layerCount - 1 { try snapshot(exact, second) }
       try meter.finish(layers: index + 1)
     }
     try observeOutput(exact, second, pair)

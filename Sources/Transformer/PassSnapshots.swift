@@ -28,7 +28,8 @@ public final class PassSnapshots {
   public var isDue: Bool { ContinuousClock.now - last >= interval }
 
   private func key(_ layer: Int) -> String { "\(name), layer \(layer)" }
-  private func file(_ layer: Int) -> String { "\(path)-\(layer).states.gguf" }
+  /// The file of the hidden states behind a layer.
+  public func file(_ layer: Int) -> String { "\(path)-\(layer).states.gguf" }
   private var finalKey: String { "\(name), final states" }
   private var finalFile: String { "\(path)-final.gguf" }
 

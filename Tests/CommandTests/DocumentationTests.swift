@@ -128,7 +128,9 @@ private struct World {
     for example in examples {
       // Sizes of files that the demo model can have.
       let target = "--target 2MB" + (example.contains("qtool quantize") ? " --budget 10s" : "")
-      let line = example.replacing(/--target (?:\d+\.)?\d+ ?[GM]i?B/, with: target)
+      var line = example.replacing(/--target (?:\d+\.)?\d+ ?[GM]i?B/, with: target)
+      // Feedback would take most of the time of all examples; those about it show it.
+      if !line.contains("feedback") { line.replace("qtool quantize ", with: "qtool quantize --no-feedback ") }
       let isLong = line.contains(/--target|--fit|--preset|qtool sensitivity/) && !document.hasSuffix("quantizing.md")
       let lacks = isLong || line.contains(/hellaswag_val|b\.dat|my-texts|\.jsonl|-of-\d/)
       if !lacks { try provide(line) }

@@ -35,7 +35,8 @@ import Testing
     let out = try TemporaryDirectory()
     let (plain, fed) = (out.path("plain.gguf"), out.path("fed.gguf"))
     _ = try quantize(plain, ["--type", "Q3_K_S", "--no-feedback"] + calibration)
-    let result = try quantize(fed, ["--type", "Q3_K_S", "--feedback"] + calibration)
+    // Feedback is the default.
+    let result = try quantize(fed, ["--type", "Q3_K_S"] + calibration)
     #expect(result.error.contains("error feedback: "), "\(result.error)")
     let drifts = try drifts([plain, fed])
     #expect(drifts[1] < 0.7 * drifts[0], "\(drifts)")
@@ -72,6 +73,9 @@ import Testing
       "\(result.error)")
     #expect(!FileManager.default.fileExists(atPath: file))
     _ = try run(["quantize", unknown, "--type", "Q4_K_S", "--no-feedback", "-o", file, "-q"])
+    // Nobody asked for feedback: a note says that there is none.
+    let plain = try run(["quantize", unknown, "--type", "Q4_K_S", "--force", "-o", file])
+    #expect(plain.error.contains("written without error feedback: "), "\(plain.error)")
   }
 
   @Test(arguments: [

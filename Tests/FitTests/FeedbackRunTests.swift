@@ -174,8 +174,8 @@ import Transformer
   }
 
   /// What an interrupted run wrote has changed since: that tensor is encoded with feedback again.
-  @Test func damageOfAnEarlierLayerIsMadeGood() throws {
-    let source = FeedbackModel(layers: 3, experts: 4).model()
+  @Test(arguments: [0, 4]) func damageOfAnEarlierLayerIsMadeGood(experts: Int) throws {
+    let source = FeedbackModel(layers: 3, experts: experts).model()
     let windows = FeedbackModel().windows(20)
     let expected = try written(run(source, windows)).file
     let directory = try TemporaryDirectory()

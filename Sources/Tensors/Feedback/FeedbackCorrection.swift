@@ -10,7 +10,7 @@ public struct FeedbackCorrection: Sendable {
   public static let share: Float = 0.5
 
   public let columns: Int
-  /// The transpose of (X - X')ᵀX' (X'ᵀX')⁻¹, [columns, columns].
+  /// The transpose of (X - X')ᵀX' (X'ᵀX')⁻¹, [columns, columns], in panels.
   private let matrix: [Float]
   /// (S - S')ᵀX' (X'ᵀX')⁻¹, [rows, columns]; empty where there is none.
   private let offsets: [Float]
@@ -34,7 +34,11 @@ public struct FeedbackCorrection: Sendable {
       values[row] += FeedbackMetric.defaultDamping
     }
     guard try factor.factor() else { return nil }
-    matrix = try factor.solved(drift, scale: 1 / mean)
+    let solved = try factor.solved(drift, scale: 1 / mean)
+    var panels = [Float](repeating: 0, count: WeightLayout.count(rows: columns, columns: columns))
+    var span = panels.mutableSpan
+    PackedProduct.pack(solved.span, rows: columns, columns: columns, into: &span)
+    matrix = panels
     offsets =
       try residual.map { residual in
         let solved = try factor.solved(residual, scale: 1 / mean)
@@ -52,7 +56,8 @@ public struct FeedbackCorrection: Sendable {
     let count = rows.count / columns
     var change = [Float](repeating: 0, count: rows.count)
     var span = change.mutableSpan
-    try BLASProduct().multiply(
+    // A row's bits must not depend on how many come together.
+    try PackedProduct().multiply(
       rows.span, by: matrix.span, into: &span, shape: ProductShape(tokens: count, columns: columns, rows: columns),
       accumulate: false)
     for index in rows.indices {

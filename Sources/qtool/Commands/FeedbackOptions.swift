@@ -12,7 +12,9 @@ import Transformer
 struct FeedbackOptions: ParsableArguments {
   @Flag(
     inversion: .prefixedNo,
-    help: "Feed each weight's rounding error into the weights that are rounded after it, by the calibration text.")
+    help: ArgumentHelp(
+      "Feed each weight's rounding error into the weights that are rounded after it, by the calibration text (default: "
+        + "wherever the model and text allow it)."))
   var feedback: Bool?
   @Option(
     name: .long,
@@ -26,7 +28,7 @@ struct FeedbackOptions: ParsableArguments {
   }
 
   /// Whether errors are fed back where nobody says.
-  private static let isDefault = false
+  private static let isDefault = true
 
   /// The text that errors are fed back by; nil where they are not. Where nobody asks for feedback, a note says why a file is
   /// made without.
