@@ -34,6 +34,6 @@ if let comparison = report.comparison, let best = comparison.best {
 }
 
 // Rows are streamed: memory does not depend on the model's size. The file gets its name when it is complete.
-let plan = try job.header(matrix).plan(report.types(for: model))
+let plan = try job.header(matrix, evidence: report.evidence).plan(report.types(for: model))
 let written = try Rewriter(plan, importance: matrix?.lookup).write(to: output, options: RewriteOptions())
 print("\(output): \(written.bytes) bytes")

@@ -5,13 +5,14 @@ import Imatrix
 import Perplexity
 import Quantize
 import Tensors
+import Transformer
 
 /// Chooses the type of every tensor so that a file of a given size drifts least from its model.
 ///
 ///     let job = FitJob(of: model, target: 4_200_000_000, text: text, run: FitRun(version: "1"))
 ///     let matrix = try job.importance()
 ///     let report = try job.run(matrix)
-///     let plan = try job.header(matrix).plan(report.types(for: model))
+///     let plan = try job.header(matrix, evidence: report.evidence).plan(report.types(for: model))
 ///
 /// Each stage returns a value that the next one takes. A workspace stores the measurements, so that an interrupted job
 /// continues where it stopped.
@@ -19,8 +20,9 @@ public struct FitJob {
   public let source: any ModelSource
   /// Maximum size of the file in bytes.
   public let target: Int
-  /// The text of all measurements. Importance may come from elsewhere.
-  public let text: CalibrationText
+  /// The text of all measurements. Importance may come from elsewhere. Without text, or with a budget of 0, no forward pass
+  /// runs, and coefficients come from other models (``Prior``).
+  public let text: CalibrationText?
   public var importanceInput: ImportanceInput
   public var constraints = TypeConstraints()
   /// Metadata keys that the user sets.
@@ -29,8 +31,8 @@ public struct FitJob {
   public var feedback: FeedbackProvenance?
   /// Sensitivities from an earlier measurement, with the name of their file.
   public var given: (table: SensitivityTable, file: String)?
-  /// Seconds for measuring and searching.
-  public var budget = 7200.0
+  /// Seconds for everything but encoding; nil for what the model's size makes reasonable (``FitPolicy/autoBudget(_:)``).
+  public var budget: Double?
   /// Whether to search for a mix that is better than the allocation.
   public var searches = true
   /// Seed of the search's random numbers.
@@ -39,25 +41,50 @@ public struct FitJob {
   public var searchPolicy = SearchPolicy()
   public var workspace: Workspace?
   public let settings: FitRun
+  /// System uptime when the job was made: a given budget counts from there.
+  private let made = ProcessInfo.processInfo.systemUptime
 
-  public init(of source: any ModelSource, target: Int, text: CalibrationText, run: FitRun) {
+  public init(of source: any ModelSource, target: Int, text: CalibrationText?, run: FitRun) {
     self.source = source
     self.target = target
     self.text = text
     settings = run
-    importanceInput = ImportanceInput(.measured(text))
+    importanceInput = ImportanceInput(text.map { .measured($0) } ?? .nothing)
+  }
+
+  /// Why a model can't be run, so that only a job without text is possible for it; nil where it can.
+  ///
+  /// - Throws: `ForwardError` for a model that is damaged.
+  public static func obstacle(to source: any ModelSource) throws -> ForwardError? {
+    do {
+      _ = try Decoder(source)
+      return nil
+    } catch let error as ForwardError {
+      switch error {
+      case .unknownArchitecture, .unsupportedValue: return error
+      default: throw error
+      }
+    }
   }
 
   private var observer: any RunObserver { settings.observer }
 
   /// The header of the file. Without a matrix, its provenance is a placeholder of the same length.
-  public func header(_ matrix: ImportanceMatrix?) throws -> OutputHeader {
+  ///
+  /// - Parameter evidence: of the types; nil for the longest of those that the job can end with.
+  public func header(_ matrix: ImportanceMatrix?, evidence: Evidence? = nil) throws -> OutputHeader {
     var header = OutputHeader(
       source: source, importance: importanceInput.provenance(matrix), fingerprint: try ModelFingerprint(of: source).hex,
       overrides: overrides)
     header.feedback = feedback
+    let table = given?.table.grade ?? (runsModel ? .measured : .prior)
+    let possible = [table] + (runsModel && searches ? [.searched] : [])
+    header.evidence = (evidence ?? possible.max { $0.rawValue.count < $1.rawValue.count })?.rawValue
     return header
   }
+
+  /// False where no forward pass is run.
+  var runsModel: Bool { text != nil && budget ?? 1 > 0 }
 
   /// Refuses a target that no file can have, before anything is measured.
   ///
@@ -67,22 +94,49 @@ public struct FitJob {
   private func goal(_ matrix: ImportanceMatrix?) throws -> FitTarget {
     FitTarget(
       target, header: try header(matrix), hasImportance: !importanceInput.isNothing,
-      constraints: try importanceInput.constraints(constraints, matrix, of: source))
+      constraints: try effectiveConstraints(matrix))
+  }
+
+  /// The given constraints with the floors of ``FragileTensors`` and the limits of tensors without importance.
+  public func effectiveConstraints(_ matrix: ImportanceMatrix?) throws -> TypeConstraints {
+    var result = constraints
+    result.safeguards = FragileTensors.safeguards(of: source)
+    return try importanceInput.constraints(result, matrix, of: source)
   }
 
   // MARK: stages
 
   /// The importance matrix; nil if none is used.
   public func importance() throws -> ImportanceMatrix? {
-    try importanceInput.matrix(of: source, in: settings, workspace: workspace)
+    var input = importanceInput
+    input.seconds = budget.map { $0 * policy.importanceShare }
+    return try input.matrix(of: source, in: settings, workspace: workspace)
   }
 
   /// Runs all stages in order.
   public func run(_ matrix: ImportanceMatrix?) throws -> FitReport {
-    let measured = try sensitivities(matrix)
+    guard runsModel, let text else { return try estimate(matrix) }
+    let measured = try sensitivities(matrix, on: text)
     if let report = try keptReport(measured) { return report }
     let allocated = try allocate(measured)
     return try confirm(measured, allocated, try search(measured, from: allocated))
+  }
+
+  /// Chooses types without a forward pass.
+  private func estimate(_ matrix: ImportanceMatrix?) throws -> FitReport {
+    let goal = try goal(matrix)
+    try goal.check()
+    let table = try givenTable(matrix) ?? PriorSensitivities(of: source, matrix: matrix, in: settings).table()
+    return report(
+      try allocation(table, goal), evidence: table.grade, choice: .allocation, constraints: goal.constraints)
+  }
+
+  /// Sensitivities from a file, which must be this model's.
+  private func givenTable(_ matrix: ImportanceMatrix?) throws -> SensitivityTable? {
+    guard let given else { return nil }
+    try given.table.check(against: source, file: given.file)
+    if given.table.importanceFingerprint != matrix?.digest { settings.observer.note(FitNote.otherImportance) }
+    return given.table
   }
 
   /// Measured sensitivities, with the input of the next stages.
@@ -102,17 +156,18 @@ public struct FitJob {
   private func now() -> Double { ProcessInfo.processInfo.systemUptime }
 
   /// Sensitivities: given, stored by an earlier run, or measured now.
-  public func sensitivities(_ matrix: ImportanceMatrix?) throws -> Measured {
-    let start = now()
+  ///
+  /// - Parameter text: the text of this stage and of the next ones.
+  public func sensitivities(_ matrix: ImportanceMatrix?, on text: CalibrationText) throws -> Measured {
+    let start = budget == nil ? now() : made
     let goal = try goal(matrix)
     try goal.check()
-    try given?.table.check(against: source, file: given?.file ?? "")
-    if let given, given.table.importanceFingerprint != matrix?.digest { observer.note(FitNote.otherImportance) }
     let texts = try FitTexts(text, for: source, options: settings.forward, budget: budget, policy: policy)
     let table =
-      try given?.table
+      try givenTable(matrix)
       ?? SensitivityMeasurement(
-        of: source, matrix: matrix, windows: texts.probes, budget: budget * policy.sensitivityShare, in: settings
+        of: source, matrix: matrix, windows: texts.probes,
+        budget: max(0, texts.budget - (now() - start)) * policy.sensitivityShare, in: settings, policy: policy
       ).table(
         earlier: { workspace?.sensitivities(like: $0, observer) }, keep: { try workspace?.keep($0) })
     return Measured(
@@ -131,28 +186,29 @@ public struct FitJob {
   /// The exact allocation for the measured costs.
   ///
   /// - Throws: `QuantizeError` where some tensor has no importance for the types that it would need.
-  public func allocate(_ measured: Measured) throws -> [GGMLType] {
-    let allocator = allocator(measured)
+  public func allocate(_ measured: Measured) throws -> [GGMLType] { try allocation(measured.table, measured.goal) }
+
+  private func allocation(_ table: SensitivityTable, _ goal: FitTarget) throws -> [GGMLType] {
+    let allocator = allocator(table, goal)
     if let types = try allocator.types(for: target) { return types }
     throw QuantizeError.targetTooSmall(
-      target: target, smallest: try measured.goal.size.bytes(of: allocator.smallest()),
-      largest: try measured.goal.largest())
+      target: target, smallest: try goal.size.bytes(of: allocator.smallest()), largest: try goal.largest())
   }
 
-  private func allocator(_ measured: Measured, scale: [Double]? = nil) -> TargetAllocator {
-    let size = measured.goal.size
-    return TargetAllocator(
-      measured.table.options(measured.goal.menus, alignment: size.alignment, scale: scale), size: size, upTo: target)
+  private func allocator(_ table: SensitivityTable, _ goal: FitTarget, scale: [Double]? = nil) -> TargetAllocator {
+    TargetAllocator(
+      table.options(goal.menus, alignment: goal.size.alignment, scale: scale), size: goal.size, upTo: target)
   }
 
   /// Searches for a mix that is better than the allocation; nil if the search is off, or time or text is too short.
   public func search(_ measured: Measured, from allocated: [GGMLType]) throws -> MixSearch.Result? {
-    let remaining = budget - (now() - measured.start)
+    let remaining = measured.texts.budget - (now() - measured.start)
     guard searches, remaining > 0, let windows = measured.texts.search else { return nil }
     let space = SearchSpace(
-      tensors: source.tensors, options: allocator(measured).options, groups: measured.table.groups(of: source)
+      tensors: source.tensors, options: allocator(measured.table, measured.goal).options,
+      groups: measured.table.groups(of: source)
     ) {
-      try allocator(measured, scale: $0).types(for: target)
+      try allocator(measured.table, measured.goal, scale: $0).types(for: target)
     } spare: {
       try target - measured.goal.size.bytes(of: $0)
     }
@@ -184,25 +240,48 @@ public struct FitJob {
       let verdict = try StockComparison(
         source: source, target: measured.goal, hasImportance: measured.matrix != nil, policy: policy
       ).verdict(
-        allocated: allocated, searched: found?.types, trials: measured.trials, windows: windows, progress: observer)
+        of: [StockComparison.Candidate(choice: .allocation, types: allocated)]
+          + (found.map { [StockComparison.Candidate(choice: .search, types: $0.types)] } ?? [])
+          + (try expected(measured)), trials: measured.trials, windows: windows, progress: observer)
       observer.end(stage)
       (types, choice, comparison) = (verdict.types, verdict.choice, verdict.comparison)
     }
     let needed = searches ? FitTexts.neededWindows : FitTexts.neededWindows - 1
-    let report = FitReport(
-      types: Dictionary(uniqueKeysWithValues: zip(source.tensors, types).map { ($0.name, $1.name) }), choice: choice,
-      search: found.map {
-        FitReport.Search(trials: $0.trials, rounds: $0.rounds, isCutShort: $0.isCutShort)
-      }, comparison: comparison,
-      shortage: texts.windowCount >= needed
-        ? nil : FitReport.Shortage(windows: texts.windowCount, context: texts.context, needed: needed))
+    var report = report(
+      types, evidence: choice == .search ? .searched : measured.table.grade, choice: choice,
+      constraints: measured.goal.constraints)
+    report.search = found.map { FitReport.Search(trials: $0.trials, rounds: $0.rounds, isCutShort: $0.isCutShort) }
+    report.comparison = comparison
+    if texts.windowCount < needed {
+      report.shortage = FitReport.Shortage(windows: texts.windowCount, context: texts.context, needed: needed)
+    }
     try workspace?.keep(report, key: measured.key)
+    return report
+  }
+
+  /// The allocation without probes: more measuring is never worse than none. Empty where the table has no expectations.
+  private func expected(_ measured: Measured) throws -> [StockComparison.Candidate] {
+    var table = measured.table
+    guard !table.probes.isEmpty, table.entries.allSatisfy({ $0.expectation != nil }) else { return [] }
+    table.probes = []
+    table.distribute()
+    return [StockComparison.Candidate(choice: .expected, types: try allocation(table, measured.goal))]
+  }
+
+  private func report(
+    _ types: [GGMLType], evidence: Evidence, choice: FitReport.Choice, constraints: TypeConstraints
+  ) -> FitReport {
+    var report = FitReport(
+      types: Dictionary(zip(source.tensors, types).map { ($0.name, $1.name) }, uniquingKeysWith: { first, _ in first }),
+      choice: choice, evidence: evidence)
+    report.floors = FragileTensors.floors(of: source, under: constraints)
+    if evidence == .prior { report.unmeasuredClasses = Prior(of: source).unmeasuredClasses(of: source.tensors) }
     return report
   }
 
   private func key(_ table: SensitivityTable, _ texts: FitTexts) throws -> String {
     var parts = [
-      settings.version, "\(target)", "\(budget) \(searches) \(seed)", texts.search?.digest ?? "",
+      settings.version, "\(target)", "\(texts.budget) \(searches) \(seed)", texts.search?.digest ?? "",
       texts.final?.digest ?? "",
     ]
     parts += (constraints.pins + constraints.floors).map(\.description) + ["\(constraints.pins.count)"]

@@ -21,7 +21,28 @@ public struct FitPolicy: Sendable {
   /// the keys for provenance (one or two kilobytes).
   public var stockTolerance = 1.001
 
+  /// Part of a given budget that the importance pass takes at most. Chosen.
+  public var importanceShare = 0.25
+  /// Part of the time for sensitivities that errors take at most. Chosen.
+  public var errorShare = 0.2
+
   public init() {}
+
+  /// Seconds for measuring and searching where none are given.
+  ///
+  /// As long as the importance pass and the encoding together, which have to be waited for anyway. A small model may take
+  /// three times that, up to ten minutes, and a minute is always worth it.
+  ///
+  /// - Parameter work: seconds of the importance pass and of the encoding.
+  package func autoBudget(_ work: Double) -> Double { max(work, min(600, max(60, 3 * work))) }
+
+  /// Nanoseconds per weight and processor that encoding takes: the mean of all types in Documentation/benchmarks.md.
+  static let encodingNanoseconds = 40.0
+
+  /// Seconds of encoding for amounts of work, as ``nominalSpeed``.
+  static func nominalEncoding(_ weights: Int) -> Double {
+    Double(weights) * encodingNanoseconds * 1e-9 / Double(ProcessInfo.processInfo.activeProcessorCount)
+  }
 
   /// Floating-point operations per second, for converting seconds to work. About the speed of a core with weights in its
   /// cache, times the number of processors (not of threads).

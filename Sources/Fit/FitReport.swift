@@ -10,6 +10,8 @@ public struct FitReport: Codable, Sendable, Equatable {
     case allocation
     /// The mix that the search found.
     case search
+    /// The allocation from what was expected before this model was measured.
+    case expected
     /// The stock mix ``Comparison/written``.
     case stock
   }
@@ -37,6 +39,8 @@ public struct FitReport: Codable, Sendable, Equatable {
     public let allocation: Double
     /// The search's mix, if it differs from the allocation.
     public let search: Double?
+    /// Divergence of the allocation without probes, if its types differ.
+    public let expected: Double?
     /// The nearest stock mixes, the largest first.
     public let stock: [Measured]
     /// 95 % interval of the fitted mix's divergence minus that of the best stock mix.
@@ -46,7 +50,7 @@ public struct FitReport: Codable, Sendable, Equatable {
     public let written: String?
 
     /// Divergence of the best fitted mix.
-    public var fitted: Double { min(allocation, search ?? allocation) }
+    public var fitted: Double { [allocation, search, expected].compactMap { $0 }.min() ?? allocation }
     public var best: Measured? { stock.min { $0.divergence < $1.divergence } }
   }
 
@@ -60,11 +64,23 @@ public struct FitReport: Codable, Sendable, Equatable {
   /// Types by tensor name.
   public let types: [String: String]
   public let choice: Choice
+  /// The best evidence that the types rest on.
+  public let evidence: Evidence
+  /// Floors of tensors that break at few bits.
+  public internal(set) var floors: [FragileTensors.Floor] = []
+  /// Classes whose worth no other model says, where the types rest on that.
+  public internal(set) var unmeasuredClasses: [String] = []
   /// nil if no search ran.
-  public let search: Search?
+  public internal(set) var search: Search?
   /// nil if no text was left for it.
-  public let comparison: Comparison?
-  public let shortage: Shortage?
+  public internal(set) var comparison: Comparison?
+  public internal(set) var shortage: Shortage?
+
+  init(types: [String: String], choice: Choice, evidence: Evidence) {
+    self.types = types
+    self.choice = choice
+    self.evidence = evidence
+  }
 
   /// The types in the order of a model's tensors.
   public func types(for source: any ModelSource) -> [GGMLType] {

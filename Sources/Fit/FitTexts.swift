@@ -20,6 +20,8 @@ public struct FitTexts: Sendable {
   /// Number of windows in the whole text, and tokens in each.
   public let windowCount: Int
   public let context: Int
+  /// Seconds for measuring and searching.
+  public let budget: Double
 
   /// Minimum number of windows for all three parts.
   public static let neededWindows = 3
@@ -32,6 +34,7 @@ public struct FitTexts: Sendable {
   ///   - budget: seconds for all measurements; limits the windows of each part.
   public init(_ text: ScoringWindows, seconds: Double, budget: Double, policy: FitPolicy = FitPolicy()) {
     let count = text.windows.count
+    self.budget = budget
     windowCount = count
     context = text.context
     func part(_ indices: [Int], _ limits: ClosedRange<Int>) -> ScoringWindows? {
@@ -52,7 +55,7 @@ public struct FitTexts: Sendable {
   /// Cuts a calibration text for a model. The number of windows depends on the machine's processors, but neither on the
   /// number of threads nor on the clock, so that a repeated run gives the same result.
   public init(
-    _ calibration: CalibrationText, for source: any ModelSource, options: ForwardOptions, budget: Double,
+    _ calibration: CalibrationText, for source: any ModelSource, options: ForwardOptions, budget: Double?,
     policy: FitPolicy = FitPolicy()
   ) throws {
     let tokenizer = try Tokenizer(metadata: source.metadata)
@@ -60,7 +63,9 @@ public struct FitTexts: Sendable {
     let all = try calibration.windows(by: tokenizer, context: min(policy.context, max(8, trained)))
     let pass = try ForwardPass(source: source, options: options)
     let seconds = try pass.plan(windows: 1, length: all.context).operations / FitPolicy.nominalSpeed
-    self.init(all, seconds: seconds, budget: budget, policy: policy)
+    let weights = source.tensors.reduce(0) { $0 + $1.shape.count }
+    let work = seconds * Double(all.windows.count) + FitPolicy.nominalEncoding(weights)
+    self.init(all, seconds: seconds, budget: budget ?? policy.autoBudget(work), policy: policy)
   }
 }
 

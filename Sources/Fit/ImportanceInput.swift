@@ -3,6 +3,7 @@ import Imatrix
 import Perplexity
 import Quantize
 import Tokenizers
+import Transformer
 
 /// The origin of the importance of a model's columns, and the tensors that it applies to.
 public struct ImportanceInput {
@@ -18,6 +19,9 @@ public struct ImportanceInput {
   /// Substrings of tensor names: only names with one of `included` (if not empty) and none of `excluded` are used.
   public var included: [String] = []
   public var excluded: [String] = []
+  /// Seconds that measuring may take, by ``FitPolicy/nominalSpeed``: of the text, as many windows as that allows. nil for
+  /// the whole text.
+  public var seconds: Double?
 
   public init(_ origin: Origin) { self.origin = origin }
 
@@ -40,7 +44,9 @@ public struct ImportanceInput {
   private func measured(
     _ text: CalibrationText, of source: any ModelSource, in run: FitRun, _ workspace: Workspace?
   ) throws -> ImportanceMatrix {
-    let windows = try text.windows(by: try Tokenizer(metadata: source.metadata), context: FitPolicy().context)
+    let context = FitPolicy().context
+    let limit = try windowLimit(for: source, in: run)
+    let windows = try text.windows(by: try Tokenizer(metadata: source.metadata), context: context, limit: limit)
     let measurement = ImportanceMeasurement(of: source, windows: windows.windows, datasets: text.names)
     let matrix =
       try workspace?.importance(measurement, windows: windows.digest, in: run)
@@ -53,6 +59,18 @@ public struct ImportanceInput {
     }
     return matrix
   }
+
+  /// Windows that ``seconds`` allow; nil for all.
+  func windowLimit(for source: any ModelSource, in run: FitRun) throws -> Int? {
+    try seconds.map { seconds in
+      let pass = try ForwardPass(source: source, options: run.forward)
+      let each = try pass.plan(windows: 1, length: FitPolicy().context).operations / FitPolicy.nominalSpeed
+      return max(Self.fewestWindows, Int(min(1e9, seconds / each)))
+    }
+  }
+
+  /// Fewer windows leave columns that no token has used.
+  private static let fewestWindows = 8
 
   /// The provenance of the matrix for a file's header. Without a matrix, a placeholder of the same length.
   public func provenance(_ matrix: ImportanceMatrix?) -> ImportanceProvenance? {

@@ -63,6 +63,14 @@ public struct Prior: Sendable {
     recurrent = Set(tensors.filter { $0.layerClass.hasPrefix("ssm_") }.compactMap(\.layer))
   }
 
+  /// The prior for a model, whose metadata says how many of its blocks predict further tokens.
+  public init(of source: any ModelSource) {
+    let architecture = source.metadata.optionalString("general.architecture") ?? ""
+    let blocks = source.metadata.optionalInt("\(architecture).nextn_predict_layers") ?? 0
+    let layers = source.tensors.compactMap(\.layer).max() ?? 0
+    self.init(source.tensors, predictionLayers: min(max(0, blocks), layers))
+  }
+
   public func worth(of tensor: TensorInfo) -> Worth {
     let name = className(tensor)
     if let entry = Self.classes[name] { return worth(entry, of: tensor) }
@@ -80,10 +88,35 @@ public struct Prior: Sendable {
 
   private func worth(_ entry: ClassWorth, of tensor: TensorInfo, isMeasured: Bool = true) -> Worth {
     var log = entry.log
-    if let layer = tensor.layer {
-      log += layer >= layers - 1 ? entry.last : entry.profile[entry.profile.count * layer / layers]
-    }
+    if let layer = tensor.layer { log += depthFactor(entry, layer) }
     return Worth(log: log, spread: entry.spread, isMeasuredClass: isMeasured)
+  }
+
+  /// The log factor of a layer: the mean of the profile over the part of the depth that the layer covers. The last layer's
+  /// own factor counts as far as the layer is as thin as those that it was measured on.
+  private func depthFactor(_ entry: ClassWorth, _ layer: Int) -> Double {
+    let parts = Double(entry.profile.count)
+    let first = parts * Double(min(layer, layers - 1)) / Double(layers)
+    let last = first + parts / Double(layers)
+    var (sum, width) = (0.0, 0.0)
+    for (index, factor) in entry.profile.enumerated() {
+      let share = max(0, min(last, Double(index + 1)) - max(first, Double(index)))
+      sum += share * factor
+      width += share
+    }
+    let mean = width > 0 ? sum / width : 0
+    guard layer >= layers - 1 else { return mean }
+    let thinness = min(1, Double(layers) / Double(Self.fewestLayers))
+    return mean + thinness * (entry.last - mean)
+  }
+
+  /// Layers of the shallowest model that factors of the last layer were measured on.
+  private static let fewestLayers = 24
+
+  /// The classes of a model that no other was measured on, without their layers, in the order of their names.
+  public func unmeasuredClasses(of tensors: [TensorInfo]) -> [String] {
+    Set(tensors.filter { $0.isQuantizable && !worth(of: $0).isMeasuredClass }.map { TensorName($0.name).title })
+      .sorted()
   }
 
   private func className(_ tensor: TensorInfo) -> String {

@@ -10,55 +10,55 @@ extension Prior {
       models: 20, log: -0.462, spread: 0.711,
       profile: [0.111, 0.046, 0.033, 0.088, -0.025, -0.076, -0.151, -0.043], last: -0.146),
     "attn_k_b": ClassWorth(
-      models: 5, log: -0.038, spread: 0.575,
+      models: 5, log: -0.038, spread: 0.590,
       profile: [0.126, 0.116, 0.022, 0.194, -0.006, -0.396, -0.906, -0.720], last: -0.294),
     "attn_kv_a_mqa": ClassWorth(
-      models: 5, log: 0.196, spread: 0.466,
+      models: 5, log: 0.196, spread: 0.477,
       profile: [0.086, 0.356, 0.099, 0.090, -0.015, -0.168, -0.278, -0.130], last: -0.102),
     "attn_output": ClassWorth(
-      models: 26, log: 0.050, spread: 0.376,
+      models: 26, log: 0.050, spread: 0.372,
       profile: [0.056, 0.035, 0.064, 0.178, 0.000, -0.111, -0.283, -0.194], last: -0.015),
     "attn_q": ClassWorth(
       models: 20, log: -0.201, spread: 0.245,
       profile: [0.183, -0.003, -0.002, 0.049, -0.008, -0.027, -0.128, -0.100], last: 0.051),
     "attn_q_a": ClassWorth(
-      models: 6, log: 0.074, spread: 0.693,
+      models: 6, log: 0.074, spread: 0.696,
       profile: [0.129, 0.171, 0.068, 0.148, -0.035, -0.360, -0.596, -0.518], last: -0.282),
     "attn_q_b": ClassWorth(
-      models: 6, log: 0.217, spread: 0.568,
+      models: 6, log: 0.217, spread: 0.582,
       profile: [0.167, 0.223, 0.071, 0.119, -0.041, -0.373, -0.675, -0.401], last: -0.319),
     "attn_qkv": ClassWorth(
       models: 11, log: -0.188, spread: 0.378,
       profile: [0.331, 0.050, 0.020, 0.029, 0.044, -0.104, -0.162, -0.170], last: -0.170),
     "attn_v": ClassWorth(
-      models: 20, log: -0.082, spread: 0.207,
+      models: 20, log: -0.082, spread: 0.206,
       profile: [0.107, 0.039, 0.044, 0.074, 0.030, -0.065, -0.174, -0.033], last: 0.030),
     "attn_v_b": ClassWorth(
-      models: 6, log: 0.336, spread: 0.569,
+      models: 6, log: 0.336, spread: 0.564,
       profile: [0.115, 0.120, 0.057, 0.187, -0.006, -0.296, -0.622, -0.348], last: -0.176),
     "ffn_down": ClassWorth(
       models: 20, log: 0.189, spread: 0.380,
       profile: [0.069, 0.060, -0.033, -0.104, -0.223, 0.067, 0.007, -0.026], last: 0.784),
     "ffn_down_exps": ClassWorth(
-      models: 16, log: 0.049, spread: 0.157,
+      models: 16, log: 0.049, spread: 0.156,
       profile: [0.173, 0.029, 0.006, -0.003, 0.022, 0.002, -0.038, -0.086], last: -0.131),
     "ffn_down_shexp": ClassWorth(
-      models: 14, log: -0.080, spread: 0.235,
+      models: 14, log: -0.080, spread: 0.234,
       profile: [0.144, 0.084, 0.061, 0.067, -0.062, -0.097, -0.137, -0.014], last: 0.976),
     "ffn_gate": ClassWorth(
       models: 20, log: -0.051, spread: 0.356,
       profile: [0.041, 0.023, -0.038, -0.265, -0.320, -0.045, 0.083, 0.105], last: 0.687),
     "ffn_gate_exps": ClassWorth(
-      models: 16, log: -0.007, spread: 0.099,
+      models: 16, log: -0.007, spread: 0.098,
       profile: [0.056, 0.029, 0.004, -0.011, -0.010, 0.017, 0.000, -0.038], last: -0.076),
     "ffn_gate_shexp": ClassWorth(
-      models: 14, log: -0.089, spread: 0.273,
+      models: 14, log: -0.089, spread: 0.270,
       profile: [0.198, 0.180, 0.061, 0.074, -0.062, -0.155, -0.137, -0.007], last: 0.513),
     "ffn_up": ClassWorth(
       models: 20, log: 0.058, spread: 0.347,
       profile: [-0.009, 0.108, -0.018, -0.048, -0.108, 0.001, 0.008, 0.135], last: 1.064),
     "ffn_up_exps": ClassWorth(
-      models: 16, log: 0.004, spread: 0.102,
+      models: 16, log: 0.004, spread: 0.101,
       profile: [0.052, 0.037, 0.019, -0.009, -0.004, 0.020, 0.000, -0.045], last: -0.074),
     "ffn_up_shexp": ClassWorth(
       models: 14, log: -0.080, spread: 0.223,
@@ -98,4 +98,12 @@ extension Prior {
     .ffn: ClassWorth(models: 0, log: -0.007, spread: 2.003, profile: [0, 0, 0, 0, 0, 0, 0, 0], last: 0),
     .small: ClassWorth(models: 0, log: -1.241, spread: 2.003, profile: [0, 0, 0, 0, 0, 0, 0, 0], last: 0),
   ]
+
+  /// Parts of the squared spread that all tensors of a class share, and that a tensor has for itself.
+  package static let classShare = 0.45
+  package static let tensorShare = 0.17
+  /// Standard deviation of the log factor that all tensors of a layer share.
+  package static let layerSpread = 0.16
+  /// The spread of classes that were not measured.
+  package static let widestSpread = 2.003
 }

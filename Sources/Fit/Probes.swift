@@ -34,17 +34,32 @@ public struct Probes {
     return fitting.canEncode ? fitting : .q8_0
   }
 
-  /// KL divergence in nats by group.
+  /// KL divergence in nats by group, with its standard error over windows.
   ///
   /// - Parameter progress: its steps are layers.
-  func divergences(of groups: [ProbeGroup], progress: any RunObserver) throws -> [Double] {
+  func estimates(of groups: [ProbeGroup], progress: any RunObserver) throws -> [Estimate] {
     let mixes = groups.map { group in
       let rounded = Set(group.tensors.map(\.name))
       return source.tensors.map { rounded.contains($0.name) ? probeType($0) : $0.type }
     }
     // A rounded tensor is read in one probe only.
     let trials = try MixTrials(source: source, importance: importance, options: options, keepsEncoded: false)
-    // Arithmetic noise can make a mean near zero negative.
-    return try trials.drifts(of: mixes, windows: windows, progress: progress).map { max(0, $0.mean) }
+    return try trials.drifts(of: mixes, windows: windows, progress: progress).map { drift in
+      // Arithmetic noise can make a mean near zero negative.
+      Estimate(value: max(0, drift.mean), error: Self.standardError(drift.divergences, of: windows.scored.count))
+    }
+  }
+
+  /// The standard error of the mean over windows, as positions of one window are not independent: by Student's
+  /// distribution, with the variance that few windows have. Of fewer than four windows it is that over positions, and
+  /// twice as large.
+  package static func standardError(_ divergences: [Double], of count: Int) -> Double {
+    let means = stride(from: 0, to: divergences.count, by: max(1, count)).map { start in
+      let window = divergences[start..<min(divergences.count, start + count)]
+      return window.reduce(0, +) / Double(window.count)
+    }
+    guard means.count > 3 else { return 2 * Estimate(meanOf: divergences).error }
+    let freedom = Double(means.count - 1)
+    return Estimate(meanOf: means).error * (freedom / (freedom - 2)).squareRoot()
   }
 }

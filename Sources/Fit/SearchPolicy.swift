@@ -25,7 +25,7 @@ public struct SearchPolicy: Sendable {
   /// Coefficient rounds end after one that leaves more than this fraction: the next costs as much and gains less.
   public var lastCoefficientRound = 0.99
   /// An exchange round fails if it leaves more than this fraction.
-  public var failedExchangeRound = 0.997
+  public var failedExchangeRound = 0.99
   /// Exchange rounds end after this number of failures in a row: another part of the text may show a gain that one hides.
   public var failures = 2
 

@@ -3,6 +3,7 @@ import Files
 import GGUF
 import Imatrix
 import Perplexity
+import Quantize
 import Tensors
 
 /// Measures the sensitivities of a model in every type that can be encoded.
@@ -16,14 +17,19 @@ public struct SensitivityMeasurement {
   ///   - bands: number of bands of layers; nil for as many as the budget allows.
   public init(
     of source: any ModelSource, matrix: ImportanceMatrix?, windows: ScoringWindows, budget: Double?, bands: Int? = nil,
-    in run: FitRun
+    joinedWith evidence: SensitivityTable? = nil, in run: FitRun, policy: FitPolicy = FitPolicy()
   ) {
     self.run = run
-    let types = GGMLType.allCases.filter { $0.canEncode && $0.isQuantized && (matrix != nil || !$0.needsImportance) }
+    let types = SensitivityTable.types(hasImportance: matrix != nil)
     passes = SensitivityRun(
       probes: Probes(source: source, importance: matrix?.lookup, windows: windows, options: run.forward), types: types)
     passes.budget = budget
+    if let budget {
+      passes.errors.weightLimit = RelativeErrors.weightLimit(
+        of: source.tensors.count(where: \.isQuantizable), types: types.count, seconds: budget * policy.errorShare)
+    }
     passes.bands = bands
+    passes.evidence = evidence
     passes.importanceFingerprint = matrix?.digest
     passes.textFingerprint = windows.digest
   }
@@ -75,5 +81,13 @@ public struct KeptTables {
     try table.write(to: file(number), overwrite: true)
     try kept.journal.record("\(Self.key)\(number)", sha256: try DataDigest.ofFile(file(number)))
     PrefixedFiles(prefix).remove(except: [file(number)])
+  }
+}
+
+extension RelativeErrors {
+  /// Weights of each tensor that errors can be measured from in some seconds of nominal speed.
+  static func weightLimit(of tensors: Int, types: Int, seconds: Double) -> Int {
+    let each = FitPolicy.nominalEncoding(types) * Double(max(1, tensors))
+    return max(1 << 16, min(RelativeErrors().weightLimit, Int(min(1e9, seconds / max(each, 1e-12)))))
   }
 }

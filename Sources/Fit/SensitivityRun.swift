@@ -1,4 +1,3 @@
-import Blocks
 import Foundation
 import GGUF
 import Perplexity
@@ -17,6 +16,8 @@ public struct SensitivityRun {
   public var budget: Double?
   /// Number of bands of layers; nil for as many as the budget allows, at most one per layer.
   public var bands: Int?
+  /// A table whose expectations the probes are joined with; nil for the prior.
+  public var evidence: SensitivityTable?
   public var importanceFingerprint: String?
   /// SHA-256 of the probes' windows.
   public var textFingerprint = ""
@@ -45,31 +46,19 @@ public struct SensitivityRun {
       table = earlier
     }
     let tensors = source.tensors.filter(\.isQuantizable)
-    var known = Set(table.entries.map(\.tensor))
-    var saved = ContinuousClock.now
-    for (index, tensor) in tensors.enumerated() where !known.contains(tensor.name) {
-      do {
-        try progress.advance(
-          RunProgress(
-            fraction: 0.5 * Double(index) / Double(tensors.count), step: index, stepCount: tensors.count,
-            detail: "errors of \(tensor.name)"))
-      } catch {
-        try save(table)
-        throw error
+    var measurement = ErrorMeasurement(source: source, importance: probes.importance, types: types)
+    measurement.errors = errors
+    try measurement.complete(
+      &table, adding: { probes.probeType($0) }, progress: PartObserver(of: progress, from: 0, share: 0.5), save: save)
+    if let evidence {
+      let expected = Dictionary(
+        evidence.entries.map { ($0.tensor, $0.expectation) }, uniquingKeysWith: { first, _ in first })
+      for index in table.entries.indices {
+        table.entries[index].expectation = expected[table.entries[index].tensor] ?? nil
       }
-      let all = Array(Set(types + [probes.probeType(tensor)])).sorted { $0.rawValue < $1.rawValue }
-      let measured = try errors.measure(tensor, of: source, types: all, importance: probes.importance?(tensor))
-      table.entries.append(
-        SensitivityTable.Entry(
-          tensor: tensor.name, dimensions: tensor.shape.dimensions,
-          errors: Dictionary(uniqueKeysWithValues: measured.map { ($0.key.name, $0.value) }), probe: nil,
-          coefficient: 0))
-      known.insert(tensor.name)
-      if ContinuousClock.now - saved > .seconds(30) {
-        try save(table)
-        saved = .now
-      }
+      table.evidence = evidence.evidence
     }
+    table.expect(Prior(of: source), source.tensors)
     let layers = try Decoder(source).layerCount
     if table.bands == 0 {
       table.bands = try bandsWithin(budget.map { $0 - spent() }, layers: layers)
@@ -84,13 +73,13 @@ public struct SensitivityRun {
       let before = spent()
       if number > 0, let budget, before * Double(number + 1) / Double(number) > budget { break }
       let share = 0.5 / Double(rounds.count)
-      let values = try probes.divergences(
+      let values = try probes.estimates(
         of: round,
         progress: PartObserver(
           of: progress, from: 0.5 + share * Double(rounds.count - missing.count + number), share: share))
       let names = Set(round.map(\.name))
       table.probes.removeAll { names.contains($0.name) }
-      for (group, divergence) in zip(round, values) { table.probes.append(probe(group, divergence, table)) }
+      for (group, drift) in zip(round, values) { table.probes.append(probe(group, drift, table)) }
       table.distribute()
       try save(table)
     }
@@ -139,12 +128,13 @@ public struct SensitivityRun {
     return all.filter { !$0.isEmpty }
   }
 
-  private func probe(_ group: ProbeGroup, _ divergence: Double, _ table: SensitivityTable) -> SensitivityTable.Probe {
+  private func probe(_ group: ProbeGroup, _ drift: Estimate, _ table: SensitivityTable) -> SensitivityTable.Probe {
     let errors = Dictionary(uniqueKeysWithValues: table.entries.map { ($0.tensor, $0.errors) })
     let types = group.tensors.map { probes.probeType($0) }
     return SensitivityTable.Probe(
-      name: group.name, tensors: group.tensors.map(\.name), type: types[0].name, divergence: divergence,
-      error: zip(group.tensors, types).reduce(0) { $0 + (errors[$1.0.name]?[$1.1.name] ?? 0) })
+      name: group.name, tensors: group.tensors.map(\.name), type: types[0].name, divergence: drift.value,
+      error: zip(group.tensors, types).reduce(0) { $0 + (errors[$1.0.name]?[$1.1.name] ?? 0) },
+      standardError: drift.error)
   }
 }
 
@@ -154,30 +144,5 @@ extension SensitivityTable {
     modelFingerprint == other.modelFingerprint && importanceFingerprint == other.importanceFingerprint
       && textFingerprint == other.textFingerprint && probeTokens == other.probeTokens
       && Set(types).isSuperset(of: other.types) && (other.bands == 0 || bands == 0 || bands == other.bands)
-  }
-
-  /// Gives every tensor its probe's coefficient; else that of the nearest layer in its class; else the mean of all.
-  package mutating func distribute() {
-    var own: [String: (probe: String, coefficient: Double)] = [:]
-    for probe in probes {
-      let coefficient = probe.error > 0 ? probe.divergence / probe.error : 0
-      for tensor in probe.tensors { own[tensor] = (probe.name, coefficient) }
-    }
-    let mean = own.isEmpty ? 1 : own.values.reduce(0) { $0 + $1.coefficient } / Double(own.count)
-    let names = entries.map { TensorName($0.tensor) }
-    for index in entries.indices {
-      if let known = own[entries[index].tensor] {
-        entries[index].probe = known.probe
-        entries[index].coefficient = known.coefficient
-        continue
-      }
-      let tensor = names[index]
-      let relatives = names.filter { own[$0.text] != nil && $0.layerClass == tensor.layerClass }
-      let nearest = relatives.min {
-        abs(($0.layer ?? 0) - (tensor.layer ?? 0)) < abs(($1.layer ?? 0) - (tensor.layer ?? 0))
-      }
-      entries[index].probe = nil
-      entries[index].coefficient = nearest.flatMap { own[$0.text]?.coefficient } ?? mean
-    }
   }
 }

@@ -16,8 +16,10 @@ public struct SensitivityTable: Codable, Sendable, Equatable {
     public let errors: [String: Double]
     /// The probe that measured the coefficient; nil if the coefficient comes from a neighbouring tensor.
     public var probe: String?
-    /// KL divergence (nats) per unit of relative error.
+    /// KL divergence (nats) per unit of relative error; in an unknown unit where no probe was run.
     public var coefficient: Double
+    /// What other models say of the coefficient; nil in tables of earlier versions.
+    public var expectation: Expectation?
 
     package init(tensor: String, dimensions: [Int], errors: [String: Double], probe: String?, coefficient: Double) {
       self.tensor = tensor
@@ -38,17 +40,24 @@ public struct SensitivityTable: Codable, Sendable, Equatable {
     public let type: String
     public let divergence: Double
     public let error: Double
+    /// Of `divergence`, over windows of text; nil in tables of earlier versions.
+    public let standardError: Double?
 
-    package init(name: String, tensors: [String], type: String, divergence: Double, error: Double) {
+    package init(
+      name: String, tensors: [String], type: String, divergence: Double, error: Double, standardError: Double?
+    ) {
       self.name = name
       self.tensors = tensors
       self.type = type
       self.divergence = divergence
       self.error = error
+      self.standardError = standardError
     }
   }
 
-  public static let currentFormat = 2
+  public static let currentFormat = 3
+  /// Formats that are read. Version 2 has no expectations, and no errors of probes.
+  private static let readFormats = 2...currentFormat
 
   public var format = currentFormat
   public let model: String
@@ -68,6 +77,10 @@ public struct SensitivityTable: Codable, Sendable, Equatable {
   public var isComplete: Bool
   public var probes: [Probe]
   public var entries: [Entry]
+  /// What coefficients come from without probes; nil for probes alone, as in tables of earlier versions.
+  public var evidence: Evidence?
+  /// The grade of the whole table.
+  public var grade: Evidence { probes.isEmpty ? evidence ?? .measured : .measured }
 
   package init(
     model: String, modelFingerprint: String, importanceFingerprint: String?, textFingerprint: String, types: [String],
@@ -92,12 +105,24 @@ public enum SensitivityError: Error, Equatable, Sendable, CustomStringConvertibl
   case malformed(file: String, reason: String)
   case otherModel(file: String, model: String)
   case missingTensor(file: String, tensor: String)
+  /// A published table names tensors that the model does not have: how many of how many, and the first.
+  case otherNames(file: String, model: String, count: Int, of: Int, first: [String])
+  /// A sibling's table lacks classes of the model.
+  case otherClasses(file: String, model: String, classes: [String])
+  /// Numbers of a published table that can't be divergences: how many, and the first.
+  case unusableValues(file: String, count: Int, first: String)
 
   public var description: String {
     switch self {
     case .malformed(let file, let reason): "\(file): \(reason)"
     case .otherModel(let file, let model): "\(file): was measured on another model, \(model)"
     case .missingTensor(let file, let tensor): "\(file): tensor \(tensor) was not measured"
+    case .otherNames(let file, let model, let count, let total, let first):
+      "\(file): \(count) of \(total) names fit no tensor of \(model): \(first.joined(separator: ", "))"
+    case .otherClasses(let file, let model, let classes):
+      "\(file): has nothing about these classes of \(model): \(classes.joined(separator: ", "))"
+    case .unusableValues(let file, let count, let first):
+      "\(file): \(count == 1 ? "a value" : "\(count) values") can't be a divergence: \(first)"
     }
   }
 }
@@ -114,7 +139,7 @@ extension SensitivityTable {
     guard let version = try? JSONDecoder().decode(Version.self, from: data) else {
       throw SensitivityError.malformed(file: name, reason: "is not a file of sensitivities")
     }
-    guard version.format == Self.currentFormat else {
+    guard Self.readFormats.contains(version.format) else {
       throw SensitivityError.malformed(
         file: name, reason: "has format \(version.format), but only \(Self.currentFormat) is supported")
     }
@@ -123,9 +148,12 @@ extension SensitivityTable {
     } catch {
       throw SensitivityError.malformed(file: name, reason: "is damaged")
     }
-    guard entries.allSatisfy({ $0.coefficient >= 0 && $0.coefficient.isFinite }),
-      entries.allSatisfy({ $0.errors.values.allSatisfy { $0 >= 0 && $0.isFinite } })
-    else { throw SensitivityError.malformed(file: name, reason: "has a negative or non-finite coefficient or error") }
+    guard probes.allSatisfy({ $0.divergence >= 0 && $0.divergence.isFinite && $0.error >= 0 && $0.error.isFinite }),
+      probes.allSatisfy({ $0.standardError.map { $0 >= 0 && $0.isFinite } ?? true }),
+      entries.allSatisfy({ $0.coefficient >= 0 && $0.coefficient.isFinite }),
+      entries.allSatisfy({ $0.errors.values.allSatisfy { $0 >= 0 && $0.isFinite } }),
+      entries.allSatisfy({ $0.expectation.map { $0.log.isFinite && $0.spread > 0 && $0.spread.isFinite } ?? true })
+    else { throw SensitivityError.malformed(file: name, reason: "has a negative or non-finite number") }
     var names = Set<String>()
     for entry in entries where !names.insert(entry.tensor).inserted {
       throw SensitivityError.malformed(file: name, reason: "tensor \(entry.tensor) appears twice")

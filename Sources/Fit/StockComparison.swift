@@ -43,30 +43,42 @@ struct StockComparison {
     let comparison: FitReport.Comparison
   }
 
-  /// - Parameter searched: the search's mix; nil for none.
+  /// A mix that was fitted, and where it comes from.
+  struct Candidate {
+    let choice: FitReport.Choice
+    let types: [GGMLType]
+  }
+
+  /// - Parameter candidates: the allocation first; those that repeat an earlier one's types are left out.
   func verdict(
-    allocated: [GGMLType], searched: [GGMLType]?, trials: any MixMeasuring, windows: ScoringWindows,
-    progress: any RunObserver
+    of candidates: [Candidate], trials: any MixMeasuring, windows: ScoringWindows, progress: any RunObserver
   ) throws -> Verdict {
     let stock = try nearest()
-    let other = searched.flatMap { $0 == allocated ? nil : $0 }
-    let fitted = [allocated] + (other.map { [$0] } ?? [])
-    let drifts = try trials.drifts(of: fitted + stock.map(\.types), windows: windows, progress: progress)
+    var fitted: [Candidate] = []
+    for candidate in candidates where !fitted.contains(where: { $0.types == candidate.types }) {
+      fitted.append(candidate)
+    }
+    let drifts = try trials.drifts(
+      of: fitted.map(\.types) + stock.map(\.types), windows: windows, progress: progress)
     let stockDrifts = drifts[fitted.count...]
-    let isSearched = fitted.count > 1 && drifts[1].mean < drifts[0].mean
-    let own = isSearched ? drifts[1] : drifts[0]
+    let chosen = fitted.indices.min { drifts[$0].mean < drifts[$1].mean } ?? 0
+    let own = drifts[chosen]
+    func divergence(_ choice: FitReport.Choice) -> Double? {
+      fitted.firstIndex { $0.choice == choice }.map { drifts[$0].mean }
+    }
     let best = stockDrifts.min { $0.mean < $1.mean }
     let difference = best.map { Bootstrap.difference(own, $0, rowsPerWindow: windows.scored.count) }
     // The best stock mix that fits replaces the fitted mix if it is better.
     let fitting = zip(stock, stockDrifts).filter { $0.0.bytes <= target.bytes && $0.1.mean < own.mean }
     let written = fitting.min { $0.1.mean < $1.1.mean }?.0
     let comparison = FitReport.Comparison(
-      windows: windows.windows.count, allocation: drifts[0].mean, search: fitted.count > 1 ? drifts[1].mean : nil,
+      windows: windows.windows.count, allocation: drifts[0].mean, search: divergence(.search),
+      expected: divergence(.expected),
       stock: zip(stock, stockDrifts).map {
         FitReport.Measured(name: $0.mix.rawValue, bytes: $0.bytes, divergence: $1.mean)
       }, low: difference?.low ?? 0, high: difference?.high ?? 0, written: written?.mix.rawValue)
     return Verdict(
-      types: written?.types ?? (isSearched ? fitted[1] : allocated),
-      choice: written != nil ? .stock : isSearched ? .search : .allocation, comparison: comparison)
+      types: written?.types ?? fitted[chosen].types, choice: written == nil ? fitted[chosen].choice : .stock,
+      comparison: comparison)
   }
 }

@@ -15,6 +15,8 @@ public struct OutputHeader: Sendable {
   let fingerprint: String
   /// Keys that replace those of the same name.
   let overrides: [(key: String, value: MetadataValue)]
+  /// The grade of evidence for the types of a fitted mix (`quantize.evidence`); nil for other mixes.
+  public var evidence: String?
 
   /// - Parameters:
   ///   - importance: the importance matrix in use; nil for none.
@@ -72,6 +74,7 @@ public struct OutputHeader: Sendable {
     var metadata = source.outputMetadata(
       fileType: fileType, importance: importance, feedback: feedback,
       recipe: RecipeProvenance(recipe: recipe, source: fingerprint))
+    if let evidence { metadata["quantize.evidence"] = .string(evidence) }
     for (key, value) in overrides { metadata[key] = value }
     return metadata
   }

@@ -67,7 +67,7 @@ extension ModelSource {
     metadata["general.file_type"] = .uint32(UInt32(fileType))
     // Keys about the quantization of the source do not apply to this file.
     for key in [
-      "recipe", "source.fingerprint", "imatrix.fingerprint", "feedback.dataset", "feedback.chunks_count",
+      "recipe", "evidence", "source.fingerprint", "imatrix.fingerprint", "feedback.dataset", "feedback.chunks_count",
       "feedback.effort", "feedback.fingerprint",
     ] {
       metadata.removeValue(forKey: "quantize.\(key)")

@@ -8,6 +8,8 @@ public struct TypeConstraints: Sendable, Equatable {
   public var pins: [TypeRule] = []
   /// Rules with the minimum type of a tensor, by bits per weight. The first matching rule decides.
   public var floors: [TypeRule] = []
+  /// Floors by tensor name, of tensors that break at few bits. They apply in addition to ``floors``.
+  public var safeguards: [String: GGMLType] = [:]
   /// Types that tensors may not get.
   public var excluded: Set<GGMLType> = []
   /// Types that tensors may get; nil for all.
@@ -44,10 +46,16 @@ public struct TypeConstraints: Sendable, Equatable {
     !type.needsImportance || type == tensor.type || !withoutImportance.contains(tensor.name)
   }
 
+  /// The higher one of the user's floor and the safeguard.
+  private func floor(for tensor: TensorInfo) -> GGMLType? {
+    [floors.first { $0.pattern.matches(tensor.name) }?.type, safeguards[tensor.name]].compactMap { $0 }
+      .max { $0.bitsPerWeight < $1.bitsPerWeight }
+  }
+
   /// The types of `menu` that a tensor may get; empty if constraints and shape exclude all.
   public func menu(for tensor: TensorInfo, from menu: [GGMLType]) -> [GGMLType] {
     if let pinned = pinned(tensor) { return [pinned] }
-    let floor = floors.first { $0.pattern.matches(tensor.name) }?.type.bitsPerWeight ?? 0
+    let floor = floor(for: tensor)?.bitsPerWeight ?? 0
     return menu.filter {
       allows($0) && $0.bitsPerWeight >= floor && tensor.shape.columns % $0.blockLength == 0 && canHave($0, tensor)
     }
@@ -69,9 +77,7 @@ public struct TypeConstraints: Sendable, Equatable {
   private func applied(to type: GGMLType, _ tensor: TensorInfo) throws(QuantizeError) -> GGMLType {
     if let pinned = pinned(tensor) { return pinned }
     var type = type
-    if let floor = floors.first(where: { $0.pattern.matches(tensor.name) })?.type,
-      type.bitsPerWeight < floor.bitsPerWeight
-    {
+    if let floor = floor(for: tensor), type.bitsPerWeight < floor.bitsPerWeight {
       type = floor.fitting(columns: tensor.shape.columns)
     }
     if allows(type), canHave(type, tensor) { return type }

@@ -70,7 +70,7 @@ extension Failure {
     case let error as CalibrationError: self.init(calibration: error)
     case let error as QuantizeError: self.init(quantize: error)
     case let error as RecipeError: self.init(recipe: error)
-    case let error as SensitivityError: self.init(.data, error.description, hint: error.hint)
+    case let error as SensitivityError: self.init(sensitivity: error)
     case let error as PlanError: self.init(plan: error)
     default: return nil
     }
@@ -141,6 +141,14 @@ extension Failure {
       case .writtenWrong: .io
       }
     self.init(code, error.description, hint: error.hint)
+  }
+
+  private init(sensitivity error: SensitivityError) {
+    self.init(.data, error.description, hint: error.hint)
+    switch error {
+    case .otherNames, .otherClasses, .unusableValues: hint = "--lenient uses what fits, and says what does not"
+    default: break
+    }
   }
 
   private init(recipe error: RecipeError) {

@@ -2,7 +2,17 @@ import Fit
 
 extension FitReport {
   /// The choice of types and its evidence, one line per fact.
-  var lines: [String] { [searchLine, comparisonLine, shortageLine].compactMap { $0 } }
+  var lines: [String] {
+    ["evidence: \(evidence.line)"] + [unmeasuredLine].compactMap { $0 } + floors.map(\.line)
+      + [searchLine, comparisonLine, shortageLine].compactMap { $0 }
+  }
+
+  private var unmeasuredLine: String? {
+    unmeasuredClasses.isEmpty
+      ? nil
+      : "classes that no other model was measured on, taken as the median of their size: "
+        + unmeasuredClasses.joined(separator: ", ")
+  }
 
   private var searchLine: String? {
     search.map { search in
@@ -26,7 +36,9 @@ extension FitReport {
       "KLD \(Figures.significant(fitted)), \(best.name) \(Figures.significant(stock)), on \(comparison.windows) windows "
       + "(\(Figures.percent(fitted / stock - 1, 1)); 95 % interval of the difference: "
       + "\(Figures.significant(comparison.low, 3)) to \(Figures.significant(comparison.high, 3)))"
-    guard fitted > stock else { return "the fitted mix is kept: " + figures }
+    guard fitted > stock else {
+      return (choice == .expected ? "the mix without probes is the best: " : "the fitted mix is kept: ") + figures
+    }
     switch comparison.written {
     case nil: return "\(best.name) is better, but slightly too large: " + figures
     case best.name?: return "the stock mix \(best.name) is better and was written: " + figures
@@ -43,5 +55,26 @@ extension FitReport {
       return "\(lacking): the calibration text has \($0.windows) window\($0.windows == 1 ? "" : "s") of \($0.context) "
         + "tokens, but \($0.needed) are needed: give more text with --calibration"
     }
+  }
+}
+
+extension Evidence {
+  /// The grade and what it means.
+  var line: String {
+    switch self {
+    case .prior:
+      "prior (worth by class and depth, from 26 other models); the divergence was not measured on this model"
+    case .sibling: "sibling (another model's table); the divergence was not measured on this model"
+    case .published: "published (an imported table); the divergence was not measured on this model"
+    case .measured: "measured (probes of this model)"
+    case .searched: "searched (trials of whole mixes of this model)"
+    }
+  }
+}
+
+extension FragileTensors.Floor {
+  var line: String {
+    "floor: \(tensors == 1 ? "1 tensor" : "\(tensors) tensors") of \(classes.joined(separator: ", ")) "
+      + "\(tensors == 1 ? "has" : "have") \(type) or more, as they break at fewer bits; --pin lifts it"
   }
 }

@@ -14,6 +14,10 @@ struct TimeSpan: ExpressibleByArgument, Equatable {
   }
 
   init?(argument: String) {
+    if Double(argument) == 0 {
+      seconds = 0
+      return
+    }
     let digits = argument.prefix { $0.isASCII && ($0.isNumber || $0 == ".") }
     let units = ["s": 1.0, "min": 60, "m": 60, "h": 3600, "d": 86_400]
     guard let number = Double(digits), let unit = units[argument.dropFirst(digits.count).lowercased()], number >= 0,
@@ -21,4 +25,30 @@ struct TimeSpan: ExpressibleByArgument, Equatable {
     else { return nil }
     seconds = number * unit
   }
+}
+
+/// Time for measuring and searching: a span, or as much as the model is worth.
+enum FitBudget: ExpressibleByArgument, Equatable {
+  case auto
+  case seconds(Double)
+
+  var defaultValueDescription: String {
+    switch self {
+    case .auto: "auto"
+    case .seconds(let seconds): TimeSpan(seconds: seconds).defaultValueDescription
+    }
+  }
+
+  init?(argument: String) {
+    if argument.lowercased() == "auto" {
+      self = .auto
+    } else if let span = TimeSpan(argument: argument) {
+      self = .seconds(span.seconds)
+    } else {
+      return nil
+    }
+  }
+
+  /// Nothing is to be measured.
+  var isNothing: Bool { self == .seconds(0) }
 }

@@ -36,8 +36,7 @@ import Transformer
     #expect(recorder.isOrdered && recorder.heard.last?.fraction == 1)
     let probe = try #require(table.probes.first { $0.name == "blk.2-3.ffn_down.weight" })
     #expect(probe.tensors == ["blk.2.ffn_down.weight", "blk.3.ffn_down.weight"])
-    let coefficients = table.entries.filter { probe.tensors.contains($0.tensor) }.map(\.coefficient)
-    #expect(coefficients == [probe.divergence / probe.error, probe.divergence / probe.error])
+    #expect(table.entries.filter { probe.tensors.contains($0.tensor) }.map(\.probe) == [probe.name, probe.name])
 
     // Equal to rounding both layers in one whole run.
     let types = model.tensors.map { probe.tensors.contains($0.name) ? GGMLType.q3_K : $0.type }

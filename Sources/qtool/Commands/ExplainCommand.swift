@@ -1,5 +1,6 @@
 import ArgumentParser
 import Checkpoint
+import Fit
 import GGUF
 import Quantize
 import Tensors
@@ -39,6 +40,9 @@ struct ExplainCommand: ParsableCommand {
       ("quantize.imatrix.file", "importance file"),
     ] {
       if let value = file.metadata.optionalString(key) { print("\(label): \(value)") }
+    }
+    if let name = file.metadata.optionalString("quantize.evidence") {
+      print("evidence: \(Evidence(rawValue: name)?.line ?? name)")
     }
     print("\n" + (try found.yaml()), terminator: "")
     if let nearest = StockMix.nearest(to: file).first { print("\n" + Self.comparison(file, nearest)) }

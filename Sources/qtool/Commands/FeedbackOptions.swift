@@ -33,11 +33,13 @@ struct FeedbackOptions: ParsableArguments {
   /// The text that errors are fed back by; nil where they are not. Where nobody asks for feedback, a note says why a file is
   /// made without.
   ///
-  /// - Parameter makesNothing: every tensor is copied.
+  /// - Parameters:
+  ///   - isWanted: whether to feed errors back by default.
+  ///   - makesNothing: whether every tensor is copied.
   func input(
-    for source: any ModelSource, _ weighing: WeighingOptions, makesNothing: Bool, _ progress: Progress
+    for source: any ModelSource, _ weighing: WeighingOptions, isWanted: Bool, makesNothing: Bool, _ progress: Progress
   ) throws -> FeedbackInput? {
-    guard feedback ?? Self.isDefault, !makesNothing else { return nil }
+    guard feedback ?? (Self.isDefault && isWanted), !makesNothing else { return nil }
     if weighing.noImportance {
       guard feedback == true else { return nil }
       throw Failure(.usage, "--feedback contradicts --no-importance", hint: "leave one of them out")

@@ -32,6 +32,12 @@ struct QuantizeCommand: ParsableCommand {
     if fittingOptions.sensitivity != nil, mix.target == nil, fitOptions.fit == nil {
       throw ValidationError("--sensitivity needs --target or --fit")
     }
+    if fittingOptions.budget.isNothing, !weighing.calibration.isEmpty {
+      throw ValidationError("--budget 0 contradicts --calibration: no text is run")
+    }
+    if fittingOptions.budget.isNothing, feedbackOptions.feedback == true {
+      throw ValidationError("--budget 0 contradicts --feedback: no text is run")
+    }
   }
 
   func run() throws {
@@ -56,17 +62,20 @@ struct QuantizeCommand: ParsableCommand {
     let (run, overrides) = (options.fitRun(progress), try sourceOptions.overrides(for: source))
     let workspace = destination.map { Workspace(output: $0.output, model: source.name, restart: $0.restart) }
     let isCopy = copied == source.tensors.map(\.type)
-    let feedback = try feedbackOptions.input(for: source, weighing, makesNothing: isCopy, progress)
+    let runsModel = try target != nil && fittingOptions.runsModel(source, progress)
+    let feedback = try feedbackOptions.input(
+      for: source, weighing, isWanted: target == nil || runsModel, makesNothing: isCopy, progress)
     let importance = try weighing.input(
       for: source, whole: whole, pruned: pruned, without: try sourceOptions.layers(),
-      isWanted: target != nil || mix.needsImportance || feedback != nil, isUseless: isCopy, progress)
+      isWanted: (target == nil ? mix.needsImportance : runsModel) || feedback != nil,
+      canRun: target == nil || runsModel, isUseless: isCopy, progress)
     var job: FitJob?
     if let target {
       // Sensitivities of another model are refused before text is read.
       let sensitivities = try fittingOptions.sensitivities(for: source)
-      let text = try weighing.text(for: source)
-      progress.noteOnce(text.notes)
-      var fit = FitJob(of: source, target: target.bytes, text: text.text, run: run)
+      let text = runsModel ? try weighing.text(for: source) : nil
+      progress.noteOnce(text?.notes ?? [])
+      var fit = FitJob(of: source, target: target.bytes, text: text?.text, run: run)
       fit.importanceInput = importance
       fit.constraints = constraints
       fit.overrides = overrides
@@ -77,20 +86,24 @@ struct QuantizeCommand: ParsableCommand {
       try fit.check()
       job = fit
     }
-    // Without a target nobody asks for importance before the pass that feeds errors back, which finds it on the way.
+    if let job { progress.note(try job.stages().table) }
+    // Without a target, the pass of error feedback computes the importance.
     let isFoundOnTheWay = feedback != nil && target == nil && weighing.imatrix == nil
-    let matrix = isFoundOnTheWay ? nil : try importance.matrix(of: source, in: run, workspace: workspace)
-    var header = OutputHeader(
-      source: source, importance: isFoundOnTheWay ? feedback?.importance : importance.provenance(matrix),
-      fingerprint: try ModelFingerprint(of: source).hex, overrides: overrides)
-    header.feedback = feedback?.provenance
+    let matrix =
+      if let job { try job.importance() } else if isFoundOnTheWay { nil as ImportanceMatrix? } else {
+        try importance.matrix(of: source, in: run, workspace: workspace)
+      }
     let report = try job?.run(matrix)
-    let effective = try importance.constraints(constraints, matrix, of: source)
     let plan: RewritePlan
-    if let report {
-      plan = try header.plan(report.types(for: source))
-      try effective.noteReplacements(in: plan.types, of: source, progress)
+    if let job, let report {
+      plan = try job.header(matrix, evidence: report.evidence).plan(report.types(for: source))
+      try job.effectiveConstraints(matrix).noteReplacements(in: plan.types, of: source, progress)
     } else {
+      let effective = try importance.constraints(constraints, matrix, of: source)
+      var header = OutputHeader(
+        source: source, importance: isFoundOnTheWay ? feedback?.importance : importance.provenance(matrix),
+        fingerprint: try ModelFingerprint(of: source).hex, overrides: overrides)
+      header.feedback = feedback?.provenance
       plan = try mix.plan(
         header, effective, constraintOptions, hasImportance: isFoundOnTheWay || matrix != nil, progress)
     }

@@ -134,10 +134,11 @@ struct WeighingOptions: ParsableArguments {
   ///   - whole: the model with the removed layers. Matrices from files have its tensor names.
   ///   - isWanted: whether to measure importance by default. A stock mix is made as llama-quantize makes it: without
   ///     importance unless the user gives some.
+  ///   - canRun: whether text can run through the model.
   ///   - isUseless: whether every tensor is copied.
   func input(
     for source: any ModelSource, whole: any ModelSource, pruned: PrunedModel?, without layers: Set<Int>,
-    isWanted: Bool, isUseless: Bool, _ progress: Progress
+    isWanted: Bool, canRun: Bool, isUseless: Bool, _ progress: Progress
   ) throws -> ImportanceInput {
     var input = ImportanceInput(.nothing)
     if noImportance { return input }
@@ -150,6 +151,10 @@ struct WeighingOptions: ParsableArguments {
     if let imatrix {
       let matrix = try ImportanceMatrix(path: imatrix, for: whole, without: layers, progress)
       input = ImportanceInput(.given(pruned.map { matrix.following($0) } ?? matrix, file: imatrix))
+    } else if !canRun {
+      progress.note(
+        "note: no importance is measured: types below two bits are left out, and files come out worse; "
+          + "give an importance matrix with --imatrix")
     } else if isWanted || !calibration.isEmpty {
       let text = try text(for: source)
       progress.noteOnce(text.notes)
@@ -166,8 +171,12 @@ struct FittingOptions: ParsableArguments {
   @Option(
     name: .long, help: ArgumentHelp("Sensitivities from `qtool sensitivity`.", valueName: "file"), completion: .file())
   var sensitivity: String?
-  @Option(name: .long, help: ArgumentHelp("Time for measuring and searching.", valueName: "time"))
-  var budget = TimeSpan(seconds: 7200)
+  @Option(
+    name: .long,
+    help: ArgumentHelp(
+      "Time for measuring and searching; 0 runs no forward pass, and takes each tensor's worth from other models.",
+      valueName: "time"))
+  var budget = FitBudget.auto
   @Flag(name: .long, help: "Use the allocation without a search for better mixes.") var noSearch = false
   @Option(name: .long, help: ArgumentHelp("Seed of the search's random numbers.", valueName: "number"))
   var seed: UInt64 = 1
@@ -183,8 +192,16 @@ struct FittingOptions: ParsableArguments {
     return (table, file)
   }
 
+  /// False where no forward pass is run: with --budget 0, and where the model has none here, which is said.
+  func runsModel(_ source: any ModelSource, _ progress: Progress) throws -> Bool {
+    if budget.isNothing { return false }
+    guard let obstacle = try FitJob.obstacle(to: source) else { return true }
+    progress.note("note: \(obstacle): nothing can be measured, and types go by what other models' tensors are worth")
+    return false
+  }
+
   func apply(to job: inout FitJob) {
-    job.budget = budget.seconds
+    if case .seconds(let seconds) = budget { job.budget = seconds }
     job.searches = !noSearch
     job.seed = seed
   }

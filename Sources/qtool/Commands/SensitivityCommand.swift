@@ -23,6 +23,8 @@ struct SensitivityCommand: ParsableCommand {
           --budget 2h -o Qwen2.5-7B.sensitivity.json
         qtool quantize Qwen2.5-7B --target 4.2GB \\
           --sensitivity Qwen2.5-7B.sensitivity.json -o Qwen2.5-7B-4.2GB.gguf
+        qtool sensitivity DeepSeek-R1 --import kld_results.csv \\
+          -o DeepSeek-R1.sensitivity.json
       """)
 
   @Argument(help: "A Hugging Face directory or a GGUF file.", completion: .file()) var model: String
@@ -36,12 +38,17 @@ struct SensitivityCommand: ParsableCommand {
     completion: .file())
   var calibration: [String] = []
   @Flag(name: .long, help: "Use no importance at all.") var noImportance = false
-  @Option(name: .long, help: ArgumentHelp("Time to measure.", valueName: "time"))
-  var budget = TimeSpan(seconds: 7200)
+  @Option(
+    name: .long,
+    help: ArgumentHelp(
+      "Time to measure (default: 2h); 0 measures nothing, and takes each tensor's worth from other models.",
+      valueName: "time"))
+  var budget: TimeSpan?
   @Option(
     name: .long,
     help: ArgumentHelp("Bands of layers to probe (default: as many as the budget allows).", valueName: "count"))
   var bands: Int?
+  @OptionGroup(title: "Evidence from elsewhere") var evidence: EvidenceOptions
   @OptionGroup(title: "Output") var destination: OutputOptions
   @OptionGroup(title: "Checkpoint") var splitter: SplitterOptions
   @OptionGroup(title: "Run") var options: RunOptions
@@ -49,19 +56,26 @@ struct SensitivityCommand: ParsableCommand {
   func validate() throws {
     if let bands, bands < 1 { throw ValidationError("--bands must be at least 1") }
     if noImportance, imatrix != nil { throw ValidationError("--no-importance can't be combined with --imatrix") }
+    if seconds == 0, !calibration.isEmpty || bands != nil {
+      throw ValidationError("--calibration and --bands measure, and --budget is 0")
+    }
   }
+
+  /// Time to measure.
+  private var seconds: Double { budget?.seconds ?? (evidence.files.isEmpty ? 7200 : 0) }
 
   func run() throws {
     let progress = options.apply()
-    try destination.check(inputs: [model] + (imatrix.map { [$0] } ?? []) + calibration)
+    try destination.check(inputs: [model] + [imatrix].compactMap { $0 } + evidence.files + calibration)
     let source = try splitter.open(model, progress)
+    if seconds == 0 { return try writeEvidence(for: source, progress) }
     // Needed for probes even with an importance matrix.
     let text = try Calibration(calibration, orShippedFor: source, hint: "name one with --calibration")
     progress.noteOnce(text.notes)
     let start = ContinuousClock.now
     let given = try imatrix.map { try ImportanceMatrix(path: $0, for: source, progress) }
     let run = options.fitRun(progress)
-    let probes = try FitTexts(text.text, for: source, options: run.forward, budget: budget.seconds).probes
+    let probes = try FitTexts(text.text, for: source, options: run.forward, budget: seconds).probes
     let isMeasured = given == nil && !noImportance
     let windows =
       isMeasured
@@ -72,6 +86,7 @@ struct SensitivityCommand: ParsableCommand {
       RunIdentity.Field("number of windows to probe (from the text and --budget)", "\(probes.windows.count)"),
       RunIdentity.Field("calibration text", probes.digest),
       RunIdentity.Field("--bands", bands.map(String.init) ?? "none"),
+      RunIdentity.Field("--import or --sibling", try evidence.files.first.map { try DataDigest.ofFile($0) } ?? "none"),
       RunIdentity.Field("version of qtool", QTool.version),
     ])
     let kept = try KeptRun(output: destination.output, identity: identity, restart: destination.restart)
@@ -87,7 +102,8 @@ struct SensitivityCommand: ParsableCommand {
       if last != nil { progress.note("continuing an interrupted run") }
       let measurement = SensitivityMeasurement(
         of: source, matrix: matrix, windows: probes,
-        budget: max(1, budget.seconds - (ContinuousClock.now - start).seconds), bands: bands, in: run)
+        budget: max(1, seconds - (ContinuousClock.now - start).seconds), bands: bands,
+        joinedWith: try evidence.table(for: source, matrix, in: run, progress), in: run)
       let table = try measurement.table(earlier: { _ in last }, keep: tables.keep)
       try table.write(to: destination.output, overwrite: destination.force)
       return table
@@ -97,6 +113,17 @@ struct SensitivityCommand: ParsableCommand {
       "\n\(destination.output): \(table.entries.count) tensors, \(table.probes.count) probes over "
         + "\(Figures.grouped(table.probeTokens)) tokens, \(table.bands == 1 ? "one band" : "\(table.bands) bands") of layers"
     )
+  }
+
+  /// Writes what is known without a forward pass.
+  private func writeEvidence(for source: any ModelSource, _ progress: Progress) throws {
+    let matrix = try imatrix.map { try ImportanceMatrix(path: $0, for: source, progress) }
+    let run = options.fitRun(progress)
+    let table =
+      try evidence.table(for: source, matrix, in: run, progress)
+      ?? PriorSensitivities(of: source, matrix: matrix, in: run).table()
+    try table.write(to: destination.output, overwrite: destination.force)
+    print("\(destination.output): \(table.entries.count) tensors\nevidence: \(table.grade.line)")
   }
 
   /// Classes of tensors in descending order of their drift.

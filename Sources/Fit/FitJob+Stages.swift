@@ -1,0 +1,115 @@
+import Blocks
+import Foundation
+import GGUF
+import Perplexity
+import Quantize
+import Tensors
+import Tokenizers
+import Transformer
+
+/// What a stage of a job reads, and how long it takes on this machine.
+public struct StageEstimate: Sendable, Equatable {
+  public enum Stage: String, Sendable, CaseIterable {
+    case importance, errors, probes, search, comparison, encoding
+  }
+
+  public let stage: Stage
+  /// Bytes of weights that one pass reads.
+  public let bytes: Int
+  /// Tokens of text that one pass runs.
+  public let tokens: Int
+  /// Seconds; those of probes and search are what the budget allows at most.
+  public let seconds: Double
+  /// The budget ends the stage.
+  public let isBound: Bool
+}
+
+extension FitJob {
+  /// The stages that the job will run, in order.
+  ///
+  /// Times follow from a tenth of a second of products, from reading and decoding a hundredth of the weights, and from
+  /// encoding some weights in every type. What an earlier run has left in the workspace is not considered.
+  public func stages() throws -> [StageEstimate] {
+    let quantizable = source.tensors.filter(\.isQuantizable)
+    let types = SensitivityTable.types(hasImportance: !importanceInput.isNothing)
+    // Seconds per weight: in all types one after the other, and in one.
+    let all = try Self.encodingSeconds(types)
+    let each = all / Double(max(1, types.count))
+    let weights = quantizable.reduce(0) { $0 + $1.shape.count }
+    func stored(_ tensors: [TensorInfo]) -> Int { tensors.reduce(0) { $0 + ($1.shape.bytes(as: $1.type) ?? 0) } }
+    let bytes = stored(source.tensors)
+    func errors(_ limit: Int) -> StageEstimate {
+      let sampled = quantizable.reduce(0) { $0 + min($1.shape.count, limit) }
+      return StageEstimate(
+        stage: .errors, bytes: weights > 0 ? Int(Double(stored(quantizable)) * Double(sampled) / Double(weights)) : 0,
+        tokens: 0, seconds: Double(sampled) * all, isBound: false)
+    }
+    let encoding = StageEstimate(
+      stage: .encoding, bytes: bytes, tokens: 0, seconds: Double(weights) * each, isBound: false)
+    guard runsModel, let text else {
+      return (given == nil ? [errors(PriorSensitivities.weightLimit)] : []) + [encoding]
+    }
+    let texts = try FitTexts(text, for: source, options: settings.forward, budget: budget, policy: policy)
+    let pass = try ForwardPass(source: source, options: settings.forward)
+    let window = try pass.estimatedSeconds(try pass.plan(windows: 1, length: texts.context))
+    var result: [StageEstimate] = []
+    func add(_ stage: StageEstimate.Stage, windows: Int, seconds: Double, isBound: Bool = false) {
+      result.append(
+        StageEstimate(
+          stage: stage, bytes: bytes, tokens: windows * texts.context, seconds: seconds, isBound: isBound))
+    }
+    if case .measured = importanceInput.origin {
+      var input = importanceInput
+      input.seconds = budget.map { $0 * policy.importanceShare }
+      let count = min(texts.windowCount, try input.windowLimit(for: source, in: settings) ?? texts.windowCount)
+      add(
+        .importance, windows: count,
+        seconds: try pass.estimatedSeconds(try pass.plan(windows: count, length: texts.context)))
+    }
+    let before = budget == nil ? 0 : result.reduce(0) { $0 + $1.seconds }
+    let remaining = max(0, texts.budget - before)
+    let layers = try Decoder(source).layerCount
+    if given == nil {
+      let limit = RelativeErrors.weightLimit(
+        of: quantizable.count, types: types.count, seconds: remaining * policy.sensitivityShare * policy.errorShare)
+      let measured = errors(limit)
+      result.append(measured)
+      // A probe of every tensor is the most that there is to measure.
+      let groups = ProbeGroup.all(of: source, layers: layers, bands: layers)
+      let count = texts.probes.windows.count
+      let whole = (1 + ProbeGroup.passes(groups, layers: layers)) * window * Double(count)
+      let limitSeconds = max(0, remaining * policy.sensitivityShare - measured.seconds)
+      add(.probes, windows: count, seconds: min(whole, limitSeconds), isBound: whole > limitSeconds)
+    }
+    if searches, let search = texts.search {
+      let spent = result.filter { $0.stage != .importance }.reduce(0) { $0 + $1.seconds }
+      add(
+        .search, windows: search.windows.count, seconds: max(0, remaining - spent) * policy.searchShare, isBound: true)
+    }
+    if let final = texts.final {
+      // The model, the stock mixes and the fitted ones; all but the model are encoded.
+      let mixes = Double(policy.stockMixes + (searches ? 3 : 2))
+      add(
+        .comparison, windows: final.windows.count,
+        seconds: (1 + mixes) * window * Double(final.windows.count) + mixes * encoding.seconds)
+    }
+    return result + [encoding]
+  }
+
+  /// Seconds that a weight takes in all of some types, one after the other, on all threads.
+  private static func encodingSeconds(_ types: [GGMLType]) throws -> Double {
+    var random = SplitMix(seed: 1)
+    let columns = 256
+    let rows = 64 * max(1, Threads.count)
+    let weights = (0..<rows * columns).map { _ in Float(random.normal()) }
+    let importance = [Float](repeating: 1, count: columns)
+    let clock = ContinuousClock()
+    let start = clock.now
+    for type in types {
+      guard let rowBytes = type.rowBytes(columns: columns) else { continue }
+      var bytes = [UInt8](repeating: 0, count: rows * rowBytes)
+      _ = try encodeInParallel(weights, columns: columns, importance[...], as: type, into: &bytes)
+    }
+    return Double((clock.now - start) / .seconds(1)) / Double(weights.count)
+  }
+}

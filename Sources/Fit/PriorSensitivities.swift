@@ -1,0 +1,61 @@
+import Foundation
+import GGUF
+import Imatrix
+import Quantize
+import Tensors
+
+/// The sensitivities of a model without a forward pass: errors from sampled rows of its weights, coefficients from
+/// ``Prior``. Any model whose tensors can be read has them.
+public struct PriorSensitivities {
+  private let run: FitRun
+  private let errors: ErrorMeasurement
+  private let importanceFingerprint: String?
+  private var source: any ModelSource { errors.source }
+
+  /// Weights of a tensor that its errors are measured from: a percent or two is enough beside the spread of worths, and
+  /// hundreds of tensors take seconds.
+  static let weightLimit = 1 << 16
+
+  public init(of source: any ModelSource, matrix: ImportanceMatrix?, in run: FitRun) {
+    self.run = run
+    var errors = ErrorMeasurement(
+      source: source, importance: matrix?.lookup, types: SensitivityTable.types(hasImportance: matrix != nil))
+    errors.errors.weightLimit = Self.weightLimit
+    errors.errors.matrixLimit = 4
+    self.errors = errors
+    importanceFingerprint = matrix?.digest
+  }
+
+  public func table() throws -> SensitivityTable {
+    var table = SensitivityTable(
+      model: source.name, modelFingerprint: try ModelFingerprint(of: source).hex,
+      importanceFingerprint: importanceFingerprint, textFingerprint: "", types: errors.types.map(\.name),
+      probeTokens: 0, scoredPositions: 0, bands: 0, isComplete: true, probes: [], entries: [])
+    let stage = FitStage.sensitivities(model: source.name, measurements: source.tensors.count(where: \.isQuantizable))
+    run.observer.begin(stage)
+    try errors.complete(&table, progress: run.observer)
+    run.observer.end(stage)
+    table.evidence = .prior
+    table.expect(Prior(of: source), source.tensors)
+    table.distribute()
+    return table
+  }
+}
+
+extension SensitivityTable {
+  /// The types that a table has errors of.
+  static func types(hasImportance: Bool) -> [GGMLType] {
+    GGMLType.allCases.filter { $0.canEncode && $0.isQuantized && (hasImportance || !$0.needsImportance) }
+  }
+
+  /// Gives entries without an expectation that of the prior.
+  mutating func expect(_ prior: Prior, _ tensors: [TensorInfo]) {
+    let tensors = Dictionary(tensors.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
+    for index in entries.indices where entries[index].expectation == nil {
+      guard let tensor = tensors[entries[index].tensor] else { continue }
+      let worth = prior.worth(of: tensor)
+      entries[index].expectation = Expectation(
+        log: worth.log - log(LowBitError.estimate(entries[index].errors)), spread: worth.spread)
+    }
+  }
+}
