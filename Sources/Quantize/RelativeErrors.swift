@@ -9,9 +9,9 @@ import Tensors
 public struct RelativeErrors: Sendable {
   /// The number of weights that are encoded; a larger tensor is sampled in evenly spaced rows. The sampling error is
   /// far below that of the coefficients.
-  var weightLimit = 2 << 20
+  public var weightLimit = 2 << 20
   /// The number of matrices of a stack that are encoded.
-  var matrixLimit = 8
+  public var matrixLimit = 8
 
   /// The default limits.
   public init() {}
