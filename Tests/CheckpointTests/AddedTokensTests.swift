@@ -171,7 +171,7 @@ import Tokenizers
     for flag in ["lstrip", "rstrip", "single_word"] {
       let added = Self.token("<t>", 257, more: #","\#(flag)":true"#)
       let notes = try read(["tokenizer.json": Self.json(added: added)]).notes
-      #expect(notes.count == 1 && notes[0].contains(#"no lstrip, rstrip and single_word; it takes "<t>" wherever"#))
+      #expect(notes.count == 1 && notes[0].contains(#"no lstrip, rstrip and single_word; it finds "<t>" anywhere"#))
     }
     let decomposed = #"{"id":257,"content":"e\u0301","special":false,"normalized":true}"#
     let result = try read(["tokenizer.json": Self.json(added: decomposed, normalizer: #"{"type":"NFC"}"#)])

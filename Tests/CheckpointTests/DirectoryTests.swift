@@ -33,7 +33,7 @@ import Testing
   @Test(arguments: [
     (
       ["adapter_config.json", "adapter_model.safetensors"],
-      ["is a LoRA adapter and not a model", "merge it into its base"]
+      ["is a LoRA adapter, not a model", "merge it into its base"]
     ),
     (
       ["b-00001-of-00002.gguf", "b-00002-of-00002.gguf"],
@@ -69,9 +69,9 @@ import Testing
 
   @Test func adapterNamesItsBase() throws {
     try write("adapter_config.json", #"{"peft_type": "LORA", "base_model_name_or_path": "org/Base-7B"}"#)
-    #expect(try error(directory.url.path).text.contains("is a LoRA adapter of org/Base-7B and not a model"))
+    #expect(try error(directory.url.path).text.contains("is a LoRA adapter of org/Base-7B, not a model"))
     try write("adapter_config.json", #"{"peft_type": "IA3"}"#)
-    #expect(try error(directory.url.path).text.contains("is an adapter (IA3) and not a model"))
+    #expect(try error(directory.url.path).text.contains("is an adapter (IA3), not a model"))
   }
 
   @Test func adapterBesideAModelIsNoted() throws {

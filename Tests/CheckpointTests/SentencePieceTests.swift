@@ -86,7 +86,7 @@ import Tokenizers
       #expect(result.types[264...266] == [3, 4, 5] && result.types[2] == 3)
       // prepend_scheme adds a blank in front of a text, but not after a token.
       #expect(try ids("ab<|im_start|>ab<think>a", result.metadata) == [262, 261, 264, 263, 265, 260])
-      #expect(result.notes.count == 1 && result.notes[0].contains("llama.cpp puts one behind each special token, too"))
+      #expect(result.notes.count == 1 && result.notes[0].contains("llama.cpp also adds one after each special token"))
     }
     let always = try Self.json(added: [(264, "<|im_start|>", true)], prefix: "always")
     let result = try read(["tokenizer.model": Self.model(), "tokenizer.json": Array(always.utf8)])
@@ -124,7 +124,7 @@ import Tokenizers
     ] {
       let text = refusal(["tokenizer.model": Self.model(), "tokenizer.json": Array(json.utf8)])
       #expect(text.contains("tokenizer.model: differs from tokenizer.json: id "), "\(text)")
-      #expect(text.contains("take away the one that the model was not trained with"))
+      #expect(text.contains("remove the file that the model was not trained with"))
     }
   }
 
@@ -136,7 +136,7 @@ import Tokenizers
 
   @Test(arguments: structures) func structuresThatLlamaLacks(normalizer: String, prefix: String, part: String) throws {
     let text = refusal(["tokenizer.json": Array(try Self.json(prefix: prefix, normalizer: normalizer).utf8)])
-    #expect(text.contains("has a structure that llama.cpp's SentencePiece has not") && text.contains(part), "\(text)")
+    #expect(text.contains("has a structure that llama.cpp's SentencePiece lacks") && text.contains(part), "\(text)")
   }
 
   // MARK: tokenizer.model alone

@@ -51,7 +51,7 @@ import Testing
     (#""ab":3"#, #""ab":5"#, [#"token "ab": has id 5; config.json gives a vocabulary of 5"#]),
     ("<e>", "a", [#""a": appears twice"#]),
     (#""id":2"#, #""id":1"#, [#"token "<e>": has id 1, as has "b""#]),
-    (#""id":2,"#, "", ["key added_tokens: holds an entry without content or valid id"]),
+    (#""id":2,"#, "", ["key added_tokens: holds an entry without content or a valid id"]),
     (#"[{"id":2,"content":"<e>","special":true}]"#, "7", ["key added_tokens: is not an array"]),
     ("a b", "a c", [#"merge number 0: needs "c", which is not a token"#]),
     ("a b", "b a", [#"merge number 0: needs "ba", which is not a token"#]),
@@ -162,16 +162,16 @@ import Testing
     expectModel(Self.trainer, "without pieces")
     expectModel(
       Self.piece("a", 0) + Self.field(2, [3 << 3, 1]), "trainer_spec.model_type: is of an unknown kind: unigram")
-    expectModel(Self.piece("a", .nan), "piece number 0: is empty or has no finite score")
+    expectModel(Self.piece("a", .nan), "piece number 0: is empty or lacks a finite score")
     expectModel(Self.piece("", 0), "piece number 0: is empty")
     expectModel(Self.piece("a", 0, type: 9), "piece number 0: has the unknown type 9")
     expectModel(Self.piece("a", 0), "trainer_spec.model_type: is of an unknown kind: unigram")
     expectModel(Self.piece("a", 0) + Self.piece("a", 0) + Self.trainer, "\"a\": appears twice, with ids 0 and 1")
     expectModel(Self.field(1, Self.field(1, [0xFF])), "piece number 0: is not UTF-8")
     expectModel([1 << 3, 7], "field 1 is not a message")
-    expectModel([1 << 3 | 2] + [UInt8](repeating: 0xFF, count: 9) + [1], "a damaged one")
-    expectModel([UInt8](repeating: 0xFF, count: 40), "a damaged one")
-    expectModel(Array("{\"not\": 1}".utf8), "a damaged one")
+    expectModel([1 << 3 | 2] + [UInt8](repeating: 0xFF, count: 9) + [1], "or is damaged")
+    expectModel([UInt8](repeating: 0xFF, count: 40), "or is damaged")
+    expectModel(Array("{\"not\": 1}".utf8), "or is damaged")
   }
 
   /// Any bytes give keys or a typed error.

@@ -5,8 +5,9 @@ extension ReverseCholesky {
   /// H⁻¹Bᵀ, [columns, rows], for a product B [rows, columns] times `scale`; H is factored.
   func solved(_ product: CrossProduct, scale: Double) throws -> [Float] {
     let (n, count) = (product.columns, product.rows)
-    precondition(n == self.n, "\(n) columns for \(self.n)")
-    let factor = DoubleView(matrix)
+    // The filling is a unit matrix behind the last column: R without it is R's upper left part.
+    precondition(n <= self.n && self.n - n < Self.block, "\(n) columns for \(self.n)")
+    let (factor, stride) = (DoubleView(matrix), self.n)
     var result = [Float](repeating: 0, count: n * count)
     try result.withUnsafeMutableBufferPointer { result in
       try product.values.withUnsafeBufferPointer { values in
@@ -21,8 +22,8 @@ extension ReverseCholesky {
             }
           }
           // R Y = B, then Rᵀ Z = Y.
-          BLAS.solve(DoubleMatrix(base: factor.base, stride: n), side, size: n, sides: width)
-          BLAS.solve(DoubleMatrix(base: factor.base, stride: n, isTransposed: true), side, size: n, sides: width)
+          BLAS.solve(DoubleMatrix(base: factor.base, stride: stride), side, size: n, sides: width)
+          BLAS.solve(DoubleMatrix(base: factor.base, stride: stride, isTransposed: true), side, size: n, sides: width)
           for row in 0..<n {
             for (index, column) in range.enumerated() {
               view.result[row * count + column] = Float(side[row * width + index])
