@@ -88,7 +88,7 @@ private struct FeedbackEncoder: Sendable {
         let bytes = output.baseAddress!.assumingMemoryBound(to: UInt8.self)
         switch format {
         case .scalar(let format): encode(rows.baseAddress!, count: count, format, sweeps: 3, into: bytes)
-        case .codebook(let format): encode(rows.baseAddress!, count: count, format, sweeps: 2, into: bytes)
+        case .codebook(let format): encode(rows.baseAddress!, count: count, format, sweeps: 3, into: bytes)
         }
       }
     }

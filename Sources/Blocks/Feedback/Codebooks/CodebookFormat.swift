@@ -4,7 +4,7 @@ import Tensors
 // The i-quants with codebooks, with error feedback.
 //
 // 1. d and a first scale of every sub-block come from the plain encoder, which sees the fed-back targets.
-// 2. Sub-block after sub-block: all scales are tried (one at the lowest effort); at each, groups choose their codewords one
+// 2. Sub-block after sub-block: all scales (or eight) are tried, one at the lowest effort; at each, groups choose their codewords one
 //    after the other in the full metric (see CodebookMetric). The errors of the best scale are fed into later sub-blocks.
 //    At the highest effort several states of a super-block are kept: those of the lowest cost so far, whatever their scales.
 // 3. Descent: a sub-block's best real values are v + g inv(H_bb), and any others cost their distance from these in the
@@ -16,13 +16,11 @@ import Tensors
 
 extension CodebookShape {
   /// States of a super-block that are kept at the highest effort: fewer where scans take long.
-  fileprivate var beamWidth: Int {
-    switch signs {
-    case .sharedShift: 2
-    case .even where codebook.dims == 4: 3
-    default: 4
-    }
-  }
+  fileprivate var beamWidth: Int { signs == .sharedShift ? 2 : 4 }
+
+  /// Scales that are tried around the first. Where the first group has four columns, its costs do not sort out scales; eight
+  /// of them find as much as all sixteen, within 0.2 %.
+  fileprivate var scalesTried: Int { codebook.dims == 4 ? 8 : scaleLevels }
 }
 
 struct CodebookFormat: FeedbackFormat {
@@ -77,7 +75,7 @@ struct CodebookFormat: FeedbackFormat {
       for j in 0..<shape.subBlocks {
         let feedback = scratch.feedback(conditional[panel.index * shape.subBlocks + j])
         for row in 0..<rows {
-          scratch.extend(row, j, feedback, panel, scales: choosesScales ? shape.scaleLevels : 1)
+          scratch.extend(row, j, feedback, panel, scales: choosesScales ? min(5, shape.scaleLevels) : 1)
         }
       }
       for row in 0..<rows { choices[row] = scratch.finish(row) }

@@ -145,7 +145,7 @@ final class CodebookScratch {
     for c in stride(from: 0, to: 256, by: 8) {
       let natural = Int(panel.column[c])
       cv_store(x + natural, cv_load(rows[row].t + c))
-      for i in 0..<8 { w[natural + i] = panel.gram[(c + i) * 257] }
+      for i in 0..<8 { w[natural + i] = panel.pivots[c + i] }
     }
     let fit = fitCodebookSuperBlock(x, w, shape)
     var block = CodebookSuperBlock()
