@@ -83,10 +83,8 @@ CV cv_f32x8 cf_iq4_at(cv_f32x8 index) {
   return i < 8 ? cv_lookup8(low, i) : cv_lookup8(high, i - 8);
 }
 
-// Paths that the search keeps.
-#ifndef CF_PATHS
+// Paths that the search keeps. Eight find a few percent less error where columns are correlated, and take twice as long.
 #define CF_PATHS 4
-#endif
 typedef struct {
   cv_f32x8 cost, error, level;
   cv_i32x8 parent;
@@ -100,16 +98,8 @@ CV void cf_order(cf_child *a, cf_child *b) {
   a->level = swap ? y.level : x.level, b->level = swap ? x.level : y.level;
   a->parent = swap ? y.parent : x.parent, b->parent = swap ? x.parent : y.parent;
 }
-CV void cf_sort(cf_child *c) {
-#if CF_PATHS == 2
-  cf_order(c, c + 1);
-#elif CF_PATHS == 4
+CV void cf_sort(cf_child c[CF_PATHS]) {
   cf_order(c, c + 1), cf_order(c + 2, c + 3), cf_order(c, c + 2), cf_order(c + 1, c + 3), cf_order(c + 1, c + 2);
-#else
-  static const int pairs[19][2] = {{0, 1}, {2, 3}, {4, 5}, {6, 7}, {0, 2}, {1, 3}, {4, 6}, {5, 7}, {1, 2}, {5, 6}, {0, 4}, {3, 7}, {1, 5}, {2, 6}, {1, 4}, {3, 6}, {2, 4}, {3, 5}, {3, 4}};
-#pragma clang loop unroll(full)
-  for (int i = 0; i < 19; i++) cf_order(c + pairs[i][0], c + pairs[i][1]);
-#endif
 }
 
 // Levels of a sub-block that cost less than those of rounding column after column: of the paths through all columns that
@@ -183,8 +173,9 @@ static inline void cf_search(const void *targets, const float *u, const float *p
   }
 }
 
-// Rounds a sub-block with error feedback, to the nearest levels or (`are_given`) to those in `rounded`: writes errors, decoded values and levels, and returns Σ pivots[j] e_j².
-// Values are rounded as decoders round them: the product, then the difference.
+// Rounds a sub-block with error feedback, to the nearest levels or (`are_given`) to those in `rounded`. Writes errors,
+// decoded values and levels, and returns Σ pivots[j] e_j². Values are rounded as decoders round them: the product, then the
+// difference.
 static inline cv_f32x8 cf_round(const void *targets, const float *u, const float *pivots, long columns,
                                 cf_levels levels, cv_f32x8 step, cv_f32x8 offset, int are_given, void *errors,
                                 void *values, void *rounded) {
