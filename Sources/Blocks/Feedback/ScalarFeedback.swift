@@ -27,7 +27,10 @@ struct ScalarFeedback: FeedbackFormat {
   init(_ shape: ScalarShape, metric: FeedbackMetric, effort: FeedbackEffort) {
     self.shape = shape
     self.effort = effort
-    tables = ScalarTables(metric, length: shape.length, descends: effort >= .descent)
+    let descends = effort >= .descent
+    tables = metric.storage.table("scalar \(shape.length) \(descends)") {
+      ScalarTables(metric, length: shape.length, descends: descends)
+    }
   }
 
   /// Factors of the first d and dmin.

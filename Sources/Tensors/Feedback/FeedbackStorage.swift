@@ -1,3 +1,5 @@
+import Synchronization
+
 /// A diagonal block of H: columns that feed errors into each other.
 package struct FeedbackBlock: Sendable {
   package let start: Int
@@ -43,6 +45,7 @@ package final class FeedbackStorage: @unchecked Sendable {
   package let panels: [Panel]
   private let base: UnsafeMutablePointer<Float>
   private let count: Int
+  private let tables = Mutex<[String: any Sendable]>([:])
 
   init(columns: Int, blocks: [FeedbackBlock]) {
     (panels, count) = Self.layout(blocks)
@@ -74,6 +77,16 @@ package final class FeedbackStorage: @unchecked Sendable {
   }
 
   package func pointer(_ offset: Int) -> UnsafePointer<Float> { UnsafePointer(base + offset) }
+
+  /// A table that a format derives from the metric. It is made at the first call, since the rows of a matrix come in parts.
+  package func table<Table: Sendable>(_ key: String, make: () -> Table) -> Table {
+    tables.withLock { tables in
+      if let table = tables[key] as? Table { return table }
+      let table = make()
+      tables[key] = table
+      return table
+    }
+  }
 
   /// Stores the inverse of a block's factor, every row divided by its diagonal.
   func store(_ factor: borrowing ReverseCholesky, of block: FeedbackBlock) throws {
