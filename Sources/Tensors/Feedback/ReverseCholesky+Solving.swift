@@ -5,8 +5,7 @@ extension ReverseCholesky {
   /// H⁻¹Bᵀ, [columns, rows], for a product B [rows, columns] times `scale`; H is factored.
   func solved(_ product: CrossProduct, scale: Double) throws -> [Float] {
     let (n, count) = (product.columns, product.rows)
-    // The filling is a unit matrix behind the last column: R without it is R's upper left part.
-    precondition(n <= self.n && self.n - n < Self.block, "\(n) columns for \(self.n)")
+    precondition(n == self.count, "\(n) columns for \(self.count)")
     let (factor, stride) = (DoubleView(matrix), self.n)
     var result = [Float](repeating: 0, count: n * count)
     try result.withUnsafeMutableBufferPointer { result in

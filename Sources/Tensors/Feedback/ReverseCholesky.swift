@@ -12,7 +12,9 @@
 struct ReverseCholesky: ~Copyable {
   static let block = DoubleBlocks.size
 
-  /// Rows and columns, the filling included.
+  /// Rows and columns of the given matrix.
+  let count: Int
+  /// The same with the filling: elements between the beginnings of two rows of `matrix`.
   let n: Int
   let matrix: UnsafeMutablePointer<Double>
   /// For every diagonal block the transpose of R_kk⁻¹, [block][block].
@@ -21,7 +23,7 @@ struct ReverseCholesky: ~Copyable {
   /// - Parameter fill: writes row `row`, columns `row..<count` at least.
   init(_ count: Int, fill: @Sendable (_ row: Int, _ values: UnsafeMutablePointer<Double>) -> Void) throws {
     let n = (count + Self.block - 1) / Self.block * Self.block
-    self.n = n
+    (self.count, self.n) = (count, n)
     matrix = .allocate(capacity: n * n)
     inverses = .allocate(capacity: n * Self.block)
     let view = DoubleView(matrix)
