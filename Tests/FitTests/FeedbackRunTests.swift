@@ -11,7 +11,7 @@ import Testing
 import Transformer
 
 @Suite(.serialized) struct FeedbackRunTests {
-  private func plan(_ source: MemoryModel, as type: GGMLType = .q4_K) -> RewritePlan {
+  private func plan(_ source: MemoryModel, as type: GGMLType = .q3_K) -> RewritePlan {
     let types = source.tensors.map { tensor in
       tensor.name.contains("_exps") || (tensor.isQuantizable && !tensor.name.contains("token_embd"))
         ? type : tensor.type
@@ -19,12 +19,15 @@ import Transformer
     return RewritePlan(source: source, types: types, metadata: source.metadata)
   }
 
+  /// Runs of the cheapest search: what is tested is the way of inputs and rows, not the encoder.
   private func run(
-    _ source: MemoryModel, _ windows: [[Int32]], memory: Int? = nil, as type: GGMLType = .q4_K,
+    _ source: MemoryModel, _ windows: [[Int32]], memory: Int? = nil, as type: GGMLType = .q3_K,
     isSequential: Bool = true
   ) throws -> FeedbackRun {
-    try FeedbackRun(
+    var run = try FeedbackRun(
       plan(source, as: type), windows: windows, forward: ForwardOptions(memory: memory), isSequential: isSequential)
+    run.effort = .feedback
+    return run
   }
 
   private func written(_ run: FeedbackRun) throws -> (file: Data, report: FeedbackReport) {
@@ -58,12 +61,12 @@ import Transformer
       let metric = try FeedbackMetric(gram: input.gram.values.span, columns: input.gram.columns)
       for name in input.tensors {
         let rows = source.values(of: name)
-        var expected = [UInt8](repeating: 0, count: try #require(file.tensor(named: name)?.shape.bytes(as: .q4_K)))
+        var expected = [UInt8](repeating: 0, count: try #require(file.tensor(named: name)?.shape.bytes(as: .q3_K)))
         var span = expected.mutableSpan
         var raw = span.mutableBytes
         let importance = input.gram.diagonal.map { $0 / 1024 }
         try encodeRowsInParallel(
-          rows.span, columns: input.gram.columns, metric: metric, importance: importance.span, as: .q4_K,
+          rows.span, columns: input.gram.columns, metric: metric, importance: importance.span, as: .q3_K,
           effort: run.effort, into: &raw)
         #expect(try bytes(of: name, in: file) == expected, "\(name)")
         seen += 1
@@ -121,7 +124,8 @@ import Transformer
     let exact = try states(pass, windows)
     let errors = try [false, true].map { isSequential in
       let directory = try TemporaryDirectory()
-      let run = try run(source, windows, as: .q3_K, isSequential: isSequential)
+      var run = try run(source, windows, isSequential: isSequential)
+      run.effort = .scales
       #expect(run.isSequential == isSequential)
       _ = try run.write(to: directory.path("out.gguf"), options: RewriteOptions())
       let rounded = try states(try ForwardPass(source: try GGUFFile(path: directory.path("out.gguf"))), windows)
