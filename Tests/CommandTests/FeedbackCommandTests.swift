@@ -39,7 +39,7 @@ import Testing
     let result = try quantize(fed, ["--type", "Q3_K_S"] + calibration)
     #expect(result.error.contains("error feedback: "), "\(result.error)")
     let drifts = try drifts([plain, fed])
-    #expect(drifts[1] < 0.7 * drifts[0], "\(drifts)")
+    #expect(drifts[1] < 0.8 * drifts[0], "\(drifts)")
     let (a, b) = (try GGUFFile(path: plain), try GGUFFile(path: fed))
     #expect(a.tensors == b.tensors)
     #expect(b.metadata.optionalString("quantize.feedback.dataset") == "news.txt")
