@@ -11,7 +11,7 @@ struct ModelCard {
   /// The error in a card that is not valid YAML. It is not thrown, since only descriptive keys depend on the card.
   let fault: String?
 
-  /// Nil if there is no card.
+  /// Returns nil if there is no card.
   ///
   /// - Throws: `TextError` if the file is UTF-16 or UTF-32, or the YAML is not UTF-8. The text after the YAML is not
   ///   checked.

@@ -2,19 +2,20 @@ import GGUF
 import Tensors
 import Transformer
 
-/// The sums of one input in two streams, all of whose tokens were seen.
+/// The sums of one input in two streams, X of the model and X' through rounded weights, over all tokens.
 public struct PairedInput: Sendable {
-  /// The tensors that are multiplied by it.
+  /// The tensors that are multiplied by the input.
   public let tensors: [String]
-  /// X'ᵀX', of the stream through rounded weights.
+  /// X'ᵀX', the Gram matrix of the stream through rounded weights.
   public let gram: GramMatrix
-  /// (X - X')ᵀX'; nil where the Gram matrix is cut into blocks.
+  /// (X - X')ᵀX'; nil if the Gram matrix consists of diagonal blocks.
   public let drift: CrossProduct?
-  /// (S - S')ᵀX', S the hidden states that the product is added to; nil where it is added to none.
+  /// (S - S')ᵀX', with S the hidden states to which the product is added; nil if it is not added to any.
   public let residual: CrossProduct?
 }
 
-/// Sums the inputs of a model and of its rounded form side by side, and hands each on when it is whole.
+/// Sums the inputs of a model and of its rounded form together. The sums of an input are passed on when they are
+/// complete.
 public final class PairCollector: PairObserver {
   public let workBytes: Int
   private let wants: (String) -> Bool
@@ -29,9 +30,9 @@ public final class PairCollector: PairObserver {
   }
 
   /// - Parameters:
-  ///   - workBytes: what the sums and `receive` take at most.
-  ///   - wants: whether a tensor's inputs are wanted.
-  ///   - blockColumns: for inputs of so many columns, those of a diagonal block.
+  ///   - workBytes: the maximum number of bytes of the sums and of `receive`.
+  ///   - wants: whether to sum a tensor's inputs.
+  ///   - blockColumns: the columns of a diagonal block, for the columns of an input.
   ///   - receive: gets every input once, in the order of the pass.
   public init(
     workBytes: Int, wants: @escaping (String) -> Bool, blockColumns: @escaping (Int) -> Int = { $0 },
@@ -64,7 +65,7 @@ public final class PairCollector: PairObserver {
   }
 
   public func end(_ tensors: [String]) throws {
-    // Held by nothing else while it is finished.
+    // Removed from the list, so that the sums are finished in place.
     var taken: Sums?
     swap(&taken, &sums)
     guard var whole = consume taken else { return }

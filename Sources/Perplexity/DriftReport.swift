@@ -27,11 +27,11 @@ public struct ModelSize: Sendable, Equatable {
   }
 }
 
-/// Everything that a comparison of models with one reference found. Its JSON is what `drift` prints for programs.
+/// The results of a comparison of models with one reference. Its JSON is the output of `drift` for programs.
 public struct DriftReport: Sendable, Equatable, Codable {
-  /// What models are compared with.
+  /// The reference of a comparison.
   public struct Base: Sendable, Equatable, Codable {
-    /// How the reference is stored.
+    /// The form of the reference.
     public enum Form: String, Sendable, Codable {
       case model
       case compact = "compact reference"
@@ -61,20 +61,20 @@ public struct DriftReport: Sendable, Equatable, Codable {
   /// A text that models were compared on.
   public struct Text: Sendable, Equatable, Codable {
     public let name: String
-    /// Code, chat, news and the like.
+    /// The kind of text, such as code or chat.
     public let kind: String
     public let windows: Int
   }
 
   public let base: Base
   public let texts: [Text]
-  /// Tokens in a window.
+  /// The tokens of a window.
   public let context: Int
-  /// Scored positions in a window.
+  /// The number of scored positions of a window.
   public let positionsPerWindow: Int
-  /// Windows of text that models were compared on.
+  /// The number of windows that were compared.
   public let windows: Int
-  /// Windows that the text has: more where a comparison stopped early.
+  /// The number of windows of the text, which is larger if the comparison stopped early.
   public let windowsAvailable: Int
   /// Every candidate, in the order given.
   public let models: [ModelDrift]
@@ -83,7 +83,7 @@ public struct DriftReport: Sendable, Equatable, Codable {
 
   /// The report of drifts from one reference over the same windows.
   ///
-  /// - Parameter available: windows that the text has; nil for as many as there are.
+  /// - Parameter available: the number of windows of the text; nil for that of `windows`.
   public init(
     base: Base, windows: ScoringWindows, drifts: [(model: ModelSize, drift: Drift)], available: Int? = nil
   ) {
@@ -109,7 +109,7 @@ public struct DriftReport: Sendable, Equatable, Codable {
 
   /// A report in JSON with keys in snake case.
   ///
-  /// - Throws: `DecodingError` if the data is something else.
+  /// - Throws: `DecodingError` if the data is not such a report.
   public init(json: Data) throws {
     let decoder = JSONDecoder()
     decoder.keyDecodingStrategy = .convertFromSnakeCase
@@ -118,8 +118,8 @@ public struct DriftReport: Sendable, Equatable, Codable {
     self = try decoder.decode(DriftReport.self, from: json)
   }
 
-  /// The widest interval of what is compared: of the differences, or with one model of its mean divergence. A run that
-  /// may stop early does so once this is narrow enough.
+  /// The width of the widest interval in nats: of the differences, or of the mean divergence of a single model. A run
+  /// may stop early when it is narrow enough.
   public var widestInterval: Double {
     (comparisons.isEmpty ? models.map(\.interval.width) : comparisons.map(\.interval.width)).max() ?? 0
   }

@@ -47,12 +47,12 @@ final class RewriteOutput: @unchecked Sendable {
     }
   }
 
-  /// Writes rows of a tensor in any order; ``end(_:placed:check:)`` follows the last.
+  /// Writes rows of a tensor in any order. ``end(_:placed:check:)`` must follow the last rows.
   func place(_ bytes: [UInt8], tensor index: Int, row: Int) throws {
     try enqueue { [self] in try writer.write(bytes.span.bytes, tensor: index, row: row) }
   }
 
-  /// Ends a tensor whose rows came in any order; its digest is computed from the file.
+  /// Ends a tensor whose rows were written in any order. Its digest is computed from the file.
   func end(_ name: String, placed index: Int, check: @escaping @Sendable (GGUFWriter) throws -> Void) throws {
     try enqueue { [self] in
       try check(writer)

@@ -3,8 +3,9 @@ import Files
 import GGUF
 import Tensors
 
-/// A rewriting in which the caller encodes some tensors by itself, in an order of its own, before ``Rewriter`` encodes the
-/// others: a forward pass that feeds errors back meets the matrices of an expert one by one, and layers in its own order.
+/// The first part of a rewriting, in which the caller encodes some tensors in any order. ``Rewriter`` encodes the
+/// others afterwards. A forward pass with error feedback needs this, because it encodes the matrices of experts one by
+/// one, and layers in its order.
 ///
 ///     try rewriter.write(to: path, options: options, progress: progress) { session in
 ///       guard try !session.isWritten(index) else { return }
@@ -13,26 +14,26 @@ import Tensors
 ///     }
 public final class RewriteSession {
   public let plan: RewritePlan
-  /// Names what is written; the caller may note snapshots of its own in it. nil where the run is not to be resumed.
+  /// The journal of finished tensors, in which the caller may record snapshots too. Nil if the run can't be resumed.
   public let journal: RunJournal?
   private let output: RewriteOutput
   private let writer: GGUFWriter
   private let inherited: [String: String]
   private let progress: any RunObserver
 
-  /// Tensors that are written as a whole.
+  /// Indices of tensors that are completely written.
   private(set) var written = Set<Int>()
   private(set) var resumed = 0
   private(set) var writtenBytes: Int
   private var samples: [Int: [Sample]] = [:]
 
-  /// A row as it was given, which has to be what the file holds.
+  /// The bytes of a row, to compare with the file.
   private struct Sample: Sendable {
     let row: Int
     let bytes: [UInt8]
   }
 
-  /// Rows of a tensor that are compared with the file, at most.
+  /// The maximum number of rows of a tensor that are compared with the file.
   private static let sampleCount = 3
 
   init(
@@ -48,7 +49,7 @@ public final class RewriteSession {
     writtenBytes = plan.headerBytes
   }
 
-  /// True where a tensor is whole: encoded here, or by an earlier run whose bytes are still what it noted.
+  /// Whether a tensor is complete: encoded in this session, or by an earlier run whose bytes match the journal.
   public func isWritten(_ index: Int) throws -> Bool {
     if written.contains(index) { return true }
     let tensor = plan.source.tensors[index]
@@ -59,7 +60,7 @@ public final class RewriteSession {
     return true
   }
 
-  /// Rows of a tensor in its type of the plan, from row `row` on, in any order.
+  /// Writes rows of a tensor in the plan's type, from row `row` on. Ranges may be in any order.
   public func write(_ bytes: [UInt8], tensor index: Int, row: Int) throws {
     let tensor = plan.source.tensors[index]
     guard let rowBytes = plan.types[index].rowBytes(columns: tensor.shape.columns), rowBytes > 0, !bytes.isEmpty else {
@@ -76,7 +77,7 @@ public final class RewriteSession {
     try advance(tensor.name)
   }
 
-  /// All rows of a tensor were given. May pause.
+  /// Ends a tensor after all its rows. May pause the run.
   public func end(_ index: Int) throws {
     let (name, rows) = (plan.source.tensors[index].name, samples.removeValue(forKey: index) ?? [])
     try output.end(name, placed: index) { writer in
@@ -93,8 +94,7 @@ public final class RewriteSession {
     written.insert(index)
   }
 
-  /// Rows of a tensor that is written, decoded from what the file holds. Whatever was given before is waited for once, by
-  /// ``flush()``.
+  /// Decodes rows of a written tensor from the file. ``flush()`` must have waited for the earlier writes.
   public func readRows(of index: Int, rows: Range<Int>, into output: inout MutableSpan<Float>) throws {
     let type = plan.types[index]
     guard let rowBytes = type.rowBytes(columns: plan.source.tensors[index].shape.columns) else { return }
@@ -105,10 +105,10 @@ public final class RewriteSession {
     decodeRows(bytes.span.bytes, as: type, into: &output)
   }
 
-  /// Waits until everything that was given is on the disk and in the journal.
+  /// Waits until all writes are on the disk and in the journal.
   public func flush() throws { _ = try output.finish() }
 
-  /// Tells the run's observer what is in work.
+  /// Reports the current work to the run's observer.
   public func advance(_ detail: String) throws {
     try progress.advance(
       RunProgress(

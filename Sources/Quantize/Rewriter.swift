@@ -346,7 +346,7 @@ package func encodeInParallel(
 }
 
 extension TensorChecksums {
-  /// In the order of a model, whatever the order in which its tensors were written.
+  /// In the order of the model's tensors, regardless of the order of writing.
   fileprivate func ordered(like tensors: [TensorInfo]) -> TensorChecksums {
     var result = TensorChecksums()
     for tensor in tensors { if let sum = self[tensor.name] { result.add(sum, for: tensor.name) } }

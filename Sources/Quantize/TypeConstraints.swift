@@ -8,7 +8,7 @@ public struct TypeConstraints: Sendable, Equatable {
   public var pins: [TypeRule] = []
   /// Rules with the minimum type of a tensor, by bits per weight. The first matching rule decides.
   public var floors: [TypeRule] = []
-  /// Floors by tensor name, of tensors that break at few bits. They apply in addition to ``floors``.
+  /// Floors by tensor name, for tensors that do not tolerate few bits. They apply in addition to ``floors``.
   public var safeguards: [String: GGMLType] = [:]
   /// Types that tensors may not get.
   public var excluded: Set<GGMLType> = []
@@ -46,7 +46,7 @@ public struct TypeConstraints: Sendable, Equatable {
     !type.needsImportance || type == tensor.type || !withoutImportance.contains(tensor.name)
   }
 
-  /// The higher one of the user's floor and the safeguard.
+  /// The higher one of the user's floor and the safeguard's.
   private func floor(for tensor: TensorInfo) -> GGMLType? {
     [floors.first { $0.pattern.matches(tensor.name) }?.type, safeguards[tensor.name]].compactMap { $0 }
       .max { $0.bitsPerWeight < $1.bitsPerWeight }
