@@ -45,12 +45,15 @@ final class FeedbackEncoder {
   // MARK: inputs
 
   /// Encodes the matrices that an input goes into.
-  func receive(_ input: GramInput, wanted: [Int]) throws {
+  ///
+  /// - Parameter planned: the tensors of this input that are encoded with feedback, whether an earlier run has written them
+  ///   or not: the same one judges shrinkage in both runs.
+  func receive(_ input: GramInput, wanted: [Int], planned: [Int]) throws {
     guard !wanted.isEmpty else { return }
     if let gram = input.layer { layer = gram }
     let (index, columns) = (Self.index(input.matrix), input.gram.columns)
-    let takers = wanted.filter { plan.types[$0].takesFeedback }
-    let metric = takers.isEmpty ? nil : try metric(of: input, judgedBy: takers[0], matrix: index)
+    let judge = planned.first { plan.types[$0].takesFeedback }
+    let metric = try judge.flatMap { try metric(of: input, judgedBy: $0, matrix: index) }
     note(input, columns)
     for tensor in wanted {
       let info = plan.source.tensors[tensor]

@@ -103,7 +103,8 @@ public struct FeedbackRun {
   ) throws -> FeedbackReport {
     let encoder = FeedbackEncoder(
       session, effort: effort, importance: importance, rowBytes: rowBytes, progress: progress)
-    var remaining = try tensors.filter { try !session.isWritten($0.value) }
+    let planned = tensors
+    var remaining = try planned.filter { try !session.isWritten($0.value) }
     guard !remaining.isEmpty else { return encoder.report }
     if isSequential {
       try runPair(session, encoder, remaining, snapshots, progress)
@@ -113,8 +114,8 @@ public struct FeedbackRun {
       tokens: windows.reduce(0) { $0 + $1.count }, wantsOutput: remaining[pass.decoder.output.name] != nil,
       workBytes: blocks.bytes, wants: { remaining[$0] != nil }, blockColumns: blocks.width
     ) { input in
-      let wanted = input.tensors.compactMap { remaining[$0] }
-      try encoder.receive(input, wanted: wanted)
+      try encoder.receive(
+        input, wanted: input.tensors.compactMap { remaining[$0] }, planned: input.tensors.compactMap { planned[$0] })
     }
     let kept = session.journal.map {
       PassSnapshots($0, name: "feedback", path: snapshots, seconds: snapshotSeconds)

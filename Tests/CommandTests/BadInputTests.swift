@@ -242,7 +242,7 @@ import Testing
       return try self.quantize(arguments: ["--type", "Q4_K_M", "--tensor-type-file", path] + options)
     }
     let good = "# Attention\n\nattn_v=Q8_0 # values\n   \nattn_q=Q6_K attn_k=Q5_K\n#attn_output=Q2_K\n"
-    expect(try quantize(good + "ffn_up=Q4_KM\n"), status: 64, "\(path): line 7: rule ffn_up=Q4_KM: there is no type")
+    expect(try quantize(good + "ffn_up=Q4_KM\n"), status: 64, "\(path): line 7: rule ffn_up=Q4_KM: unknown type Q4_KM")
     expect(try quantize("\n# x\nffn_up\n"), status: 64, "\(path): line 3: rule ffn_up: is not REGEX=TYPE")
     expect(try quantize(good + "(=Q8_0"), status: 64, "\(path): line 7: rule (: ")
     expect(try quantize("attn_v=Q8_0\nnone=Q8_0\n"), status: 64, "\(path): line 2: rule none=Q8_0: matches no tensor")

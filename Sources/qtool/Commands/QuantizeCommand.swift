@@ -109,39 +109,4 @@ struct QuantizeCommand: ParsableCommand {
     }
     try finish(plan, importance: matrix, feedback, report, to: destination, workspace, progress)
   }
-
-  /// Refuses to quantize quantized tensors again without --allow-requantize.
-  ///
-  /// - Parameter copied: types of the output if it is a copy; nil otherwise.
-  private func checkRequantizing(_ source: any ModelSource, _ copied: [GGMLType]?, _ progress: Progress) throws {
-    for (index, tensor) in source.tensors.enumerated()
-    where tensor.isQuantizable && tensor.type.isQuantized && copied?[index] != tensor.type {
-      guard allowRequantize else { throw QuantizeError.needsRequantize(tensor: tensor.name, type: tensor.type) }
-      return progress.note("warning: \(source.name) is already quantized; its errors remain")
-    }
-  }
-
-  /// Writes the file and prints its types; on a dry run, only prints them.
-  private func finish(
-    _ plan: RewritePlan, importance matrix: ImportanceMatrix?, _ feedback: FeedbackInput?, _ report: FitReport?,
-    to destination: OutputOptions?, _ workspace: Workspace?, _ progress: Progress
-  ) throws {
-    if !outputOptions.dryRun, let destination {
-      progress.noteIntegers(in: plan.source)
-      for verdict in plan.compatibility.verdicts { progress.note(verdict.line) }
-      if let feedback {
-        _ = try write(
-          plan, feedback: feedback, importance: matrix, weighing, to: destination, checksums: outputOptions.checksums,
-          forward: options.forward, progress)
-      } else {
-        _ = try write(plan, importance: matrix, to: destination, checksums: outputOptions.checksums, progress)
-      }
-      workspace?.forgetChoice()
-    }
-    print(outputOptions.dryRun ? QuantizationTable.tensors(plan) : QuantizationTable.types(plan))
-    for line in report?.lines ?? [] { print(line) }
-    if !outputOptions.dryRun, let destination {
-      print("\n\(destination.output): \(QuantizationTable.total(plan))")
-    }
-  }
 }
