@@ -53,7 +53,7 @@ final class FeedbackEncoder {
     if let gram = input.layer { layer = gram }
     let (index, columns) = (Self.index(input.matrix), input.gram.columns)
     let judge = planned.first { plan.types[$0].takesFeedback }
-    let metric = try judge.flatMap { try metric(of: input, judgedBy: $0, matrix: index) }
+    let metric = try judge.flatMap { try self.metric(of: input, judgedBy: $0, matrix: index) }
     note(input, columns)
     for tensor in wanted {
       let info = plan.source.tensors[tensor]
