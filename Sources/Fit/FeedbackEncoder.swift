@@ -81,14 +81,17 @@ final class FeedbackEncoder {
   func receive(_ input: PairedInput, wanted: [Int], into rounded: RoundedModel) throws {
     guard !wanted.isEmpty else { return }
     let columns = input.gram.columns
-    if 4 * input.gram.tokens < columns {
+    let isShort = FeedbackShrinkage.isShort(input.gram)
+    if isShort {
       report.short.append(
         FeedbackReport.Short(tensor: input.tensors[0], tokens: input.gram.tokens, columns: columns))
     }
     let mean = input.gram.diagonal.map { $0 / Float(max(1, input.gram.tokens)) }
     let takers = wanted.filter { plan.types[$0].takesFeedback }
-    let metric = takers.isEmpty ? nil : try Self.metric(input.gram)
-    let correction = try input.drift.flatMap {
+    let metric = takers.isEmpty ? nil : try Self.metric(FeedbackShrinkage.shrunk(input.gram))
+    // A short text does not determine a correction.
+    let drift = isShort ? nil : input.drift
+    let correction = try drift.flatMap {
       try FeedbackCorrection(gram: input.gram, drift: $0, residual: input.residual)
     }
     for tensor in wanted {

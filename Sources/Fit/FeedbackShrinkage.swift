@@ -23,12 +23,25 @@ struct FeedbackShrinkage {
   ///
   /// - Parameter rounding: the errors [rows, columns] of some rows that are rounded in a metric.
   mutating func gram(of input: GramInput, rounding: (GramMatrix) throws -> [Float]) throws -> GramMatrix {
-    guard let heldOut = input.heldOut else { return input.gram }
+    guard let heldOut = input.heldOut else { return Self.shrunk(input.gram) }
     let share = try share(input, heldOut, rounding)
     var whole = input.gram
     whole.add(heldOut)
     if share > 0 { whole.shrink(by: share, toward: input.layer) }
     return whole
+  }
+
+  /// Whether an input has fewer tokens than a quarter of its columns.
+  static func isShort(_ gram: GramMatrix) -> Bool { 4 * gram.tokens < gram.columns }
+
+  /// Sums of a short text with correlations reduced to tokens / (tokens + columns) of their value; other sums unchanged.
+  ///
+  /// There are no held-out tokens to choose the share by.
+  static func shrunk(_ gram: GramMatrix) -> GramMatrix {
+    guard isShort(gram) else { return gram }
+    var result = gram
+    result.shrink(by: Float(gram.columns) / Float(gram.columns + gram.tokens))
+    return result
   }
 
   private mutating func share(

@@ -54,12 +54,13 @@ extension Progress {
     for short in report.short {
       note(
         "warning: \(short.tensor): the calibration text has \(Figures.grouped(short.tokens)) tokens for "
-          + "\(Figures.grouped(short.columns)) columns: what they have to do with each other counts in part only")
+          + "\(Figures.grouped(short.columns)) columns; correlations between columns are "
+          + "reduced, and nothing is corrected for earlier layers")
     }
     if report.shortExperts > 0 {
       note(
         "warning: \(Figures.grouped(report.shortExperts)) inputs of experts have fewer tokens than a quarter of their "
-          + "columns: what columns have to do with each other is taken from the layer's, or counts in part only")
+          + "columns; correlations between columns are drawn towards the layer's, or reduced")
     }
     if report.unseenExperts > 0 {
       note("warning: \(Figures.grouped(report.unseenExperts)) matrices of experts saw no token of the calibration text")
