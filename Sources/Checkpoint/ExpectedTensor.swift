@@ -14,7 +14,7 @@ struct ExpectedTensor: Sendable {
     case interleaved(String, shape: [Int], heads: Int)
     /// Stored matrices of equal shape, stacked, such as the experts of a layer.
     case stack([String], shape: [Int])
-    /// Of every group of `every` rows of a stored tensor, the `count` rows from `first` on.
+    /// From every group of `every` rows of a stored tensor, the `count` rows from `first` on.
     case slices(String, shape: [Int], first: Int, count: Int, every: Int)
     /// The rows of `slices`, transposed within each group.
     case transposed(String, shape: [Int], first: Int, count: Int, every: Int)

@@ -21,7 +21,7 @@ public enum Evidence: String, Codable, Sendable, CaseIterable, Comparable {
   private var rank: Int { Self.allCases.firstIndex(of: self) ?? 0 }
 }
 
-/// What is expected of a tensor's coefficient before this model is measured.
+/// The expectation of a tensor's coefficient before this model is measured.
 public struct Expectation: Codable, Sendable, Equatable {
   /// Natural logarithm of the coefficient, in a unit that all tensors of the table share.
   public let log: Double

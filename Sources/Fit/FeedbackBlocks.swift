@@ -45,11 +45,11 @@ public struct FeedbackBlocks: Sendable, Equatable {
     widths.filter { $0.key > $0.value }.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
   }
 
-  /// Of two streams: the Gram matrix, what the streams differ in, and the correction; it is solved for in double precision,
+  /// For two streams: the Gram matrix, what the streams differ in, and the correction; it is solved for in double precision,
   /// before the metric is made.
   private static let pairedSums = 5
 
-  /// What hidden states differ in, and the correction for it.
+  /// The difference of hidden states, and its correction.
   private static func residualBytes(_ tensor: TensorInfo) -> Int { 8 * tensor.shape.count }
 
   /// Sums of an input's size that are in memory together.

@@ -10,7 +10,7 @@ import Transformer
 final class FeedbackEncoder {
   private let session: RewriteSession
   private let effort: FeedbackEffort
-  /// Of a matrix that is given; else mean squares come from the Gram matrices.
+  /// The importance of a given matrix; nil to use the mean squares of the Gram matrices.
   private let importance: Importance?
   /// Bytes of rows in work at once.
   private let rowBytes: Int

@@ -20,7 +20,7 @@ public struct FeedbackRun {
   public var effort = FeedbackEffort.scales
   /// Round each layer for the inputs that the rounded layers before it give, where the model's layers allow it.
   public let isSequential: Bool
-  /// Of a given matrix, for the types that take no feedback; without one, mean squares come from the same pass.
+  /// The importance of a given matrix, for types without feedback; if nil, mean squares come from the same pass.
   public var importance: Importance?
   /// Tensors that are to be encoded with feedback, of those that can be.
   public var wants: (TensorInfo) -> Bool = { _ in true }
@@ -199,7 +199,7 @@ extension FeedbackRun {
   }
 }
 
-/// What error feedback has to say of a run.
+/// The results of a run with error feedback.
 public struct FeedbackReport: Sendable, Equatable {
   /// An input with fewer tokens than a quarter of its columns.
   public struct Short: Sendable, Equatable {

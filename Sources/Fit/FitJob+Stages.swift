@@ -7,7 +7,7 @@ import Tensors
 import Tokenizers
 import Transformer
 
-/// What a stage of a job reads, and how long it takes on this machine.
+/// The input of a stage of a job, and its estimated time on this machine.
 public struct StageEstimate: Sendable, Equatable {
   public enum Stage: String, Sendable, CaseIterable {
     case importance, errors, probes, search, comparison, encoding

@@ -79,7 +79,7 @@ public struct ImportedEvidence: Sendable {
     fit.leftOver = listed.subtracting(names).sorted()
     fit.missing = base.entries.map(\.tensor).filter { logs[$0] == nil }
     fit.count = listed.count
-    // Of several rows, the mean. Sorted, so that the sum does not depend on the order of a dictionary.
+    // Several rows give their mean. Sorted, so that the sum does not depend on the order of a dictionary.
     let means = base.entries.map { entry in
       logs[entry.tensor].map { $0.sorted().reduce(0, +) / Double($0.count) }
     }

@@ -53,7 +53,7 @@ public final class MixTrials: MixMeasuring {
       }
       return MixedSource(base: source, types: types, importance: importance, encoded: encoded)
     }
-    // Of the tensors outside layers, hidden states depend only on the embedding.
+    // Hidden states depend on no tensor outside layers but the embedding.
     let embeddings = (tensors[nil] ?? []).filter { source.tensors[$0].role == .tokenEmbedding }
     let states = try Branches(pass: pass, windows: windows.windows).run(variants: all.count, progress: progress) {
       variant, layer in

@@ -18,7 +18,7 @@ public struct SensitivityTable: Codable, Sendable, Equatable {
     public var probe: String?
     /// KL divergence (nats) per unit of relative error; in an unknown unit where no probe was run.
     public var coefficient: Double
-    /// What other models say of the coefficient; nil in tables of earlier versions.
+    /// The expectation of the coefficient from other models; nil in tables of earlier versions.
     public var expectation: Expectation?
 
     package init(tensor: String, dimensions: [Int], errors: [String: Double], probe: String?, coefficient: Double) {
@@ -40,7 +40,7 @@ public struct SensitivityTable: Codable, Sendable, Equatable {
     public let type: String
     public let divergence: Double
     public let error: Double
-    /// Of `divergence`, over windows of text; nil in tables of earlier versions.
+    /// The standard error of `divergence` over windows of text; nil in tables of earlier versions.
     public let standardError: Double?
 
     package init(
@@ -77,7 +77,7 @@ public struct SensitivityTable: Codable, Sendable, Equatable {
   public var isComplete: Bool
   public var probes: [Probe]
   public var entries: [Entry]
-  /// What coefficients come from without probes; nil for probes alone, as in tables of earlier versions.
+  /// The source of coefficients without probes; nil for probes alone, as in tables of earlier versions.
   public var evidence: Evidence?
   /// The grade of the whole table.
   public var grade: Evidence { probes.isEmpty ? evidence ?? .measured : .measured }

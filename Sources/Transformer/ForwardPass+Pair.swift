@@ -9,7 +9,7 @@ extension ForwardPass {
     decoder.layers.allSatisfy { $0.attention is any PairedPart && $0.feedForward is any PairedPart }
   }
 
-  /// What the pass will take.
+  /// The memory and work of the pass.
   ///
   /// - Throws: ``ForwardError/noWindows`` and ``ForwardError/budgetTooSmall(bytes:least:)``
   public func pairPlan(windows: Int, length: Int, observer: any PairObserver) throws -> ForwardPlan {
@@ -76,7 +76,7 @@ private final class PairRoom: ForwardObserver {
   func observe(_ tensors: [String], inputs: Span<Float>, columns: Int, matrix: ObservedMatrix) {}
 }
 
-/// What the parts of a layer need in two streams.
+/// The needs of the parts of a layer in two streams.
 struct PairContext {
   let exact: LayerContext
   let rounded: LayerContext

@@ -7,7 +7,7 @@ final class FitProgress: RunObserver {
   /// The current forward pass.
   private var pass: ForwardStage?
   private var stage: FitStage?
-  /// Of a search: the divergence of its best mix, and the number of mixes that were measured.
+  /// During a search, the divergence of its best mix, and the number of mixes that were measured.
   private var divergence: Double?
   private var trials = 0
 

@@ -1,7 +1,7 @@
 import Fit
 
 extension [StageEstimate] {
-  /// What a fit will run, what each stage reads, and the time that it takes on this machine.
+  /// The stages of a fit, the input of each, and its estimated time on this machine.
   var table: String {
     var table = Table([("stage", .left), ("reads", .left), ("estimated time", .right)])
     for stage in self {

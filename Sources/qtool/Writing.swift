@@ -23,7 +23,7 @@ func write(
 }
 
 extension Progress {
-  /// What a rewriting has to say of resumed tensors, of importance, and of weights that were replaced.
+  /// Notes about resumed tensors, importance and replaced weights.
   func note(_ report: RewriteReport, of plan: RewritePlan) {
     if report.resumedTensors > 0 {
       note("resumed: \(report.resumedTensors) tensors were already written, and their checksums match")

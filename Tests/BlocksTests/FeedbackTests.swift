@@ -3,7 +3,7 @@ import Tensors
 import TestSupport
 import Testing
 
-/// What must hold of every encoder with error feedback.
+/// Properties of every encoder with error feedback.
 @Suite struct FeedbackTests {
   static let types = GGMLType.allCases.filter(\.takesFeedback)
 

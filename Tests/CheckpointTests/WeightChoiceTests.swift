@@ -100,7 +100,7 @@ import Testing
     #expect(try norm(directory) == 3)
   }
 
-  /// Of two complete models, the one that config.json describes is read.
+  /// Among two complete models, the one that config.json describes is read.
   @Test(arguments: [(1, Float(7)), (2, Float(1.5))])
   func filesThatFitAreChosen(layers: Int, expected: Float) throws {
     try model.edit { $0["model.norm.weight"] = .init([Double](repeating: 1.5, count: 32), dtype: "F16", shape: [32]) }

@@ -58,7 +58,7 @@ import Testing
       #expect(result.output.contains("\u{1B}[1A\u{1B}[J"))
       #expect(result.output.contains("\u{1B}[2m") == !noColor)
       #expect(result.output.contains(", peak memory "))
-      // What wraps could not be painted again.
+      // A wrapped line could not be painted again.
       let painted = result.output.split(whereSeparator: \.isNewline).filter { $0.contains("━") || $0.contains("─") }
       for line in painted {
         let visible = line.replacing(/\u{1B}\[[0-9;]*[A-Za-z]/, with: "")

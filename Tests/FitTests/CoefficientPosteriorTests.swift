@@ -67,7 +67,7 @@ import Testing
     #expect(abs(found[1] - 1) < 0.2)
   }
 
-  /// What classes and layers share passes to a tensor without a probe.
+  /// The common part of classes and layers passes to a tensor without a probe.
   @Test func classesAndLayersShare() {
     let down = (0..<8).map { "blk.\($0).ffn_down.weight" }
     let expected = (names + down).map { ($0, 1.0) }
@@ -77,7 +77,7 @@ import Testing
     #expect(found[15] / found[7] > 1.5 && found[15] / found[7] < 2.1)
   }
 
-  /// Of a band, the tensors share what their probe says, each by its own expectation.
+  /// The tensors of a band share the result of their probe, each by its own expectation.
   @Test func tensorsOfABandShareTheirProbe() {
     let expected = zip(names, [1.0, 3, 1, 3, 1, 3, 1, 3]).map { ($0, $1) }
     let found = coefficients(

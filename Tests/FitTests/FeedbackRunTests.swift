@@ -177,7 +177,7 @@ import Transformer
     }
   }
 
-  /// What an interrupted run wrote has changed since: that tensor is encoded with feedback again.
+  /// The output of an interrupted run has changed since: that tensor is encoded with feedback again.
   @Test(arguments: [0, 4]) func damageOfAnEarlierLayerIsMadeGood(experts: Int) throws {
     let source = FeedbackModel(layers: 3, experts: experts).model()
     let windows = FeedbackModel().windows(20)

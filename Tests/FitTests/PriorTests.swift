@@ -64,7 +64,7 @@ import Testing
       let entry = try #require(Prior.classes[name])
       return entry.log + entry.profile[0]
     }
-    // Of 16 layers, the first is within the first eighth.
+    // In 16 layers, the first is within the first eighth.
     let qkv = tensor("blk.0.attn_qkv.weight", [1024, 3072])
     let ordinary = Prior(dense(16)).worth(of: qkv)
     let (q, k, v) = (try log("attn_q"), try log("attn_k"), try log("attn_v"))

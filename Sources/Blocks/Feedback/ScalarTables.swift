@@ -1,8 +1,8 @@
 import Tensors
 
-/// What a sub-block's search needs of the metric, for all sub-blocks of a row.
+/// The parts of the metric that a sub-block's search needs, for all sub-blocks of a row.
 final class ScalarTables: @unchecked Sendable {
-  /// Of every sub-block the transpose of its unit upper factor in U, [columns][length]: row j holds column j.
+  /// For every sub-block, the transpose of its unit upper factor in U, [columns][length]: row j holds column j.
   let factors: UnsafeMutablePointer<Float>
   /// For descent, where all other sub-blocks are fixed: the same of the factor of H within the sub-block.
   let gramFactors: UnsafeMutablePointer<Float>

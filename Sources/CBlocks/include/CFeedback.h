@@ -136,7 +136,7 @@ static inline void cf_search(const void *targets, const float *u, const float *p
     }
     cf_sort(near);
     cf_sort(far);
-    // Of two sorted lists, the lesser of each element and its opposite are the lowest half.
+    // In two sorted lists, the lesser of each element and its opposite are the lowest half.
     for (int m = 0; m < CF_PATHS; m++) {
       cf_child a = near[m], b = far[CF_PATHS - 1 - m];
       cv_i32x8 takes = b.cost < a.cost;

@@ -147,7 +147,7 @@ CV_SCAN(cv_scan4_one, 4, 1)
 
 // Squares g' M g of codewords g = s m, for all of them. M is symmetric, [dims][8].
 
-// Of eight or four coordinates; of four whose values are shifted where they have no signs.
+// For eight or four coordinates; for four whose values are shifted where they have no signs.
 CV cv_f32x8 cv_square(const float *m, long count, int dims, const float *metric, const float *signs, float shift, long e) {
   cv_f32x8 g[8], sum = cv_splat(0);
 #pragma clang loop unroll(full)
@@ -168,7 +168,7 @@ static inline void cv_squares8(
 static inline void cv_squares4(const float *m, long count, const float *metric, const float *signs, float *out) {
   for (long e = 0; e < count; e += 8) cv_store(out + e, cv_square(m, count, 4, metric, signs, 0, e));
 }
-// What the second half of eight coordinates adds to the square for each of the first four: out[i] = 2 m_i Σ_j M_ij s_j m_j,
+// Computes the amount that the second half of eight coordinates adds to the square for each of the first four: out[i] = 2 m_i Σ_j M_ij s_j m_j,
 // [4][count].
 static inline void cv_mixed_squares(const float *m, long count, const float *metric, const float *signs, float *out) {
   for (long e = 0; e < count; e += 8) {

@@ -1,4 +1,4 @@
-// What an executable asks of the machine: a start-up check that linking this brings along (see machine.c), and memory.
+// Requirements of an executable: a start-up check that linking this brings along (see machine.c), and memory.
 #ifndef CMACHINE_H
 #define CMACHINE_H
 extern const int cmachine_linked;

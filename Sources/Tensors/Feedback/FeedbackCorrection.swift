@@ -1,4 +1,4 @@
-/// What weights have to be for inputs that come from layers which are rounded already: with X the exact model's inputs and X'
+/// The correction of weights for inputs that come from layers which are rounded already: with X the exact model's inputs and X'
 /// those of the rounded one, rows of W become
 ///
 ///     W + share (W (X - X')ᵀX' + (S - S')ᵀX') (X'ᵀX')⁻¹

@@ -35,7 +35,7 @@ extension ReverseCholesky {
   }
 }
 
-/// What tasks read, and write columns of.
+/// The matrices that tasks read and write by columns.
 private struct Sides: @unchecked Sendable {
   let values: UnsafePointer<Float>
   let result: UnsafeMutablePointer<Float>

@@ -72,7 +72,7 @@ public struct CrossProduct: Sendable {
   }
 }
 
-/// What threads share: each adds to a tile of its own.
+/// The memory that threads share; each adds to a separate tile.
 private struct CrossWork: @unchecked Sendable {
   let a: UnsafePointer<Float>
   let b: UnsafePointer<Float>

@@ -94,13 +94,13 @@ struct FeedbackInput {
   let names: [String]
   let effort: FeedbackEffort
 
-  /// What a file says of importance that the same pass finds.
+  /// The provenance of importance that the same pass computes.
   var importance: ImportanceProvenance {
     ImportanceProvenance(
       file: "computed", dataset: names.joined(separator: " "), entries: 0, chunks: windows.windows.count)
   }
 
-  /// What a file says of how it was made.
+  /// The provenance of the feedback, for the header.
   var provenance: FeedbackProvenance {
     FeedbackProvenance(
       dataset: names.joined(separator: " "), chunks: windows.windows.count, effort: effort.rawValue,

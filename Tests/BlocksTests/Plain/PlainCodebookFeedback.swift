@@ -48,7 +48,7 @@ struct PlainCodebookFeedback {
     return u
   }
 
-  /// What octet `o` of targets costs with the given values, and the targets that its errors leave behind. Errors are
+  /// The cost of octet `o` of targets with the given values, and the targets that its errors leave behind. Errors are
   /// normalised one after the other: y_j = (t_j - v_j) / U_jj, t_k -= y_j U_jk.
   func cost(_ t: [Double], _ u: [Float], from start: Int, _ values: [Double]) -> (cost: Double, targets: [Double]) {
     var (t, cost) = (t, 0.0)

@@ -8,7 +8,7 @@ struct CodebookPath {
   let e: UnsafeMutablePointer<Float>
   /// Errors of a group, and what a scan reads.
   let work: UnsafeMutablePointer<Float>
-  /// Of the super-block so far; and after every octet of the sub-block.
+  /// The cost of the super-block so far; and after every octet of the sub-block.
   var cost: Float = 0
   var partial = InlineArray<4, Float>(repeating: 0)
   var parent = 0

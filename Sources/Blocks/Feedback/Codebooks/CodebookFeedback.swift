@@ -70,7 +70,7 @@ struct CodebookFeedback {
             UnsafeMutableRawPointer(found).assumingMemoryBound(to: cv_codeword.self), wide)
         }
       }
-      // What the group costs, up to rounding: its target's energy and the codeword's part.
+      // The cost of the group, up to rounding: its target's energy and the codeword's part.
       let energy = group.energy
       for i in 0..<count {
         let scale = step * factor(scales.indices[i])

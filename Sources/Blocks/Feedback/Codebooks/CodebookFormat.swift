@@ -27,7 +27,7 @@ struct CodebookFormat: FeedbackFormat {
   let type: GGMLType
   private let shape: CodebookShape
   private let choosesScales: Bool
-  /// Of all sub-blocks in the order of processing: with the columns behind them adapting, and as they are.
+  /// The metrics of all sub-blocks in the order of processing: with the columns behind them adapting, and as they are.
   private let conditional: CodebookMetric
   private let fixed: CodebookMetric?
   private let scratch: CodebookScratchPool
