@@ -72,7 +72,7 @@ struct Reader: Sendable {
       _ = table.groups(of: model)
     },
     "journal": Reader(file: "out.journal") {
-      let identity = RunIdentity(version: "1", source: "a", importance: "none", recipe: "b")
+      let identity = RunIdentity([RunIdentity.Field("version", "1"), RunIdentity.Field("source", "a")])
       _ = try RunJournal(output: "out", identity: identity, restart: false).record("c", sha256: "d")
     },
     "checksums": Reader(file: "model.gguf.sha256") { _ = try TensorChecksums(path: "model.gguf.sha256") },
