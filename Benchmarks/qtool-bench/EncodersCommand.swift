@@ -7,9 +7,9 @@ import Imatrix
 import Tensors
 
 /// Benchmarks of the encoders, compared with ggml's.
-@main struct QtoolBench: ParsableCommand {
+struct EncodersCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "qtool-bench",
+    commandName: "encoders",
     abstract: "Measure time and error of every encoder, ours and ggml's, on the 2-D tensors of a model.",
     discussion: """
       Rows, importance and thread are the same for both. Times are CPU time, the minimum of alternating repetitions. \
