@@ -55,6 +55,33 @@ public struct Hyperparameters: Sendable {
     return numbers[0]
   }
 
+  /// An integer for each of `count` layers: one for all of them, or an array that has at least as many.
+  public func ints(_ name: String, count: Int, in range: ClosedRange<Int> = 1...1 << 31) throws(MetadataError) -> [Int]
+  {
+    guard let numbers = try optionalInts(name, in: range) else { throw .missing(key(name)) }
+    if case .array = value(name) {
+      guard numbers.count >= count else {
+        throw MetadataError(key: key(name), "has \(numbers.count) elements for \(count) layers")
+      }
+      return Array(numbers.prefix(count))
+    }
+    return Array(repeating: numbers[0], count: count)
+  }
+
+  /// A bool for each of `count` layers; nil where it is missing. An array of integers counts too, and more elements
+  /// than layers.
+  public func optionalBools(_ name: String, count: Int) throws(MetadataError) -> [Bool]? {
+    guard let value = value(name) else { return nil }
+    var flags: [Bool]?
+    if case .array(let array) = value {
+      if case .bool(let values) = array { flags = Array(values) } else { flags = array.integers?.map { $0 != 0 } }
+    }
+    guard let flags, flags.count >= count else {
+      throw MetadataError(key: key(name), "is not an array of bools for \(count) layers")
+    }
+    return Array(flags.prefix(count))
+  }
+
   /// A finite number of any numeric type; nil where it is missing.
   public func optionalDouble(_ name: String) throws(MetadataError) -> Double? {
     guard let value = value(name) else { return nil }

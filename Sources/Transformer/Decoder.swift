@@ -11,13 +11,13 @@ public struct Decoder: Sendable {
   let vocabularyCount: Int
   /// The context length of the model's training, in tokens.
   public let contextLength: Int
-  /// The number of positions that sliding-window attention covers; nil without it. Longer windows can't be run.
+  /// The length of texts up to which results are exact, where the model has a sliding window that its layers do not
+  /// apply; nil otherwise. Longer texts can't be run.
   package let slidingWindow: Int?
   /// The number that RMSNorm adds to the mean square.
   let epsilon: Float
-  let rope: Rope
-  /// The divisors of llama3's rotation frequencies.
-  let ropeFactors: TensorInfo?
+  /// The rotations of queries and keys. A layer names its rotation by the index.
+  let rotations: [LayerRotation]
   let embedding: TensorInfo
   let outputNorm: TensorInfo
   /// The output head; the embedding of a model with tied weights.
@@ -58,6 +58,8 @@ protocol LayerPart: Sendable {
   func weightsPerToken(allExperts: Bool) -> Double
   /// Multiplications of attention for each pair of a token and a position.
   var attentionPerToken: Int { get }
+  /// The number of positions that a token sees, with its own; nil for all.
+  var slidingWindow: Int? { get }
   /// Bytes of working memory of all threads for windows of `length` tokens, in addition to ``columnsPerToken``.
   func scratchBytes(length: Int, isObserved: Bool) -> Int
   /// Floats of the largest request that can't be split.
@@ -89,11 +91,13 @@ extension LayerPart {
   var readsDependOnRouting: Bool { false }
   func weightsPerToken(allExperts: Bool) -> Double { matrices.reduce(0) { $0 + Double($1.shape.count) } }
   var attentionPerToken: Int { 0 }
+  var slidingWindow: Int? { nil }
   func scratchBytes(length: Int, isObserved: Bool) -> Int { 0 }
   var minimumWeights: Int { 0 }
 
   /// Floating-point operations of a token in windows of `length` tokens. On average it attends to half of them.
   func operationsPerToken(_ length: Int, _ allExperts: Bool) -> Double {
-    2 * weightsPerToken(allExperts: allExperts) + Double(attentionPerToken) * Double(length)
+    2 * weightsPerToken(allExperts: allExperts)
+      + Double(attentionPerToken) * attendedPositions(length: length, slidingWindow: slidingWindow)
   }
 }

@@ -178,13 +178,15 @@ public final class ForwardPass {
     let layout = states.activations.layout
     return LayerContext(
       decoder, source: source, engine: engine, observer: observer, storage: states.activations.storage,
-      rotation: RotationTable(
-        decoder.rope, factors: try ropeFactors(source), positions: layout.firstPosition + layout.length),
+      rotations: try decoder.rotations.map {
+        RotationTable(
+          $0.rope, factors: try factors(of: $0, source), positions: layout.firstPosition + layout.length)
+      },
       plan: states.plan)
   }
 
-  private func ropeFactors(_ source: any ModelSource) throws -> [Float]? {
-    guard let tensor = decoder.ropeFactors else { return nil }
+  private func factors(of rotation: LayerRotation, _ source: any ModelSource) throws -> [Float]? {
+    guard let tensor = rotation.factors else { return nil }
     var factors = [Float](repeating: 1, count: tensor.shape.count)
     var span = factors.mutableSpan
     try source.readRows(of: tensor, rows: 0..<tensor.shape.rows, into: &span)

@@ -8,7 +8,8 @@ final class LayerContext {
   let stream: WeightStream
   let observer: (any ForwardObserver)?
   let storage: ActivationStorage
-  let rotation: RotationTable
+  /// The tables of ``Decoder/rotations``.
+  let rotations: [RotationTable]
   let epsilon: Float
   /// The maximum number of floats in a request.
   let weightLimit: Int
@@ -21,13 +22,13 @@ final class LayerContext {
   init(
     _ decoder: Decoder, source: any ModelSource, engine: any ProductEngine, observer: (any ForwardObserver)?,
     storage: ActivationStorage,
-    rotation: RotationTable, plan: ForwardPlan
+    rotations: [RotationTable], plan: ForwardPlan
   ) {
     self.source = source
     self.engine = engine
     self.observer = observer
     self.storage = storage
-    self.rotation = rotation
+    self.rotations = rotations
     epsilon = decoder.epsilon
     weightLimit = plan.weightLimit
     gatherLimit = plan.gatherLimit

@@ -30,6 +30,14 @@ struct ModelReader {
     do { return try hyperparameters.uniformInt(name) } catch { throw ForwardError(error) }
   }
 
+  func ints(_ name: String, count: Int, in range: ClosedRange<Int> = 1...1 << 31) throws(ForwardError) -> [Int] {
+    do { return try hyperparameters.ints(name, count: count, in: range) } catch { throw ForwardError(error) }
+  }
+
+  func optionalBools(_ name: String, count: Int) throws(ForwardError) -> [Bool]? {
+    do { return try hyperparameters.optionalBools(name, count: count) } catch { throw ForwardError(error) }
+  }
+
   func optionalDouble(_ name: String) throws(ForwardError) -> Double? {
     do { return try hyperparameters.optionalDouble(name) } catch { throw ForwardError(error) }
   }

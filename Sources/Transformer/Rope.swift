@@ -1,8 +1,17 @@
+import GGUF
+
 #if canImport(Darwin)
   import Darwin
 #else
   import Glibc
 #endif
+
+/// A rotation that some layers of a decoder share.
+struct LayerRotation: Sendable {
+  let rope: Rope
+  /// The divisors of the frequencies, one per pair: llama3's `rope_freqs.weight`.
+  var factors: TensorInfo?
+}
 
 /// Rotary position embedding (arXiv 2104.09864), with its scalings to longer contexts.
 struct Rope: Sendable, Equatable {

@@ -3,13 +3,15 @@ import GGUF
 extension ModelReader {
   /// Throws for a model whose metadata requires a computation that the forward pass does not have: keys of other
   /// architectures, and keys that runtimes ignore for this one.
-  func refuseUnsupportedValues() throws(ForwardError) {
-    let isLatent = architecture == "deepseek2"
-    for (name, neutral, isLatentKey) in Self.neutralValues where !(isLatent && isLatentKey) {
+  ///
+  /// - Parameter honoured: keys that the architecture supports.
+  func refuseUnsupportedValues(except honoured: Set<String>) throws(ForwardError) {
+    for (name, neutral) in Self.neutralValues where !honoured.contains(name) {
       guard let value = source.metadata[key(name)], !value.consists(of: neutral) else { continue }
       throw .unsupportedValue(
         key: key(name), value: value.shortText, reason: "which the forward pass of \(architecture) does not support")
     }
+    guard !honoured.contains("hidden_activation") else { return }
     let activation = try optionalString("hidden_activation") ?? "silu"
     guard activation == "silu" || activation == "swish" else {
       throw .unsupportedValue(
@@ -17,26 +19,26 @@ extension ModelReader {
     }
   }
 
-  /// Keys with the values that change nothing (false counts as 0), and whether deepseek2 supports the key.
-  private static let neutralValues: [(key: String, values: [Double], isLatent: Bool)] = [
-    ("attention.causal", [1], false), ("attention.clamp_kqv", [0], false), ("attention.max_alibi_bias", [0], false),
-    ("attention.scale", [0], false), ("attention.output_scale", [0, 1], false),
-    ("attention.value_scale", [0, 1], false),
-    ("attention.temperature_scale", [0], false), ("attention.shared_kv_layers", [0], false),
-    ("attention.recurrent_layers", [0], false), ("attention.indexer.top_k", [0], false),
-    ("attn_logit_softcapping", [0], false),
-    ("final_logit_softcapping", [0], false), ("router_logit_softcapping", [0], false), ("logit_scale", [0, 1], false),
-    ("residual_scale", [0, 1], false), ("embedding_scale", [0, 1], false), ("use_parallel_residual", [0], false),
-    ("swin_norm", [0], false), ("swiglu_clamp_exp", [0], false), ("swiglu_clamp_shexp", [0], false),
-    ("embedding_length_per_layer_input", [0], false), ("n_deepstack_layers", [0], false), ("num_loops", [0, 1], false),
-    ("full_attention_interval", [0, 1], false), ("interleave_moe_layer_step", [0, 1], false),
-    ("moe_every_n_layers", [0, 1], false), ("hyper_connection.count", [0], false),
-    ("rope.scaling.alpha", [0, 1], false),
-    ("rope.scaling.yarn_ext_factor", [-1, 1], false), ("rope.scaling.yarn_beta_fast", [32], false),
-    ("rope.scaling.yarn_beta_slow", [1], false), ("rope.scaling.yarn_log_multiplier", [0], true),
-    ("expert_weights_norm", [1], true), ("expert_weights_scale", [0, 1], true), ("expert_gating_func", [0, 1], true),
-    ("expert_group_count", [0, 1], true), ("expert_group_used_count", [0, 1], true), ("expert_shared_count", [0], true),
-    ("expert_shared_feed_forward_length", [0], true), ("leading_dense_block_count", [0], true),
+  /// Keys with the values that change nothing (false counts as 0).
+  private static let neutralValues: [(key: String, values: [Double])] = [
+    ("attention.causal", [1]), ("attention.clamp_kqv", [0]), ("attention.max_alibi_bias", [0]),
+    ("attention.scale", [0]), ("attention.output_scale", [0, 1]),
+    ("attention.value_scale", [0, 1]),
+    ("attention.temperature_scale", [0]), ("attention.shared_kv_layers", [0]),
+    ("attention.recurrent_layers", [0]), ("attention.indexer.top_k", [0]),
+    ("attn_logit_softcapping", [0]),
+    ("final_logit_softcapping", [0]), ("router_logit_softcapping", [0]), ("logit_scale", [0, 1]),
+    ("residual_scale", [0, 1]), ("embedding_scale", [0, 1]), ("use_parallel_residual", [0]),
+    ("swin_norm", [0]), ("swiglu_clamp_exp", [0]), ("swiglu_clamp_shexp", [0]),
+    ("embedding_length_per_layer_input", [0]), ("n_deepstack_layers", [0]), ("num_loops", [0, 1]),
+    ("full_attention_interval", [0, 1]), ("interleave_moe_layer_step", [0, 1]),
+    ("moe_every_n_layers", [0, 1]), ("hyper_connection.count", [0]),
+    ("rope.scaling.alpha", [0, 1]),
+    ("rope.scaling.yarn_ext_factor", [-1, 1]), ("rope.scaling.yarn_beta_fast", [32]),
+    ("rope.scaling.yarn_beta_slow", [1]), ("rope.scaling.yarn_log_multiplier", [0]),
+    ("expert_weights_norm", [1]), ("expert_weights_scale", [0, 1]), ("expert_gating_func", [0, 1]),
+    ("expert_group_count", [0, 1]), ("expert_group_used_count", [0, 1]), ("expert_shared_count", [0]),
+    ("expert_shared_feed_forward_length", [0]), ("leading_dense_block_count", [0]),
   ]
 }
 

@@ -10,6 +10,8 @@ import GGUF
 struct DecoderArchitecture: Sendable {
   /// The value of `general.architecture`.
   let name: String
+  /// Keys that other architectures must not have, or only with values that change nothing.
+  var honoured: Set<String> = []
   let decoder: @Sendable (ModelReader) throws -> Decoder
 
   /// The registry.
@@ -26,7 +28,7 @@ extension Decoder {
     guard let architecture = supported.first(where: { $0.name == model.architecture }) else {
       throw ForwardError.unknownArchitecture(model.architecture, supported: supported.map(\.name).sorted())
     }
-    try model.refuseUnsupportedValues()
+    try model.refuseUnsupportedValues(except: architecture.honoured)
     self = try architecture.decoder(model)
   }
 }
@@ -54,15 +56,27 @@ struct DecoderBase {
     vocabulary = embedding.shape.rows
   }
 
+  /// A decoder whose layers all have one rotation and see all positions.
   func decoder(
     _ model: ModelReader, rope: Rope, layer: (Int) throws -> DecoderLayer
+  ) throws -> Decoder {
+    let window = try model.optionalInt("attention.sliding_window").flatMap { $0 == 0 ? nil : $0 }
+    let factors = try model.optional("rope_freqs.weight", [rope.dimensions / 2])
+    return try decoder(
+      model, rotations: [LayerRotation(rope: rope, factors: factors)], slidingWindow: window, layer: layer)
+  }
+
+  /// - Parameters:
+  ///   - rotations: those that the layers name.
+  ///   - slidingWindow: the length of texts up to which results are exact; nil where the layers apply their windows.
+  func decoder(
+    _ model: ModelReader, rotations: [LayerRotation], slidingWindow: Int? = nil, layer: (Int) throws -> DecoderLayer
   ) throws -> Decoder {
     Decoder(
       architecture: model.architecture, width: width, vocabularyCount: vocabulary,
       contextLength: try model.optionalInt("context_length") ?? 0,
-      slidingWindow: try model.optionalInt("attention.sliding_window").flatMap { $0 == 0 ? nil : $0 },
-      epsilon: Float(try model.double("attention.layer_norm_rms_epsilon")), rope: rope,
-      ropeFactors: try model.optional("rope_freqs.weight", [rope.dimensions / 2]), embedding: embedding,
+      slidingWindow: slidingWindow, epsilon: Float(try model.double("attention.layer_norm_rms_epsilon")),
+      rotations: rotations, embedding: embedding,
       outputNorm: try model.tensor("output_norm.weight", [width]),
       output: try model.optional("output.weight", [width, vocabulary]) ?? embedding,
       layers: try (0..<layers).map(layer))

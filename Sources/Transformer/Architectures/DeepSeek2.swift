@@ -6,7 +6,14 @@
 
 /// DeepSeek V2, V3 and R1: latent attention; first dense layers, then layers of experts with a shared expert.
 extension DecoderArchitecture {
-  static let deepseek2 = DecoderArchitecture(name: "deepseek2") { model in
+  static let deepseek2 = DecoderArchitecture(
+    name: "deepseek2",
+    honoured: [
+      "rope.scaling.yarn_log_multiplier", "expert_weights_norm", "expert_weights_scale", "expert_gating_func",
+      "expert_group_count", "expert_group_used_count", "expert_shared_count", "expert_shared_feed_forward_length",
+      "leading_dense_block_count",
+    ]
+  ) { model in
     let base = try DecoderBase(model)
     let dense = try model.optionalInt("leading_dense_block_count") ?? 0
     let ropeLength = try model.int("rope.dimension_count", in: 2...1 << 16)

@@ -40,9 +40,22 @@ struct AttentionShape {
   let outStride: Int
   /// The factor of q · k.
   let scale: Float
+  /// The number of positions that a query sees, with its own: the key at position k is visible to the query at
+  /// position q if q - k is at least 0 and less than this. Nil for all keys up to the query's position.
+  var slidingWindow: Int?
+
+  /// The first key that the query at a position sees.
+  fileprivate func firstKey(_ position: Int) -> Int { slidingWindow.map { max(0, position - $0 + 1) } ?? 0 }
 }
 
-/// out = softmax(scale q kᵀ, over keys up to the query's position) v, for every head of every window.
+/// The mean number of keys that a query sees in windows of `length` tokens, times two.
+func attendedPositions(length: Int, slidingWindow: Int?) -> Double {
+  guard let slidingWindow, slidingWindow < length else { return Double(length) }
+  let (length, covered) = (Double(length), Double(slidingWindow))
+  return covered * (2 * length - covered) / length
+}
+
+/// out = softmax(scale q kᵀ, over the visible keys) v, for every head of every window.
 ///
 /// q [windows x queries, heads, keyLength], k [windows x keys, keyHeads, keyLength], v [.., keyHeads, valueLength],
 /// out [.., heads, valueLength]. Head h uses key head h / (heads / keyHeads).
@@ -110,7 +123,7 @@ final class AttentionHead: Sendable {
     }
   }
 
-  /// out = softmax(scale q kᵀ, over keys up to the query's position) v.
+  /// out = softmax(scale q kᵀ, over the visible keys) v.
   func attend(_ q: FloatView, into out: FloatView, _ work: AttentionWork) {
     withPointers(q, out, keys.floats, values.floats) { q, out, keys, values in
       withPointers(work.scores.floats, work.queries.floats, work.weights.floats, work.edge.floats) {
@@ -143,6 +156,12 @@ private struct AttentionTiles {
     shape.firstPosition + min(batch.upperBound, batch.lowerBound + (group + 1) * tileQueries)
   }
 
+  /// The first panel of keys that any query of a group of six sees.
+  private func firstPanel(_ batch: Range<Int>, _ group: Int) -> Int {
+    let first = shape.firstKey(shape.firstPosition + batch.lowerBound + group * tileQueries)
+    return first - first % panelWidth
+  }
+
   private func groups(_ batch: Range<Int>) -> Int { (batch.count + tileQueries - 1) / tileQueries }
 
   func score(_ q: FloatPointer, _ batch: Range<Int>) {
@@ -154,11 +173,13 @@ private struct AttentionTiles {
         q.from(first * shape.queryStride), stride: shape.queryStride, rows: min(tileQueries, batch.upperBound - first),
         columns: shape.keyLength, into: queries.base + group * tileQueries * shape.keyLength)
     }
-    // Later groups have more keys. Groups before `firstGroup` have no more.
+    // Later groups have later keys. Groups before `firstGroup` have no more, and those from `endGroup` on none yet.
     var firstGroup = 0
-    for key in Swift.stride(from: 0, to: visible(batch, groups - 1), by: panelWidth) {
+    var endGroup = 0
+    for key in Swift.stride(from: firstPanel(batch, 0), to: visible(batch, groups - 1), by: panelWidth) {
       while visible(batch, firstGroup) <= key { firstGroup += 1 }
-      for group in firstGroup..<groups {
+      while endGroup < groups, firstPanel(batch, endGroup) <= key { endGroup += 1 }
+      for group in firstGroup..<endGroup {
         cv_tile16(
           shape.keyLength, queries.base + group * tileQueries * shape.keyLength,
           keys.base + key * shape.keyLength, scores.base + group * tileQueries * stride + key,
@@ -171,43 +192,49 @@ private struct AttentionTiles {
     let stride = rounded(shape.keys)
     for group in 0..<groups(batch) {
       let rows = min(tileQueries, batch.count - group * tileQueries)
-      let scores = scores.from(group * tileQueries * stride)
-      let count = rounded(visible(batch, group))
+      let panel = firstPanel(batch, group)
+      let scores = scores.from(group * tileQueries * stride + panel)
+      let count = rounded(visible(batch, group)) - panel
       for row in 0..<rows {
-        softmax(
-          scores.base + row * stride,
-          visible: shape.firstPosition + batch.lowerBound + group * tileQueries + row + 1, count: count,
-          scale: shape.scale)
+        let position = shape.firstPosition + batch.lowerBound + group * tileQueries + row
+        let first = shape.firstKey(position) - panel
+        let row = scores.base + row * stride
+        for key in 0..<first { row[key] = 0 }
+        softmax(row + first, visible: position + 1 - panel - first, count: count - first, scale: shape.scale)
       }
       pack(
         scores, stride: stride, rows: rows, columns: count,
-        into: weights.base + group * tileQueries * stride)
+        into: weights.base + (group * stride + panel) * tileQueries)
     }
   }
 
   func sum(_ batch: Range<Int>, into out: FloatPointer) {
     let count = rounded(shape.keys)
     let groups = groups(batch)
-    for start in Swift.stride(from: 0, to: visible(batch, groups - 1), by: valueDepth) {
+    let firstDepth = firstPanel(batch, 0) / valueDepth * valueDepth
+    for depthStart in Swift.stride(from: firstDepth, to: visible(batch, groups - 1), by: valueDepth) {
       for column in Swift.stride(from: 0, to: shape.valueLength, by: panelWidth) {
-        let panel = values.base + column * count + start * panelWidth
         for group in 0..<groups {
-          let visible = rounded(visible(batch, group))
-          guard visible > start else { continue }
+          let firstKey = firstPanel(batch, group)
+          let start = max(depthStart, firstKey)
+          let end = min(depthStart + valueDepth, rounded(visible(batch, group)))
+          guard start < end else { continue }
+          let panel = values.base + column * count + start * panelWidth
           let first = batch.lowerBound + group * tileQueries
-          let weights = weights.base + group * tileQueries * count + start * tileQueries
+          let weights = weights.base + (group * count + start) * tileQueries
           let target = out.from(first * shape.outStride + column)
           let rows = min(tileQueries, batch.upperBound - first)
           let columns = min(panelWidth, shape.valueLength - column)
-          let depth = min(valueDepth, visible - start)
+          let depth = end - start
+          let accumulates: CInt = start > firstKey ? 1 : 0
           if rows == tileQueries && columns == panelWidth {
-            cv_tile16(depth, weights, panel, target.base, shape.outStride, start > 0 ? 1 : 0, nil)
+            cv_tile16(depth, weights, panel, target.base, shape.outStride, accumulates, nil)
             continue
           }
-          if start > 0 {
+          if accumulates == 1 {
             copyRows(from: target, stride: shape.outStride, to: edge, stride: panelWidth, rows: rows, columns: columns)
           }
-          cv_tile16(depth, weights, panel, edge.base, panelWidth, start > 0 ? 1 : 0, nil)
+          cv_tile16(depth, weights, panel, edge.base, panelWidth, accumulates, nil)
           copyRows(from: edge, stride: panelWidth, to: target, stride: shape.outStride, rows: rows, columns: columns)
         }
       }

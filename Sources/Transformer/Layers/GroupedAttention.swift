@@ -16,6 +16,12 @@ struct GroupedAttention: LayerPart {
   let queryNorm: TensorInfo?
   /// The weights of RMSNorm over each head's key; nil without it.
   let keyNorm: TensorInfo?
+  /// The index of the rotation of queries and keys; nil without one.
+  var rotation: Int? = 0
+  /// The number of positions that a query sees, with its own; nil for all.
+  var slidingWindow: Int?
+  /// The factor of scores; nil for 1 / sqrt(keyLength).
+  var scale: Float?
 
   var matrices: [TensorInfo] { [q, k, v, output].map(\.weight) }
   var columnsPerToken: Int { q.outputs + k.outputs + v.outputs }
@@ -79,9 +85,12 @@ struct GroupedAttention: LayerPart {
             windows: windows, queries: queryLayout.length, firstPosition: queryLayout.firstPosition,
             keys: layout.length, heads: heads, keyHeads: keyHeads, keyLength: keyLength, valueLength: valueLength,
             queryStride: q.outputs, keyStride: k.outputs, valueStride: v.outputs,
-            outStride: heads * valueLength, scale: 1 / Float(keyLength).squareRoot()))
+            outStride: heads * valueLength, scale: scale ?? 1 / Float(keyLength).squareRoot(),
+            slidingWindow: slidingWindow))
       }
-      try context.meter?.add(Double(windows * queryLayout.length) * Double(attentionPerToken) * Double(layout.length))
+      try context.meter?.add(
+        Double(windows * queryLayout.length) * Double(attentionPerToken)
+          * attendedPositions(length: layout.length, slidingWindow: slidingWindow))
       queries.drop(slab)
       keys.drop(slab)
       values.drop(slab)
@@ -177,7 +186,8 @@ private struct HeadPreparation {
       try normalize(
         x, rows: tokens * heads, columns: part.keyLength, weight: norm.floats, epsilon: context.epsilon, into: x)
     }
-    try context.rotation.apply(
+    guard let rotation = part.rotation else { return }
+    try context.rotations[rotation].apply(
       x, windows: windows, length: layout.length, firstPosition: layout.firstPosition, stride: width, heads: heads,
       headStride: part.keyLength)
   }

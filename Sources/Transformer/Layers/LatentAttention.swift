@@ -163,12 +163,12 @@ struct LatentAttention: LayerPart {
         try normalize(
           c, rows: layout.tokens(inSlab: slab), columns: kvRank, weight: latentWeight.floats,
           epsilon: context.epsilon, into: c, xStride: kvA.outputs, yStride: kvA.outputs)
-        try context.rotation.apply(
+        try context.rotations[0].apply(
           c.from(kvRank), windows: windows, length: layout.length, firstPosition: layout.firstPosition,
           stride: kvA.outputs, heads: 1, headStride: ropeLength)
       }
       try queries.update(slab) { q in
-        try context.rotation.apply(
+        try context.rotations[0].apply(
           q.from(nopeLength), windows: windows, length: layout.length, firstPosition: layout.firstPosition,
           stride: qB.outputs, heads: heads, headStride: headLength)
       }
