@@ -19,6 +19,12 @@ public struct Decoder: Sendable {
   /// The rotations of queries and keys. A layer names its rotation by the index.
   let rotations: [LayerRotation]
   let embedding: TensorInfo
+  /// The factor of the embedded tokens.
+  var embeddingScale: Float = 1
+  /// The inputs of every layer that are embedded from tokens; nil without them.
+  var layerInputs: LayerInputs?
+  /// Logits x become cap * tanh(x / cap); nil for unchanged logits.
+  var logitCap: Float?
   let outputNorm: TensorInfo
   /// The output head; the embedding of a model with tied weights.
   public let output: TensorInfo
@@ -28,16 +34,38 @@ public struct Decoder: Sendable {
   public var layerCount: Int { layers.count }
 
   /// The weight matrices of all layers. An observer receives the inputs of these.
-  public var layerMatrices: [TensorInfo] { layers.flatMap { $0.attention.matrices + $0.feedForward.matrices } }
+  public var layerMatrices: [TensorInfo] { layers.flatMap { $0.parts.flatMap(\.matrices) } }
+
+  /// Floats per token that layers keep for later layers.
+  var carriedColumns: Int {
+    layers.enumerated().flatMap { index, layer in layer.parts.flatMap { $0.keptColumns(layer: index) } }
+      .reduce(layerInputs?.columns ?? 0) { $0 + $1.columns }
+  }
 }
 
-/// Attention and a feed-forward part; each adds its output to the hidden states.
+/// Attention, a feed-forward part and, in some architectures, others. Each changes the hidden states.
 struct DecoderLayer: Sendable {
-  let attention: any LayerPart
-  let feedForward: any LayerPart
+  /// In the order of computation.
+  let parts: [any LayerPart]
+
+  /// - Parameter others: the parts behind the feed-forward part.
+  init(attention: any LayerPart, feedForward: any LayerPart, others: [any LayerPart] = []) {
+    parts = [attention, feedForward] + others
+  }
+
+  /// The requests that a layer takes before any that depend on routing.
+  func firstReads(_ limit: Int) -> [WeightRequest] { parts[0].reads(limit) }
 }
 
-/// The attention or the feed-forward part of a layer.
+/// The name of states that a layer or the embedding keeps for later layers.
+enum CarriedStates: Hashable, Sendable {
+  case keys(layer: Int)
+  case values(layer: Int)
+  /// The slice of ``LayerInputs`` for a layer.
+  case input(layer: Int)
+}
+
+/// A part of a layer: its attention or its feed-forward network.
 protocol LayerPart: Sendable {
   /// The requests that ``run(_:_:keeping:)`` takes first, in order, as far as they are known before it runs. Each has
   /// at most `limit` floats.
@@ -64,6 +92,8 @@ protocol LayerPart: Sendable {
   func scratchBytes(length: Int, isObserved: Bool) -> Int
   /// Floats of the largest request that can't be split.
   var minimumWeights: Int { get }
+  /// The states that this part of a layer keeps for later layers, with their floats per token.
+  func keptColumns(layer: Int) -> [(key: CarriedStates, columns: Int)]
 }
 
 /// A weight matrix [inputs, outputs] with its optional bias, or one expert of a stack.
@@ -71,13 +101,18 @@ struct Linear: Sendable, Equatable {
   let weight: TensorInfo
   var bias: TensorInfo?
   var matrix = ObservedMatrix.whole
+  /// The rows of a fused matrix that are this one; nil for all.
+  var part: Range<Int>?
 
   var inputs: Int { weight.shape.columns }
-  var outputs: Int { weight.shape.rowsPerMatrix }
+  var outputs: Int { part?.count ?? weight.shape.rowsPerMatrix }
 
   /// All rows of the matrix.
   var piece: WeightRequest.Piece {
-    if case .expert(let index, of: _) = matrix { weight.matrix(index) } else { weight.whole }
+    let whole = if case .expert(let index, of: _) = matrix { weight.matrix(index) } else { weight.whole }
+    guard let part else { return whole }
+    let first = whole.rows.lowerBound
+    return WeightRequest.Piece(tensor: weight, rows: first + part.lowerBound..<first + part.upperBound)
   }
 
   /// The outputs of some rows of the tensor, counted within this matrix.
@@ -94,6 +129,7 @@ extension LayerPart {
   var slidingWindow: Int? { nil }
   func scratchBytes(length: Int, isObserved: Bool) -> Int { 0 }
   var minimumWeights: Int { 0 }
+  func keptColumns(layer: Int) -> [(key: CarriedStates, columns: Int)] { [] }
 
   /// Floating-point operations of a token in windows of `length` tokens. On average it attends to half of them.
   func operationsPerToken(_ length: Int, _ allExperts: Bool) -> Double {

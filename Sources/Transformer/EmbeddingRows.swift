@@ -46,12 +46,15 @@ struct EmbeddingRows {
     self.rows = rows
   }
 
+  /// The row of a token; nil if it is not here.
+  func row(of token: Int32) -> FloatView? { rowOfToken[token].map { rows.floats.slice($0 * width, width) } }
+
   /// Writes the row of each token to its index in `out`. Tokens without a row here are skipped.
   func write(_ tokens: [Int32], into out: FloatView) {
     for (index, token) in tokens.enumerated() {
-      guard let row = rowOfToken[token] else { continue }
+      guard let row = row(of: token) else { continue }
       copyRows(
-        from: rows.floats.from(row * width), stride: width, to: out.from(index * width), stride: width, rows: 1,
+        from: row, stride: width, to: out.from(index * width), stride: width, rows: 1,
         columns: width)
     }
   }

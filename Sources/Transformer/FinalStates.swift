@@ -1,6 +1,12 @@
 import GGUF
 import Tensors
 
+#if canImport(Darwin)
+  import Darwin
+#else
+  import Glibc
+#endif
+
 /// The normalised final states of the scored positions, and the output head that computes their logits.
 ///
 /// Rows are the scored positions, window after window. Logits are computed by tiles. The rows of the head for a tile
@@ -18,6 +24,7 @@ public final class FinalStates {
   /// The range of spilled states that is in memory.
   private var loaded: (rows: Range<Int>, states: FloatBuffer)?
   private let head: TensorInfo
+  private let logitCap: Float?
   private let source: any ModelSource
   private let engine: any ProductEngine
   private var decoded: (rows: Range<Int>, weights: FloatBuffer)?
@@ -35,6 +42,7 @@ public final class FinalStates {
     self.scored = scored
     width = decoder.width
     head = decoder.output
+    logitCap = decoder.logitCap
     rowCount = states.layout.tokens
   }
 
@@ -134,6 +142,7 @@ public final class FinalStates {
       var logits = output._mutatingExtracting(first * vocabulary.count..<end * vocabulary.count)
       do {
         try engine.multiply(x, tokens: range.count, by: matrix, into: &logits, tensor: head.name)
+        if let logitCap { for index in logits.indices { logits[index] = logitCap * tanh(logits[index] / logitCap) } }
       } catch ForwardError.nonFinite(let tensor, _, position: let bad?) {
         let row = range.lowerBound + bad
         throw ForwardError.nonFinite(

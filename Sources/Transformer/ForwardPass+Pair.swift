@@ -4,9 +4,10 @@ import Tensors
 /// Two streams of hidden states side by side, layer after layer: the exact model's, and that of a model whose weights become
 /// known while the pass is running. Every input of a layer is seen in both before the rounded weights that it meets exist.
 extension ForwardPass {
-  /// True where every layer can run in two streams: grouped attention, and a feed-forward network without experts.
+  /// True where every layer can run in two streams: grouped attention, and a feed-forward network without experts,
+  /// both without norms of their outputs.
   public var runsPairs: Bool {
-    decoder.layers.allSatisfy { $0.attention is any PairedPart && $0.feedForward is any PairedPart }
+    decoder.layers.allSatisfy { $0.parts.allSatisfy { ($0 as? any PairedPart)?.runsPairs == true } }
   }
 
   /// The memory and work of the pass.
@@ -50,7 +51,7 @@ extension ForwardPass {
     let pair = PairContext(exact: contexts[0], rounded: contexts[1], observer: observer)
     if exact.layer > 0 { try meter.finish(layers: exact.layer) }
     for (index, layer) in decoder.layers.enumerated().dropFirst(exact.layer) {
-      for part in [layer.attention, layer.feedForward] {
+      for part in layer.parts {
         guard let part = part as? any PairedPart else { preconditionFailure("layer \(index) runs no pairs") }
         try part.runPair(&exact.activations, &second.activations, pair)
       }
@@ -134,12 +135,17 @@ struct PairContext {
 /// A part that runs in two streams.
 protocol PairedPart: LayerPart {
   func runPair(_ a: inout Activations, _ b: inout Activations, _ context: PairContext) throws
+  /// False where the part changes the output of its last matrix: what that matrix adds to the hidden states can't be
+  /// observed.
+  var runsPairs: Bool { get }
 }
 
 extension GroupedAttention: PairedPart {
+  var runsPairs: Bool { postNorm == nil && keySource == nil && !keepsKeys && v != nil }
+
   func runPair(_ a: inout Activations, _ b: inout Activations, _ context: PairContext) throws {
     context.exact.stream.announce(reads(context.exact.weightLimit))
-    try context.observe([q, k, v].map(\.weight), norm: norm, a, b)
+    try context.observe(inputs.map(\.weight), norm: norm, a, b)
     // Not before the observer has rounded them.
     context.rounded.stream.announce(projections(context.rounded.weightLimit))
     let x = try attend(a, context.exact, keeping: nil)
@@ -152,6 +158,8 @@ extension GroupedAttention: PairedPart {
 }
 
 extension DenseFeedForward: PairedPart {
+  var runsPairs: Bool { postNorm == nil }
+
   func runPair(_ a: inout Activations, _ b: inout Activations, _ context: PairContext) throws {
     context.exact.stream.announce(reads(context.exact.weightLimit))
     try context.observe([unit.gate, unit.up].map(\.weight), norm: norm, a, b)

@@ -83,7 +83,7 @@ public final class ForwardPass {
     defer { context.stream.cancel() }
     if states.layer > 0 { try meter.finish(layers: states.layer) }
     if states.layer < decoder.layerCount {
-      context.stream.announce(decoder.layers[states.layer].attention.reads(context.weightLimit))
+      context.stream.announce(decoder.layers[states.layer].firstReads(context.weightLimit))
     }
     for index in states.layer..<decoder.layerCount {
       // An observer receives all tokens. Without one, the last layer is needed only at scored positions.
@@ -130,7 +130,20 @@ public final class ForwardPass {
         }
       }
     }
-    return HiddenStates(layer: 0, activations: activations, plan: plan)
+    if decoder.embeddingScale != 1 {
+      for slab in 0..<layout.slabs {
+        try activations.update(slab) {
+          try multiply($0, by: decoder.embeddingScale, count: layout.tokens(inSlab: slab) * decoder.width)
+        }
+      }
+    }
+    var states = HiddenStates(layer: 0, activations: activations, plan: plan)
+    if let inputs = decoder.layerInputs {
+      states.carried = try inputs.embed(
+        windows, tokens, activations, rowsAtOnce: max(1, rowsAtOnce * decoder.width / inputs.columns),
+        epsilon: decoder.epsilon, source: source ?? self.source, engine: engine)
+    }
+    return states
   }
 
   /// Storage for the states of all windows.
@@ -155,7 +168,7 @@ public final class ForwardPass {
   ) throws {
     let context = try makeContext(for: states, source: source ?? self.source, observer: observer)
     defer { context.stream.cancel() }
-    context.stream.announce(decoder.layers[index].attention.reads(context.weightLimit))
+    context.stream.announce(decoder.layers[index].firstReads(context.weightLimit))
     try run(index, &states, context, keeping: nil, isLast: true)
   }
 
@@ -197,13 +210,22 @@ public final class ForwardPass {
     _ index: Int, _ states: inout HiddenStates, _ context: LayerContext, keeping: Range<Int>?, isLast: Bool
   ) throws {
     precondition(states.layer == index, "states are before layer \(states.layer), not \(index)")
-    let layer = decoder.layers[index]
-    context.stream.announce(layer.feedForward.reads(context.weightLimit))
-    let next = isLast ? [] : decoder.layers[index + 1].attention.reads(context.weightLimit)
-    if !layer.feedForward.readsDependOnRouting { context.stream.announce(next) }
-    try layer.attention.run(&states.activations, context, keeping: keeping)
-    context.following = next
-    try layer.feedForward.run(&states.activations, context, keeping: nil)
+    let parts = decoder.layers[index].parts
+    let next = isLast ? [] : decoder.layers[index + 1].firstReads(context.weightLimit)
+    // Requests that follow those of a part whose reads depend on routing are announced by that part.
+    let router = parts.firstIndex { $0.readsDependOnRouting }
+    let announced = router.map { $0 + 1 } ?? parts.count
+    for part in parts[1..<announced] { context.stream.announce(part.reads(context.weightLimit)) }
+    let following = parts[announced...].flatMap { $0.reads(context.weightLimit) } + next
+    if router == nil { context.stream.announce(following) }
+    context.carried = states.carried
+    states.carried = [:]
+    for (offset, part) in parts.enumerated() {
+      context.following = offset == router ? following : []
+      try part.run(&states.activations, context, keeping: offset == 0 ? keeping : nil)
+    }
+    states.carried = context.carried
+    context.carried = [:]
     states.layer = index + 1
   }
 }

@@ -72,7 +72,7 @@ public struct ForwardPlan: Sendable, Equatable {
     _ decoder: Decoder, windows: Int, length: Int, budget: MemoryBudget, engine: any ProductEngine,
     purpose: Purpose = Purpose()
   ) throws(ForwardError) {
-    let parts = decoder.layers.flatMap { [$0.attention, $0.feedForward] }
+    let parts = decoder.layers.flatMap(\.parts)
     let matrices = parts.flatMap(\.matrices)
     let widest = parts.map(\.columnsPerToken).max() ?? 0
     // Memory for one slab: states, normalised states, the widest part of a layer in two copies, and one of these
@@ -87,7 +87,7 @@ public struct ForwardPlan: Sendable, Equatable {
     }
     finalLimit = budget.finalStates(needs) / purpose.results
     sideBytes = shares.side
-    let allStates = tokens * 4 * (2 * decoder.width + widest)
+    let allStates = tokens * 4 * (2 * decoder.width + widest + decoder.carriedColumns)
     windowsPerSlab = max(1, min(windows, min(shares.slab / perToken, Self.slabTokens) / length))
     let slab = windowsPerSlab * length * perToken
     spills = allStates > shares.available - slab - MemoryBudget.weightBuffers * shares.weights

@@ -2,8 +2,8 @@ import Files
 import GGUF
 import Tensors
 
-// Files of hidden states, from which an interrupted pass resumes: a GGUF with one F32 tensor [width, tokens], and keys
-// that identify the model and the text.
+// Files of hidden states, from which an interrupted pass resumes: a GGUF with one F32 tensor [width, tokens], one for
+// the keys and one for the values of each layer that later layers use, and keys that identify the model and the text.
 
 extension ForwardPass {
   private static let kind = "hidden-states"
@@ -13,19 +13,25 @@ extension ForwardPass {
   ///
   /// - Returns: the SHA-256 of their elements, in hexadecimal.
   func write(_ states: HiddenStates, of windows: [[Int32]], to path: String) throws -> String {
-    let activations = states.activations
-    let layout = activations.layout
-    let tensor = TensorInfo(
-      name: "states", shape: Shape([activations.columns, layout.tokens])!, type: .f32)
+    // The inputs that are embedded from tokens are computed again.
+    let matrices =
+      [("states", states.activations)]
+      + states.carried.compactMap { key, matrix in key.tensorName.map { ($0, matrix) } }.sorted { $0.0 < $1.0 }
+    let tensors = matrices.map { name, matrix in
+      TensorInfo(name: name, shape: Shape([matrix.columns, matrix.layout.tokens])!, type: .f32)
+    }
     let metadata: Metadata = [
       "general.type": .string(Self.kind), "states.layer": .uint32(UInt32(states.layer)),
       "states.model": .uint64(modelHash), "states.text": .uint64(Self.hash(windows)),
     ]
     let writer = try GGUFWriter(
-      path: path, layout: GGUFLayout(metadata: metadata, tensors: [tensor]), overwrite: true)
-    let digest = try activations.write(to: writer)
+      path: path, layout: GGUFLayout(metadata: metadata, tensors: tensors), overwrite: true)
+    var digest = DataDigest()
+    for (index, matrix) in matrices.enumerated() {
+      try matrix.1.write(to: writer, tensor: index, &digest)
+    }
     try writer.commit()
-    return digest
+    return digest.hex()
   }
 
   /// The hidden states in a file; nil where they belong to another model or text, or have another SHA-256.
@@ -44,10 +50,26 @@ extension ForwardPass {
       tensor.shape.dimensions == [decoder.width, windows.count * length]
     else { return nil }
     let plan = try plan(windows: windows.count, length: length, scored: scored.count, observer: observer)
-    var activations = try emptyStates(windows: windows.count, length: length, plan)
-    let digest = try activations.read(tensor, of: file)
-    guard sha256 == digest else { return nil }
-    return HiddenStates(layer: layer, activations: activations, plan: plan)
+    var states =
+      decoder.layerInputs == nil
+      ? HiddenStates(
+        layer: 0, activations: try emptyStates(windows: windows.count, length: length, plan), plan: plan)
+      : try embed(windows, plan)
+    states.layer = layer
+    states.carried = states.carried.filter { $0.key.isNeeded(from: layer) }
+    var digest = DataDigest()
+    try states.activations.read(tensor, of: file, &digest)
+    for (key, columns) in decoder.keptKeys(before: layer) {
+      guard let name = key.tensorName, let tensor = file.tensor(named: name), tensor.type == .f32,
+        tensor.shape.dimensions == [columns, windows.count * length]
+      else { return nil }
+      var matrix = Activations(
+        states.activations.layout, columns: columns, storage: states.activations.storage)
+      try matrix.read(tensor, of: file, &digest)
+      states.carried[key] = matrix
+    }
+    guard sha256 == digest.hex() else { return nil }
+    return states
   }
 
   /// Writes the final states of a run.
@@ -58,9 +80,10 @@ extension ForwardPass {
     let metadata: Metadata = ["general.type": .string(Self.finalKind)]
     let writer = try GGUFWriter(
       path: path, layout: GGUFLayout(metadata: metadata, tensors: [tensor]), overwrite: true)
-    let digest = try states.states.write(to: writer)
+    var digest = DataDigest()
+    try states.states.write(to: writer, tensor: 0, &digest)
     try writer.commit()
-    return digest
+    return digest.hex()
   }
 
   /// The final states in a file; nil where they have another shape or SHA-256.
@@ -80,7 +103,9 @@ extension ForwardPass {
       storage: ActivationStorage(
         account: MemoryAccount(limit: plan.finalLimit),
         scratch: plan.needsScratch ? try ScratchFile(directory: options.scratchDirectory) : nil))
-    guard try states.read(tensor, of: file) == sha256 else { return nil }
+    var digest = DataDigest()
+    try states.read(tensor, of: file, &digest)
+    guard digest.hex() == sha256 else { return nil }
     return FinalStates(states, decoder: decoder, source: source, engine: engine, scored: scored)
   }
 
@@ -114,24 +139,21 @@ extension ForwardPass {
 }
 
 extension Activations {
-  /// Writes all rows as the only tensor of a file, and returns their SHA-256.
-  fileprivate func write(to writer: GGUFWriter) throws -> String {
-    var digest = DataDigest()
+  /// Writes all rows as a tensor of a file, and adds them to a digest.
+  fileprivate func write(to writer: GGUFWriter, tensor: Int, _ digest: inout DataDigest) throws {
     var row = 0
     for slab in 0..<layout.slabs {
       let rows = try read(slab)
       try rows.floats.withSpan {
         digest.update($0.bytes)
-        try writer.write($0.bytes, tensor: 0, row: row)
+        try writer.write($0.bytes, tensor: tensor, row: row)
       }
       row += layout.tokens(inSlab: slab)
     }
-    return digest.hex()
   }
 
-  /// Fills all rows from a tensor of a file, and returns their SHA-256.
-  fileprivate mutating func read(_ tensor: TensorInfo, of file: GGUFFile) throws -> String {
-    var digest = DataDigest()
+  /// Fills all rows from a tensor of a file, and adds them to a digest.
+  fileprivate mutating func read(_ tensor: TensorInfo, of file: GGUFFile, _ digest: inout DataDigest) throws {
     var row = 0
     for slab in 0..<layout.slabs {
       let count = layout.tokens(inSlab: slab)
@@ -144,6 +166,30 @@ extension Activations {
       }
       row += count
     }
-    return digest.hex()
+  }
+}
+
+extension CarriedStates {
+  /// The name of the tensor in a file of hidden states; nil for states that are not written.
+  fileprivate var tensorName: String? {
+    switch self {
+    case .keys(let layer): "keys.\(layer)"
+    case .values(let layer): "values.\(layer)"
+    case .input: nil
+    }
+  }
+
+  /// False for the inputs of layers before `layer`.
+  fileprivate func isNeeded(from layer: Int) -> Bool {
+    if case .input(let index) = self { index >= layer } else { true }
+  }
+}
+
+extension Decoder {
+  /// The keys and values that layers before `layer` keep, in the order of their names, with their columns.
+  fileprivate func keptKeys(before layer: Int) -> [(key: CarriedStates, columns: Int)] {
+    layers[..<layer].enumerated().flatMap { index, layer in
+      layer.parts.flatMap { $0.keptColumns(layer: index) }
+    }.sorted { ($0.key.tensorName ?? "") < ($1.key.tensorName ?? "") }
   }
 }

@@ -39,9 +39,15 @@ extension ForwardPass {
     let plan = states[0].plan
     var joined = HiddenStates(
       layer: index, activations: Activations(joining: states.map(\.activations)), plan: plan)
+    for key in states[0].carried.keys {
+      joined.carried[key] = Activations(joining: states.compactMap { $0.carried[key] })
+    }
     // Without other owners, the slabs of the joined states are changed in place.
     states = []
     try layer(index, &joined, source: source)
     states = joined.activations.split(count).map { HiddenStates(layer: index + 1, activations: $0, plan: plan) }
+    for (key, activations) in joined.carried {
+      for (copy, part) in activations.split(count).enumerated() { states[copy].carried[key] = part }
+    }
   }
 }

@@ -3,6 +3,8 @@ public struct HiddenStates: Sendable {
   /// The index of the next layer.
   public internal(set) var layer: Int
   var activations: Activations
+  /// States that earlier layers keep for later ones.
+  var carried: [CarriedStates: Activations] = [:]
   /// The plan of their run.
   var plan: ForwardPlan
 }

@@ -17,6 +17,8 @@ final class LayerContext {
   let gatherLimit: Int
   /// The first requests of the next layer. A part whose reads depend on routing announces them after its own.
   var following: [WeightRequest] = []
+  /// States that earlier layers keep for later ones.
+  var carried: [CarriedStates: Activations] = [:]
   var meter: WorkMeter?
 
   init(
@@ -63,6 +65,44 @@ final class LayerContext {
     guard let observer, inputs.count > 0 else { return }
     try inputs.withSpan {
       try observer.observe(tensors.map(\.name), inputs: $0, columns: columns, matrix: matrix)
+    }
+  }
+
+  /// Adds x [tokens, inputs] times the transpose of a matrix, normalised by `norm`, to hidden [tokens, outputs].
+  ///
+  /// - Parameters:
+  ///   - norm: the weights of RMSNorm over the products; nil to add them unchanged.
+  ///   - inputs: returns x for a slab. Called for every request of the matrix; observed at the first.
+  func addProduct(
+    _ linear: Linear, to hidden: inout Activations, norm: TensorInfo?, inputs: (_ slab: Int) throws -> FloatBuffer
+  ) throws {
+    guard let norm else { return try addProduct(linear, to: &hidden, inputs: inputs) }
+    var products = try zeros(hidden.layout, columns: hidden.columns)
+    try addProduct(linear, to: &products, inputs: inputs)
+    try addNormalized(&products, norm: norm, to: &hidden)
+  }
+
+  /// Zeros in storage for activations.
+  func zeros(_ layout: WindowLayout, columns: Int) throws -> Activations {
+    var result = Activations(layout, columns: columns, storage: storage)
+    for slab in 0..<layout.slabs { try result.update(slab) { $0.fill(with: 0) } }
+    return result
+  }
+
+  /// Adds x, normalised, to y, and frees x.
+  func addNormalized(_ x: inout Activations, norm: TensorInfo, to y: inout Activations) throws {
+    let weight = try vector(norm)
+    let columns = x.columns
+    for slab in 0..<x.layout.slabs {
+      let tokens = x.layout.tokens(inSlab: slab)
+      try x.update(slab) {
+        try normalize($0, rows: tokens, columns: columns, weight: weight.floats, epsilon: epsilon, into: $0)
+      }
+      let rows = try x.read(slab)
+      try y.update(slab) {
+        try addRows(from: rows.floats, to: $0, columns: columns, count: tokens, target: { $0 }, weight: { _ in 1 })
+      }
+      x.drop(slab)
     }
   }
 

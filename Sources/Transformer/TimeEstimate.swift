@@ -31,7 +31,7 @@ extension ForwardPass {
 
   /// Reads at most a hundredth of the weights.
   private func secondsPerByte(_ plan: ForwardPlan) throws -> Double {
-    let matrices = decoder.layers.flatMap { $0.attention.matrices + $0.feedForward.matrices }
+    let matrices = decoder.layerMatrices
     guard let largest = matrices.max(by: { $0.shape.count < $1.shape.count }) else { return 0 }
     let bytes = min(plan.bytesToRead / 100, 64 << 20, plan.weightLimit * 4)
     let rows = min(largest.shape.rows, bytes / max(largest.storedRowBytes, largest.shape.columns * 4))

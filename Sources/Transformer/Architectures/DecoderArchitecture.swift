@@ -15,7 +15,9 @@ struct DecoderArchitecture: Sendable {
   let decoder: @Sendable (ModelReader) throws -> Decoder
 
   /// The registry.
-  static let supported: [DecoderArchitecture] = [.llama, .qwen2, .qwen3, .qwen3moe, .deepseek2]
+  static let supported: [DecoderArchitecture] = [
+    .llama, .qwen2, .qwen3, .qwen3moe, .deepseek2, .gemma3, .gemma4,
+  ]
 }
 
 extension Decoder {
@@ -69,14 +71,18 @@ struct DecoderBase {
   /// - Parameters:
   ///   - rotations: those that the layers name.
   ///   - slidingWindow: the length of texts up to which results are exact; nil where the layers apply their windows.
+  ///   - embeddingScale: the factor of the embedded tokens.
+  ///   - layerInputs: the inputs of every layer that are embedded from tokens.
   func decoder(
-    _ model: ModelReader, rotations: [LayerRotation], slidingWindow: Int? = nil, layer: (Int) throws -> DecoderLayer
+    _ model: ModelReader, rotations: [LayerRotation], slidingWindow: Int? = nil, embeddingScale: Float = 1,
+    layerInputs: LayerInputs? = nil, layer: (Int) throws -> DecoderLayer
   ) throws -> Decoder {
     Decoder(
       architecture: model.architecture, width: width, vocabularyCount: vocabulary,
       contextLength: try model.optionalInt("context_length") ?? 0,
       slidingWindow: slidingWindow, epsilon: Float(try model.double("attention.layer_norm_rms_epsilon")),
-      rotations: rotations, embedding: embedding,
+      rotations: rotations, embedding: embedding, embeddingScale: embeddingScale, layerInputs: layerInputs,
+      logitCap: try model.optionalDouble("final_logit_softcapping").flatMap { $0 == 0 ? nil : Float($0) },
       outputNorm: try model.tensor("output_norm.weight", [width]),
       output: try model.optional("output.weight", [width, vocabulary]) ?? embedding,
       layers: try (0..<layers).map(layer))

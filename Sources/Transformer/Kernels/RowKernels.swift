@@ -46,28 +46,59 @@ func normalizeRow(
   for i in whole..<columns { y[i] = x[i] * scale * weight[i] }
 }
 
-/// gate = silu(gate) * up with silu(x) = x / (1 + e^-x).
+/// The function of a gate. All are x times a sigmoid.
+enum GateFunction: Sendable {
+  /// x / (1 + e^-x)
+  case silu
+  /// x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) / 2, which is x / (1 + e^-z) with z = sqrt(8/pi) (x + 0.044715 x^3).
+  case geluTanh
+
+  /// The argument of the sigmoid.
+  fileprivate func argument(_ x: SIMD8<Float>) -> SIMD8<Float> {
+    switch self {
+    case .silu: x
+    case .geluTanh: x * (1.595_769_1 + 0.071_354_814 * x * x)
+    }
+  }
+}
+
+/// gate = function(gate) * up.
 ///
-/// - Parameter gateStride: elements from one row of `gate` to the next.
-func gatedUnit(_ gate: FloatView, gateStride: Int, up: FloatView, rows: Int, columns: Int) throws {
+/// - Parameters:
+///   - gateStride: elements from one row of `gate` to the next.
+///   - upStride: elements from one row of `up` to the next; nil for `columns`.
+func gatedUnit(
+  _ gate: FloatView, gateStride: Int, up: FloatView, upStride: Int? = nil, rows: Int, columns: Int,
+  function: GateFunction = .silu
+) throws {
+  let upStride = upStride ?? columns
   try withPointers(gate, up) { gate, up in
     check(gate, rows, columns, gateStride)
-    check(up, rows, columns, columns)
+    check(up, rows, columns, upStride)
     try parallelRanges(rows, grain: grain) { _, range in
       for row in range {
         let g = gate.base + row * gateStride
-        let u = up.base + row * columns
+        let u = up.base + row * upStride
         let whole = columns & ~7
         for i in stride(from: 0, to: whole, by: 8) {
           let x = cv_load(g + i)
-          cv_store(g + i, x / (1 + cv_exp(-x)) * cv_load(u + i))
+          cv_store(g + i, x / (1 + cv_exp(-function.argument(x))) * cv_load(u + i))
         }
         for i in whole..<columns {
           let x = g[i]
-          g[i] = x / (1 + exponential(-x)) * u[i]
+          g[i] = x / (1 + exponential(-function.argument(cv_splat(x))[0])) * u[i]
         }
       }
     }
+  }
+}
+
+/// y = factor x, element by element, in place.
+func multiply(_ x: FloatView, by factor: Float, count: Int) throws {
+  guard factor != 1 else { return }
+  try withPointers(x) { x in
+    check(x, 1, count, count)
+    try parallelRanges(count, grain: 1 << 16) { _, range in for i in range { x.base[i] *= factor } }
   }
 }
 
@@ -82,6 +113,14 @@ func add(_ bias: FloatView, to y: FloatView, rows: Int, columns: Int, stride: In
         for i in 0..<columns { out[i] += bias.base[i] }
       }
     }
+  }
+}
+
+/// y = a x + b y, for all elements of x.
+func mix(_ x: FloatView, factor a: Float, into y: FloatView, factor b: Float) {
+  withPointers(x, y) { x, y in
+    check(y, 1, x.count, x.count)
+    for i in 0..<x.count { y.base[i] = a * x.base[i] + b * y.base[i] }
   }
 }
 

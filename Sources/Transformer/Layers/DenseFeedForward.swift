@@ -1,21 +1,23 @@
 import GGUF
 
-/// down(silu(gate x) * up x) of the normalised hidden state x (SwiGLU, arXiv 2002.05202).
+/// down(f(gate x) * up x) of the normalised hidden state x, with f of the gated unit (arXiv 2002.05202).
 struct DenseFeedForward: LayerPart {
   let norm: TensorInfo
   let unit: GatedUnit
+  /// The weights of RMSNorm over the output; nil without it.
+  var postNorm: TensorInfo?
 
   var matrices: [TensorInfo] { unit.matrices }
-  var columnsPerToken: Int { unit.gate.outputs }
+  var columnsPerToken: Int { unit.gate.outputs + (postNorm == nil ? 0 : norm.shape.columns) }
 
   func reads(_ limit: Int) -> [WeightRequest] { unit.reads(limit) }
 
   func run(_ hidden: inout Activations, _ context: LayerContext, keeping: Range<Int>?) throws {
     let inner = try expand(hidden, context)
-    try context.addProduct(unit.down, to: &hidden) { try inner.read($0) }
+    try context.addProduct(unit.down, to: &hidden, norm: postNorm) { try inner.read($0) }
   }
 
-  /// silu(gate x) * up x, [tokens, outputs of gate].
+  /// f(gate x) * up x, [tokens, outputs of gate].
   func expand(_ hidden: Activations, _ context: LayerContext) throws -> Activations {
     let weight = try context.vector(norm)
     let x = context.scratch(hidden.layout.slabTokens * hidden.columns)
@@ -34,8 +36,11 @@ struct GatedUnit: Sendable {
   let gate: Linear
   let up: Linear
   let down: Linear
+  var function = GateFunction.silu
 
-  var matrices: [TensorInfo] { [gate, up, down].map(\.weight) }
+  /// The matrices of the expansion: one, if gate and up are parts of a fused matrix.
+  private var expansionMatrices: [TensorInfo] { gate.weight == up.weight ? [gate.weight] : [gate.weight, up.weight] }
+  var matrices: [TensorInfo] { expansionMatrices + [down.weight] }
 
   func expansions(_ limit: Int) -> [WeightRequest] {
     WeightRequest.covering([gate.piece, up.piece], limit: limit, together: true)
@@ -45,7 +50,7 @@ struct GatedUnit: Sendable {
     expansions(limit) + down.reads(limit)
   }
 
-  /// silu(gate x) * up x of the normalised hidden state x, [tokens, outputs of gate].
+  /// f(gate x) * up x of the normalised hidden state x, [tokens, outputs of gate].
   func expand(
     _ layout: WindowLayout, _ context: LayerContext, inputs: (_ slab: Int) throws -> FloatBuffer
   ) throws -> Activations {
@@ -61,7 +66,7 @@ struct GatedUnit: Sendable {
         let x = try inputs(slab)
         if rows.lowerBound == 0 {
           try context.observe(
-            [gate.weight, up.weight], x.floats.slice(0, tokens * gate.inputs), columns: gate.inputs,
+            expansionMatrices, x.floats.slice(0, tokens * gate.inputs), columns: gate.inputs,
             matrix: gate.matrix)
         }
         try layout.locating(inSlab: slab) {
@@ -82,7 +87,8 @@ struct GatedUnit: Sendable {
             try add(
               gateBias.floats.from(rows.lowerBound), to: y, rows: tokens, columns: rows.count, stride: stride)
           }
-          try gatedUnit(y, gateStride: stride, up: upResult.floats, rows: tokens, columns: rows.count)
+          try gatedUnit(
+            y, gateStride: stride, up: upResult.floats, rows: tokens, columns: rows.count, function: function)
         }
       }
     }

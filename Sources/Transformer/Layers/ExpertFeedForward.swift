@@ -7,7 +7,8 @@ import Tensors
 struct ExpertFeedForward: LayerPart {
   let norm: TensorInfo
   let router: Router
-  /// [width, expert length, experts]
+  /// [width, expert length, experts]; or [width, 2 x expert length, experts] with the rows of gate and up, and then
+  /// ``ups`` is the same tensor.
   let gates: TensorInfo
   /// [width, expert length, experts]
   let ups: TensorInfo
@@ -15,25 +16,30 @@ struct ExpertFeedForward: LayerPart {
   let downs: TensorInfo
   /// The expert of all tokens.
   let shared: GatedUnit?
+  /// The factor of each expert's output [experts]; nil without factors.
+  var outputScales: TensorInfo?
+  var function = GateFunction.silu
 
-  var matrices: [TensorInfo] { [router.weight] + (shared?.matrices ?? []) + [gates, ups, downs] }
+  private var expertMatrices: [TensorInfo] { gates == ups ? [gates, downs] : [gates, ups, downs] }
+  var matrices: [TensorInfo] { [router.weight] + (shared?.matrices ?? []) + expertMatrices }
   /// The normalised states and the lists of uses stay in memory while the experts run. An expert has inputs, expanded
   /// states and outputs.
   var columnsPerToken: Int {
-    let expert = 2 * norm.shape.columns + gates.shape.rowsPerMatrix
-    return norm.shape.columns + 2 * router.used + max(shared?.gate.outputs ?? 0, expert)
+    let expert = 2 * norm.shape.columns + downs.shape.columns
+    return (router.inputScale == nil ? 1 : 2) * norm.shape.columns + 2 * router.used
+      + max(shared?.gate.outputs ?? 0, expert)
   }
   var readsDependOnRouting: Bool { true }
   func weightsPerToken(allExperts: Bool) -> Double {
-    let experts = [gates, ups, downs].reduce(0.0) { $0 + Double($1.shape.count) }
+    let experts = expertMatrices.reduce(0.0) { $0 + Double($1.shape.count) }
     let common = ([router.weight] + (shared?.matrices ?? [])).reduce(0.0) { $0 + Double($1.shape.count) }
     return common + experts * (allExperts ? 1 : Double(router.used) / Double(router.experts))
   }
 
   /// A token's use of an expert. It has eight bytes, because there is one per token and used expert.
-  private struct Use {
+  struct Use {
     private let tokenIndex: Int32
-    let weight: Float
+    var weight: Float
     var token: Int { Int(tokenIndex) }
 
     init(token: Int, weight: Float) {
@@ -44,9 +50,12 @@ struct ExpertFeedForward: LayerPart {
 
   private func unit(_ expert: Int) -> GatedUnit {
     let matrix = ObservedMatrix.expert(expert, of: router.experts)
+    let length = downs.shape.columns
+    let isFused = gates == ups
     return GatedUnit(
-      gate: Linear(weight: gates, matrix: matrix), up: Linear(weight: ups, matrix: matrix),
-      down: Linear(weight: downs, matrix: matrix))
+      gate: Linear(weight: gates, matrix: matrix, part: isFused ? 0..<length : nil),
+      up: Linear(weight: ups, matrix: matrix, part: isFused ? length..<2 * length : nil),
+      down: Linear(weight: downs, matrix: matrix), function: function)
   }
 
   private func routerReads(_ limit: Int) -> [WeightRequest] {
@@ -56,19 +65,53 @@ struct ExpertFeedForward: LayerPart {
   func reads(_ limit: Int) -> [WeightRequest] { routerReads(limit) + (shared?.reads(limit) ?? []) }
 
   func run(_ hidden: inout Activations, _ context: LayerContext, keeping: Range<Int>?) throws {
-    let layout = hidden.layout
-    var inputs = Activations(layout, columns: hidden.columns, storage: context.storage)
-    let weight = try context.vector(norm)
-    for slab in 0..<layout.slabs {
+    let (inputs, uses) = try prepare(hidden, context)
+    try addOutputs(inputs, uses, to: &hidden, context)
+  }
+
+  /// The normalised states, and the uses of every expert.
+  func prepare(_ hidden: Activations, _ context: LayerContext) throws -> (inputs: Activations, uses: [[Use]]) {
+    let inputs = try normalized(hidden, by: try context.vector(norm), context)
+    var uses: [[Use]]
+    if let scale = router.inputScale {
+      let weight = try context.vector(scale)
+      try multiply(weight.floats, by: 1 / Float(hidden.columns).squareRoot(), count: hidden.columns)
+      uses = try route(try normalized(hidden, by: weight, context), context)
+    } else {
+      uses = try route(inputs, context)
+    }
+    if let outputScales {
+      let scales = try context.vector(outputScales).floats.withSpan { span in span.indices.map { span[$0] } }
+      for expert in uses.indices {
+        for index in uses[expert].indices { uses[expert][index].weight *= scales[expert] }
+      }
+    }
+    if context.observer?.wantsAllExperts == true {
+      uses = uses.map { Self.all($0, tokens: hidden.layout.tokens) }
+    }
+    return (inputs, uses)
+  }
+
+  private func normalized(
+    _ hidden: Activations, by weight: FloatBuffer, _ context: LayerContext
+  ) throws -> Activations {
+    var result = Activations(hidden.layout, columns: hidden.columns, storage: context.storage)
+    for slab in 0..<hidden.layout.slabs {
       let h = try hidden.read(slab)
-      try inputs.update(slab) {
+      try result.update(slab) {
         try normalize(
-          h.floats, rows: layout.tokens(inSlab: slab), columns: hidden.columns, weight: weight.floats,
+          h.floats, rows: hidden.layout.tokens(inSlab: slab), columns: hidden.columns, weight: weight.floats,
           epsilon: context.epsilon, into: $0)
       }
     }
-    var uses = try route(inputs, context)
-    if context.observer?.wantsAllExperts == true { uses = uses.map { Self.all($0, tokens: layout.tokens) } }
+    return result
+  }
+
+  /// Adds the outputs of all experts.
+  func addOutputs(
+    _ inputs: Activations, _ uses: [[Use]], to hidden: inout Activations, _ context: LayerContext
+  ) throws {
+    let layout = hidden.layout
     let active = uses.indices.filter { !uses[$0].isEmpty }
     for expert in active { context.stream.announce(unit(expert).reads(context.weightLimit)) }
     context.stream.announce(context.following)

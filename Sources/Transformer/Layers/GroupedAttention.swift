@@ -9,8 +9,10 @@ struct GroupedAttention: LayerPart {
   let valueLength: Int
   let norm: TensorInfo
   let q: Linear
-  let k: Linear
-  let v: Linear
+  /// Nil where the keys and values are those of ``keySource``.
+  let k: Linear?
+  /// Nil where the values are the products of ``k``.
+  let v: Linear?
   let output: Linear
   /// The weights of RMSNorm over each head's query; nil without it.
   let queryNorm: TensorInfo?
@@ -22,16 +24,36 @@ struct GroupedAttention: LayerPart {
   var slidingWindow: Int?
   /// The factor of scores; nil for 1 / sqrt(keyLength).
   var scale: Float?
+  /// Whether each head's value is normalised, without weights.
+  var normalizesValues = false
+  /// The weights of RMSNorm over the output; nil without it.
+  var postNorm: TensorInfo?
+  /// The layer whose keys and values this one uses; nil for its own.
+  var keySource: Int?
+  /// The index of this layer.
+  var layer = 0
+  /// Whether later layers use this one's keys and values.
+  var keepsKeys = false
 
-  var matrices: [TensorInfo] { [q, k, v, output].map(\.weight) }
-  var columnsPerToken: Int { q.outputs + k.outputs + v.outputs }
+  /// The matrices of the normalised hidden states.
+  var inputs: [Linear] { [q, k, v].compactMap { $0 } }
+  private var keyWidth: Int { keyHeads * keyLength }
+  private var valueWidth: Int { keyHeads * valueLength }
+
+  var matrices: [TensorInfo] { (inputs + [output]).map(\.weight) }
+  var columnsPerToken: Int {
+    q.outputs + (keySource == nil ? keyWidth + valueWidth : 0) + (postNorm == nil ? 0 : norm.shape.columns)
+  }
+  func keptColumns(layer: Int) -> [(key: CarriedStates, columns: Int)] {
+    keepsKeys ? [(.keys(layer: layer), keyWidth), (.values(layer: layer), valueWidth)] : []
+  }
   var attentionPerToken: Int { heads * (keyLength + valueLength) }
   func scratchBytes(length: Int, isObserved: Bool) -> Int {
     Threads.count * attentionBytes(length: length, keyLength: keyLength, valueLength: valueLength)
   }
 
   func projections(_ limit: Int) -> [WeightRequest] {
-    WeightRequest.covering([q, k, v].map(\.piece), limit: limit, together: false)
+    WeightRequest.covering(inputs.map(\.piece), limit: limit, together: false)
   }
 
   func reads(_ limit: Int) -> [WeightRequest] {
@@ -41,7 +63,7 @@ struct GroupedAttention: LayerPart {
   func run(_ hidden: inout Activations, _ context: LayerContext, keeping: Range<Int>?) throws {
     var attended = try attend(hidden, context, keeping: keeping)
     if let keeping { try hidden.restrict(to: keeping) }
-    try context.addProduct(output, to: &hidden) { try attended.read($0) }
+    try context.addProduct(output, to: &hidden, norm: postNorm) { try attended.read($0) }
     for slab in 0..<attended.layout.slabs { attended.drop(slab) }
   }
 
@@ -50,8 +72,8 @@ struct GroupedAttention: LayerPart {
     let layout = hidden.layout
     let queryLayout = keeping.map { layout.keeping($0) } ?? layout
     var queries = Activations(queryLayout, columns: q.outputs, storage: context.storage)
-    var keys = Activations(layout, columns: k.outputs, storage: context.storage)
-    var values = Activations(layout, columns: v.outputs, storage: context.storage)
+    var keys = Activations(layout, columns: keyWidth, storage: context.storage)
+    var values = Activations(layout, columns: valueWidth, storage: context.storage)
     try project(hidden, context) { linear, slab, x, rows, weights in
       if linear == q {
         try queries.fill(slab, columns: rows) { y, stride in
@@ -66,16 +88,28 @@ struct GroupedAttention: LayerPart {
         if linear == k { try keys.fill(slab, columns: rows, fill) } else { try values.fill(slab, columns: rows, fill) }
       }
     }
+    if let keySource {
+      guard let sharedKeys = context.carried[.keys(layer: keySource)],
+        let sharedValues = context.carried[.values(layer: keySource)]
+      else { preconditionFailure("no keys of layer \(keySource)") }
+      (keys, values) = (sharedKeys, sharedValues)
+    }
     var attended = Activations(queryLayout, columns: heads * valueLength, storage: context.storage)
     let preparation = try HeadPreparation(self, context)
     for slab in 0..<layout.slabs {
       let windows = layout.windows(inSlab: slab).count
       try queries.update(slab) { try preparation.queries($0, windows: windows, queryLayout) }
-      try keys.update(slab) { try preparation.keys($0, windows: windows, layout) }
-      if let bias = preparation.valueBias {
-        try values.update(slab) {
-          try add(bias.floats, to: $0, rows: windows * layout.length, columns: v.outputs, stride: v.outputs)
+      if keySource == nil {
+        if v == nil {
+          let products = try keys.read(slab)
+          try values.update(slab) {
+            copyRows(
+              from: products.floats, stride: keyWidth, to: $0, stride: valueWidth, rows: windows * layout.length,
+              columns: valueWidth)
+          }
         }
+        try keys.update(slab) { try preparation.keys($0, windows: windows, layout) }
+        try preparation.values(&values, slab)
       }
       let rows = (try queries.read(slab), try keys.read(slab), try values.read(slab))
       try attended.update(slab) {
@@ -84,7 +118,7 @@ struct GroupedAttention: LayerPart {
           AttentionShape(
             windows: windows, queries: queryLayout.length, firstPosition: queryLayout.firstPosition,
             keys: layout.length, heads: heads, keyHeads: keyHeads, keyLength: keyLength, valueLength: valueLength,
-            queryStride: q.outputs, keyStride: k.outputs, valueStride: v.outputs,
+            queryStride: q.outputs, keyStride: keyWidth, valueStride: valueWidth,
             outStride: heads * valueLength, scale: scale ?? 1 / Float(keyLength).squareRoot(),
             slidingWindow: slidingWindow))
       }
@@ -92,8 +126,13 @@ struct GroupedAttention: LayerPart {
         Double(windows * queryLayout.length) * Double(attentionPerToken)
           * attendedPositions(length: layout.length, slidingWindow: slidingWindow))
       queries.drop(slab)
+      guard !keepsKeys else { continue }
       keys.drop(slab)
       values.drop(slab)
+    }
+    if keepsKeys {
+      context.carried[.keys(layer: layer)] = keys
+      context.carried[.values(layer: layer)] = values
     }
     return attended
   }
@@ -115,10 +154,10 @@ struct GroupedAttention: LayerPart {
           into: x.floats)
         if index == 0 {
           try context.observe(
-            [q, k, v].map(\.weight), x.floats.slice(0, tokens * hidden.columns), columns: hidden.columns)
+            inputs.map(\.weight), x.floats.slice(0, tokens * hidden.columns), columns: hidden.columns)
         }
         for (index, piece) in request.pieces.enumerated() {
-          let linear = piece.tensor == q.weight ? q : piece.tensor == k.weight ? k : v
+          guard let linear = inputs.first(where: { $0.weight == piece.tensor }) else { continue }
           try body(linear, slab, x.floats, piece.rows, loaded.matrix(index))
         }
       }
@@ -162,8 +201,8 @@ private struct HeadPreparation {
     self.part = part
     self.context = context
     queryBias = try part.q.bias.map(context.vector)
-    keyBias = try part.k.bias.map(context.vector)
-    valueBias = try part.v.bias.map(context.vector)
+    keyBias = try part.k?.bias.map(context.vector)
+    valueBias = try part.v?.bias.map(context.vector)
     queryNorm = try part.queryNorm.map(context.vector)
     keyNorm = try part.keyNorm.map(context.vector)
   }
@@ -174,6 +213,21 @@ private struct HeadPreparation {
 
   func keys(_ x: FloatView, windows: Int, _ layout: WindowLayout) throws {
     try prepare(x, windows, layout, heads: part.keyHeads, bias: keyBias, norm: keyNorm)
+  }
+
+  func values(_ x: inout Activations, _ slab: Int) throws {
+    let (tokens, width) = (x.layout.tokens(inSlab: slab), x.columns)
+    if let valueBias {
+      try x.update(slab) { try add(valueBias.floats, to: $0, rows: tokens, columns: width, stride: width) }
+    }
+    guard part.normalizesValues else { return }
+    let ones = FloatBuffer(count: part.valueLength)
+    ones.floats.fill(with: 1)
+    try x.update(slab) {
+      try normalize(
+        $0, rows: tokens * part.keyHeads, columns: part.valueLength, weight: ones.floats, epsilon: context.epsilon,
+        into: $0)
+    }
   }
 
   private func prepare(

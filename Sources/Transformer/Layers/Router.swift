@@ -22,6 +22,8 @@ struct Router: Sendable {
   let normalizes: Bool
   /// The factor of the weights.
   let scale: Float
+  /// Where the router has inputs of its own: the weights [width] of RMSNorm, times the root of the width.
+  var inputScale: TensorInfo?
 
   struct ExpertWeight: Equatable {
     let expert: Int
