@@ -17,7 +17,7 @@ import Transformer
 public struct FeedbackRun {
   public let plan: RewritePlan
   public let windows: [[Int32]]
-  public var effort = FeedbackEffort.scales
+  public var effort = FeedbackEffort.descent
   /// Round each layer for the inputs that the rounded layers before it give, where the model's layers allow it.
   public let isSequential: Bool
   /// The importance of a given matrix, for types without feedback; if nil, mean squares come from the same pass.

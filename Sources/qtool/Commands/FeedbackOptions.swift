@@ -19,12 +19,12 @@ struct FeedbackOptions: ParsableArguments {
   @Option(
     name: .long,
     help: ArgumentHelp(
-      "How long error feedback searches: 1 feeds back alone, 2 chooses scales too, 3 rounds all blocks again.",
-      valueName: "1-3"))
-  var effort = FeedbackEffort.scales
+      "How long error feedback searches: 1 feeds back alone, 2 chooses scales too, 3 (the default) rounds all blocks "
+        + "again.", valueName: "1-3"))
+  var effort: FeedbackEffort?
 
   func validate() throws {
-    if feedback == false, effort != .scales { throw ValidationError("--effort contradicts --no-feedback") }
+    if feedback == false, effort != nil { throw ValidationError("--effort contradicts --no-feedback") }
   }
 
   /// Whether errors are fed back where nobody says.
@@ -73,7 +73,7 @@ struct FeedbackOptions: ParsableArguments {
     progress.noteOnce(text.notes)
     let context = min(FitPolicy().context, max(8, decoder.contextLength), decoder.slidingWindow ?? .max)
     let windows = try text.text.windows(by: try Tokenizer(metadata: source.metadata), context: context)
-    return FeedbackInput(windows: windows, names: text.text.names, effort: effort)
+    return FeedbackInput(windows: windows, names: text.text.names, effort: effort ?? .descent)
   }
 }
 
