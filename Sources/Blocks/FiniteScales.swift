@@ -26,6 +26,13 @@ public func firstNonFiniteBlock(_ bytes: RawSpan, as type: GGMLType) -> Int? {
         let high = UInt16(bytes[words + 7] >> 4) << 12 | UInt16(bytes[words + 5] >> 4) << 8
         return high & 0x7C00 == 0x7C00
       }
+    case _ where type.affine?.scales == .bf16:
+      (0..<count).first { block in
+        [0, 2].contains { offset in
+          let word = bytes.loadUnaligned(fromByteOffset: block * type.blockBytes + offset, as: UInt16.self)
+          return UInt16(littleEndian: word) & 0x7F80 == 0x7F80
+        }
+      }
     default:
       (0..<count).first { block in
         type.scaleOffsets.contains { offset in
@@ -49,6 +56,7 @@ extension GGMLType {
     case .tq1_0: [52]
     case .tq2_0: [64]
     case .f32, .f16, .bf16, .f64, .i8, .i16, .i32, .i64, .mxfp4, .iq1_m: []
+    default: [0, 2]
     }
   }
 }

@@ -38,6 +38,9 @@ public func decodeRows(_ bytes: RawSpan, as type: GGMLType, into output: inout M
   case .tq2_0: decodeBlocks(BlockTQ2_0.self, bytes, into: &output)
   case .mxfp4: decodeBlocks(BlockMXFP4.self, bytes, into: &output)
   case .i8, .i16, .i32, .i64: preconditionFailure("\(type) is not decoded")
+  default:
+    guard let affine = type.affine else { preconditionFailure("\(type) is not decoded") }
+    decodeAffine(bytes, as: affine, into: &output)
   }
 }
 
@@ -90,7 +93,9 @@ public func encodeRows(
   case .tq1_0: encodeBlocks(BlockTQ1_0.self, rows, weights, into: &output)
   case .tq2_0: encodeBlocks(BlockTQ2_0.self, rows, weights, into: &output)
   case .mxfp4: encodeBlocks(BlockMXFP4.self, rows, weights, into: &output)
-  default: throw .notEncodable(type)
+  default:
+    guard let affine = type.affine else { throw .notEncodable(type) }
+    encodeAffineRows(rows, weights, as: affine, into: &output)
   }
   return weights.replaced
 }
@@ -103,7 +108,7 @@ extension GGMLType {
     case .q2_K, .q3_K, .q4_K, .q5_K, .q6_K: true
     case .iq4_nl, .iq4_xs, .tq1_0, .tq2_0, .mxfp4: true
     case .iq1_s, .iq1_m, .iq2_xxs, .iq2_xs, .iq2_s, .iq3_xxs, .iq3_s: true
-    default: false
+    default: isAffine
     }
   }
 

@@ -47,6 +47,7 @@ package struct LlamaBuild: Sendable, Hashable, Comparable {
     case .bf16: self.init(2956, "May 2024", 6412)
     case .tq1_0, .tq2_0: self.init(4371, "December 2024", 8151)
     case .mxfp4: self.init(6096, "August 2025", 15091)
+    default: return nil
     }
   }
 

@@ -34,6 +34,33 @@ public enum GGMLType: UInt32, CaseIterable, Sendable, Hashable, Codable {
   case tq2_0 = 35
   case mxfp4 = 39
 
+  // Affine groups of MLX (``AffineFormat``): searched, and as `mx.quantize` chooses them. The raw value has, in decimal
+  // digits, the encoder, the type of scales, the bits, and the group. No GGUF has these.
+  case affine2_32_f16 = 112032, affine2_64_f16 = 112064, affine2_128_f16 = 112128
+  case affine3_32_f16 = 113032, affine3_64_f16 = 113064, affine3_128_f16 = 113128
+  case affine4_32_f16 = 114032, affine4_64_f16 = 114064, affine4_128_f16 = 114128
+  case affine5_32_f16 = 115032, affine5_64_f16 = 115064, affine5_128_f16 = 115128
+  case affine6_32_f16 = 116032, affine6_64_f16 = 116064, affine6_128_f16 = 116128
+  case affine8_32_f16 = 118032, affine8_64_f16 = 118064, affine8_128_f16 = 118128
+  case affine2_32_bf16 = 122032, affine2_64_bf16 = 122064, affine2_128_bf16 = 122128
+  case affine3_32_bf16 = 123032, affine3_64_bf16 = 123064, affine3_128_bf16 = 123128
+  case affine4_32_bf16 = 124032, affine4_64_bf16 = 124064, affine4_128_bf16 = 124128
+  case affine5_32_bf16 = 125032, affine5_64_bf16 = 125064, affine5_128_bf16 = 125128
+  case affine6_32_bf16 = 126032, affine6_64_bf16 = 126064, affine6_128_bf16 = 126128
+  case affine8_32_bf16 = 128032, affine8_64_bf16 = 128064, affine8_128_bf16 = 128128
+  case plain2_32_f16 = 212032, plain2_64_f16 = 212064, plain2_128_f16 = 212128
+  case plain3_32_f16 = 213032, plain3_64_f16 = 213064, plain3_128_f16 = 213128
+  case plain4_32_f16 = 214032, plain4_64_f16 = 214064, plain4_128_f16 = 214128
+  case plain5_32_f16 = 215032, plain5_64_f16 = 215064, plain5_128_f16 = 215128
+  case plain6_32_f16 = 216032, plain6_64_f16 = 216064, plain6_128_f16 = 216128
+  case plain8_32_f16 = 218032, plain8_64_f16 = 218064, plain8_128_f16 = 218128
+  case plain2_32_bf16 = 222032, plain2_64_bf16 = 222064, plain2_128_bf16 = 222128
+  case plain3_32_bf16 = 223032, plain3_64_bf16 = 223064, plain3_128_bf16 = 223128
+  case plain4_32_bf16 = 224032, plain4_64_bf16 = 224064, plain4_128_bf16 = 224128
+  case plain5_32_bf16 = 225032, plain5_64_bf16 = 225064, plain5_128_bf16 = 225128
+  case plain6_32_bf16 = 226032, plain6_64_bf16 = 226064, plain6_128_bf16 = 226128
+  case plain8_32_bf16 = 228032, plain8_64_bf16 = 228064, plain8_128_bf16 = 228128
+
   /// The name in llama.cpp: `Q4_K`, `IQ2_XXS`, `F16`.
   public var name: String {
     switch self {
@@ -67,11 +94,19 @@ public enum GGMLType: UInt32, CaseIterable, Sendable, Hashable, Codable {
     case .tq1_0: "TQ1_0"
     case .tq2_0: "TQ2_0"
     case .mxfp4: "MXFP4"
+    default: affine?.name ?? "\(rawValue)"
     }
   }
 
+  /// The types that a GGUF can have, whose raw values are ggml's ids.
+  public static let allCases: [GGMLType] = (0..<256).compactMap { GGMLType(rawValue: $0) }
+
   /// The type of a ``name``, in upper or lower case.
   public init?(name: some StringProtocol) {
+    if let affine = AffineFormat(name: name) {
+      self = affine.type
+      return
+    }
     let uppercased = name.uppercased()
     guard let type = Self.allCases.first(where: { $0.name == uppercased }) else { return nil }
     self = type
@@ -82,7 +117,7 @@ public enum GGMLType: UInt32, CaseIterable, Sendable, Hashable, Codable {
     switch self {
     case .f32, .f16, .bf16, .f64, .i8, .i16, .i32, .i64: 1
     case .q4_0, .q4_1, .q5_0, .q5_1, .q8_0, .iq4_nl, .mxfp4: 32
-    default: 256
+    default: isAffine ? Int(rawValue % 1000) : 256
     }
   }
 
@@ -112,6 +147,7 @@ public enum GGMLType: UInt32, CaseIterable, Sendable, Hashable, Codable {
     case .q4_K: 144
     case .q5_K: 176
     case .q6_K: 210
+    default: 4 + Int(rawValue / 1000 % 10 * (rawValue % 1000)) / 8
     }
   }
 

@@ -5,7 +5,15 @@ import Testing
 
 /// Properties of every encoder with error feedback.
 @Suite struct FeedbackTests {
-  static let types = GGMLType.allCases.filter(\.takesFeedback)
+  static let types =
+    GGMLType.allCases.filter(\.takesFeedback)
+    + [(2, 64, .f16), (3, 128, .bf16), (5, 32, .bf16)].compactMap {
+      (bits: Int, group: Int, scales: AffineFormat.Scales) in
+      AffineFormat(bits: bits, group: group, scales: scales)?.type
+    }
+
+  /// Columns that a metric must keep together for a type.
+  static func group(_ type: GGMLType) -> Int { max(32, type.affine?.group ?? 32) }
 
   /// Two panels and a narrow one where blocks allow it.
   static func columns(_ type: GGMLType) -> Int { type.blockLength == 32 ? 352 : 512 }
@@ -67,7 +75,7 @@ import Testing
   @Test(arguments: types) func feedbackLowersTheErrorAndEffortLowersItFurther(type: GGMLType) throws {
     let columns = Self.columns(type)
     let gram = Self.gram(columns, seed: 31)
-    let metric = try FeedbackMetric(gram: gram.span, columns: columns)
+    let metric = try FeedbackMetric(gram: gram.span, columns: columns, groupColumns: Self.group(type))
     let rows = EncodeTests.normal(20 * columns, seed: 32)
     let diagonal = (0..<columns).map { gram[$0 * columns + $0] }
     let plain = Self.error(
@@ -88,7 +96,7 @@ import Testing
     var gram = [Float](repeating: 0, count: columns * columns)
     for c in 0..<columns { gram[c * columns + c] = [0.5, 1.5, 1.25, 0.75][c % 4] }
     let diagonal = (0..<columns).map { gram[$0 * columns + $0] }
-    let metric = try FeedbackMetric(gram: gram.span, columns: columns, damping: 0)
+    let metric = try FeedbackMetric(gram: gram.span, columns: columns, groupColumns: Self.group(type), damping: 0)
     let rows = EncodeTests.normal(3 * columns, seed: 33)
     let decoded = Self.decoded(
       try Self.encoded(rows, columns: columns, metric, as: type, .feedback), as: type)
@@ -109,7 +117,7 @@ import Testing
   func bytesDependOnTheRowAlone(type: GGMLType, effort: FeedbackEffort) throws {
     let columns = Self.columns(type)
     let gram = Self.gram(columns, seed: 34)
-    let metric = try FeedbackMetric(gram: gram.span, columns: columns)
+    let metric = try FeedbackMetric(gram: gram.span, columns: columns, groupColumns: Self.group(type))
     let rows = EncodeTests.normal(43 * columns, seed: 35)
     let whole = try Self.encoded(rows, columns: columns, metric, as: type, effort)
     for threads in [1, 3] {
@@ -138,7 +146,7 @@ import Testing
     }
     for k in 0..<columns { gram[12 * columns + k] = gram[300 * columns + k] }
     for k in 0..<columns { gram[k * columns + 12] = gram[k * columns + 300] }
-    let metric = try FeedbackMetric(gram: gram.span, columns: columns)
+    let metric = try FeedbackMetric(gram: gram.span, columns: columns, groupColumns: Self.group(type))
     let rows = PlainTests.rows(columns: columns).flatMap { $0 } + [Float](repeating: 0, count: columns)
     for effort in FeedbackEffort.allCases {
       let bytes = try Self.encoded(rows, columns: columns, metric, as: type, effort)
@@ -214,7 +222,7 @@ import Testing
   @Test(arguments: plainTypes) func vectorsDoWhatPlainLoopsDo(type: GGMLType) throws {
     let columns = Self.columns(type)
     let gram = Self.gram(columns, seed: 43)
-    let metric = try FeedbackMetric(gram: gram.span, columns: columns)
+    let metric = try FeedbackMetric(gram: gram.span, columns: columns, groupColumns: Self.group(type))
     let rows = EncodeTests.normal(2 * columns, seed: 44)
     for effort in FeedbackEffort.allCases {
       let decoded = Self.decoded(try Self.encoded(rows, columns: columns, metric, as: type, effort), as: type)

@@ -28,19 +28,24 @@ extension ScalarFeedback {
     case .q5_K: choice.stored = SuperBlockScales(BlockQ5_K.fit(x, weights: w))
     case .q6_K: choice.stored = SuperBlockScales(BlockQ6_K.fit(x, weights: w))
     case .iq4_xs: choice.stored = SuperBlockScales(BlockIQ4_XS.fit(x, weights: w))
-    case .iq4_nl: BlockIQ4_NL.fit(x, weights: w, count: blocks) { index, d, _ in choice.steps[index] = d }
-    case .q4_0: encodeScaled(Levels4.self, x, w, count: blocks) { index, d, _ in choice.steps[index] = d }
-    case .q5_0: encodeScaled(Levels5.self, x, w, count: blocks) { index, d, _ in choice.steps[index] = d }
-    case .q8_0: encodeScaled(Levels8.self, offset: 0, x, w, count: blocks) { index, d, _ in choice.steps[index] = d }
+    case .iq4_nl: BlockIQ4_NL.fit(x, weights: w, count: blocks) { index, d, _ in choice.steps[index] = Float(d) }
+    case .q4_0: encodeScaled(Levels4.self, x, w, count: blocks) { index, d, _ in choice.steps[index] = Float(d) }
+    case .q5_0: encodeScaled(Levels5.self, x, w, count: blocks) { index, d, _ in choice.steps[index] = Float(d) }
+    case .q8_0:
+      encodeScaled(Levels8.self, offset: 0, x, w, count: blocks) { index, d, _ in choice.steps[index] = Float(d) }
     case .q4_1:
       encodeAffine(BlockQ4_1.shape, x, w, count: blocks) { index, d, m, _ in
-        (choice.steps[index], choice.offsets[index]) = (d, -m)
+        (choice.steps[index], choice.offsets[index]) = (Float(d), -Float(m))
       }
     case .q5_1:
       encodeAffine(BlockQ5_1.shape, x, w, count: blocks) { index, d, m, _ in
-        (choice.steps[index], choice.offsets[index]) = (d, -m)
+        (choice.steps[index], choice.offsets[index]) = (Float(d), -Float(m))
       }
-    default: preconditionFailure("\(shape.type) has no scalar levels")
+    default:
+      guard let groups = shape.groups else { preconditionFailure("\(shape.type) has no scalar levels") }
+      searchGroups(x, weights: w, count: columns / groups.group, as: groups) { index, step, offset, _ in
+        (choice.steps[index], choice.offsets[index]) = (step, offset)
+      }
     }
   }
 
@@ -56,8 +61,8 @@ extension ScalarFeedback {
         target.scales[s][row] = Float(choice.stored.scales[natural])
         target.mins[s][row] = Float(choice.stored.mins[natural])
       } else {
-        target.scales[s][row] = Float(choice.steps[natural])
-        target.mins[s][row] = Float(choice.offsets[natural])
+        target.scales[s][row] = choice.steps[natural]
+        target.mins[s][row] = choice.offsets[natural]
       }
     }
   }
@@ -86,8 +91,8 @@ extension ScalarFeedback {
           choices[row].stored.scales[natural] = Int16(best.scales[s][row])
           choices[row].stored.mins[natural] = Int16(best.mins[s][row])
         } else {
-          choices[row].steps[natural] = half(best.scales[s][row])
-          choices[row].offsets[natural] = half(best.mins[s][row])
+          choices[row].steps[natural] = best.scales[s][row]
+          choices[row].offsets[natural] = best.mins[s][row]
         }
       }
     }
@@ -115,14 +120,20 @@ extension ScalarFeedback {
       case .q6_K: raw.storeBytes(of: BlockQ6_K(stored, q), as: BlockQ6_K.self)
       case .iq4_xs: BlockIQ4_XS.pack(stored, q, into: output)
       default:
+        if let groups = shape.groups {
+          for k in 0..<blocks {
+            packAffine(steps[k], -offsets[k], q + groups.group * k, as: groups, into: output + k * size)
+          }
+          return
+        }
         for k in 0..<blocks {
-          let (block, q, d) = (output + k * size, q + 32 * k, steps[k])
+          let (block, q, d) = (output + k * size, q + 32 * k, half(steps[k]))
           switch shape.type {
           case .iq4_nl: BlockIQ4_NL.pack(d, q, into: block)
           case .q4_0: BlockQ4_0.pack(d, q, into: block)
           case .q5_0: BlockQ5_0.pack(d, q, into: block)
-          case .q4_1: BlockQ4_1.pack(d, -offsets[k], q, into: block)
-          case .q5_1: BlockQ5_1.pack(d, -offsets[k], q, into: block)
+          case .q4_1: BlockQ4_1.pack(d, half(-offsets[k]), q, into: block)
+          case .q5_1: BlockQ5_1.pack(d, half(-offsets[k]), q, into: block)
           case .q8_0:
             // Levels from -127 up were stored from 0 up.
             for l in 0..<32 { q[l] = q[l] &- 127 }

@@ -83,10 +83,10 @@ extension ScalarFeedback {
     for batch in 0..<batches {
       evaluate(table, s, &lowest, scratch) { k in
         let factor = stepFactors[shape.isAffine ? batch : batch * ScalarScratch.trials + k]
-        let step = cf_half(scale * cv_splat(factor))
+        let step = shape.stored(scale * cv_splat(factor))
         guard shape.isAffine else { return Candidate(scale: step, min: cv_splat(0), step: step, offset: cv_splat(0)) }
         let moved = cv_fma(step - scale, cv_splat(shape.levels.high / 2), offset)
-        let offset = cf_half(cv_fma(step, cv_splat(0.2 * Float(k - 2)), moved))
+        let offset = shape.stored(cv_fma(step, cv_splat(0.2 * Float(k - 2)), moved))
         return Candidate(scale: step, min: offset, step: step, offset: offset)
       }
     }

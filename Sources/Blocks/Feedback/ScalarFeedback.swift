@@ -12,8 +12,8 @@ struct ScalarFeedback: FeedbackFormat {
     /// d, scales and mins of a super-block.
     var stored = SuperBlockScales()
     /// Steps and offsets of eight blocks of 32, where there is no super-block.
-    var steps = InlineArray<8, Float16>(repeating: 0)
-    var offsets = InlineArray<8, Float16>(repeating: 0)
+    var steps = InlineArray<8, Float>(repeating: 0)
+    var offsets = InlineArray<8, Float>(repeating: 0)
     /// Codes as they are packed, in natural order.
     var codes = InlineArray<256, UInt8>(repeating: 0)
   }
@@ -25,6 +25,7 @@ struct ScalarFeedback: FeedbackFormat {
   var blank: Choice { Choice() }
 
   init(_ shape: ScalarShape, metric: FeedbackMetric, effort: FeedbackEffort) {
+    precondition(shape.length <= max(32, metric.groupColumns), "\(shape.type) with groups of \(metric.groupColumns)")
     self.shape = shape
     self.effort = effort
     let descends = effort >= .descent

@@ -92,8 +92,8 @@ extension ScalarFeedback {
       x = cv_where_less(isSolvable, determinant, (ag * bb - bg * ab) * inverse, x)
       z = cv_where_less(isSolvable, determinant, (ab * ag - aa * bg) * inverse, z)
     }
-    let newD = cf_half(d + x)
-    var newMin = cf_half(dmin + z)
+    let newD = shape.stored(d + x)
+    var newMin = shape.stored(dmin + z)
     if !isBlock { newMin = cv_max(newMin, cv_splat(0)) }
     x = newD - d
     z = newMin - dmin

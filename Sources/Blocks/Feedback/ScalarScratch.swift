@@ -59,13 +59,13 @@ struct ScalarScratch {
   static let trials = Int(CF_TRIALS)
 
   static func with<R>(_ body: (ScalarScratch) -> R) -> R {
-    let fixed = 32 + 3 * trials + 2 * ScalarPanel.sizes.subBlocks + 2 * FeedbackMetric.panelColumns
+    let fixed = Int(CF_COLUMNS) + 3 * trials + 2 * ScalarPanel.sizes.subBlocks + 2 * FeedbackMetric.panelColumns
     return withUnsafeTemporaryAllocation(
       byteCount: (2 * ScalarPanel.count + fixed) * MemoryLayout<Lane>.stride, alignment: 64
     ) { bytes in
       let base = bytes.baseAddress!.assumingMemoryBound(to: Lane.self)
       let targets = base + 2 * ScalarPanel.count
-      let steps = targets + 32
+      let steps = targets + Int(CF_COLUMNS)
       let firstScales = steps + 3 * trials
       let first = firstScales + 2 * ScalarPanel.sizes.subBlocks
       return body(

@@ -3,6 +3,7 @@
 #ifndef CBLOCKS_H
 #define CBLOCKS_H
 
+#include "CAffine.h"
 #include "CVectors.h"
 #include "CodewordScan.h"
 

@@ -4,7 +4,7 @@
 #define CFEEDBACK_H
 
 // Columns of the widest sub-block.
-#define CF_COLUMNS 32
+#define CF_COLUMNS 128
 // Candidates that are tried side by side: their chains of sums hide each other's latency.
 #define CF_TRIALS 5
 
@@ -218,6 +218,12 @@ CV cv_f32x8 cf_half(cv_f32x8 v) {
   uint16_t h[8];
   cv_store_f16(h, cv_clamp(v, cv_splat(-65504.0f), cv_splat(65504.0f)));
   return cv_load_f16(h);
+}
+// The same for bfloat16.
+CV cv_f32x8 cf_bf16(cv_f32x8 v) {
+  uint16_t h[8];
+  cv_store_bf16(h, v);
+  return cv_load_bf16(h);
 }
 
 #endif

@@ -34,8 +34,10 @@ public struct FeedbackMetric: Sendable {
   public let meanDiagonal: Double
 
   /// The column that is processed at each position. The eight columns of a group that begins at a multiple of 8 stay in
-  /// their order; the groups of a 16 and of a 32 stay together.
+  /// their order; the groups of a 16, of a 32, and so on up to ``groupColumns``, stay together.
   package let order: [Int32]
+  /// The widest groups of columns that stay together: 32, 64 or 128.
+  public let groupColumns: Int
   package let storage: FeedbackStorage
 
   /// Factors H, on all threads.
@@ -44,13 +46,17 @@ public struct FeedbackMetric: Sendable {
   ///   - gram: `columns` by `columns`, row-major and symmetric: the sum or mean of x xᵀ over inputs x. The upper triangle
   ///     is read. Columns whose diagonal is zero are kept, by the damping alone.
   ///   - blockColumns: columns of a diagonal block, a multiple of ``panelColumns``; nil: all.
+  ///   - groupColumns: ``groupColumns``
   ///   - damping: the share of the mean of the diagonal that is added to the diagonal.
   /// - Throws: ``FeedbackMetricError``
   public init(
-    gram: Span<Float>, columns: Int, blockColumns: Int? = nil, damping: Double = defaultDamping
+    gram: Span<Float>, columns: Int, blockColumns: Int? = nil, groupColumns: Int = 32,
+    damping: Double = defaultDamping
   ) throws {
     precondition(gram.count == columns * columns, "\(gram.count) entries for \(columns) columns")
-    try self.init(gram, columns, blockColumns, damping) { block, row in (block.start + row) * columns + block.start }
+    try self.init(gram, columns, blockColumns, groupColumns, damping) { block, row in
+      (block.start + row) * columns + block.start
+    }
   }
 
   /// Factors H of which only the diagonal blocks were collected.
@@ -58,20 +64,21 @@ public struct FeedbackMetric: Sendable {
   /// - Parameter diagonalBlocks: the blocks one after the other, each row-major with its width squared entries.
   /// - Throws: ``FeedbackMetricError``
   public init(
-    diagonalBlocks: Span<Float>, columns: Int, blockColumns: Int, damping: Double = defaultDamping
+    diagonalBlocks: Span<Float>, columns: Int, blockColumns: Int, groupColumns: Int = 32,
+    damping: Double = defaultDamping
   ) throws {
     let blocks = FeedbackBlock.all(columns: columns, blockColumns: blockColumns)
     precondition(
       diagonalBlocks.count == blocks.reduce(0) { $0 + $1.width * $1.width },
       "\(diagonalBlocks.count) entries for \(columns) columns by \(blockColumns)")
-    try self.init(diagonalBlocks, columns, blockColumns, damping) { block, row in
+    try self.init(diagonalBlocks, columns, blockColumns, groupColumns, damping) { block, row in
       block.start * blockColumns + row * block.width
     }
   }
 
   /// - Parameter offset: the index in `gram` of a block's row.
   private init(
-    _ gram: Span<Float>, _ columns: Int, _ blockColumns: Int?, _ damping: Double,
+    _ gram: Span<Float>, _ columns: Int, _ blockColumns: Int?, _ groupColumns: Int, _ damping: Double,
     offset: @escaping @Sendable (FeedbackBlock, Int) -> Int
   ) throws {
     let blockColumns = min(columns, blockColumns ?? columns)
@@ -96,7 +103,7 @@ public struct FeedbackMetric: Sendable {
     let storage = FeedbackStorage(columns: columns, blocks: blocks)
     let order = blocks.flatMap { block in
       let diagonal = (0..<block.width).map { source.base[offset(block, $0) + $0] }
-      return feedbackOrder(of: diagonal, panel: Self.panelColumns).map { Int32($0 + block.start) }
+      return feedbackOrder(of: diagonal, panel: Self.panelColumns, widest: groupColumns).map { Int32($0 + block.start) }
     }
     // H of a block in the order of processing.
     @Sendable func value(_ block: FeedbackBlock, _ row: Int, _ column: Int) -> Double {
@@ -128,6 +135,7 @@ public struct FeedbackMetric: Sendable {
       }
     }
     self.order = order
+    self.groupColumns = groupColumns
     self.columns = columns
     self.blockColumns = blockColumns
     self.damping = largest
@@ -148,9 +156,9 @@ public enum FeedbackMetricError: Error, Equatable, Sendable {
   case indefinite(columns: Range<Int>)
 }
 
-/// Positions of columns by descending diagonal: groups of 32 within a panel, of 16 within these, of 8 within those. Ties,
-/// and columns that do not fill a group, keep their order.
-func feedbackOrder(of diagonal: [Float], panel: Int) -> [Int] {
+/// Positions of columns by descending diagonal: groups of `widest` columns within a panel, of half as many within these, and
+/// so on to 8. Ties, and columns that do not fill a group, keep their order.
+func feedbackOrder(of diagonal: [Float], panel: Int, widest: Int = 32) -> [Int] {
   func sorted(_ range: Range<Int>, by widths: ArraySlice<Int>) -> [Int] {
     guard let width = widths.first else { return Array(range) }
     let whole = range.lowerBound + range.count / width * width
@@ -162,7 +170,7 @@ func feedbackOrder(of diagonal: [Float], panel: Int) -> [Int] {
       + Array(whole..<range.upperBound)
   }
   return stride(from: 0, to: diagonal.count, by: panel).flatMap {
-    sorted($0..<min($0 + panel, diagonal.count), by: [32, 16, 8])
+    sorted($0..<min($0 + panel, diagonal.count), by: [128, 64, 32, 16, 8].filter { $0 <= widest }[...])
   }
 }
 

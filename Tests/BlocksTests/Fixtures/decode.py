@@ -12,8 +12,6 @@ import json
 import sys
 
 import numpy as np
-from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
-from gguf.quants import dequantize
 
 TYPES = ["Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ1_S", "IQ1_M", "IQ2_XXS",
          "IQ2_XS", "IQ2_S", "IQ3_XXS", "IQ3_S", "IQ4_NL", "IQ4_XS", "TQ1_0", "TQ2_0", "MXFP4", "BF16", "F16"]
@@ -37,16 +35,24 @@ def fnv(words):
     return h
 
 
-result = {}
-for name in TYPES:
-    kind = GGMLQuantizationType[name]
-    elements, size = GGML_QUANT_SIZES[kind]
-    total = size * BLOCKS
-    data = splitmix64(int(kind), (total + 7) // 8).view(np.uint8)[:total].reshape(BLOCKS, size)
-    with np.errstate(all="ignore"):
-        floats = np.ascontiguousarray(dequantize(data, kind).astype(np.float32)).reshape(BLOCKS, elements)
-    words = floats.view(np.uint32).copy()
-    words[np.isnan(floats)] = 0x7FC00000
-    result[name] = [f"{d:016x}" for d in fnv(words.reshape(BLOCKS // GROUP, GROUP * elements))]
-    print(name, file=sys.stderr)
-json.dump(result, sys.stdout, indent=0)
+def main():
+    from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
+    from gguf.quants import dequantize
+
+    result = {}
+    for name in TYPES:
+        kind = GGMLQuantizationType[name]
+        elements, size = GGML_QUANT_SIZES[kind]
+        total = size * BLOCKS
+        data = splitmix64(int(kind), (total + 7) // 8).view(np.uint8)[:total].reshape(BLOCKS, size)
+        with np.errstate(all="ignore"):
+            floats = np.ascontiguousarray(dequantize(data, kind).astype(np.float32)).reshape(BLOCKS, elements)
+        words = floats.view(np.uint32).copy()
+        words[np.isnan(floats)] = 0x7FC00000
+        result[name] = [f"{d:016x}" for d in fnv(words.reshape(BLOCKS // GROUP, GROUP * elements))]
+        print(name, file=sys.stderr)
+    json.dump(result, sys.stdout, indent=0)
+
+
+if __name__ == "__main__":
+    main()
