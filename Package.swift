@@ -24,7 +24,7 @@ let swiftSettings: [SwiftSetting] = [
 
 let libraries = [
   "Files", "Tensors", "Blocks", "GGUF", "Checkpoint", "Tokenizers", "Transformer", "Imatrix", "Perplexity", "Quantize",
-  "Fit", "Inspection", "Plan", "Report",
+  "Fit", "MLX", "Inspection", "Plan", "Report",
 ]
 
 func library(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
@@ -78,6 +78,7 @@ let package = Package(
     library(
       "Fit",
       ["Quantize", "Imatrix", "Perplexity", "Transformer", "Tokenizers", "Blocks", "GGUF", "Tensors", "Files"]),
+    library("MLX", ["Checkpoint", "Quantize", "Blocks", "GGUF", "Tensors", "Files"]),
     library("Inspection", ["Blocks", "GGUF", "Tensors"]),
     library("Plan", ["Checkpoint", "Quantize", "GGUF", "Tensors", "Files"]),
     library("Report", ["Perplexity", "GGUF", "Tensors", .product(name: "Mustache", package: "swift-mustache")]),
@@ -116,6 +117,7 @@ let package = Package(
     tests(
       of: "Fit",
       ["Quantize", "Checkpoint", "Perplexity", "Tokenizers", "Transformer", "Blocks", "GGUF", "Tensors"]),
+    tests(of: "MLX", ["Checkpoint", "Quantize", "Blocks", "GGUF", "Tensors", "Files"], hasFixtures: false),
     tests(of: "Inspection", ["GGUF", "Tensors"]),
     tests(of: "Plan", ["Checkpoint", "Quantize", "GGUF", "Tensors"]),
     tests(of: "qtool", named: "Command", ["Blocks", "GGUF", "Tensors", "Files"]),

@@ -6,6 +6,8 @@ import Tensors
 /// A Hugging Face directory as a model with GGUF's names. Rows are converted when they are read.
 public struct CheckpointDirectory: ModelSource {
   public let name: String
+  /// The path of the directory.
+  public let directory: String
   public let metadata: Metadata
   public let tensors: [TensorInfo]
   /// The findings on config.json's keys.
@@ -22,6 +24,7 @@ public struct CheckpointDirectory: ModelSource {
   public init(path: String, pre: String? = nil, ignoring: [String] = []) throws {
     let location = try ModelLocation(path)
     let directory = location.directory
+    self.directory = directory
     let listing = DirectoryListing(path: directory)
     guard listing.names.contains("config.json") else {
       throw UnreadableDirectory(listing).error(lacking: .configuration)

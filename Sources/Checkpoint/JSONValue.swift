@@ -1,5 +1,5 @@
 /// A JSON value of any kind.
-enum JSONValue: Sendable, Hashable {
+package enum JSONValue: Sendable, Hashable {
   case null
   case bool(Bool)
   case int(Int)
@@ -8,15 +8,15 @@ enum JSONValue: Sendable, Hashable {
   case array([JSONValue])
   case object([String: JSONValue])
 
-  subscript(key: String) -> JSONValue? {
+  package subscript(key: String) -> JSONValue? {
     if case .object(let fields) = self { fields[key] } else { nil }
   }
 
-  var int: Int? { if case .int(let value) = self { value } else { nil } }
-  var bool: Bool? { if case .bool(let value) = self { value } else { nil } }
-  var string: String? { if case .string(let value) = self { value } else { nil } }
-  var array: [JSONValue]? { if case .array(let value) = self { value } else { nil } }
-  var object: [String: JSONValue]? { if case .object(let value) = self { value } else { nil } }
+  package var int: Int? { if case .int(let value) = self { value } else { nil } }
+  package var bool: Bool? { if case .bool(let value) = self { value } else { nil } }
+  package var string: String? { if case .string(let value) = self { value } else { nil } }
+  package var array: [JSONValue]? { if case .array(let value) = self { value } else { nil } }
+  package var object: [String: JSONValue]? { if case .object(let value) = self { value } else { nil } }
   var double: Double? {
     switch self {
     case .int(let value): Double(value)
@@ -26,12 +26,12 @@ enum JSONValue: Sendable, Hashable {
   }
 
   /// Reads a JSON file of at most `limit` bytes.
-  static func read(_ path: String, limit: Int = 256 << 20) throws -> JSONValue {
+  package static func read(_ path: String, limit: Int = 256 << 20) throws -> JSONValue {
     try JSONValue(JSONScanner(path: path, limit: limit))
   }
 
   /// - Parameter path: the file's name, for messages.
-  init(bytes: [UInt8], path: String) throws { try self.init(try JSONScanner(path: path, bytes: bytes)) }
+  package init(bytes: [UInt8], path: String) throws { try self.init(try JSONScanner(path: path, bytes: bytes)) }
 
   private init(_ scanner: JSONScanner) throws {
     var scanner = scanner

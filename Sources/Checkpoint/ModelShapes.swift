@@ -15,6 +15,8 @@ public struct ModelShapes: ModelSource {
   /// The findings on config.json's keys.
   public let configReview: ConfigReview
   private let indices: [String: Int]
+  /// Values that follow from config.json, such as rope factors.
+  private let computed: [String: [Float]]
 
   /// - Parameters:
   ///   - path: a config.json, or a directory with one (``ModelLocation``).
@@ -26,6 +28,15 @@ public struct ModelShapes: ModelSource {
     try self.init(config, name: location.name, ignoring)
   }
 
+  /// The shapes of a directory whose weights have another form. Optional tensors exist if they are stored.
+  ///
+  /// - Parameter isStored: whether the directory has a tensor of a name of the `transformers` package.
+  package init(path: String, ignoring: [String] = [], isStored: @escaping (String) -> Bool) throws {
+    let location = try ModelLocation(path)
+    let config = try Config(path: location.directory + "/config.json")
+    try self.init(config, name: location.name, ignoring, isStored: isStored)
+  }
+
   /// - Parameters:
   ///   - configuration: the text of a config.json.
   ///   - name: the model's name, also used in errors.
@@ -34,14 +45,20 @@ public struct ModelShapes: ModelSource {
     try self.init(try Config(text: configuration, path: name), name: name, ignoring)
   }
 
-  private init(_ given: Config, name: String, _ ignoring: [String]) throws {
+  private init(
+    _ given: Config, name: String, _ ignoring: [String], isStored: ((String) -> Bool)? = nil
+  ) throws {
     self.name = name
     let architecture = try Architectures.named(try given.architecture, path: given.path)
     let (config, review) = try given.reviewed(architecture, ignoring: ignoring)
     configReview = review
     let model = try architecture.init(config: config)
-    var collector = TensorCollector(path: config.path)
+    var collector = TensorCollector(
+      path: config.path, keepsTiedHead: isStored?("lm_head.weight") ?? false, isStored: isStored)
     try model.collectTensors(&collector)
+    var computed: [String: [Float]] = [:]
+    for tensor in collector.tensors { if case .computed(let values) = tensor.parts { computed[tensor.name] = values } }
+    self.computed = computed
     let type = config.publishedType
     tensors = collector.tensors.map { TensorInfo(name: $0.name, shape: $0.shape, type: $0.isExact ? .f32 : type) }
     metadata = try modelMetadata(
@@ -52,11 +69,13 @@ public struct ModelShapes: ModelSource {
   public func tensor(named name: String) -> TensorInfo? { indices[name].map { tensors[$0] } }
 
   public func readBytes(of tensor: TensorInfo, rows: Range<Int>, into output: inout MutableRawSpan) throws {
-    throw withoutWeights(tensor)
+    guard let values = computed[tensor.name] else { throw withoutWeights(tensor) }
+    output.withUnsafeMutableBytes { output in values.withUnsafeBytes { output.copyMemory(from: $0) } }
   }
 
   public func readRows(of tensor: TensorInfo, rows: Range<Int>, into output: inout MutableSpan<Float>) throws {
-    throw withoutWeights(tensor)
+    guard let values = computed[tensor.name] else { throw withoutWeights(tensor) }
+    for index in values.indices { output[index] = values[index] }
   }
 
   private func withoutWeights(_ tensor: TensorInfo) -> FormatError {

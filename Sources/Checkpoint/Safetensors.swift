@@ -7,7 +7,7 @@ import Foundation
 /// and ranges neither overlap nor leave holes.
 package struct Safetensors: Sendable {
   /// In the order of their bytes.
-  let tensors: [StoredTensor]
+  package let tensors: [StoredTensor]
   /// The header's `__metadata__`.
   let metadata: [String: String]
 

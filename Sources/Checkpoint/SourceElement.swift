@@ -1,7 +1,7 @@
 import Tensors
 
 /// The element types of safetensors.
-enum SourceElement: String, Sendable, Hashable, CaseIterable {
+package enum SourceElement: String, Sendable, Hashable, CaseIterable {
   case f64 = "F64"
   case f32 = "F32"
   case f16 = "F16"
@@ -43,7 +43,7 @@ enum SourceElement: String, Sendable, Hashable, CaseIterable {
   }
 
   /// The GGUF type with the same bits; nil if there is none.
-  var type: GGMLType? {
+  package var type: GGMLType? {
     switch self {
     case .f32: .f32
     case .f16: .f16

@@ -2,15 +2,15 @@ import Blocks
 import Files
 
 /// A tensor of a safetensors file.
-struct StoredTensor: Sendable {
-  let name: String
-  let element: SourceElement
+package struct StoredTensor: Sendable {
+  package let name: String
+  package let element: SourceElement
   /// Extents in the file's order: the last dimension is contiguous.
-  let shape: [Int]
-  let file: PositionedFile
+  package let shape: [Int]
+  package let file: PositionedFile
   /// Absolute byte offset of the first element.
-  let offset: Int
-  let byteCount: Int
+  package let offset: Int
+  package let byteCount: Int
   /// Factors of the elements, for FP8.
   var scale: ScaleGrid?
 

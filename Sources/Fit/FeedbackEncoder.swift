@@ -88,7 +88,7 @@ final class FeedbackEncoder {
     }
     let mean = input.gram.diagonal.map { $0 / Float(max(1, input.gram.tokens)) }
     let takers = wanted.filter { plan.types[$0].takesFeedback }
-    let metric = takers.isEmpty ? nil : try Self.metric(FeedbackShrinkage.shrunk(input.gram))
+    let metric = takers.isEmpty ? nil : try factored(FeedbackShrinkage.shrunk(input.gram))
     // A short text does not determine a correction.
     let drift = isShort ? nil : input.drift
     let correction = try drift.flatMap {
@@ -123,7 +123,7 @@ final class FeedbackEncoder {
       let info = plan.source.tensors[tensor]
       let usesLayer = layer?.columns == info.shape.columns && !info.name.contains("ffn_down")
       let metric =
-        try usesLayer && plan.types[tensor].takesFeedback ? layer.flatMap { try Self.metric($0) } : nil
+        try usesLayer && plan.types[tensor].takesFeedback ? layer.flatMap { try factored($0) } : nil
       let mean = stack.sums.map { Float($0 / Double(max(1, stack.tokens))) }
       for index in 0..<info.shape.matrices where !stack.done.contains(index) {
         try encode(
@@ -171,16 +171,18 @@ final class FeedbackEncoder {
     let info = plan.source.tensors[tensor]
     let gram = try shrinkage.gram(of: input) { gram in
       let sample = try sample(info, matrix)
-      guard let metric = try Self.metric(gram) else { return sample }
+      guard let metric = try factored(gram) else { return sample }
       return try errors(of: sample, info, as: plan.types[tensor], metric)
     }
-    return try Self.metric(gram)
+    return try factored(gram)
   }
 
-  private static func metric(_ gram: GramMatrix) throws -> FeedbackMetric? {
+  private func factored(_ gram: GramMatrix) throws -> FeedbackMetric? {
     do {
+      // MLX's groups stay together.
       return try FeedbackMetric(
-        diagonalBlocks: gram.values.span, columns: gram.columns, blockColumns: gram.blockColumns)
+        diagonalBlocks: gram.values.span, columns: gram.columns, blockColumns: gram.blockColumns,
+        groupColumns: plan.types.reduce(32) { max($0, $1.affine?.group ?? 32) })
     } catch FeedbackMetricError.empty { return nil }
   }
 

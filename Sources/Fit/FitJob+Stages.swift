@@ -31,7 +31,7 @@ extension FitJob {
   /// encoding some weights in every type. What an earlier run has left in the workspace is not considered.
   public func stages() throws -> [StageEstimate] {
     let quantizable = source.tensors.filter(\.isQuantizable)
-    let types = SensitivityTable.types(hasImportance: !importanceInput.isNothing)
+    let types = SensitivityTable.types(of: source, hasImportance: !importanceInput.isNothing)
     // Seconds per weight: in all types one after the other, and in one.
     let all = try Self.encodingSeconds(types)
     let each = all / Double(max(1, types.count))

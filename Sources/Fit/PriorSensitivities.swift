@@ -19,7 +19,8 @@ public struct PriorSensitivities {
   public init(of source: any ModelSource, matrix: ImportanceMatrix?, in run: FitRun) {
     self.run = run
     var errors = ErrorMeasurement(
-      source: source, importance: matrix?.lookup, types: SensitivityTable.types(hasImportance: matrix != nil))
+      source: source, importance: matrix?.lookup,
+      types: SensitivityTable.types(of: source, hasImportance: matrix != nil))
     errors.errors.weightLimit = Self.weightLimit
     errors.errors.matrixLimit = 4
     self.errors = errors
@@ -33,7 +34,10 @@ public struct PriorSensitivities {
       probeTokens: 0, scoredPositions: 0, bands: 0, isComplete: true, probes: [], entries: [])
     let stage = FitStage.sensitivities(model: source.name, measurements: source.tensors.count(where: \.isQuantizable))
     run.observer.begin(stage)
-    try errors.complete(&table, progress: run.observer)
+    // Worths refer to errors of GGUF's types.
+    let isFormed = source.outputForm != nil
+    try errors.complete(
+      &table, adding: { isFormed ? GGMLType.q2_K.fitting(columns: $0.shape.columns) : nil }, progress: run.observer)
     run.observer.end(stage)
     table.evidence = .prior
     table.expect(Prior(of: source), source.tensors)
@@ -43,9 +47,10 @@ public struct PriorSensitivities {
 }
 
 extension SensitivityTable {
-  /// The types that a table has errors of.
-  static func types(hasImportance: Bool) -> [GGMLType] {
-    GGMLType.allCases.filter { $0.canEncode && $0.isQuantized && (hasImportance || !$0.needsImportance) }
+  /// The types that a table of a model has errors of.
+  static func types(of source: any ModelSource, hasImportance: Bool) -> [GGMLType] {
+    source.outputForm?.menu
+      ?? GGMLType.allCases.filter { $0.canEncode && $0.isQuantized && (hasImportance || !$0.needsImportance) }
   }
 
   /// Gives entries without an expectation that of the prior.

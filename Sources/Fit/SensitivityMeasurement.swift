@@ -20,7 +20,7 @@ public struct SensitivityMeasurement {
     joinedWith evidence: SensitivityTable? = nil, in run: FitRun, policy: FitPolicy = FitPolicy()
   ) {
     self.run = run
-    let types = SensitivityTable.types(hasImportance: matrix != nil)
+    let types = SensitivityTable.types(of: source, hasImportance: matrix != nil)
     passes = SensitivityRun(
       probes: Probes(source: source, importance: matrix?.lookup, windows: windows, options: run.forward), types: types)
     passes.budget = budget

@@ -12,7 +12,7 @@ struct StockComparison {
   let policy: FitPolicy
 
   struct Stock {
-    let mix: StockMix
+    let name: String
     let types: [GGMLType]
     let bytes: Int
   }
@@ -20,8 +20,8 @@ struct StockComparison {
   /// The largest stock mixes within the target, under the constraints, the largest first.
   func nearest() throws -> [Stock] {
     var all: [Stock] = []
-    for mix in StockMix.allCases where mix.base.isQuantized {
-      let types = try target.constraints.applied(to: mix.types(for: source, hasImportance: hasImportance), of: source)
+    for (name, types) in mixes {
+      let types = try target.constraints.applied(to: types, of: source)
       let canBeWritten = zip(source.tensors, types).allSatisfy { tensor, type in
         type == tensor.type || type.canEncode && (hasImportance || !type.needsImportance)
       }
@@ -29,11 +29,18 @@ struct StockComparison {
       // A mix that is slightly too large can't be written, but serves as a comparison.
       let isNear = Double(bytes) <= policy.stockTolerance * Double(target.bytes)
       if canBeWritten, isNear, !all.contains(where: { $0.types == types }) {
-        all.append(Stock(mix: mix, types: types, bytes: bytes))
+        all.append(Stock(name: name, types: types, bytes: bytes))
       }
     }
-    let sorted = all.sorted { ($1.bytes, $0.mix.rawValue) < ($0.bytes, $1.mix.rawValue) }
+    let sorted = all.sorted { ($1.bytes, $0.name) < ($0.bytes, $1.name) }
     return Array(sorted.prefix(policy.stockMixes))
+  }
+
+  private var mixes: [(name: String, types: [GGMLType])] {
+    source.outputForm?.baselines
+      ?? StockMix.allCases.filter(\.base.isQuantized).map {
+        ($0.rawValue, $0.types(for: source, hasImportance: hasImportance))
+      }
   }
 
   /// The types to write, and the evidence for them.
@@ -75,8 +82,8 @@ struct StockComparison {
       windows: windows.windows.count, allocation: drifts[0].mean, search: divergence(.search),
       expected: divergence(.expected),
       stock: zip(stock, stockDrifts).map {
-        FitReport.Measured(name: $0.mix.rawValue, bytes: $0.bytes, divergence: $1.mean)
-      }, low: difference?.low ?? 0, high: difference?.high ?? 0, written: written?.mix.rawValue)
+        FitReport.Measured(name: $0.name, bytes: $0.bytes, divergence: $1.mean)
+      }, low: difference?.low ?? 0, high: difference?.high ?? 0, written: written?.name)
     return Verdict(
       types: written?.types ?? fitted[chosen].types, choice: written == nil ? fitted[chosen].choice : .stock,
       comparison: comparison)

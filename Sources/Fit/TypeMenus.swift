@@ -10,13 +10,14 @@ public struct TypeMenus: Sendable {
   public let types: [[GGMLType]]
 
   /// - Parameters:
-  ///   - types: the types to choose from; default: every block format that can be encoded.
+  ///   - types: the types to choose from; default: all that the form of the output has.
   ///   - hasImportance: whether there is importance at all. The constraints list the tensors without it.
   public init(
-    of source: any ModelSource, types: [GGMLType] = GGMLType.allCases.filter { $0.canEncode && $0.isQuantized },
+    of source: any ModelSource, types: [GGMLType]? = nil,
     hasImportance: Bool, constraints: TypeConstraints = TypeConstraints()
   ) {
     tensors = source.tensors
+    let types = types ?? source.outputForm?.menu ?? GGMLType.allCases.filter { $0.canEncode && $0.isQuantized }
     self.types = source.tensors.map { tensor in
       guard tensor.isQuantizable else { return [tensor.exactType] }
       if let pinned = constraints.pinned(tensor) {

@@ -2,15 +2,22 @@ import Blocks
 import Files
 import Tensors
 
-/// Checks a GGUF file's data: all scales are finite, and the checksums match. Every tensor is read once.
+/// Checks a model's data: all scales are finite, and the checksums match. Every tensor is read once.
 public struct Verification {
-  private let file: GGUFFile
+  private let file: any ModelSource
+  private let path: String
   private let expected: TensorChecksums?
   private static let bufferBytes = 16 << 20
 
   /// - Parameter expected: the checksums to compare with; nil to compute them only.
   public init(_ file: GGUFFile, expected: TensorChecksums? = nil) {
+    self.init(file, path: file.path, expected: expected)
+  }
+
+  /// - Parameter path: the path of the model, for messages.
+  public init(_ file: any ModelSource, path: String, expected: TensorChecksums? = nil) {
     self.file = file
+    self.path = path
     self.expected = expected
   }
 
@@ -22,7 +29,7 @@ public struct Verification {
   public func run(progress: any RunObserver = NoObserver()) throws -> TensorChecksums {
     if let expected {
       for name in expected.sums.keys.sorted() where file.tensor(named: name) == nil {
-        throw FormatError(path: file.path, subject: "tensor \(name)", "has a checksum but is not in the file")
+        throw FormatError(path: path, subject: "tensor \(name)", "has a checksum but is not in the file")
       }
     }
     var sums = TensorChecksums()
@@ -50,11 +57,12 @@ public struct Verification {
       let hex = digest.hex()
       if let expected {
         guard let expectedHex = expected[tensor.name] else {
-          throw FormatError(path: file.path, subject: "tensor \(tensor.name)", "has no checksum")
+          throw FormatError(path: path, subject: "tensor \(tensor.name)", "has no checksum")
         }
         guard expectedHex == hex else {
           throw FormatError(
-            path: file.shardPath(of: tensor), subject: "tensor \(tensor.name)", offset: file.offset(of: tensor),
+            path: file.path(of: tensor) ?? path, subject: "tensor \(tensor.name)",
+            offset: (file as? GGUFFile)?.offset(of: tensor),
             "does not match its checksum", hint: "the file is damaged: download it or create it again")
         }
       }
@@ -67,8 +75,8 @@ public struct Verification {
     let perRow = rowBytes / tensor.type.blockBytes
     let column = tensor.type.isQuantized ? "block \(block % perRow)" : "column \(block % perRow)"
     return FormatError(
-      path: file.shardPath(of: tensor), subject: "tensor \(tensor.name)",
-      offset: file.offset(of: tensor) + block * tensor.type.blockBytes,
+      path: file.path(of: tensor) ?? path, subject: "tensor \(tensor.name)",
+      offset: (file as? GGUFFile).map { $0.offset(of: tensor) + block * tensor.type.blockBytes },
       "row \(block / perRow), \(column): \(tensor.type.isQuantized ? "a scale" : "the value") is NaN or infinite",
       hint: "the file or the model that it was made from is damaged")
   }

@@ -51,7 +51,10 @@ public struct MemoryPlan: Sendable {
     }
     cacheBytes = bytes
     working = WorkingMemory(dimensions, context: context)
-    metadata = MetadataSize(of: model, vocabulary: dimensions.vocabulary, published: publishedMetadata)
+    let files = try? model.outputForm?.container(model.tensors.map(\.exactType), Self.header(of: model))
+    metadata =
+      files.map { MetadataSize(bytes: $0.headerBytes, kind: .exact) }
+      ?? MetadataSize(of: model, vocabulary: dimensions.vocabulary, published: publishedMetadata)
     weights = model.tensors.reduce(0) { $0 + $1.shape.count }
   }
 
@@ -73,6 +76,14 @@ public struct MemoryPlan: Sendable {
   private mutating func add(
     name: String, types: [GGMLType], _ kind: PlanRow.Kind, _ needsImportance: Bool, drift: Double?
   ) {
+    if let form = model.outputForm, let files = try? form.container(types, Self.header(of: model)) {
+      rows.append(
+        row(
+          name, fileBytes: files.totalBytes, DecodeSpeed.bytesPerToken(model, types: types, dimensions), nil, kind,
+          false,
+          drift, headerBytes: files.headerBytes))
+      return
+    }
     let alignment = model.metadata.optionalInt("general.alignment") ?? defaultAlignment
     let tensorBytes = zip(model.tensors, types).reduce(0) { sum, pair in
       sum + (pair.0.bytes(as: pair.1, alignment: alignment) ?? 0)
@@ -93,13 +104,18 @@ public struct MemoryPlan: Sendable {
     rows.append(row(name, fileBytes: target, read, nil, .target, false, nil))
   }
 
+  /// The header of a file without importance and feedback. A fingerprint has 64 digits.
+  private static func header(of model: any ModelSource) -> OutputHeader {
+    OutputHeader(source: model, importance: nil, fingerprint: String(repeating: "0", count: 64))
+  }
+
   private func row(
     _ name: String, fileBytes: Int, _ read: Int, _ compatibility: Compatibility?, _ kind: PlanRow.Kind,
-    _ needsImportance: Bool, _ drift: Double?
+    _ needsImportance: Bool, _ drift: Double?, headerBytes: Int? = nil
   ) -> PlanRow {
     let (total, overflow) = fileBytes.addingReportingOverflow(cacheBytes + working.total)
     let bytes = overflow ? Int.max : total
-    let tensorBytes = max(0, fileBytes - metadata.bytes)
+    let tensorBytes = max(0, fileBytes - (headerBytes ?? metadata.bytes))
     return PlanRow(
       name: name, tensorBytes: tensorBytes, fileBytes: fileBytes,
       bitsPerWeight: Double(tensorBytes) * 8 / Double(max(1, weights)), totalBytes: bytes,

@@ -19,6 +19,8 @@ public struct MetadataSize: Sendable, Equatable {
   /// The origin of ``bytes``.
   public let kind: Kind
 
+  init(bytes: Int, kind: Kind) { (self.bytes, self.kind) = (bytes, kind) }
+
   /// - Parameter published: metadata bytes of the model's published files, if known.
   init(of model: any ModelSource, vocabulary: Int, published: Int?) {
     if model.metadata["tokenizer.ggml.tokens"] != nil {

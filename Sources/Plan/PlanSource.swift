@@ -13,6 +13,8 @@ public struct PlanSource: Sendable {
   public let publishedMetadata: Int?
   /// Whether the tensors' types are those of an existing file, which then gets its own row.
   public let isFile: Bool
+  /// The folder with config.json and the tokenizer; nil where there is none.
+  public var directory: String?
   /// The findings on config.json; nil for a GGUF.
   public let configReview: ConfigReview?
 
@@ -41,9 +43,11 @@ public struct PlanSource: Sendable {
       }
       let shapes = try Self.explaining { try ModelShapes(path: directory, ignoring: ignoring) }
       self.init(Self.withTokenizer(shapes, directory: directory), review: shapes.configReview)
+      self.directory = directory
     } else if source.lowercased().hasSuffix(".json") {
       let shapes = try Self.explaining { try ModelShapes(path: source, ignoring: ignoring) }
       self.init(shapes, review: shapes.configReview)
+      directory = source.lastIndex(of: "/").map { String(source[..<$0]) } ?? "."
     } else {
       if let key = ignoring.first { throw UnneededIgnoring(path: source, key: key) }
       let file = try GGUFFile(path: source, headerOnly: true)

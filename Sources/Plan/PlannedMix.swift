@@ -31,6 +31,15 @@ public struct PlannedMix: Sendable {
     }
   }
 
+  /// A mix of another form than GGUF.
+  public init(name: String, types: @escaping @Sendable (_ model: any ModelSource) -> [GGMLType]) {
+    self.name = name
+    needsImportance = false
+    publishedDrift = nil
+    isPreset = false
+    self.types = types
+  }
+
   init(_ preset: Preset, hasImportance: Bool) {
     name = preset.rawValue
     needsImportance = preset.needsImportance

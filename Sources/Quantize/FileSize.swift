@@ -17,10 +17,17 @@ public struct FileSize: Sendable {
   private let constant: Int
   /// nil if an override replaces the recipe.
   private let explainer: RecipeExplainer?
+  /// The source's header, where the files are no GGUF.
+  private let formed: (form: any OutputForm, header: OutputHeader)?
 
   /// The size of files with this header.
   public init(_ header: OutputHeader) {
     tensors = header.source.tensors
+    formed = header.source.outputForm.map { ($0, header) }
+    if formed != nil {
+      (alignment, constant, explainer) = (1, 0, nil)
+      return
+    }
     let layout = GGUFLayout(metadata: header.metadata(fileType: 0, recipe: ""), tensors: tensors)
     alignment = layout.alignment
     constant = layout.unpaddedHeaderBytes
@@ -33,15 +40,23 @@ public struct FileSize: Sendable {
 
   /// The bytes before the tensors' data, including padding.
   public func headerBytes(of types: [GGMLType]) throws -> Int {
-    try padded(constant + (explainer?.recipe(for: types).yaml().utf8.count ?? 0))
+    if let formed { return try formed.form.container(types, formed.header).headerBytes }
+    return try padded(constant + (explainer?.recipe(for: types).yaml().utf8.count ?? 0))
   }
 
   /// The bytes of the header with the shortest recipe: a type without rules.
-  public var minimumHeaderBytes: Int { padded(constant + (explainer == nil ? 0 : "base: F16\n".utf8.count)) }
+  public var minimumHeaderBytes: Int {
+    if let formed {
+      // Every tensor as it is: no list of exceptions.
+      return (try? formed.form.container(tensors.map(\.exactType), formed.header).headerBytes) ?? 0
+    }
+    return padded(constant + (explainer == nil ? 0 : "base: F16\n".utf8.count))
+  }
 
   /// The bytes of one tensor's data, including padding; nil for a type whose blocks don't fit its rows.
   public func bytes(of tensor: Int, as type: GGMLType) -> Int? {
-    tensors[tensor].bytes(as: type, alignment: alignment)
+    if let formed { return formed.form.bytes(of: tensors[tensor], as: type) }
+    return tensors[tensor].bytes(as: type, alignment: alignment)
   }
 
   /// The bytes of all tensors' data. Rows must be whole blocks of their types (a precondition).

@@ -8,11 +8,11 @@ public struct OutputHeader: Sendable {
   /// The model to quantize.
   public let source: any ModelSource
   /// The importance matrix in use; nil for none.
-  let importance: ImportanceProvenance?
+  public let importance: ImportanceProvenance?
   /// The text of error feedback; nil without feedback.
   public var feedback: FeedbackProvenance?
   /// The source's fingerprint, in hexadecimal.
-  let fingerprint: String
+  public let fingerprint: String
   /// Keys that replace those of the same name.
   let overrides: [(key: String, value: MetadataValue)]
   /// The grade of evidence for the types of a fitted mix (`quantize.evidence`); nil for other mixes.
@@ -41,9 +41,15 @@ public struct OutputHeader: Sendable {
     let shapes = TypedShapes(source, types: types)
     var recipe = Recipe(explaining: shapes)
     recipe.name = name
-    return RewritePlan(
+    if source.outputForm == nil, let index = types.firstIndex(where: \.isAffine) {
+      throw QuantizeError.unsupported(
+        "tensor \(source.tensors[index].name): \(types[index]) is a type of MLX, which no GGUF has")
+    }
+    var plan = RewritePlan(
       source: source, types: types,
       metadata: metadata(fileType: fileType ?? recipe.fileType(of: shapes.tensors), recipe: try recipe.yaml()))
+    plan.container = try source.outputForm?.container(types, self)
+    return plan
   }
 
   /// The types that a recipe gives, before constraints; nil means the source's types.

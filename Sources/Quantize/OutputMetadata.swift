@@ -4,8 +4,8 @@ import Tensors
 /// The record of an importance matrix in a quantized file. It has base names only, since published files must not
 /// contain local paths.
 public struct ImportanceProvenance: Sendable, Equatable {
-  let file: String
-  let dataset: String
+  public let file: String
+  public let dataset: String
   let entries: Int
   let chunks: Int
   /// SHA-256 of the matrix, in hexadecimal.

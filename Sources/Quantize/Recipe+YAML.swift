@@ -57,6 +57,7 @@ extension Recipe {
     if let name { pairs.append(("name", Node(name))) }
     switch base {
     case .type(let type): pairs.append(("base", Node(type.name)))
+    case .types: throw RecipeError.malformed(file: name ?? "recipe", reason: "has no base or mix")
     case .mix(let mix, let importance):
       pairs.append(("mix", Node(mix.rawValue)))
       if let importance { pairs.append(("importance", Node(importance ? "true" : "false"))) }

@@ -18,6 +18,8 @@ public struct Recipe: Sendable, Equatable {
     /// A stock mix with its exceptions. Some mixes depend on whether there is an importance matrix; nil means whether one
     /// is given.
     case mix(StockMix, hasImportance: Bool?)
+    /// The types of a model's tensors, in their order.
+    case types([GGMLType])
   }
 
   /// The recipe's name; nil for none.
@@ -49,6 +51,7 @@ public struct Recipe: Sendable, Equatable {
     let based: [GGMLType] =
       switch base {
       case .mix(let mix, let recorded): mix.types(for: model, hasImportance: recorded ?? hasImportance)
+      case .types(let types): types
       case .type(let type):
         model.tensors.map { $0.isQuantizable ? type.fitting(columns: $0.shape.columns) : $0.exactType }
       }

@@ -12,7 +12,7 @@ final class RewriteOutput: @unchecked Sendable {
   /// The maximum number of pending writes, which bounds memory.
   private static let maximumPending = 2
 
-  private let writer: GGUFWriter
+  private let writer: any TensorWriter
   private let journal: RunJournal?
   private let keepsSums: Bool
   private let queue = DispatchQueue(label: "rewriting")
@@ -21,7 +21,7 @@ final class RewriteOutput: @unchecked Sendable {
   private var digest = DataDigest()
   private var sums = TensorChecksums()
 
-  init(_ writer: GGUFWriter, _ journal: RunJournal?, keepsSums: Bool) {
+  init(_ writer: any TensorWriter, _ journal: RunJournal?, keepsSums: Bool) {
     self.writer = writer
     self.journal = journal
     self.keepsSums = keepsSums || journal != nil
@@ -36,7 +36,7 @@ final class RewriteOutput: @unchecked Sendable {
   }
 
   /// Ends a tensor: after its rows are written, calls `check` and records the tensor in the journal.
-  func end(_ name: String, check: @escaping @Sendable (GGUFWriter) throws -> Void) throws {
+  func end(_ name: String, check: @escaping @Sendable (any TensorWriter) throws -> Void) throws {
     try enqueue { [self] in
       try check(writer)
       guard keepsSums else { return }
@@ -53,7 +53,7 @@ final class RewriteOutput: @unchecked Sendable {
   }
 
   /// Ends a tensor whose rows were written in any order. Its digest is computed from the file.
-  func end(_ name: String, placed index: Int, check: @escaping @Sendable (GGUFWriter) throws -> Void) throws {
+  func end(_ name: String, placed index: Int, check: @escaping @Sendable (any TensorWriter) throws -> Void) throws {
     try enqueue { [self] in
       try check(writer)
       guard keepsSums else { return }

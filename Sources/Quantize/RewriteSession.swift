@@ -17,7 +17,7 @@ public final class RewriteSession {
   /// The journal of finished tensors, in which the caller may record snapshots too. Nil if the run can't be resumed.
   public let journal: RunJournal?
   private let output: RewriteOutput
-  private let writer: GGUFWriter
+  private let writer: any TensorWriter
   private let inherited: [String: String]
   private let progress: any RunObserver
 
@@ -37,7 +37,8 @@ public final class RewriteSession {
   private static let sampleCount = 3
 
   init(
-    _ plan: RewritePlan, output: RewriteOutput, writer: GGUFWriter, journal: RunJournal?, inherited: [String: String],
+    _ plan: RewritePlan, output: RewriteOutput, writer: any TensorWriter, journal: RunJournal?,
+    inherited: [String: String],
     progress: any RunObserver
   ) {
     self.plan = plan

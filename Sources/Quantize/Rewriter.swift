@@ -17,6 +17,8 @@ public struct RewritePlan: Sendable {
   public let layout: GGUFLayout
   /// The files: one, unless ``split(by:)`` was called.
   public private(set) var shards: GGUFShards
+  /// The files, where they are no GGUF.
+  public var container: (any OutputContainer)?
   /// The bytes of decoded rows that are encoded at once.
   public let chunkBytes = 16 << 20
   private let metadata: Metadata
@@ -43,9 +45,25 @@ public struct RewritePlan: Sendable {
   }
 
   /// The exact bytes of all files.
-  public var totalBytes: Int { shards.totalBytes }
+  public var totalBytes: Int { container?.totalBytes ?? shards.totalBytes }
   /// The bytes before the tensor data, in all files.
-  public var headerBytes: Int { shards.layouts.reduce(0) { $0 + $1.header.count } }
+  public var headerBytes: Int { container?.headerBytes ?? shards.layouts.reduce(0) { $0 + $1.header.count } }
+  /// SHA-256 of everything but the tensors' data, in hexadecimal.
+  public var digest: String { container?.digest ?? shards.digest }
+
+  fileprivate func check(_ path: String, overwrite: Bool) throws {
+    if let container { return try container.check(path, overwrite: overwrite) }
+    for path in shards.paths(path) { try OutputFile.check(path, overwrite: overwrite) }
+  }
+
+  fileprivate func isBegun(_ path: String) -> Bool {
+    container?.isBegun(path) ?? shards.paths(path).allSatisfy(OutputFile.isBegun)
+  }
+
+  fileprivate func writer(_ path: String, overwrite: Bool, resuming: Bool) throws -> any TensorWriter {
+    try container?.writer(path: path, overwrite: overwrite, resuming: resuming)
+      ?? GGUFWriter(path: path, shards: shards, overwrite: overwrite, resuming: resuming)
+  }
 }
 
 /// The results of a rewriting.
@@ -108,15 +126,14 @@ public struct Rewriter: Sendable {
   ) throws -> RewriteReport {
     // Checked first, so that an existing output does not leave a journal.
     let journal = try options.identity.map {
-      let paths = plan.shards.paths(path)
-      for path in paths { try OutputFile.check(path, overwrite: options.overwrite) }
+      try plan.check(path, overwrite: options.overwrite)
       // A journal without data (after a crash between the last two steps of a run) is ignored.
       return try RunJournal(
-        output: path, identity: $0, restart: options.restart || !paths.allSatisfy(OutputFile.isBegun))
+        output: path, identity: $0, restart: options.restart || !plan.isBegun(path))
     }
     do {
-      let writer = try GGUFWriter(
-        path: path, shards: plan.shards, overwrite: options.overwrite, resuming: journal?.inherited.isEmpty == false)
+      let writer = try plan.writer(
+        path, overwrite: options.overwrite, resuming: journal?.inherited.isEmpty == false)
       do {
         let report = try write(to: writer, journal, options, progress, first)
         journal?.remove()
@@ -137,7 +154,7 @@ public struct Rewriter: Sendable {
   }
 
   private func write(
-    to writer: GGUFWriter, _ journal: RunJournal?, _ options: RewriteOptions, _ progress: any RunObserver,
+    to writer: any TensorWriter, _ journal: RunJournal?, _ options: RewriteOptions, _ progress: any RunObserver,
     _ first: (RewriteSession) throws -> Void
   ) throws -> RewriteReport {
     let output = RewriteOutput(writer, journal, keepsSums: options.checksums)
@@ -162,7 +179,7 @@ public struct Rewriter: Sendable {
   }
 
   private func encodeAll(
-    to output: RewriteOutput, resuming writer: GGUFWriter, _ journal: RunJournal?, beside session: RewriteSession,
+    to output: RewriteOutput, resuming writer: any TensorWriter, _ journal: RunJournal?, beside session: RewriteSession,
     _ report: inout RewriteReport, _ progress: any RunObserver
   ) throws {
     let inherited = writer.isResumed ? journal?.inherited ?? [:] : [:]
@@ -202,7 +219,8 @@ public struct Rewriter: Sendable {
 
   /// Reads some of a tensor's rows back, and encodes them again: the bytes must be equal, and decode to finite numbers.
   private func check(
-    _ tensor: TensorInfo, _ index: Int, as type: GGMLType, rowBytes: Int, _ weights: [Float]?, _ writer: GGUFWriter
+    _ tensor: TensorInfo, _ index: Int, as type: GGMLType, rowBytes: Int, _ weights: [Float]?,
+    _ writer: any TensorWriter
   ) throws {
     guard rowBytes > 0, tensor.shape.rows > 0 else { return }
     var ignored = RewriteReport()

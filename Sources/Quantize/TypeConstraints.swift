@@ -78,7 +78,9 @@ public struct TypeConstraints: Sendable, Equatable {
     if let pinned = pinned(tensor) { return pinned }
     var type = type
     if let floor = floor(for: tensor), type.bitsPerWeight < floor.bitsPerWeight {
-      type = floor.fitting(columns: tensor.shape.columns)
+      type =
+        (type.isAffine && !floor.isAffine ? type.smallestAffine(atLeast: floor.bitsPerWeight) : floor)
+        .fitting(columns: tensor.shape.columns)
     }
     if allows(type), canHave(type, tensor) { return type }
     if let replacement = replacement(for: type, tensor) { return replacement }
@@ -90,7 +92,8 @@ public struct TypeConstraints: Sendable, Equatable {
   ///
   /// Without importance, Q2_K is preferred: llama-quantize requires importance for IQ2_S and IQ3_XXS, too.
   private func replacement(for type: GGMLType, _ tensor: TensorInfo) -> GGMLType? {
-    let fitting = GGMLType.allCases.filter {
+    let all = type.affine.map { AffineFormat.all($0.scales).map(\.type) + [$0.scales.type] } ?? GGMLType.allCases
+    let fitting = all.filter {
       allows($0) && $0.canHoldWeights && tensor.shape.columns % $0.blockLength == 0 && canHave($0, tensor)
         && (only != nil || type.isForTrainedLevels || !$0.isForTrainedLevels)
     }.sorted { ($0.bitsPerWeight, $0.rawValue) < ($1.bitsPerWeight, $1.rawValue) }
@@ -114,6 +117,14 @@ public struct TypeConstraints: Sendable, Equatable {
 }
 
 extension GGMLType {
+  /// The smallest affine type, with these scales and groups of 64, that has at least so many bits per weight; the float
+  /// type of the scales where none has.
+  fileprivate func smallestAffine(atLeast bits: Double) -> GGMLType {
+    guard let affine else { return self }
+    let types = AffineFormat.all(affine.scales).filter { $0.group == 64 }.map(\.type)
+    return types.first { $0.bitsPerWeight >= bits } ?? affine.scales.type
+  }
+
   /// False for integers and double precision, in which no tensor is written.
   var canHoldWeights: Bool { !isInteger && self != .f64 }
 

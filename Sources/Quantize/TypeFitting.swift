@@ -11,6 +11,12 @@ extension GGMLType {
   /// those do not fit. The choice is llama-quantize's.
   public func fitting(columns: Int) -> GGMLType {
     guard columns % blockLength != 0 else { return self }
+    if let affine {
+      let smaller = [64, 32].first { $0 < affine.group && columns % $0 == 0 }
+      return smaller.flatMap {
+        AffineFormat(bits: affine.bits, group: $0, scales: affine.scales, encoder: affine.encoder)
+      }?.type ?? affine.scales.type
+    }
     let smaller: GGMLType =
       switch self {
       case .iq1_s, .iq1_m, .iq2_xxs, .iq2_xs, .iq2_s, .iq3_xxs, .iq3_s, .iq4_xs: .iq4_nl

@@ -25,7 +25,7 @@ func write(
   options.identity = RunIdentity([
     RunIdentity.Field("source model", try ModelFingerprint(of: plan.source).hex),
     RunIdentity.Field("importance matrix", importance?.digest ?? "none"),
-    RunIdentity.Field("recipe", plan.shards.digest), RunIdentity.Field("error feedback", input.windows.digest),
+    RunIdentity.Field("recipe", plan.digest), RunIdentity.Field("error feedback", input.windows.digest),
     RunIdentity.Field("--effort", "\(input.effort.rawValue)"),
     RunIdentity.Field("blocks of Gram matrices, which --memory decides", widths),
     RunIdentity.Field("version of qtool", QTool.version),

@@ -167,6 +167,7 @@ struct PlanReport {
   /// Programs that open the shown rows, grouped by verdict.
   private var compatibility: [String] {
     let rows = shown.map { plan.rows[$0] }.filter { $0.compatibility != nil }
+    if rows.isEmpty, plan.model.outputForm != nil { return [] }
     var lines: [String] = []
     for program in Compatibility.Program.allCases {
       var groups: [(reason: String, names: [String])] = []

@@ -12,7 +12,7 @@ func write(
   options.checksums = checksums
   options.identity = RunIdentity(
     version: QTool.version, source: try ModelFingerprint(of: plan.source).hex,
-    importance: importance?.digest ?? "none", recipe: plan.shards.digest)
+    importance: importance?.digest ?? "none", recipe: plan.digest)
   progress.start("writing \(output.output)", total: plan.totalBytes, unit: .bytes)
   let report = try Rewriter(plan, importance: importance?.lookup).write(
     to: output.output, options: options,

@@ -58,7 +58,9 @@ struct ConvertCommand: ParsableCommand {
     let inputs = [model] + (metadata.map { [$0] } ?? [])
     if !dryRun, shardSize == nil { try output.file.check(inputs: inputs) }
     let overrides = try metadata.map(metadataOverrides(path:)) ?? [:]
-    let source = weightOptions.apply(to: try splitter.open(model, progress))
+    let opened = try splitter.open(model, progress)
+    try opened.refuseMLX()
+    let source = weightOptions.apply(to: opened)
     let plan = try plan(of: source, overrides, progress)
     let paths = plan.shards.paths(output.file.output)
     if dryRun {

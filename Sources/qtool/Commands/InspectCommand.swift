@@ -2,6 +2,7 @@ import ArgumentParser
 import Checkpoint
 import GGUF
 import Inspection
+import MLX
 import Tensors
 
 struct InspectCommand: ParsableCommand {
@@ -106,7 +107,7 @@ struct Inspected {
   init(path: String, _ splitter: SplitterOptions) throws {
     if ModelLocation.isCheckpoint(path) {
       source = try splitter.open(path, Progress(quiet: true))
-      form = "Hugging Face directory"
+      form = source is MLXModel ? "MLX directory" : "Hugging Face directory"
       notes = source.openingNotes
       return
     }

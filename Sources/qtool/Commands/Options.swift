@@ -4,6 +4,7 @@ import Files
 import Foundation
 import GGUF
 import Imatrix
+import MLX
 import Quantize
 import Tensors
 import Transformer
@@ -65,9 +66,17 @@ struct OutputOptions: ParsableArguments {
   @Flag(name: .long, help: "Start over, ignoring the files of an interrupted run.")
   var restart = false
 
+  /// Whether the output is a directory, whose writer checks it.
+  var isDirectory = false
+
+  enum CodingKeys: CodingKey {
+    case output, force, restart
+  }
+
   init() {}
 
-  init(output: String, force: Bool, restart: Bool = false) {
+  init(output: String, force: Bool, restart: Bool = false, isDirectory: Bool = false) {
+    self.isDirectory = isDirectory
     self.output = output
     self.force = force
     self.restart = restart
@@ -86,7 +95,11 @@ struct OutputOptions: ParsableArguments {
         throw Failure(.usage, "\(path): is also an input", hint: "name another output")
       }
     }
-    try OutputFile.check(output, overwrite: force)
+    if isDirectory {
+      try MLXOutput.check(output, overwrite: force)
+    } else {
+      try OutputFile.check(output, overwrite: force)
+    }
     let folder = URL(filePath: output).deletingLastPathComponent().path
     guard FileManager.default.isWritableFile(atPath: folder) else {
       throw Failure(.unwritable, "\(output): the folder is missing or not writable", hint: "create it, or name another")

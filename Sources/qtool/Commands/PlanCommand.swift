@@ -1,5 +1,6 @@
 import ArgumentParser
 import GGUF
+import MLX
 import Plan
 import Quantize
 
@@ -34,6 +35,10 @@ struct PlanCommand: ParsableCommand {
     name: .long, parsing: .upToNextOption, help: ArgumentHelp("Show only these mixes.", valueName: "name"),
     completion: .list(StockMix.allCases.map(\.rawValue)))
   var type: [String] = []
+  @Option(
+    name: .long,
+    help: ArgumentHelp("The form of the files; those of mlx are made without importance.", valueName: "form"))
+  var format = OutputFormat.gguf
   @Flag(name: .long, help: "Show sizes of mixes made without an importance matrix (a few differ).")
   var noImportance = false
   @Flag(name: .long, help: "Plan DeepSeek files from before April 2025, with the old form of latent attention.")
@@ -42,6 +47,7 @@ struct PlanCommand: ParsableCommand {
   @OptionGroup(title: "Checkpoint") var config: ConfigOptions
 
   func validate() throws {
+    guard format == .gguf || !oldMla else { throw ValidationError("--old-mla is a form of GGUFs") }
     guard list != (source != nil) else { throw ValidationError("name a model to plan, or give --list") }
   }
 
@@ -61,7 +67,14 @@ struct PlanCommand: ParsableCommand {
     try report.plan.checkThatSomethingFits()
   }
 
-  private var mixes: [PlannedMix] { PlannedMix.all(hasImportance: !noImportance, beforeSplitLatents: oldMla) }
+  private var mixes: [PlannedMix] {
+    guard format == .mlx else { return PlannedMix.all(hasImportance: !noImportance, beforeSplitLatents: oldMla) }
+    return Set(MLXMix.names + type.filter { MLXMix(name: $0) != nil }).sorted().compactMap { name in
+      MLXMix(name: name).map { mix in
+        PlannedMix(name: name) { ($0 as? MLXSource).map(mix.types(for:)) ?? $0.tensors.map(\.type) }
+      }
+    }
+  }
 
   private func plan(_ source: String) throws -> MemoryPlan {
     let opened: PlanSource
@@ -77,6 +90,14 @@ struct PlanCommand: ParsableCommand {
         throw Failure(.usage, "--old-mla: \(model.name) has no latent attention, or is already in the old form")
       }
       model = old
+    }
+    if format == .mlx {
+      guard let directory = opened.directory else {
+        throw Failure(
+          .usage, "--format mlx: \(model.name) is not a folder with config.json",
+          hint: "the sizes of all files are needed")
+      }
+      model = try MLXSource(describing: model, directory: directory, version: QTool.version)
     }
     let trained = try ModelDimensions(of: model).trainedContext
     var plan = try MemoryPlan(

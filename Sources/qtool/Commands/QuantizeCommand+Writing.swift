@@ -23,7 +23,7 @@ extension QuantizeCommand {
   ) throws {
     if !outputOptions.dryRun, let destination {
       progress.noteIntegers(in: plan.source)
-      for verdict in plan.compatibility.verdicts { progress.note(verdict.line) }
+      if plan.container == nil { for verdict in plan.compatibility.verdicts { progress.note(verdict.line) } }
       if let feedback {
         _ = try write(
           plan, feedback: feedback, importance: matrix, weighing, to: destination, checksums: outputOptions.checksums,

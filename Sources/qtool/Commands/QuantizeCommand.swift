@@ -50,12 +50,13 @@ struct QuantizeCommand: ParsableCommand {
     }
     let whole = try splitter.open(model, progress)
     let pruned = try sourceOptions.pruned(whole)
-    let source = weightOptions.apply(to: pruned ?? whole)
+    let source = try outputOptions.format.formed(
+      weightOptions.apply(to: pruned ?? whole), of: whole, prunes: pruned != nil)
     let target =
       try mix.target
       ?? fitOptions.target(
         for: pruned ?? whole, hasImportance: !weighing.noImportance, progress)
-    let constraints = try constraintOptions.constraints(for: source, progress)
+    let constraints = try constraintOptions.constraints(for: source, progress).mapping { try source.formed($0) }
     let copied = mix.copies ? try constraints.applied(to: source.tensors.map(\.type), of: source) : nil
     try checkRequantizing(source, copied, progress)
 

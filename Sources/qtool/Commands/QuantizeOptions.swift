@@ -3,6 +3,7 @@ import Files
 import Fit
 import GGUF
 import Imatrix
+import MLX
 import Quantize
 import Tensors
 
@@ -53,8 +54,10 @@ struct MixOptions: ParsableArguments {
   /// The recipe of the given mix, preset or file.
   func chosenRecipe(for source: any ModelSource) throws -> Recipe {
     if let recipe {
-      return try Recipe(yaml: try TextFile(path: recipe).text, file: String(recipe.split(separator: "/").last ?? ""))
+      let file = String(recipe.split(separator: "/").last ?? "")
+      return try Recipe(yaml: try TextFile(path: recipe).text, file: file).mapping { try source.formed($0) }
     }
+    if let mlx = source as? MLXSource { return try mlxRecipe(for: mlx) }
     if let preset {
       guard let match = Preset(name: preset) else {
         let names = Preset.allCases.map(\.rawValue)
@@ -86,6 +89,10 @@ struct MixOptions: ParsableArguments {
 struct QuantizedOutputOptions: ParsableArguments {
   @Option(name: [.short, .long], help: ArgumentHelp("The file to write.", valueName: "file"), completion: .file())
   var output: String?
+  @Option(
+    name: .long,
+    help: ArgumentHelp("The form of the output; mlx is a directory that mlx_lm loads.", valueName: "form"))
+  var format = OutputFormat.gguf
   @Flag(name: .long, help: "Print the table of tensors, types and bytes, and write nothing.") var dryRun = false
   @Flag(name: .long, help: "Replace an existing file.") var force = false
   @Flag(name: .long, help: "Start over, ignoring the files of an interrupted run.") var restart = false
@@ -96,7 +103,11 @@ struct QuantizedOutputOptions: ParsableArguments {
   }
 
   var destination: OutputOptions? {
-    output.map { OutputOptions(output: $0, force: force, restart: restart) }
+    output.map {
+      var path = $0[...]
+      while format == .mlx, path.count > 1, path.hasSuffix("/") { path.removeLast() }
+      return OutputOptions(output: String(path), force: force, restart: restart, isDirectory: format == .mlx)
+    }
   }
 }
 

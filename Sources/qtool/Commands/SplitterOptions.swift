@@ -2,6 +2,7 @@ import ArgumentParser
 import Checkpoint
 import Files
 import GGUF
+import MLX
 import Tokenizers
 
 /// Options for a Hugging Face directory with an unusual tokenizer or configuration.
@@ -45,6 +46,7 @@ struct SplitterOptions: ParsableArguments {
 
   private func open(_ path: String, ignoring: [String], progress: Progress) throws -> any ModelSource {
     do {
+      if MLXModel.isMLX(path) { return try MLXModel(path: path, pre: pre, ignoring: ignoring) }
       let model = try openModel(path: path, pre: pre, ignoring: ignoring)
       for note in model.openingNotes { progress.note("note: \(note)") }
       return model

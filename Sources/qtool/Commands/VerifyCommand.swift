@@ -2,6 +2,7 @@ import ArgumentParser
 import Files
 import Foundation
 import GGUF
+import MLX
 
 struct VerifyCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -35,7 +36,11 @@ struct VerifyCommand: ParsableCommand {
 
   func run() throws {
     let progress = options.apply()
-    let model = try GGUFFile(path: file)
+    let mlx = MLXModel.isMLX(file) ? try MLXModel(path: file) : nil
+    let gguf = mlx == nil ? try GGUFFile(path: file) : nil
+    guard let model: any ModelSource = mlx ?? gguf else { return }
+    let bytes = gguf?.bytes ?? model.tensors.reduce(0) { $0 + ($1.shape.bytes(as: $1.type) ?? 0) }
+    let file = mlx == nil ? file : MLXOutput.path(file)
     let sidecar = file + TensorChecksums.suffix
     if writeChecksums, !force, FileManager.default.fileExists(atPath: sidecar) {
       throw FileError(.create, path: sidecar, code: EEXIST)
@@ -46,14 +51,14 @@ struct VerifyCommand: ParsableCommand {
       } else if !writeChecksums, FileManager.default.fileExists(atPath: sidecar) {
         try TensorChecksums(path: sidecar)
       } else { nil }
-    progress.start("verifying \(model.name)", total: model.bytes, unit: .bytes)
-    let sums = try Verification(model, expected: expected).run(
-      progress: StageObserver(progress: progress, total: model.bytes))
+    progress.start("verifying \(model.name)", total: bytes, unit: .bytes)
+    let sums = try Verification(model, path: file, expected: expected).run(
+      progress: StageObserver(progress: progress, total: bytes))
     progress.finish()
     if writeChecksums { try sums.write(to: sidecar, overwrite: force) }
     let compared = expected == nil ? "no checksums to compare with" : "checksums match"
     print(
-      "\(file): \(Figures.grouped(model.tensors.count)) tensors, \(Figures.grouped(model.bytes)) bytes: "
+      "\(file): \(Figures.grouped(model.tensors.count)) tensors, \(Figures.grouped(bytes)) bytes: "
         + "structure, bounds and scales are good; \(writeChecksums ? "wrote \(sidecar)" : compared)")
   }
 }
