@@ -96,7 +96,8 @@ protocol LayerPart: Sendable {
   func keptColumns(layer: Int) -> [(key: CarriedStates, columns: Int)]
 }
 
-/// A weight matrix [inputs, outputs] with its optional bias, or one expert of a stack.
+/// A weight matrix [inputs, outputs] with its optional bias [outputs], or one expert of a stack [inputs, outputs, experts]
+/// with biases [outputs, experts].
 struct Linear: Sendable, Equatable {
   let weight: TensorInfo
   var bias: TensorInfo?

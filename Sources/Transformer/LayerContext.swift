@@ -47,6 +47,18 @@ final class LayerContext {
     return buffer
   }
 
+  /// Reads the bias of a matrix; nil if it has none. The biases of a stack's matrices are rows of one tensor.
+  func bias(_ linear: Linear) throws -> FloatBuffer? {
+    guard let tensor = linear.bias else { return nil }
+    guard case .expert(let index, of: _) = linear.matrix else { return try vector(tensor) }
+    let buffer = FloatBuffer(count: tensor.shape.columns)
+    try buffer.floats.withMutableSpan { try source.readRows(of: tensor, rows: index..<index + 1, into: &$0) }
+    guard isFinite(buffer.floats, rows: 1, columns: buffer.count) else {
+      throw ForwardError.nonFinite(tensor: tensor.name)
+    }
+    return buffer
+  }
+
   /// Computes a product and reports its operations as progress.
   func product(
     _ x: FloatView, tokens: Int, by w: WeightMatrix, into y: FloatView, yStride: Int, accumulate: Bool = false,
@@ -112,7 +124,7 @@ final class LayerContext {
   func addProduct(
     _ linear: Linear, to hidden: inout Activations, inputs: (_ slab: Int) throws -> FloatBuffer
   ) throws {
-    let bias = try linear.bias.map(vector)
+    let bias = try bias(linear)
     let layout = hidden.layout
     for request in linear.reads(weightLimit) {
       let loaded = try stream.take(request)

@@ -9,7 +9,7 @@ import Transformer
 struct Golden: CustomTestStringConvertible {
   static let names = [
     "llama", "mixtral", "qwen2", "qwen2-yarn", "qwen3", "qwen3moe", "deepseek2-v2", "deepseek2-v2-lora", "deepseek2-v3",
-    "deepseek2-v3-joint",
+    "deepseek2-v3-joint", "gpt-oss",
   ]
 
   let name: String

@@ -59,7 +59,11 @@ func attendedPositions(length: Int, slidingWindow: Int?) -> Double {
 ///
 /// q [windows x queries, heads, keyLength], k [windows x keys, keyHeads, keyLength], v [.., keyHeads, valueLength],
 /// out [.., heads, valueLength]. Head h uses key head h / (heads / keyHeads).
-func attend(_ q: FloatView, _ k: FloatView, _ v: FloatView, into out: FloatView, _ shape: AttentionShape) throws {
+///
+/// - Parameter sinks: for each head, one more scaled score in the sum of the softmax, without a value; nil without.
+func attend(
+  _ q: FloatView, _ k: FloatView, _ v: FloatView, into out: FloatView, _ shape: AttentionShape, sinks: [Float]? = nil
+) throws {
   let group = shape.heads / shape.keyHeads
   let chunks = (group + headsPerTask - 1) / headsPerTask
   try parallelRanges(shape.windows * shape.keyHeads * chunks, grain: 1) { index, _ in
@@ -73,7 +77,8 @@ func attend(_ q: FloatView, _ k: FloatView, _ v: FloatView, into out: FloatView,
     for queryHead in keyHead * group + first..<keyHead * group + min(group, first + headsPerTask) {
       head.attend(
         q.from(window * shape.queries * shape.queryStride + queryHead * shape.keyLength),
-        into: out.from(window * shape.queries * shape.outStride + queryHead * shape.valueLength), work)
+        into: out.from(window * shape.queries * shape.outStride + queryHead * shape.valueLength), work,
+        sink: sinks?[queryHead])
     }
   }
 }
@@ -124,7 +129,9 @@ final class AttentionHead: Sendable {
   }
 
   /// out = softmax(scale q kᵀ, over the visible keys) v.
-  func attend(_ q: FloatView, into out: FloatView, _ work: AttentionWork) {
+  ///
+  /// - Parameter sink: one more scaled score in the sum of the softmax.
+  func attend(_ q: FloatView, into out: FloatView, _ work: AttentionWork, sink: Float? = nil) {
     withPointers(q, out, keys.floats, values.floats) { q, out, keys, values in
       withPointers(work.scores.floats, work.queries.floats, work.weights.floats, work.edge.floats) {
         scores, queries, weights, edge in
@@ -133,7 +140,7 @@ final class AttentionHead: Sendable {
         for start in stride(from: 0, to: shape.queries, by: queryBatch) {
           let batch = start..<min(shape.queries, start + queryBatch)
           tiles.score(q, batch)
-          tiles.weigh(batch)
+          tiles.weigh(batch, sink: sink)
           tiles.sum(batch, into: out)
         }
       }
@@ -188,7 +195,7 @@ private struct AttentionTiles {
     }
   }
 
-  func weigh(_ batch: Range<Int>) {
+  func weigh(_ batch: Range<Int>, sink: Float?) {
     let stride = rounded(shape.keys)
     for group in 0..<groups(batch) {
       let rows = min(tileQueries, batch.count - group * tileQueries)
@@ -200,7 +207,8 @@ private struct AttentionTiles {
         let first = shape.firstKey(position) - panel
         let row = scores.base + row * stride
         for key in 0..<first { row[key] = 0 }
-        softmax(row + first, visible: position + 1 - panel - first, count: count - first, scale: shape.scale)
+        softmax(
+          row + first, visible: position + 1 - panel - first, count: count - first, scale: shape.scale, sink: sink)
       }
       pack(
         scores, stride: stride, rows: rows, columns: count,
@@ -252,12 +260,15 @@ private func pack(_ x: FloatPointer, stride: Int, rows: Int, columns: Int, into 
 }
 
 /// Replaces the first `visible` of `count` scores by the softmax of the scaled scores, and the others by 0.
-func softmax(_ x: UnsafeMutablePointer<Float>, visible: Int, count: Int, scale: Float) {
+///
+/// - Parameter sink: a scaled score that takes part in the softmax, and whose share is dropped.
+func softmax(_ x: UnsafeMutablePointer<Float>, visible: Int, count: Int, scale: Float, sink: Float? = nil) {
   let whole = visible & ~7
   var largest = SIMD8<Float>(repeating: -.infinity)
   for i in stride(from: 0, to: whole, by: 8) { largest = cv_max(largest, cv_load(x + i)) }
   var top = cv_largest(largest)
   for i in whole..<visible { top = max(top, x[i]) }
+  if let sink { top = max(top, sink / scale) }
   var sums = SIMD8<Float>.zero
   for i in stride(from: 0, to: whole, by: 8) {
     let e = cv_exp((cv_load(x + i) - top) * scale)
@@ -269,6 +280,7 @@ func softmax(_ x: UnsafeMutablePointer<Float>, visible: Int, count: Int, scale: 
     x[i] = cv_exp(cv_splat((x[i] - top) * scale))[0]
     sum += x[i]
   }
+  if let sink { sum += cv_exp(cv_splat((sink / scale - top) * scale))[0] }
   let inverse = 1 / sum
   for i in stride(from: 0, to: whole, by: 8) { cv_store(x + i, cv_load(x + i) * inverse) }
   for i in whole..<visible { x[i] *= inverse }

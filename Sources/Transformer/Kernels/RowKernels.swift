@@ -46,19 +46,28 @@ func normalizeRow(
   for i in whole..<columns { y[i] = x[i] * scale * weight[i] }
 }
 
-/// The function of a gate. All are x times a sigmoid.
+/// The function of a gate and of up: x times a sigmoid, times up.
 enum GateFunction: Sendable {
   /// x / (1 + e^-x)
   case silu
   /// x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) / 2, which is x / (1 + e^-z) with z = sqrt(8/pi) (x + 0.044715 x^3).
   case geluTanh
+  /// x / (1 + e^-1.702x), times up + 1, with x clipped to at most 7 and up to -7...7.
+  case clippedSilu
 
   /// The argument of the sigmoid.
   fileprivate func argument(_ x: SIMD8<Float>) -> SIMD8<Float> {
     switch self {
     case .silu: x
     case .geluTanh: x * (1.595_769_1 + 0.071_354_814 * x * x)
+    case .clippedSilu: x * 1.702
     }
+  }
+
+  fileprivate func apply(_ x: SIMD8<Float>, _ up: SIMD8<Float>) -> SIMD8<Float> {
+    guard self == .clippedSilu else { return x / (1 + cv_exp(-argument(x))) * up }
+    let x = cv_min(x, cv_splat(7))
+    return x / (1 + cv_exp(-argument(x))) * (cv_clamp(up, cv_splat(-7), cv_splat(7)) + 1)
   }
 }
 
@@ -81,13 +90,9 @@ func gatedUnit(
         let u = up.base + row * upStride
         let whole = columns & ~7
         for i in stride(from: 0, to: whole, by: 8) {
-          let x = cv_load(g + i)
-          cv_store(g + i, x / (1 + cv_exp(-function.argument(x))) * cv_load(u + i))
+          cv_store(g + i, function.apply(cv_load(g + i), cv_load(u + i)))
         }
-        for i in whole..<columns {
-          let x = g[i]
-          g[i] = x / (1 + exponential(-function.argument(cv_splat(x))[0])) * u[i]
-        }
+        for i in whole..<columns { g[i] = function.apply(cv_splat(g[i]), cv_splat(u[i]))[0] }
       }
     }
   }
@@ -157,7 +162,7 @@ func addRows(
 }
 
 /// Traps where rows are outside of a view.
-private func check(_ x: FloatPointer, _ rows: Int, _ columns: Int, _ stride: Int) {
+func check(_ x: FloatPointer, _ rows: Int, _ columns: Int, _ stride: Int) {
   precondition(rows == 0 || x.count >= (rows - 1) * stride + columns, "\(x.count) for \(rows) x \(columns) / \(stride)")
 }
 

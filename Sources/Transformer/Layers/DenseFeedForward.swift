@@ -55,8 +55,8 @@ struct GatedUnit: Sendable {
     _ layout: WindowLayout, _ context: LayerContext, inputs: (_ slab: Int) throws -> FloatBuffer
   ) throws -> Activations {
     var expanded = Activations(layout, columns: gate.outputs, storage: context.storage)
-    let gateBias = try gate.bias.map(context.vector)
-    let upBias = try up.bias.map(context.vector)
+    let gateBias = try context.bias(gate)
+    let upBias = try context.bias(up)
     for request in expansions(context.weightLimit) {
       let loaded = try context.stream.take(request)
       let rows = gate.outputs(of: request.pieces[0].rows)

@@ -14,6 +14,10 @@ struct ExpertFeedForward: LayerPart {
   let ups: TensorInfo
   /// [expert length, width, experts]
   let downs: TensorInfo
+  /// The biases of the experts' matrices, [outputs, experts]; nil without biases.
+  var gateBiases: TensorInfo?
+  var upBiases: TensorInfo?
+  var downBiases: TensorInfo?
   /// The expert of all tokens.
   let shared: GatedUnit?
   /// The factor of each expert's output [experts]; nil without factors.
@@ -53,9 +57,9 @@ struct ExpertFeedForward: LayerPart {
     let length = downs.shape.columns
     let isFused = gates == ups
     return GatedUnit(
-      gate: Linear(weight: gates, matrix: matrix, part: isFused ? 0..<length : nil),
-      up: Linear(weight: ups, matrix: matrix, part: isFused ? length..<2 * length : nil),
-      down: Linear(weight: downs, matrix: matrix), function: function)
+      gate: Linear(weight: gates, bias: gateBiases, matrix: matrix, part: isFused ? 0..<length : nil),
+      up: Linear(weight: ups, bias: upBiases, matrix: matrix, part: isFused ? length..<2 * length : nil),
+      down: Linear(weight: downs, bias: downBiases, matrix: matrix), function: function)
   }
 
   private func routerReads(_ limit: Int) -> [WeightRequest] {
@@ -145,6 +149,7 @@ struct ExpertFeedForward: LayerPart {
   /// The uses of every expert, in the order of tokens.
   private func route(_ inputs: Activations, _ context: LayerContext) throws -> [[Use]] {
     let bias = try router.bias.map { try context.vector($0).floats.withSpan { span in span.indices.map { span[$0] } } }
+    let logitBias = try router.logitBias.map(context.vector)
     let layout = inputs.layout
     var logits = Activations(layout, columns: router.experts, storage: context.storage)
     for request in routerReads(context.weightLimit) {
@@ -157,6 +162,11 @@ struct ExpertFeedForward: LayerPart {
           try context.product(
             x.floats, tokens: layout.tokens(inSlab: slab), by: loaded.matrix(0), into: y, yStride: stride,
             tensor: router.weight.name)
+          if let logitBias {
+            try add(
+              logitBias.floats.from(rows.lowerBound), to: y, rows: layout.tokens(inSlab: slab), columns: rows.count,
+              stride: stride)
+          }
         }
       }
     }

@@ -34,6 +34,8 @@ struct GroupedAttention: LayerPart {
   var layer = 0
   /// Whether later layers use this one's keys and values.
   var keepsKeys = false
+  /// For each head, one more scaled score in the sum of the softmax (arXiv 2309.17453); nil without.
+  var sinks: TensorInfo?
 
   /// The matrices of the normalised hidden states.
   var inputs: [Linear] { [q, k, v].compactMap { $0 } }
@@ -96,6 +98,7 @@ struct GroupedAttention: LayerPart {
     }
     var attended = Activations(queryLayout, columns: heads * valueLength, storage: context.storage)
     let preparation = try HeadPreparation(self, context)
+    let sinks = try sinks.map { try context.vector($0).floats.withSpan { span in span.indices.map { span[$0] } } }
     for slab in 0..<layout.slabs {
       let windows = layout.windows(inSlab: slab).count
       try queries.update(slab) { try preparation.queries($0, windows: windows, queryLayout) }
@@ -120,7 +123,7 @@ struct GroupedAttention: LayerPart {
             keys: layout.length, heads: heads, keyHeads: keyHeads, keyLength: keyLength, valueLength: valueLength,
             queryStride: q.outputs, keyStride: keyWidth, valueStride: valueWidth,
             outStride: heads * valueLength, scale: scale ?? 1 / Float(keyLength).squareRoot(),
-            slidingWindow: slidingWindow))
+            slidingWindow: slidingWindow), sinks: sinks)
       }
       try context.meter?.add(
         Double(windows * queryLayout.length) * Double(attentionPerToken)

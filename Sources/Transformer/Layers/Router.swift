@@ -5,10 +5,14 @@ struct Router: Sendable {
   enum Gate: Sendable {
     case softmax
     case sigmoid
+    /// A softmax over the logits of the selected experts alone (gpt-oss).
+    case selectedSoftmax
   }
 
   /// [width, experts]
   let weight: TensorInfo
+  /// The term that is added to an expert's logit; [experts].
+  var logitBias: TensorInfo?
   /// The term that is added to an expert's score for the selection, but not for its weight (DeepSeek-V3, arXiv
   /// 2412.19437).
   let bias: TensorInfo?
@@ -38,6 +42,10 @@ struct Router: Sendable {
     if let bias { for expert in scores.indices { scores[expert] += bias[expert] } }
     if groups > 1 && groupsUsed < groups { dropWeakGroups(&scores) }
     let selected = scores.indices.sorted { (scores[$0], $1) > (scores[$1], $0) }.prefix(used)
+    if gate == .selectedSoftmax {
+      let weights = softmax(selected.map { probabilities[$0] })
+      return zip(selected, weights).map { ExpertWeight(expert: $0, weight: $1 * scale) }
+    }
     var factor = scale
     if normalizes {
       // The smallest normal half-precision number keeps the quotient finite where all weights are 0.
@@ -47,19 +55,23 @@ struct Router: Sendable {
   }
 
   private func probabilities(_ logits: Span<Float>) -> [Float] {
-    var result = logits.indices.map { logits[$0] }
-    switch gate {
-    case .sigmoid:
-      for index in result.indices { result[index] = 1 / (1 + exponential(-result[index])) }
-    case .softmax:
-      let top = result.max() ?? 0
-      var sum: Float = 0
-      for index in result.indices {
-        result[index] = exponential(result[index] - top)
-        sum += result[index]
-      }
-      for index in result.indices { result[index] /= sum }
+    let logits = logits.indices.map { logits[$0] }
+    return switch gate {
+    case .sigmoid: logits.map { 1 / (1 + exponential(-$0)) }
+    case .softmax: softmax(logits)
+    case .selectedSoftmax: logits
     }
+  }
+
+  private func softmax(_ logits: [Float]) -> [Float] {
+    let top = logits.max() ?? 0
+    var sum: Float = 0
+    var result = logits
+    for index in result.indices {
+      result[index] = exponential(result[index] - top)
+      sum += result[index]
+    }
+    for index in result.indices { result[index] /= sum }
     return result
   }
 

@@ -60,6 +60,12 @@ CASES = {
         hf.DeepseekV3Config,
         MLA | dict(q_lora_rank=24, n_shared_experts=1, routed_scaling_factor=2.5, norm_topk_prob=True,
                    rope_parameters=YARN), "deepseek2", "joint"),
+    # The window is shorter than the text. Readers of the file round YaRN's bounds, as `truncate` does.
+    "gpt-oss": (
+        hf.GptOssConfig,
+        dict(head_dim=16, num_local_experts=6, num_experts_per_tok=3, sliding_window=7,
+             rope_parameters={k: v for k, v in YARN.items() if "mscale" not in k} | dict(truncate=True)), "gpt-oss",
+        None),
 }
 
 
@@ -70,7 +76,7 @@ def randomize(model):
         noise = torch.randn(value.shape, generator=generator)
         if "e_score_correction" in name:
             value.copy_(noise * 0.2)
-        elif name.endswith("bias"):
+        elif name.endswith(("bias", "sinks")):
             value.copy_(noise * 0.2)
         elif value.dim() == 1:
             value.copy_(1 + noise * 0.2)
@@ -109,6 +115,12 @@ SIMPLE = {
     "mlp.gate.e_score_correction_bias": "exp_probs_b.bias", "block_sparse_moe.gate.weight": "ffn_gate_inp.weight",
     "self_attn.q_a_proj": "attn_q_a", "self_attn.q_a_layernorm": "attn_q_a_norm", "self_attn.q_b_proj": "attn_q_b",
     "self_attn.kv_a_proj_with_mqa": "attn_kv_a_mqa", "self_attn.kv_a_layernorm": "attn_kv_a_norm",
+    "mlp.router": "ffn_gate_inp",
+}
+# What gpt-oss calls otherwise.
+OPENAI = {
+    "post_attention_layernorm.weight": "post_attention_norm.weight", "self_attn.sinks": "attn_sinks.weight",
+    "mlp.experts.down_proj_bias": "ffn_down_exps.bias",
 }
 
 
@@ -126,7 +138,16 @@ def tensors(model, architecture, form):
         else:
             _, _, layer, rest = name.split(".", 3)
             block = f"blk.{layer}."
-            if rest.endswith(".experts.gate_up_proj"):
+            if architecture == "gpt-oss" and rest in OPENAI:
+                yield block + OPENAI[rest], value
+            elif architecture == "gpt-oss" and "experts.gate_up_proj" in rest:
+                suffix = ".bias" if rest.endswith("bias") else ".weight"
+                for first, part in enumerate(("ffn_gate_exps", "ffn_up_exps")):
+                    half = value[..., first::2]
+                    yield block + part + suffix, half if suffix == ".bias" else half.swapaxes(1, 2)
+            elif architecture == "gpt-oss" and rest.endswith("experts.down_proj"):
+                yield block + "ffn_down_exps.weight", value.swapaxes(1, 2)
+            elif rest.endswith(".experts.gate_up_proj"):
                 half = value.shape[1] // 2
                 yield block + "ffn_gate_exps.weight", value[:, :half]
                 yield block + "ffn_up_exps.weight", value[:, half:]
@@ -200,6 +221,9 @@ def write(name, model, architecture, form):
             writer.add_expert_count(getattr(config, "num_local_experts", None) or config.num_experts)
         if architecture == "qwen3moe":
             writer.add_expert_feed_forward_length(config.moe_intermediate_size)
+        if architecture == "gpt-oss":
+            writer.add_expert_feed_forward_length(config.intermediate_size)
+            writer.add_sliding_window(config.sliding_window)
     if rope["rope_type"] == "yarn":
         writer.add_rope_scaling_type(gguf.RopeScalingType.YARN)
         writer.add_rope_scaling_factor(rope["factor"])
@@ -207,7 +231,7 @@ def write(name, model, architecture, form):
         if "mscale_all_dim" in rope:
             writer.add_rope_scaling_yarn_log_mul(0.1 * rope["mscale_all_dim"])
     for key, value in tensors(model, architecture, form):
-        exact = value.ndim == 1 or "ffn_gate_inp" in key
+        exact = value.ndim == 1 or "ffn_gate_inp" in key or key.endswith(".bias")
         writer.add_tensor(key, np.ascontiguousarray(value.astype(np.float32 if exact else np.float16)))
     finish(writer)
 

@@ -2,7 +2,7 @@
 """Writes `<name>.llama.gguf` beside the golden models: llama.cpp's logits, in single precision throughout. Of VARIANTS,
 whose keys differ from the model's, `<variant>.llama.gguf`.
 
-    python3 llama_golden.py      # needs xllamacpp, gguf, numpy
+    python3 llama_golden.py [NAME ...]      # needs xllamacpp, gguf, numpy
 
 llama.cpp rounds activations to the type of the weights, so it gets a copy of each model in F32, which holds the same
 numbers. Prints how far it is from `transformers`, with the copy and with the F16 file itself.
@@ -71,7 +71,7 @@ def save(name, found):
 with tempfile.TemporaryDirectory() as folder:
     for path in sorted(HERE.glob("*.golden.gguf")):
         name = path.name.removesuffix(".golden.gguf")
-        if name in REFUSED:
+        if name in REFUSED or sys.argv[1:] and name not in sys.argv[1:]:
             continue
         golden = {tensor.name: tensor.data for tensor in gguf.GGUFReader(path).tensors}
         copy = Path(folder) / f"{name}.gguf"
@@ -84,6 +84,8 @@ with tempfile.TemporaryDirectory() as folder:
               f"in F32, {abs(rounded - expected).max() / scale:.1e} as it comes")
         save(name, found)
     for variant, (name, changes) in VARIANTS.items():
+        if sys.argv[1:] and variant not in sys.argv[1:]:
+            continue
         golden = {tensor.name: tensor.data for tensor in gguf.GGUFReader(HERE / f"{name}.golden.gguf").tensors}
         write_f32(HERE / f"{name}.gguf", copy, changes)
         save(variant, logits(copy, golden["tokens"], True))
