@@ -23,7 +23,7 @@ struct AssembledTensor: Sendable {
           hint: tensor.count == 0
             ? "the tensor is empty, as DeepSpeed saves those that it did not gather: save the model again" : nil)
       }
-      guard SourceElement.weights.contains(tensor.element) else {
+      guard tensor.holdsWeights else {
         throw FormatError(
           path: tensor.file.path, subject: "tensor \(name)", "is of type \(tensor.element.rawValue)",
           hint: "known: \(SourceElement.weights.map(\.rawValue).joined(separator: ", "))")
@@ -31,7 +31,9 @@ struct AssembledTensor: Sendable {
       return tensor
     }
     switch expected.parts {
-    case .whole(let name, let shape), .slices(let name, let shape, _, _, _), .transposed(let name, let shape, _, _, _):
+    case .whole(let name, let shape), .slices(let name, let shape, _, _, _),
+      .transposed(let name, let shape, _, _, _), .everySecondRow(let name, let shape, _),
+      .everySecondColumn(let name, let shape, _), .everySecondTransposed(let name, let shape, _):
       parts = [try find(name, shape)]
     case .interleaved(let name, let shape, _):
       let tensor = try find(name, shape)
@@ -39,26 +41,31 @@ struct AssembledTensor: Sendable {
     case .stack(let names, let shape): parts = try names.map { try find($0, shape) }
     case .computed: parts = []
     }
-    info = TensorInfo(name: expected.name, shape: expected.shape, type: expected.isExact ? .f32 : Self.type(of: parts))
+    info = TensorInfo(
+      name: expected.name, shape: expected.shape,
+      type: expected.isExact ? .f32 : Self.type(of: parts, keepsRows: expected.parts.keepRows))
   }
 
-  /// The stored type. If GGUF lacks it, or the parts differ, the narrowest type that covers their range.
-  private static func type(of parts: [StoredTensor]) -> GGMLType {
-    let types = Set(parts.map(\.element.nearestType))
-    if types.count == 1, let only = types.first { return only }
-    return types.contains(.f32) ? .f32 : .bf16
+  /// The stored type, or that of the blocks of packed weights. If GGUF lacks it, the parts differ, or blocks do not remain
+  /// whole, the narrowest float type that covers their range.
+  private static func type(of parts: [StoredTensor], keepsRows: Bool) -> GGMLType {
+    let types = Set(parts.map(\.nearestType))
+    if types.count == 1, let only = types.first, keepsRows || !only.isQuantized { return only }
+    let floats = Set(parts.map(\.floatType))
+    if floats.count == 1, let only = floats.first { return only }
+    return floats.contains(.f32) ? .f32 : .bf16
   }
 
   /// The path of the first part's file.
   var path: String? { parts.first?.file.path }
 
   /// True if the stored bytes need no conversion.
-  private var isVerbatim: Bool { parts.allSatisfy { $0.element.type == info.type } && !parts.isEmpty }
+  private var isVerbatim: Bool { parts.allSatisfy { $0.type == info.type } && !parts.isEmpty }
 
   /// Reads rows in ``info``'s type.
   func readBytes(_ rows: Range<Int>, into output: UnsafeMutableRawBufferPointer) throws {
     if isVerbatim {
-      return try read(rows, width: info.type.blockBytes, into: output) { tensor, rows, buffer in
+      return try read(rows, as: info.type, into: output) { tensor, rows, buffer in
         try tensor.readBytes(rows, into: buffer)
       }
     }
@@ -82,7 +89,7 @@ struct AssembledTensor: Sendable {
       _ = output.update(fromContentsOf: values)
       return
     }
-    try read(rows, width: 4, into: UnsafeMutableRawBufferPointer(output)) { tensor, rows, buffer in
+    try read(rows, as: .f32, into: UnsafeMutableRawBufferPointer(output)) { tensor, rows, buffer in
       try tensor.readFloats(rows, into: buffer.assumingMemoryBound(to: Float.self))
     }
   }
@@ -96,44 +103,64 @@ struct AssembledTensor: Sendable {
 
   private typealias Fetch = (StoredTensor, Range<Int>, UnsafeMutableRawBufferPointer) throws -> Void
 
-  /// Copies rows to `output`, `width` bytes per element. `fetch` reads consecutive rows of a stored tensor.
+  /// Copies rows of `type` to `output`. `fetch` reads consecutive rows of a stored tensor in this type.
   private func read(
-    _ rows: Range<Int>, width: Int, into output: UnsafeMutableRawBufferPointer, _ fetch: Fetch
+    _ rows: Range<Int>, as type: GGMLType, into output: UnsafeMutableRawBufferPointer, _ fetch: Fetch
   ) throws {
+    let rowBytes = type.blockBytes * (info.shape.columns / type.blockLength)
+    let width = type.blockBytes
     switch expected.parts {
     case .computed: break
     case .whole:
       try fetch(parts[0], rows, output)
     case .stack(_, let shape):
-      try inGroups(rows, of: shape[0], width: width, output) { group, rows, slice in
+      try inGroups(rows, of: shape[0], rowBytes: rowBytes, output) { group, rows, slice in
         try fetch(parts[group], rows, slice)
       }
     case .slices(_, _, let first, let count, let every):
-      try inGroups(rows, of: count, width: width, output) { group, rows, slice in
+      try inGroups(rows, of: count, rowBytes: rowBytes, output) { group, rows, slice in
         let start = group * every + first
         try fetch(parts[0], start + rows.lowerBound..<start + rows.upperBound, slice)
       }
     case .transposed(_, _, let first, let count, let every):
-      try inGroups(rows, of: parts[0].columns, width: width, output) { group, rows, slice in
+      try inGroups(rows, of: parts[0].columns, rowBytes: rowBytes, output) { group, rows, slice in
         let start = group * every + first
         try transpose(start..<start + count, columns: rows, width: width, into: slice, fetch)
+      }
+    case .everySecondTransposed(_, let shape, let first):
+      try inGroups(rows, of: shape[2] / 2, rowBytes: rowBytes, output) { group, rows, slice in
+        try transpose(
+          group * shape[1]..<(group + 1) * shape[1], columns: rows, every: 2, first: first, width: width, into: slice,
+          fetch)
+      }
+    case .everySecondRow(_, _, let first):
+      // Rows of both kinds are read in one range.
+      try withScratch(2 * rows.count * rowBytes) { scratch in
+        try fetch(parts[0], 2 * rows.lowerBound..<2 * rows.upperBound, scratch)
+        for row in 0..<rows.count {
+          let source = (2 * row + first) * rowBytes
+          UnsafeMutableRawBufferPointer(rebasing: output[row * rowBytes..<(row + 1) * rowBytes]).copyMemory(
+            from: UnsafeRawBufferPointer(rebasing: scratch[source..<source + rowBytes]))
+        }
+      }
+    case .everySecondColumn(_, _, let first):
+      try withScratch(2 * rows.count * rowBytes) { scratch in
+        try fetch(parts[0], rows, scratch)
+        for element in 0..<rows.count * info.shape.columns {
+          let source = (2 * element + first) * width
+          UnsafeMutableRawBufferPointer(rebasing: output[element * width..<(element + 1) * width]).copyMemory(
+            from: UnsafeRawBufferPointer(rebasing: scratch[source..<source + width]))
+        }
       }
     case .interleaved(_, let shape, let heads):
       // A vector is read as one column, so that its elements are rows.
       let rows = shape.count == 1 ? 0..<shape[0] : rows
       let headRows = shape[0] / heads
-      let size = parts[0].columns * width
+      let size = shape.count == 1 ? width : rowBytes
       try inGroups(rows, of: headRows, rowBytes: size, output) { head, rows, slice in
         try interleave(rows, half: headRows / 2, start: head * headRows, rowBytes: size, into: slice, fetch)
       }
     }
-  }
-
-  private func inGroups(
-    _ rows: Range<Int>, of size: Int, width: Int, _ output: UnsafeMutableRawBufferPointer,
-    _ body: (_ group: Int, _ rows: Range<Int>, _ slice: UnsafeMutableRawBufferPointer) throws -> Void
-  ) throws {
-    try inGroups(rows, of: size, rowBytes: info.shape.columns * width, output, body)
   }
 
   /// Splits a range at multiples of `size`. `body` gets row numbers relative to the group's first row.
@@ -174,9 +201,10 @@ struct AssembledTensor: Sendable {
     }
   }
 
-  /// Transposes the part `columns` of stored rows.
+  /// Transposes the part `columns` of stored rows. Column i is the stored column `every` * i + `first`.
   private func transpose(
-    _ rows: Range<Int>, columns: Range<Int>, width: Int, into output: UnsafeMutableRawBufferPointer, _ fetch: Fetch
+    _ rows: Range<Int>, columns: Range<Int>, every: Int = 1, first: Int = 0, width: Int,
+    into output: UnsafeMutableRawBufferPointer, _ fetch: Fetch
   ) throws {
     let stride = parts[0].columns
     try withScratch(rows.count * stride * width) { scratch in
@@ -186,7 +214,7 @@ struct AssembledTensor: Sendable {
         let target = output.assumingMemoryBound(to: T.self)
         for column in columns {
           let start = (column - columns.lowerBound) * rows.count
-          for row in 0..<rows.count { target[start + row] = source[row * stride + column] }
+          for row in 0..<rows.count { target[start + row] = source[row * stride + every * column + first] }
         }
       }
       if width == 2 { move(UInt16.self) } else { move(UInt32.self) }

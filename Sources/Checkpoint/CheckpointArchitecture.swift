@@ -32,7 +32,7 @@ extension CheckpointArchitecture {
 enum Architectures {
   static let all: [any CheckpointArchitecture.Type] = [
     LlamaCheckpoint.self, MistralCheckpoint.self, MixtralCheckpoint.self, Qwen2Checkpoint.self, Qwen3Checkpoint.self,
-    Qwen3MoeCheckpoint.self, DeepseekV2Checkpoint.self, DeepseekV3Checkpoint.self,
+    Qwen3MoeCheckpoint.self, DeepseekV2Checkpoint.self, DeepseekV3Checkpoint.self, GptOssCheckpoint.self,
   ]
 
   static func named(_ name: String, path: String) throws -> any CheckpointArchitecture.Type {

@@ -11,6 +11,7 @@ struct CheckpointWeights {
     var notes = stored.notes
     try Self.refuseAdapter(in: stored)
     let quantization = try QuantizationConfig(config)
+    try stored.unpack(quantization)
     if let note = try stored.check(quantization, configPath: config.path) { notes.append(note) }
     try stored.attachScales(quantization)
     let tied = try TiedEmbeddings.resolve(&stored, config)
@@ -40,7 +41,7 @@ struct CheckpointWeights {
     // Buffers, and scales of activations.
     let ignorable = [
       ".rotary_emb.inv_freq", ".attention.bias", ".attention.masked_bias", "input_scale", "input_scale_ub",
-      "activation_scale", ".k_scale", ".v_scale", ".q_scale", "output_scale",
+      "activation_scale", ".k_scale", ".v_scale", ".q_scale", "output_scale", "input_global_scale", ".qscale_act",
     ]
     for name in stored.names where !used.contains(name) && !model.leavesOut(name) {
       // An empty tensor has nothing to lose.

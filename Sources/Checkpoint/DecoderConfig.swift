@@ -92,9 +92,10 @@ struct DecoderConfig: Sendable {
   /// - Parameters:
   ///   - interleaved: GGUF's `llama` rotates neighbours where `transformers` rotates halves.
   ///   - norms: whether heads of queries and keys are normalised.
+  ///   - feedForwardNorm: GGUF's name of the norm before the feed-forward part.
   func attention(
     layer: Int, interleaved: Bool, inputBias: TensorCollector.Bias, outputBias: TensorCollector.Bias = .none,
-    norms: Bool = false, _ all: inout TensorCollector
+    norms: Bool = false, feedForwardNorm: String = "ffn_norm", _ all: inout TensorCollector
   ) throws {
     let (to, from) = ("blk.\(layer).", "model.layers.\(layer).")
     try all.vector(to + "attn_norm.weight", from: from + "input_layernorm.weight", count: width)
@@ -111,7 +112,7 @@ struct DecoderConfig: Sendable {
     }
     try all.linear(
       to + "attn_output", from: from + "self_attn.o_proj", outputs: width, inputs: queryWidth, bias: outputBias)
-    try all.vector(to + "ffn_norm.weight", from: from + "post_attention_layernorm.weight", count: width)
+    try all.vector(to + feedForwardNorm + ".weight", from: from + "post_attention_layernorm.weight", count: width)
   }
 
   /// Adds gate, up and down of one layer without experts.

@@ -18,8 +18,22 @@ struct ExpectedTensor: Sendable {
     case slices(String, shape: [Int], first: Int, count: Int, every: Int)
     /// The rows of `slices`, transposed within each group.
     case transposed(String, shape: [Int], first: Int, count: Int, every: Int)
+    /// The even rows of a stored tensor (`first` 0), or the odd ones (1).
+    case everySecondRow(String, shape: [Int], first: Int)
+    /// The even or odd columns of a stored tensor.
+    case everySecondColumn(String, shape: [Int], first: Int)
+    /// The even or odd columns of each matrix of a stored stack [matrices, rows, columns], as rows.
+    case everySecondTransposed(String, shape: [Int], first: Int)
     /// Computed values, such as rope factors.
     case computed([Float])
+
+    /// Whether stored rows remain whole, so that blocks can be copied.
+    var keepRows: Bool {
+      switch self {
+      case .whole, .interleaved, .stack, .slices, .everySecondRow: true
+      case .transposed, .everySecondColumn, .everySecondTransposed, .computed: false
+      }
+    }
   }
 
   let name: String
@@ -28,11 +42,14 @@ struct ExpectedTensor: Sendable {
   /// Always written as F32: norms, biases, routers.
   let isExact: Bool
   let parts: Parts
+  /// The type of the matrix if only config.json is known; nil for the type that config.json declares for all.
+  let declaredType: GGMLType?
 
   var storedNames: [String] {
     switch parts {
     case .whole(let name, _), .interleaved(let name, _, _), .slices(let name, _, _, _, _),
-      .transposed(let name, _, _, _, _):
+      .transposed(let name, _, _, _, _), .everySecondRow(let name, _, _), .everySecondColumn(let name, _, _),
+      .everySecondTransposed(let name, _, _):
       [name]
     case .stack(let names, _): names
     case .computed: []
@@ -62,9 +79,10 @@ struct TensorCollector {
   /// Whether an optional tensor exists: true if it is `expected` or the checkpoint stores it.
   func has(_ name: String, expected: Bool) -> Bool { expected || isStored?(name) == true }
 
-  /// Chooses between two ways of storing the same values: true if the checkpoint stores `name`, or only config.json is
-  /// known.
-  func prefers(_ name: String) -> Bool { isStored?(name) ?? true }
+  /// Chooses between two ways of storing the same values: true if the checkpoint stores `name`.
+  ///
+  /// - Parameter expected: the choice if only config.json is known.
+  func prefers(_ name: String, expected: Bool = true) -> Bool { isStored?(name) ?? expected }
 
   /// Adds a matrix [outputs, inputs]. With `heads`, it gives rotary queries or keys whose halves are interleaved.
   mutating func matrix(_ name: String, from source: String, outputs: Int, inputs: Int, heads: Int? = nil) throws {
@@ -113,8 +131,14 @@ struct TensorCollector {
   }
 
   /// Adds a tensor that is a part of a larger one.
-  mutating func part(_ name: String, _ dimensions: [Int], _ parts: ExpectedTensor.Parts) throws {
-    try append(name, dimensions, parts)
+  ///
+  /// - Parameters:
+  ///   - isExact: whether it is always F32.
+  ///   - type: its type if only config.json is known; nil for the type that config.json declares.
+  mutating func part(
+    _ name: String, _ dimensions: [Int], _ parts: ExpectedTensor.Parts, isExact: Bool = false, type: GGMLType? = nil
+  ) throws {
+    try append(name, dimensions, parts, exact: isExact, type: type)
   }
 
   mutating func computed(_ name: String, _ values: [Float]) throws {
@@ -122,12 +146,12 @@ struct TensorCollector {
   }
 
   private mutating func append(
-    _ name: String, _ dimensions: [Int], _ parts: ExpectedTensor.Parts, exact: Bool = false
+    _ name: String, _ dimensions: [Int], _ parts: ExpectedTensor.Parts, exact: Bool = false, type: GGMLType? = nil
   ) throws {
     guard let shape = Shape(dimensions), shape.bytes(as: .f32) != nil else {
       throw FormatError(path: path, subject: "tensor \(name)", "would have the impossible shape \(dimensions)")
     }
-    let tensor = ExpectedTensor(name: name, shape: shape, isExact: exact, parts: parts)
+    let tensor = ExpectedTensor(name: name, shape: shape, isExact: exact, parts: parts, declaredType: type)
     storedNames += tensor.storedNames.count
     guard shape.count <= Shape.modelMaximum - weights, storedNames <= Self.maximumStored else {
       throw FormatError(path: path, subject: "tensor \(name)", "makes more weights than any model has")

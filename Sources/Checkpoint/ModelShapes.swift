@@ -60,7 +60,12 @@ public struct ModelShapes: ModelSource {
     for tensor in collector.tensors { if case .computed(let values) = tensor.parts { computed[tensor.name] = values } }
     self.computed = computed
     let type = config.publishedType
-    tensors = collector.tensors.map { TensorInfo(name: $0.name, shape: $0.shape, type: $0.isExact ? .f32 : type) }
+    let quantization = try QuantizationConfig(config)
+    tensors = collector.tensors.map {
+      TensorInfo(
+        name: $0.name, shape: $0.shape,
+        type: $0.isExact ? .f32 : $0.declaredType ?? quantization.blockType(of: $0) ?? type)
+    }
     metadata = try modelMetadata(
       architecture.ggufName, name: name, tensors, try model.hyperparameters(), config: config)
     indices = Dictionary(uniqueKeysWithValues: tensors.enumerated().map { ($1.name, $0) })

@@ -18,7 +18,7 @@ struct PackedWeights {
   /// Finds a tensor that proves that weights are packed; nil if every weight is a stored number.
   init?(in stored: SafetensorsSet, _ quantization: QuantizationConfig) {
     for name in stored.names {
-      guard let tensor = stored[name] else { continue }
+      guard let tensor = stored[name], tensor.packed == nil else { continue }
       if let form = Self.suffixes.first(where: { name.hasSuffix($0.suffix) })?.form {
         self.init(form: form, tensor: tensor)
         return
@@ -42,7 +42,6 @@ struct PackedWeights {
       name.hasSuffix(suffix) ? stored[String(name.dropLast(suffix.count)) + other] : nil
     }
     if tensor.element == .u32, neighbour(".weight", ".scales") != nil { return "MLX" }
-    if tensor.element == .u8, neighbour("_blocks", "_scales") != nil { return "MXFP4" }
     if tensor.element == .i8 || tensor.element == .u8, neighbour(".weight", ".weight_scale") != nil {
       return tensor.element == .i8 ? "integers with scales" : "bytes with scales"
     }
@@ -68,7 +67,8 @@ struct PackedWeights {
         path: configPath, subject: "key \(key).format",
         "is \(quantization.format ?? "missing") (compressed-tensors\(bits)), which is not supported: "
           + "\(tensor.name) is \(tensor.element.rawValue)",
-        hint: "known: float-quantized and naive-quantized, with FP8 weights; " + hint)
+        hint: "known: float-quantized, int-quantized, naive-quantized, pack-quantized, nvfp4-pack-quantized and"
+          + " mxfp4-pack-quantized; " + hint)
     }
     return FormatError(
       path: configPath, subject: "key \(key)",

@@ -1,4 +1,5 @@
 import Files
+import Tensors
 
 /// config.json's `quantization_config` (MLX: `quantization`), as far as it concerns weights.
 struct QuantizationConfig: Sendable {
@@ -9,18 +10,24 @@ struct QuantizationConfig: Sendable {
   /// The `format` of compressed-tensors.
   let format: String?
   let bits: Int?
+  /// `checkpoint_format` of GPTQ.
+  let checkpointFormat: String?
+  /// The groups of compressed-tensors.
+  let groups: [Group]
+  /// The modules that compressed-tensors leaves out.
+  private let unquantized: [String]
   /// Rows and columns that share a scale.
   let block: (rows: Int, columns: Int)
   /// FP8 tensors must have scales.
   var hasScales: Bool { method.map(Self.readable.contains) ?? false }
 
-  /// Methods that store FP8 weights with scales.
-  static let readable: Set<String> = ["fp8", "fbgemm_fp8", "compressed-tensors", "modelopt"]
+  /// Methods whose weights can be read.
+  static let readable: Set<String> = ["fp8", "fbgemm_fp8", "compressed-tensors", "modelopt", "mxfp4", "gptq"]
   /// Methods that store packed integers. A checkpoint that declares one and has plain weights was dequantized without
   /// an update of config.json.
   static let packing: Set<String> = [
-    "gptq", "awq", "bitsandbytes", "auto-round", "intel/auto-round", "aqlm", "hqq", "eetq", "exl2", "exl3", "higgs",
-    "quanto", "spqr", "vptq", "compressed-tensors",
+    "awq", "bitsandbytes", "auto-round", "intel/auto-round", "aqlm", "hqq", "eetq", "exl2", "exl3", "higgs",
+    "quanto", "spqr", "vptq",
   ]
 
   init(_ config: Config) throws {
@@ -29,6 +36,14 @@ struct QuantizationConfig: Sendable {
     self.key = key
     method = fields?["quant_method"]?.string
     format = fields?["format"]?.string
+    checkpointFormat = fields?["checkpoint_format"]?.string
+    groups = (fields?["config_groups"]?.object ?? [:]).sorted { $0.key < $1.key }.map { Group($1) }
+    unquantized = (fields?["ignore"]?.array ?? []).compactMap(\.string)
+    if let key, fields?["transform_config"]?.isTrue == true {
+      throw FormatError(
+        path: config.path, subject: "key \(key).transform_config",
+        "declares rotations of the weights, which are not supported", hint: "quantize from the original model")
+    }
     var size = fields?["weight_block_size"]
     var bits = fields?["bits"]?.int ?? fields?["w_bit"]?.int
     if bits == nil, fields?["load_in_4bit"]?.bool == true { bits = 4 }
@@ -61,6 +76,64 @@ struct QuantizationConfig: Sendable {
   }
 }
 
+extension QuantizationConfig {
+  /// A group of modules that compressed-tensors packs in the same way.
+  struct Group: Sendable {
+    let bits: Int?
+    let isFloat: Bool
+    let isSymmetric: Bool
+    /// Whether columns of one scale are not consecutive.
+    let isReordered: Bool
+    /// Columns that share a scale; nil for whole rows.
+    let size: Int?
+    let format: String?
+    let targets: [String]
+
+    init(_ value: JSONValue) {
+      let weights = value["weights"]
+      bits = weights?["num_bits"]?.int
+      isFloat = weights?["type"]?.string == "float"
+      isSymmetric = weights?["symmetric"]?.bool ?? true
+      isReordered = weights?["actorder"]?.string?.lowercased() == "group"
+      size = weights?["group_size"]?.int.flatMap { $0 > 0 ? $0 : nil }
+      format = value["format"]?.string
+      targets = (value["targets"]?.array ?? []).compactMap(\.string)
+    }
+  }
+
+  /// The type of blocks that a tensor's packed weights become, as far as config.json tells; nil for floats.
+  func blockType(of expected: ExpectedTensor) -> GGMLType? {
+    guard method == "compressed-tensors", expected.parts.keepRows, let stored = expected.storedNames.first,
+      stored.hasSuffix(".weight"), !stored.hasSuffix("embed_tokens.weight")
+    else { return nil }
+    let module = String(stored.dropLast(".weight".count))
+    func names(_ patterns: [String]) -> Bool {
+      patterns.contains { pattern in
+        guard pattern.hasPrefix("re:") else { return pattern == module || pattern == "Linear" }
+        return (try? Regex(String(pattern.dropFirst(3))).prefixMatch(in: module)) != nil
+      }
+    }
+    guard !names(unquantized), let group = groups.first(where: { names($0.targets) }) else { return nil }
+    let columns = expected.shape.columns
+    if group.isFloat {
+      let isMicroscaled = (group.format ?? format) == "mxfp4-pack-quantized"
+      return isMicroscaled && columns % 32 == 0 ? .mxfp4 : nil
+    }
+    guard group.isSymmetric, !group.isReordered, columns % 32 == 0, (group.size ?? columns) % 32 == 0 else {
+      return nil
+    }
+    return group.bits == 4 ? .q4_0 : group.bits == 8 ? .q8_0 : nil
+  }
+
+  /// The bits of each integer of a packed tensor: a declared number that gives its width.
+  func bits(of packed: StoredTensor, columns: Int) -> Int? {
+    func fits(_ bits: Int) -> Bool {
+      (2...8).contains(bits) && (columns + 32 / bits - 1) / (32 / bits) == packed.columns
+    }
+    return (groups.compactMap(\.bits) + [4, 8]).first(where: fits)
+  }
+}
+
 extension SafetensorsSet {
   /// Refuses packed weights in a form that can't be read, and names the form.
   ///
@@ -71,8 +144,10 @@ extension SafetensorsSet {
     let method = quantization.method
     let hasFloat8 = names.contains { self[$0]?.element.isFloat8 == true }
     if let method, QuantizationConfig.readable.contains(method) {
+      let isPacked = names.contains { self[$0]?.packed != nil }
       // FP8 decoded to BF16 is exact and needs no scales.
-      return hasFloat8 || method != "compressed-tensors" ? nil : .plainWeights(key: key, method: method)
+      let isPlain = ["compressed-tensors", "mxfp4", "gptq"].contains(method) && !hasFloat8 && !isPacked
+      return isPlain ? .plainWeights(key: key, method: method) : nil
     }
     guard !hasFloat8, method.map(QuantizationConfig.packing.contains) ?? true else {
       throw FormatError(

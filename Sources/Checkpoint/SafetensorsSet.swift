@@ -72,14 +72,21 @@ struct SafetensorsSet: Sendable {
 
   mutating func remove(_ name: String) { tensors.removeValue(forKey: name) }
 
+  mutating func replace(_ name: String, with tensor: StoredTensor) { tensors[name] = tensor }
+
   /// Renames a tensor, and replaces one that has the new name.
   mutating func rename(_ name: String, to other: String) { tensors[other] = tensors.removeValue(forKey: name) }
 
-  /// Attaches their scales to FP8 tensors: `NAME_scale_inv` (DeepSeek) or `NAME_scale` (compressed-tensors).
+  /// Attaches their scales to FP8 tensors: `NAME_scale_inv` (DeepSeek), `NAME_scale` (compressed-tensors) or `qscale_weight`
+  /// (Mistral).
   ///
   /// Removes the scales from the tensors.
   mutating func attachScales(_ quantization: QuantizationConfig) throws {
     var attached = Set<String>()
+    for name in names where name.hasSuffix(".qscale_weight") {
+      let weight = String(name.dropLast("qscale_weight".count)) + "weight"
+      tensors[weight + "_scale"] = tensors.removeValue(forKey: name)
+    }
     for suffix in ["_scale_inv", "_scale"] {
       for name in names where name.hasSuffix("weight" + suffix) || name.hasSuffix("proj" + suffix) {
         guard let scale = tensors[name] else { continue }

@@ -34,9 +34,12 @@ extension StoredTensor {
     return true
   }
 
+  /// True if the stored bytes are the weights.
+  private var isPlain: Bool { scale == nil && packed == nil }
+
   /// True if both are the same byte range of one file.
   private func isSame(as other: StoredTensor) -> Bool {
-    file === other.file && offset == other.offset && element == other.element && scale == nil && other.scale == nil
+    file === other.file && offset == other.offset && element == other.element && isPlain && other.isPlain
   }
 
   /// Thrown to stop the search. `parallelRanges` rethrows the error of the lowest range.
@@ -44,7 +47,7 @@ extension StoredTensor {
 
   private func firstDifference(from other: StoredTensor, in rows: Range<Int>) throws -> Int? {
     // Equal bytes are the usual case.
-    if element == other.element, scale == nil, other.scale == nil, try bytes(rows) == other.bytes(rows) { return nil }
+    if element == other.element, isPlain, other.isPlain, try bytes(rows) == other.bytes(rows) { return nil }
     let (ours, others) = (try floats(rows), try other.floats(rows))
     guard let index = ours.indices.first(where: { ours[$0] != others[$0] && !(ours[$0].isNaN && others[$0].isNaN) })
     else { return nil }

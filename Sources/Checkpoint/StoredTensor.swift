@@ -13,11 +13,14 @@ package struct StoredTensor: Sendable {
   package let byteCount: Int
   /// Factors of the elements, for FP8.
   var scale: ScaleGrid?
+  /// The weights, if they are packed. `shape` is theirs; the other properties are those of the tensor that holds them.
+  var packed: (any PackedRows)?
 
   var columns: Int { shape.last ?? 1 }
   var rows: Int { shape.dropLast().reduce(1, *) }
   var count: Int { shape.reduce(1, *) }
-  var rowBytes: Int { columns * element.bits / 8 }
+  /// Stored bytes of a row, without scales.
+  var rowBytes: Int { packed == nil ? columns * element.bits / 8 : byteCount / max(1, rows) }
   var end: Int { offset + byteCount }
 
   /// The same elements as a matrix of one column.
@@ -26,14 +29,16 @@ package struct StoredTensor: Sendable {
       name: name, element: element, shape: [count, 1], file: file, offset: offset, byteCount: byteCount, scale: scale)
   }
 
-  /// Reads the stored bytes of rows.
+  /// Reads the stored bytes of rows, or the blocks of packed weights.
   func readBytes(_ rows: Range<Int>, into output: UnsafeMutableRawBufferPointer) throws {
+    if let packed { return try packed.readBlocks(rows, into: output) }
     var span = MutableRawSpan(_unsafeBytes: output)
     try file.read(into: &span, at: offset + rows.lowerBound * rowBytes)
   }
 
   /// Reads rows as floats, and multiplies them by their scales.
   func readFloats(_ rows: Range<Int>, into output: UnsafeMutableBufferPointer<Float>) throws {
+    if let packed { return try packed.readFloats(rows, into: output) }
     if element == .f32 { return try readBytes(rows, into: UnsafeMutableRawBufferPointer(output)) }
     let bytes = try [UInt8](unsafeUninitializedCapacity: rows.count * rowBytes) { buffer, count in
       count = rows.count * rowBytes

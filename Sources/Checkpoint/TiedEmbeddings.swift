@@ -42,7 +42,7 @@ enum TiedEmbeddings {
         hint: "head and embeddings are of different vocabularies: remove the one that is out of date, or resize it")
     }
     // Types that can't hold weights are refused later, by ``AssembledTensor``.
-    guard SourceElement.weights.contains(head.element), SourceElement.weights.contains(embeddings.element) else {
+    guard head.holdsWeights, embeddings.holdsWeights else {
       return Outcome(keepsHead: true)
     }
     guard let row = try head.firstDifference(from: embeddings) else {

@@ -150,5 +150,39 @@ public struct KnownShape: Sendable {
         "hidden_act": "silu", "attention_bias": false, "tie_word_embeddings": false, "torch_dtype": "bfloat16"
       }
       """),
+    KnownShape(
+      "gpt-oss-20b", [], metadataBytes: 13_008_224,
+      """
+      {
+        "architectures": ["GptOssForCausalLM"], "model_type": "gpt_oss",
+        "hidden_size": 2880, "intermediate_size": 2880, "num_hidden_layers": 24, "head_dim": 64,
+        "num_attention_heads": 64, "num_key_value_heads": 8, "vocab_size": 201088,
+        "num_local_experts": 32, "num_experts_per_tok": 4, "sliding_window": 128, "swiglu_limit": 7.0,
+        "max_position_embeddings": 131072, "rms_norm_eps": 1e-05, "rope_theta": 150000,
+        "rope_scaling": {
+          "rope_type": "yarn", "factor": 32.0, "original_max_position_embeddings": 4096, "beta_fast": 32.0,
+          "beta_slow": 1.0, "truncate": false
+        },
+        "quantization_config": { "quant_method": "mxfp4" },
+        "hidden_act": "silu", "attention_bias": true, "tie_word_embeddings": false
+      }
+      """),
+    KnownShape(
+      "gpt-oss-120b", [], metadataBytes: 13_022_240,
+      """
+      {
+        "architectures": ["GptOssForCausalLM"], "model_type": "gpt_oss",
+        "hidden_size": 2880, "intermediate_size": 2880, "num_hidden_layers": 36, "head_dim": 64,
+        "num_attention_heads": 64, "num_key_value_heads": 8, "vocab_size": 201088,
+        "num_local_experts": 128, "num_experts_per_tok": 4, "sliding_window": 128, "swiglu_limit": 7.0,
+        "max_position_embeddings": 131072, "rms_norm_eps": 1e-05, "rope_theta": 150000,
+        "rope_scaling": {
+          "rope_type": "yarn", "factor": 32.0, "original_max_position_embeddings": 4096, "beta_fast": 32.0,
+          "beta_slow": 1.0, "truncate": false
+        },
+        "quantization_config": { "quant_method": "mxfp4" },
+        "hidden_act": "silu", "attention_bias": true, "tie_word_embeddings": false
+      }
+      """),
   ]
 }

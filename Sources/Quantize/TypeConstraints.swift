@@ -129,7 +129,7 @@ extension GGMLType {
   var canHoldWeights: Bool { !isInteger && self != .f64 }
 
   /// True for types with few levels, which suit only models that were trained with these levels.
-  var isForTrainedLevels: Bool {
+  package var isForTrainedLevels: Bool {
     switch self {
     case .tq1_0, .tq2_0, .mxfp4: true
     default: false

@@ -33,8 +33,9 @@ import Testing
 
   private static let forms: [(form: String, tensors: [(String, String, [Int], Int)], config: String, named: String)] = [
     (
-      "GPTQ", [(".qweight", "I32", [4, 64], 4), (".qzeros", "I32", [1, 8], 4), (".scales", "F16", [1, 64], 2)],
-      #"{"quant_method": "gptq", "bits": 4}"#, "key quantization_config: declares weights packed with GPTQ, 4 bits"
+      "GPTQ or AWQ",
+      [(".qweight", "I32", [3, 64], 4), (".qzeros", "I32", [1, 6], 4), (".scales", "F16", [1, 64], 2)],
+      #"{"quant_method": "gptq", "bits": 3}"#, "key quantization_config: declares weights packed with GPTQ, 3 bits"
     ),
     (
       "GPTQ or AWQ",
@@ -48,17 +49,12 @@ import Testing
       "key quantization_config: declares weights packed with bitsandbytes, 4 bits"
     ),
     (
-      "compressed-tensors", [(".weight_packed", "I32", [64, 4], 4), (".weight_scale", "F16", [64, 1], 2)],
-      #"{"quant_method": "compressed-tensors", "format": "pack-quantized", "config_groups": {"a": {"weights": {"num_bits": 4}}}}"#,
-      "key quantization_config.format: is pack-quantized (compressed-tensors, 4 bits)"
+      "compressed-tensors", [(".weight_packed", "I8", [64, 16], 1), (".weight_scale", "F16", [64, 1], 2)],
+      #"{"quant_method": "compressed-tensors", "format": "marlin-24"}"#,
+      "key quantization_config.format: is marlin-24 (compressed-tensors)"
     ),
     (
-      "integers with scales", [(".weight", "I8", [64, 32], 1), (".weight_scale", "F16", [64, 1], 2)],
-      #"{"quant_method": "compressed-tensors", "format": "int-quantized"}"#,
-      "key quantization_config.format: is int-quantized (compressed-tensors)"
-    ),
-    (
-      "ModelOpt (NVFP4)", [(".weight", "U8", [64, 16], 1), (".weight_scale_2", "F32", [], 4)],
+      "bytes with scales", [(".weight", "U8", [64, 16], 1), (".weight_scale", "F16", [64, 1], 2)],
       #"{"quant_method": "modelopt"}"#, "key quantization_config: declares weights packed with ModelOpt"
     ),
     (

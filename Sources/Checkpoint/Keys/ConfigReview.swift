@@ -11,6 +11,9 @@ public struct ConfigReview: Sendable, Equatable {
   /// The sliding window in tokens that the GGUF does not have: results are exact for texts up to this length. Nil if
   /// there is none.
   public let window: Int?
+  /// The key that declares fractions as YaRN's bounds, which readers of the GGUF round to whole dimensions; nil if there is
+  /// none.
+  public let roundedBounds: String?
 
   /// The keys of a directory's config.json that may be ignored: those with refused values, and a limiting window.
   ///
@@ -87,8 +90,15 @@ extension Config {
       config,
       ConfigReview(
         path: path, unknown: unknown(to: KeyTable.shared.adding(architecture.keys)), ignored: ignored,
-        window: architecture.window(config))
+        window: architecture.window(config), roundedBounds: config.roundedBounds)
     )
+  }
+
+  /// `truncate` where it is false.
+  private var roundedBounds: String? {
+    let (name, parameters) = RopeConfig.parameters(of: self)
+    guard RopeConfig.type(of: parameters) == "yarn", parameters["truncate"]?.bool == false else { return nil }
+    return "\(name).truncate"
   }
 
   private func refused(_ architecture: any CheckpointArchitecture.Type) -> [RefusedKey] {

@@ -4,6 +4,8 @@ struct RopeForms: Sendable {
   var hasFactors = false
   /// Parameters for each kind of layer, under the kind's name. The model uses those of full attention.
   var hasKinds = false
+  /// YaRN's bounds may be declared as fractions of dimensions. Readers of the GGUF round them nevertheless.
+  var isRamped = false
 }
 
 extension KeyRule {
@@ -40,7 +42,7 @@ extension KeyRule {
         // Readers of these architectures compute the ramp with 32 and 1, and round its bounds to whole dimensions.
         check("beta_fast", "a GGUF of \(gguf) means 32") { $0.double == 32 || $0.double == 0 }
         check("beta_slow", "a GGUF of \(gguf) means 1") { $0.double == 1 || $0.double == 0 }
-        check("truncate", "a GGUF of \(gguf) means true") { $0.bool == true }
+        check("truncate", "a GGUF of \(gguf) means true") { $0.bool == true || forms.isRamped && $0.bool == false }
         check("attn_factor", "a GGUF of \(gguf) means 1") { $0.double == 1 }
         check("extrapolation_factor", "a GGUF of \(gguf) means 1") { $0.double == 1 }
         check("apply_yarn_scaling", "a GGUF of \(gguf) means true") { $0.bool == true }

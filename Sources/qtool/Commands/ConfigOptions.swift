@@ -28,6 +28,11 @@ extension ConfigReview {
       notes.append(
         "\(path): sliding_window is \(window); the GGUF has full attention, which is the same up to \(window) tokens")
     }
+    if let roundedBounds {
+      notes.append(
+        "\(path): \(roundedBounds) is false; readers of the GGUF round YaRN's bounds to whole dimensions, and so does qtool"
+      )
+    }
     return notes
   }
 }

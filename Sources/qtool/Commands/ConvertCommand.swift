@@ -9,7 +9,8 @@ struct ConvertCommand: ParsableCommand {
     commandName: "convert",
     abstract: "Convert a model to GGUF, in its published types or one type.",
     discussion: """
-      Norms, biases and routers are F32. Matrices get --type, or keep their published type (auto; FP8 becomes BF16).
+      Norms, biases and routers are F32. Matrices get --type, or keep their published type (auto; FP8 becomes BF16). \
+      Blocks that a directory stores (MXFP4) are kept.
 
         qtool convert Qwen2.5-7B -o Qwen2.5-7B-BF16.gguf
         qtool convert Qwen2.5-7B -o Qwen2.5-7B-F16.gguf --type F16
@@ -61,7 +62,7 @@ struct ConvertCommand: ParsableCommand {
     let opened = try splitter.open(model, progress)
     try opened.refuseMLX()
     let source = weightOptions.apply(to: opened)
-    let plan = try plan(of: source, overrides, progress)
+    let plan = try plan(of: source, keepsBlocks: opened is CheckpointDirectory && !allowRequantize, overrides, progress)
     let paths = plan.shards.paths(output.file.output)
     if dryRun {
       print(QuantizationTable.tensors(plan))
@@ -78,8 +79,11 @@ struct ConvertCommand: ParsableCommand {
     }
   }
 
-  private func plan(of source: any ModelSource, _ overrides: Metadata, _ progress: Progress) throws -> RewritePlan {
-    let types: [GGMLType]
+  /// - Parameter keepsBlocks: whether tensors that are quantized keep their types: a directory's are the published weights.
+  private func plan(
+    of source: any ModelSource, keepsBlocks: Bool, _ overrides: Metadata, _ progress: Progress
+  ) throws -> RewritePlan {
+    var types: [GGMLType]
     let fileType: Int
     if let mix = StockMix(name: type.rawValue) {
       types = mix.types(for: source, hasImportance: false)
@@ -87,6 +91,15 @@ struct ConvertCommand: ParsableCommand {
     } else {
       types = source.tensors.map(\.type)
       fileType = source.metadata.optionalInt("general.file_type") ?? nearestFileType(source.tensors)
+    }
+    if keepsBlocks {
+      let kept = source.tensors.indices.filter { source.tensors[$0].type.isQuantized }
+      for index in kept { types[index] = source.tensors[index].type }
+      if let first = kept.first, type != .auto {
+        progress.note(
+          "note: \(kept.count) tensors, first \(source.tensors[first].name), keep \(source.tensors[first].type), in which "
+            + "they are published; --allow-requantize converts them too")
+      }
     }
     if let tensor = zip(source.tensors, types).first(where: { $0.type != $1 && $0.type.isQuantized })?.0 {
       guard allowRequantize else { throw QuantizeError.needsRequantize(tensor: tensor.name, type: tensor.type) }

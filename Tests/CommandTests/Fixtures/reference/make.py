@@ -147,7 +147,140 @@ def predicting(tensors, layer):
     return {**tensors, **extra}
 
 
+LEVELS = torch.tensor([0, 0.5, 1, 1.5, 2, 3, 4, 6, 0, -0.5, -1, -1.5, -2, -3, -4, -6])
+
+
+def e2m1(values):
+    """The codes of the nearest values of E2M1, two per byte, the first of a pair in the low nibble."""
+    codes = (values.unsqueeze(-1) - LEVELS).abs().argmin(-1).to(torch.uint8)
+    return codes[..., 0::2] | codes[..., 1::2] << 4
+
+
+def mxfp4(matrix):
+    """Blocks [.., columns / 32, 16] and scales [.., columns / 32] of MXFP4."""
+    groups = matrix.float().reshape(*matrix.shape[:-1], -1, 32)
+    exponents = (groups.abs().amax(-1) / 6).clamp_min(2.0 ** -100).log2().ceil()
+    return e2m1(groups / 2.0 ** exponents.unsqueeze(-1)), (exponents + 127).to(torch.uint8)
+
+
+def packed_experts(tensors):
+    """gpt-oss as it is published: experts in MXFP4, rows of gate and up in turn."""
+    result = {}
+    for name, tensor in tensors.items():
+        if not name.endswith(("experts.gate_up_proj", "experts.down_proj")):
+            result[name] = tensor
+            continue
+        result[name + "_blocks"], result[name + "_scales"] = mxfp4(tensor.transpose(1, 2))
+    return result
+
+
+def words(integers, bits):
+    """Integers of some bits, packed along the last dimension into I32."""
+    count = 32 // bits
+    padded = torch.nn.functional.pad(integers, (0, -integers.shape[-1] % count)).reshape(*integers.shape[:-1], -1, count)
+    packed = sum(padded[..., i].long() << bits * i for i in range(count))
+    return packed.to(torch.int64).to(torch.int32)
+
+
+def each_matrix(tensors, change):
+    result = {}
+    for name, tensor in tensors.items():
+        if is_quantizable(name, tensor): result.update(change(name.removesuffix(".weight"), tensor.float()))
+        else: result[name] = tensor
+    return result
+
+
+def int4(name, matrix, size, has_zeros=False):
+    """compressed-tensors, `pack-quantized`."""
+    groups = matrix.reshape(matrix.shape[0], -1, size)
+    low, high = groups.amin(-1), groups.amax(-1)
+    scale = ((high - low) / 15 if has_zeros else groups.abs().amax(-1) / 7.5).to(torch.bfloat16)
+    zero = (-low / scale.float()).round().clamp(0, 15) if has_zeros else torch.full_like(low, 8)
+    codes = (groups / scale.float().unsqueeze(-1) + zero.unsqueeze(-1)).round().clamp(0, 15).to(torch.int64)
+    result = {name + ".weight_packed": words(codes.reshape(matrix.shape), 4), name + ".weight_scale": scale,
+              name + ".weight_shape": torch.tensor(matrix.shape)}
+    # Zero points are packed along the rows.
+    if has_zeros: result[name + ".weight_zero_point"] = words(zero.to(torch.int64).T, 4).T.contiguous()
+    return result
+
+
+def int8(name, matrix):
+    """compressed-tensors, `int-quantized`."""
+    scale = (matrix.abs().amax(1, keepdim=True) / 127).to(torch.bfloat16)
+    return {name + ".weight": (matrix / scale.float()).round().clamp(-128, 127).to(torch.int8),
+            name + ".weight_scale": scale}
+
+
+def gptq(name, matrix, bits, size, shuffled):
+    rows, columns = matrix.shape
+    order = torch.arange(columns, dtype=torch.int32) // size
+    if shuffled: order = order[torch.randperm(columns, generator=torch.Generator().manual_seed(columns))]
+    count, top = columns // size, 2 ** bits - 1
+    scale, zero = torch.zeros(count, rows), torch.zeros(count, rows)
+    for group in range(count):
+        part = matrix[:, order == group]
+        low, high = part.amin(1).clamp(max=0), part.amax(1)
+        scale[group] = ((high - low) / top).half().float()
+        zero[group] = (-low / scale[group]).round().clamp(1, top)
+    codes = (matrix.T / scale[order] + zero[order]).round().clamp(0, top).to(torch.int64)
+    return {name + ".qweight": words(codes.T, bits).T.contiguous(), name + ".scales": scale.half(), name + ".g_idx": order,
+            name + ".qzeros": words(zero.to(torch.int64) - 1, bits)}
+
+
+def nvfp4(name, matrix, is_modelopt):
+    largest = matrix.abs().amax() / 6 / 448
+    groups = matrix.reshape(matrix.shape[0], -1, 16)
+    scale = (groups.abs().amax(-1) / 6 / largest).to(torch.float8_e4m3fn)
+    codes = e2m1(groups / (scale.float() * largest).clamp_min(1e-12).unsqueeze(-1)).reshape(matrix.shape[0], -1)
+    if is_modelopt:
+        return {name + ".weight": codes, name + ".weight_scale": scale, name + ".weight_scale_2": largest,
+                name + ".input_scale": torch.tensor(0.5)}
+    return {name + ".weight_packed": codes, name + ".weight_scale": scale,
+            name + ".weight_global_scale": (1 / largest).reshape(1), name + ".input_global_scale": torch.ones(1)}
+
+
+def packed_llamas():
+    """What other quantizers make of a small llama."""
+    def compressed(format, **weights):
+        return {"quant_method": "compressed-tensors", "format": format, "config_groups": {"group_0": {
+            "targets": ["Linear"], "weights": {"symmetric": True, **weights}}}, "ignore": ["lm_head"]}
+    group = dict(num_bits=4, type="int", strategy="group")
+    for name, quantization, change in [
+        ("llama-int4", compressed("pack-quantized", **group, group_size=32), lambda n, m: int4(n, m, 32)),
+        ("llama-int4-zeros", compressed("pack-quantized", **group, group_size=16) , lambda n, m: int4(n, m, 16, True)),
+        ("llama-int8", compressed("int-quantized", num_bits=8, type="int", strategy="channel"), int8),
+        ("llama-gptq", {"quant_method": "gptq", "bits": 4, "group_size": 16, "desc_act": True},
+         lambda n, m: gptq(n, m, 4, 16, True)),
+        ("llama-gptq8", {"quant_method": "gptq", "bits": 8, "group_size": 32, "checkpoint_format": "gptq_v2"},
+         lambda n, m: gptq(n, m, 8, 32, False)),
+        ("llama-nvfp4", compressed("nvfp4-pack-quantized", num_bits=4, type="float", strategy="tensor_group",
+                                   group_size=16), lambda n, m: nvfp4(n, m, False)),
+        ("llama-nvfp4-modelopt", {"quant_method": "modelopt", "quant_algo": "NVFP4"}, lambda n, m: nvfp4(n, m, True)),
+    ]:
+        target = model(name, transformers.LlamaConfig(
+            vocab_size=TOKENS, hidden_size=64, intermediate_size=192, num_hidden_layers=1, num_attention_heads=4,
+            num_key_value_heads=2, max_position_embeddings=512, tie_word_embeddings=True,
+            architectures=["LlamaForCausalLM"]), torch.bfloat16, 15)
+        edit(target, {"quantization_config": quantization})
+        weights(target, lambda tensors: each_matrix(tensors, change))
+
+
+def gpt_oss():
+    for name in ("gpt-oss", "gpt-oss-mxfp4"):
+        target = model(name, transformers.GptOssConfig(
+            vocab_size=TOKENS, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
+            num_key_value_heads=2, head_dim=16, num_local_experts=4, num_experts_per_tok=2, sliding_window=24,
+            max_position_embeddings=512, architectures=["GptOssForCausalLM"]), torch.bfloat16, 14)
+        if name == "gpt-oss": continue
+        edit(target, {"quantization_config": {
+            "modules_to_not_convert": ["model.layers.*.self_attn", "model.layers.*.mlp.router"],
+            "quant_method": "mxfp4"}})
+        weights(target, packed_experts)
+
+
 def build():
+    gpt_oss()
+    packed_llamas()
     T = transformers
     base = dict(vocab_size=TOKENS, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
                 num_key_value_heads=2, max_position_embeddings=512, tie_word_embeddings=False)
@@ -221,6 +354,15 @@ def value(field):
     return [kind, contents]
 
 
+def contents(tensor, factors, kind):
+    """Type and digest of a tensor; of NVFP4 as the output type would have it."""
+    if tensor.tensor_type.name != "NVFP4": return tensor.tensor_type.name, digest(tensor.data.tobytes())[:32]
+    values = gguf.quants.dequantize(tensor.data, tensor.tensor_type)
+    values = values * numpy.float32(factors[tensor.name.removesuffix("weight") + "scale"])
+    kind = getattr(gguf.GGMLQuantizationType, kind)
+    return kind.name, digest(gguf.quants.quantize(values, kind).tobytes())[:32]
+
+
 def expected(target, work):
     """What the converter makes of a model: keys (of F16), and tensors by output type."""
     directory = work / target.name
@@ -236,13 +378,15 @@ def expected(target, work):
             converter = get_model_class(get_model_architecture(hparams, ModelType.TEXT))
             converter(directory, kind, out).write()
         reader = gguf.GGUFReader(out)
+        # NVFP4 has factors of tensors beside the blocks.
+        factors = {t.name: float(t.data[0]) for t in reader.tensors if t.name.endswith(".scale")}
         keys = {k: value(f) for k, f in reader.fields.items() if not k.startswith("GGUF.")}
         keys.pop("general.file_type")
         if name == "F32": result["keys"] = keys
         assert keys == result["keys"], (name, {k: (keys.get(k), v) for k, v in result["keys"].items() if keys.get(k) != v})
         result["tensors"][name] = {
-            t.name: [[int(n) for n in t.shape], t.tensor_type.name, digest(t.data.tobytes())[:32]]
-            for t in sorted(reader.tensors, key=lambda t: t.name)}
+            t.name: [[int(n) for n in t.shape], *contents(t, factors, name)]
+            for t in sorted(reader.tensors, key=lambda t: t.name) if not t.name.endswith(("_scale", ".scale"))}
     shutil.rmtree(directory)
     lines = ["{", ' "keys": {']
     lines += [f"  {json.dumps(k)}: {json.dumps(v, ensure_ascii=False)}," for k, v in result["keys"].items()]
@@ -260,6 +404,9 @@ def expected(target, work):
 if not arguments.names:
     tokenizer(here / "tokenizer")
     build()
+else:
+    if any(name.startswith("gpt-oss") for name in arguments.names): gpt_oss()
+    if "llama-int4" in arguments.names: packed_llamas()
 with tempfile.TemporaryDirectory() as work:
     for target in sorted(path.parent for path in here.glob("*/config.json")):
         if arguments.names and target.name not in arguments.names: continue
