@@ -143,10 +143,11 @@ extension SafetensorsSet {
     guard let key = quantization.key else { return nil }
     let method = quantization.method
     let hasFloat8 = names.contains { self[$0]?.element.isFloat8 == true }
-    if let method, QuantizationConfig.readable.contains(method) {
+    let isOfIntegers = method == "gptq" || method == "mxfp4"
+    if let method, QuantizationConfig.readable.contains(method), !hasFloat8 || !isOfIntegers {
       let isPacked = names.contains { self[$0]?.packed != nil }
       // FP8 decoded to BF16 is exact and needs no scales.
-      let isPlain = ["compressed-tensors", "mxfp4", "gptq"].contains(method) && !hasFloat8 && !isPacked
+      let isPlain = !hasFloat8 && !isPacked && (isOfIntegers || method == "compressed-tensors")
       return isPlain ? .plainWeights(key: key, method: method) : nil
     }
     guard !hasFloat8, method.map(QuantizationConfig.packing.contains) ?? true else {

@@ -124,6 +124,12 @@ public struct GGUFHeader: Sendable {
     let typeOffset = reader.offset
     let rawType = try reader.integer(UInt32.self, of: subject)
     guard let type = GGMLType(rawValue: rawType) else {
+      let known: [UInt32: String] = [40: "NVFP4", 41: "Q1_0", 42: "Q2_0"]
+      if let name = known[rawType] {
+        throw reader.failure(
+          subject, "has the type \(name), which is not supported",
+          hint: "use the model that the file was made of", at: typeOffset)
+      }
       throw reader.failure(
         subject, "has the unknown type \(rawType)", hint: "types of other forks can't be read", at: typeOffset)
     }

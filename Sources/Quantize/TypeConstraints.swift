@@ -14,6 +14,8 @@ public struct TypeConstraints: Sendable, Equatable {
   public var excluded: Set<GGMLType> = []
   /// Types that tensors may get; nil for all.
   public var only: Set<GGMLType>?
+  /// Names of tensors that keep their type unless they are pinned.
+  public var kept: Set<String> = []
   /// Whether the output head keeps its type.
   public var leavesOutput = false
   /// Names of tensors that the importance matrix lacks. They get no type that needs importance, even if pinned.
@@ -31,14 +33,14 @@ public struct TypeConstraints: Sendable, Equatable {
   /// Whether tensors may get a type without being pinned to it.
   public func allows(_ type: GGMLType) -> Bool { !excluded.contains(type) && only?.contains(type) ?? true }
 
-  /// The type to which a tensor is pinned, or its present type if it is the output head and keeps it; nil if it is not
-  /// pinned.
+  /// The type to which a tensor is pinned, or its present type if it keeps it; nil if it is not pinned.
   public func pinned(_ tensor: TensorInfo) -> GGMLType? {
     if leavesOutput && tensor.role == .output { return tensor.type }
-    return pins.first { $0.pattern.matches(tensor.name) }.map {
-      let type = $0.type.fitting(columns: tensor.shape.columns)
-      return canHave(type, tensor) ? type : replacement(for: type, tensor) ?? type
+    guard let pin = pins.first(where: { $0.pattern.matches(tensor.name) }) else {
+      return kept.contains(tensor.name) ? tensor.type : nil
     }
+    let type = pin.type.fitting(columns: tensor.shape.columns)
+    return canHave(type, tensor) ? type : replacement(for: type, tensor) ?? type
   }
 
   /// False if the type needs importance and the tensor has none, unless the tensor already has the type.

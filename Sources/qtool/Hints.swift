@@ -43,8 +43,6 @@ extension QuantizeError {
     case .noSuchLayer, .noLayerLeft: "--prune-layers takes numbers of layers that the model has, and not all of them"
     case .importanceOfOtherSize: "the importance matrix is of another model"
     case .writtenWrong: "the disk or the memory is faulty"
-    case .needsRequantize(_, .mxfp4):
-      "--pin '_exps=MXFP4' keeps the experts of a model that is published so; --allow-requantize adds further errors"
     case .needsRequantize: "quantize the original; --allow-requantize adds further errors"
     }
   }

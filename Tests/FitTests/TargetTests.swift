@@ -109,6 +109,28 @@ import Testing
     #expect(try FileSize(replaced).bytes(of: types) == replaced.plan(types).totalBytes)
   }
 
+  /// Ternary types and MXFP4 suit models that were trained with their levels. Nothing is made larger than it is.
+  @Test func menusLeaveTypesForTrainedLevelsOut() throws {
+    let trained: Set<GGMLType> = [.tq1_0, .tq2_0, .mxfp4]
+    #expect(TypeMenus(of: Self.mixture, hasImportance: true).types.joined().allSatisfy { !trained.contains($0) })
+    var constraints = TypeConstraints()
+    constraints.only = [.tq2_0, .q4_K]
+    let named = TypeMenus(of: Self.mixture, hasImportance: true, constraints: constraints)
+    #expect(named.types.joined().contains(.tq2_0))
+    let source = TypedShapes(
+      name: "published", metadata: ["general.architecture": .string("gpt-oss")],
+      tensors: [(2880, GGMLType.mxfp4), (256, .mxfp4), (2880, .q8_0)].enumerated().map { index, tensor in
+        TensorInfo(name: "blk.\(index).ffn_up_exps.weight", shape: Shape([tensor.0, 8, 2])!, type: tensor.1)
+      })
+    let menus = TypeMenus(of: source, hasImportance: true)
+    #expect(menus.types[0] == [.mxfp4])
+    #expect(menus.types[1].contains(.mxfp4) && menus.types[1].contains(.q3_K) && !menus.types[1].contains(.q4_K))
+    #expect(menus.types[2].contains(.q8_0) && menus.types[2].contains(.q4_0) && !menus.types[2].contains(.mxfp4))
+    constraints = TypeConstraints()
+    constraints.kept = ["blk.1.ffn_up_exps.weight"]
+    #expect(TypeMenus(of: source, hasImportance: true, constraints: constraints).types[1] == [.mxfp4])
+  }
+
   /// Tensors so small that a rule of the recipe takes more bytes than a larger type, compared with every combination.
   @Test func theSmallestFileCountsItsRecipe() throws {
     var tensors = [TensorInfo(name: "token_embd.weight", shape: Shape([32, 2])!, type: .f16)]

@@ -14,12 +14,11 @@ import Transformer
     return MemoryModel(metadata: metadata, tensors: tensors)
   }
 
-  @Test func anUnknownArchitectureListsTheSupportedOnes() {
+  @Test func anUnknownArchitectureListsTheSupportedOnes() throws {
     let model = changed { metadata, _ in metadata["general.architecture"] = .string("mamba") }
-    #expect(
-      throws: ForwardError.unknownArchitecture(
-        "mamba", supported: ["deepseek2", "llama", "qwen2", "qwen3", "qwen3moe"])
-    ) { try ForwardPass(source: model) }
+    let error = try #require(throws: ForwardError.self) { try ForwardPass(source: model) }
+    guard case .unknownArchitecture("mamba", let supported) = error else { throw error }
+    #expect(supported.contains("deepseek2") && supported.contains("llama") && supported == supported.sorted())
   }
 
   @Test(arguments: ["llama.block_count", "llama.embedding_length", "llama.attention.head_count"])

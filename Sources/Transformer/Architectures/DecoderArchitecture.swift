@@ -12,6 +12,8 @@ struct DecoderArchitecture: Sendable {
   let name: String
   /// Keys that other architectures must not have, or only with values that change nothing.
   var honoured: Set<String> = []
+  /// The ends of the names of tensors of factors that it applies.
+  var factors: [String] = []
   let decoder: @Sendable (ModelReader) throws -> Decoder
 
   /// The registry.
@@ -31,6 +33,11 @@ extension Decoder {
       throw ForwardError.unknownArchitecture(model.architecture, supported: supported.map(\.name).sorted())
     }
     try model.refuseUnsupportedValues(except: architecture.honoured)
+    // Files with weights in NVFP4 have a factor of each matrix.
+    let factor = source.tensors.first { tensor in
+      tensor.name.hasSuffix(".scale") && !architecture.factors.contains { tensor.name.hasSuffix($0) }
+    }
+    if let factor { throw ForwardError.unsupportedFactor(tensor: factor.name) }
     self = try architecture.decoder(model)
   }
 }

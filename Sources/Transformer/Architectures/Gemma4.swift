@@ -6,7 +6,8 @@ import GGUF
 extension DecoderArchitecture {
   static let gemma4 = DecoderArchitecture(
     name: "gemma4",
-    honoured: GemmaLayers.honoured.union(["attention.shared_kv_layers", "embedding_length_per_layer_input"])
+    honoured: GemmaLayers.honoured.union(["attention.shared_kv_layers", "embedding_length_per_layer_input"]),
+    factors: ["ffn_gate_inp.scale", "ffn_down_exps.scale"]
   ) { model in
     let base = try DecoderBase(model)
     let shapes = try Gemma4Shapes(model, layers: base.layers)

@@ -5,12 +5,31 @@ import Quantize
 import Tensors
 
 extension QuantizeCommand {
+  /// Tensors that are published in blocks, beside matrices of floats: MXFP4, and those of a directory.
+  func publishedBlocks(of source: any ModelSource, isDirectory: Bool) -> Set<String> {
+    let matrices = source.tensors.filter(\.isQuantizable)
+    guard matrices.contains(where: { !$0.type.isQuantized }) else { return [] }
+    return Set(matrices.filter { $0.type.isQuantized && (isDirectory || $0.type == .mxfp4) }.map(\.name))
+  }
+
   /// Refuses to quantize quantized tensors again without --allow-requantize.
   ///
   /// - Parameter copied: types of the output if it is a copy; nil otherwise.
-  func checkRequantizing(_ source: any ModelSource, _ copied: [GGMLType]?, _ progress: Progress) throws {
+  func checkRequantizing(
+    _ source: any ModelSource, _ copied: [GGMLType]?, _ constraints: TypeConstraints, _ progress: Progress
+  ) throws {
+    let kept = constraints.kept.filter { name in
+      source.tensor(named: name).map { constraints.pinned($0) == $0.type } ?? false
+    }
+    if let first = source.tensors.first(where: { kept.contains($0.name) }), copied == nil {
+      progress.note(
+        "note: \(kept.count) tensors, first \(first.name), keep \(first.type), in which they are published; "
+          + "--allow-requantize makes them smaller too")
+    }
     for (index, tensor) in source.tensors.enumerated()
-    where tensor.isQuantizable && tensor.type.isQuantized && copied?[index] != tensor.type {
+    where tensor.isQuantizable && tensor.type.isQuantized && copied?[index] != tensor.type
+      && !kept.contains(tensor.name)
+    {
       guard allowRequantize else { throw QuantizeError.needsRequantize(tensor: tensor.name, type: tensor.type) }
       return progress.note("warning: \(source.name) is already quantized; its errors remain")
     }

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Checkpoint
 import Fit
 import GGUF
 import Imatrix
@@ -56,9 +57,10 @@ struct QuantizeCommand: ParsableCommand {
       try mix.target
       ?? fitOptions.target(
         for: pruned ?? whole, hasImportance: !weighing.noImportance, progress)
-    let constraints = try constraintOptions.constraints(for: source, progress).mapping { try source.formed($0) }
+    var constraints = try constraintOptions.constraints(for: source, progress).mapping { try source.formed($0) }
+    if !allowRequantize { constraints.kept = publishedBlocks(of: source, isDirectory: whole is CheckpointDirectory) }
     let copied = mix.copies ? try constraints.applied(to: source.tensors.map(\.type), of: source) : nil
-    try checkRequantizing(source, copied, progress)
+    try checkRequantizing(source, copied, constraints, progress)
 
     let (run, overrides) = (options.fitRun(progress), try sourceOptions.overrides(for: source))
     let workspace = destination.map { Workspace(output: $0.output, model: source.name, restart: $0.restart) }
