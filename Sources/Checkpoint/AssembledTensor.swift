@@ -1,5 +1,6 @@
 import Blocks
 import Files
+import Foundation
 import GGUF
 import Tensors
 
@@ -35,7 +36,8 @@ struct AssembledTensor: Sendable {
       .transposed(let name, let shape, _, _, _), .everySecondRow(let name, let shape, _),
       .everySecondColumn(let name, let shape, _), .everySecondTransposed(let name, let shape, _):
       parts = [try find(name, shape)]
-    case .interleaved(let name, let shape, _):
+    case .columns(let name, let shape, _): parts = [try find(name, shape)]
+    case .interleaved(let name, let shape, _), .rows(let name, let shape, _):
       let tensor = try find(name, shape)
       parts = [shape.count == 1 ? tensor.asColumn : tensor]
     case .stack(let names, let shape): parts = try names.map { try find($0, shape) }
@@ -60,7 +62,9 @@ struct AssembledTensor: Sendable {
   var path: String? { parts.first?.file.path }
 
   /// True if the stored bytes need no conversion.
-  private var isVerbatim: Bool { parts.allSatisfy { $0.type == info.type } && !parts.isEmpty }
+  private var isVerbatim: Bool {
+    expected.transform == .none && !parts.isEmpty && parts.allSatisfy { $0.type == info.type }
+  }
 
   /// Reads rows in ``info``'s type.
   func readBytes(_ rows: Range<Int>, into output: UnsafeMutableRawBufferPointer) throws {
@@ -91,6 +95,11 @@ struct AssembledTensor: Sendable {
     }
     try read(rows, as: .f32, into: UnsafeMutableRawBufferPointer(output)) { tensor, rows, buffer in
       try tensor.readFloats(rows, into: buffer.assumingMemoryBound(to: Float.self))
+    }
+    switch expected.transform {
+    case .none: break
+    case .plusOne: for index in output.indices { output[index] += 1 }
+    case .negativeExponential: for index in output.indices { output[index] = -Float(exp(Double(output[index]))) }
     }
   }
 
@@ -152,6 +161,12 @@ struct AssembledTensor: Sendable {
             from: UnsafeRawBufferPointer(rebasing: scratch[source..<source + width]))
         }
       }
+    case .rows(_, let shape, let order):
+      // A vector is read as one column, so that its elements are rows.
+      let rows = shape.count == 1 ? 0..<shape[0] : rows
+      try read(rows, order: order, rowBytes: shape.count == 1 ? width : rowBytes, into: output, fetch)
+    case .columns(_, _, let order):
+      try readColumns(rows, order: order, width: width, into: output, fetch)
     case .interleaved(_, let shape, let heads):
       // A vector is read as one column, so that its elements are rows.
       let rows = shape.count == 1 ? 0..<shape[0] : rows
@@ -159,6 +174,44 @@ struct AssembledTensor: Sendable {
       let size = shape.count == 1 ? width : rowBytes
       try inGroups(rows, of: headRows, rowBytes: size, output) { head, rows, slice in
         try interleave(rows, half: headRows / 2, start: head * headRows, rowBytes: size, into: slice, fetch)
+      }
+    }
+  }
+
+  /// Reads rows of a tensor whose rows are stored in another order.
+  private func read(
+    _ rows: Range<Int>, order: [Range<Int>], rowBytes: Int, into output: UnsafeMutableRawBufferPointer, _ fetch: Fetch
+  ) throws {
+    var first = 0
+    for range in order {
+      let wanted = rows.clamped(to: first..<first + range.count)
+      if !wanted.isEmpty {
+        let start = (wanted.lowerBound - rows.lowerBound) * rowBytes
+        let source = range.lowerBound + wanted.lowerBound - first
+        try fetch(
+          parts[0], source..<source + wanted.count,
+          UnsafeMutableRawBufferPointer(rebasing: output[start..<start + wanted.count * rowBytes]))
+      }
+      first += range.count
+    }
+  }
+
+  /// Reads rows of a matrix whose columns are stored in another order.
+  private func readColumns(
+    _ rows: Range<Int>, order: [Range<Int>], width: Int, into output: UnsafeMutableRawBufferPointer, _ fetch: Fetch
+  ) throws {
+    let rowBytes = parts[0].columns * width
+    try withScratch(rows.count * rowBytes) { scratch in
+      try fetch(parts[0], rows, scratch)
+      for row in 0..<rows.count {
+        var target = row * rowBytes
+        for range in order {
+          let source = row * rowBytes + range.lowerBound * width
+          let bytes = range.count * width
+          UnsafeMutableRawBufferPointer(rebasing: output[target..<target + bytes]).copyMemory(
+            from: UnsafeRawBufferPointer(rebasing: scratch[source..<source + bytes]))
+          target += bytes
+        }
       }
     }
   }

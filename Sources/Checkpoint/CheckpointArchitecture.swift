@@ -11,6 +11,9 @@ protocol CheckpointArchitecture: Sendable {
   /// The keys of config.json that it understands, beside ``KeyTable/shared``.
   static var keys: KeyTable { get }
 
+  /// Whether the model may be a part of a larger one, whose config.json has its keys under `text_config`.
+  static var isNested: Bool { get }
+
   /// The sliding window that all layers have and that a GGUF cannot express; nil if there is none.
   static func window(_ config: Config) -> Int?
 
@@ -20,12 +23,16 @@ protocol CheckpointArchitecture: Sendable {
   func hyperparameters() throws -> Metadata
   /// Adds all tensors to `all` in the order of computation.
   func collectTensors(_ all: inout TensorCollector) throws
+  /// The number of blocks for multi-token prediction that follow the layers of a GGUF.
+  var predictionBlocks: Int { get }
   /// True for stored tensors that are not written to a GGUF.
   func leavesOut(_ name: String) -> Bool
 }
 
 extension CheckpointArchitecture {
+  static var isNested: Bool { false }
   static func window(_ config: Config) -> Int? { nil }
+  var predictionBlocks: Int { 0 }
   func leavesOut(_ name: String) -> Bool { false }
 }
 
@@ -33,9 +40,16 @@ enum Architectures {
   static let all: [any CheckpointArchitecture.Type] = [
     LlamaCheckpoint.self, MistralCheckpoint.self, MixtralCheckpoint.self, Qwen2Checkpoint.self, Qwen3Checkpoint.self,
     Qwen3MoeCheckpoint.self, DeepseekV2Checkpoint.self, DeepseekV3Checkpoint.self, GptOssCheckpoint.self,
+    Qwen35Checkpoint.self, Qwen35MoeCheckpoint.self, Qwen3NextCheckpoint.self,
   ]
 
-  static func named(_ name: String, path: String) throws -> any CheckpointArchitecture.Type {
+  /// The architecture that config.json names, and the configuration of its text model.
+  static func resolved(_ config: Config) throws -> (architecture: any CheckpointArchitecture.Type, config: Config) {
+    let architecture = try named(try config.architecture, path: config.path)
+    return (architecture, architecture.isNested ? config.flattened() : config)
+  }
+
+  private static func named(_ name: String, path: String) throws -> any CheckpointArchitecture.Type {
     guard let type = all.first(where: { $0.names.contains(name) }) else {
       let known = all.flatMap { $0.names }.joined(separator: ", ")
       throw FormatError(

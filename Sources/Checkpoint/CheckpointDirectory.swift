@@ -20,8 +20,9 @@ public struct CheckpointDirectory: ModelSource {
   ///   - path: a directory, or a file of its weights (``ModelLocation``).
   ///   - pre: llama.cpp's name of the splitter (`tokenizer.ggml.pre`), for a tokenizer whose structure is unknown.
   ///   - ignoring: keys of config.json to treat as missing although their values would be refused.
+  ///   - carriesPrediction: whether blocks for multi-token prediction are a part of the model.
   /// - Throws: ``RefusedConfig``, ``UnneededIgnoring``, `FormatError`, and what reading files throws.
-  public init(path: String, pre: String? = nil, ignoring: [String] = []) throws {
+  public init(path: String, pre: String? = nil, ignoring: [String] = [], carriesPrediction: Bool = true) throws {
     let location = try ModelLocation(path)
     let directory = location.directory
     self.directory = directory
@@ -30,15 +31,16 @@ public struct CheckpointDirectory: ModelSource {
       throw UnreadableDirectory(listing).error(lacking: .configuration)
     }
     try listing.checkCompanions()
-    let given = try Config(path: directory + "/config.json")
-    let architecture = try Architectures.named(try given.architecture, path: given.path)
+    var (architecture, given) = try Architectures.resolved(try Config(path: directory + "/config.json"))
+    if !carriesPrediction { given.prediction = .dropped }
     let (config, review) = try given.reviewed(architecture, ignoring: ignoring)
     configReview = review
-    let model = try architecture.init(config: config)
+    _ = try architecture.init(config: config)
     let choice = try WeightChoice(listing, named: location.weights ?? config["transformers_weights"]?.string)
     let (weights, passedOver) = try Self.choose(choice, directory) {
-      try CheckpointWeights(directory: directory, $0, model, config)
+      try CheckpointWeights(directory: directory, $0, architecture, config)
     }
+    let model = weights.model
     name = location.name
     tensors = weights.tensors.map(\.info)
     let card = try ModelCard(directory: directory)
@@ -105,8 +107,13 @@ public struct CheckpointDirectory: ModelSource {
 ///   - pre: llama.cpp's name of a directory's splitter, for a tokenizer whose structure is unknown. A GGUF has the name
 ///     itself.
 ///   - ignoring: keys of a directory's config.json to treat as missing although their values would be refused.
-public func openModel(path: String, pre: String? = nil, ignoring: [String] = []) throws -> any ModelSource {
-  if ModelLocation.isCheckpoint(path) { return try CheckpointDirectory(path: path, pre: pre, ignoring: ignoring) }
+///   - carriesPrediction: whether a directory's blocks for multi-token prediction are a part of the model.
+public func openModel(
+  path: String, pre: String? = nil, ignoring: [String] = [], carriesPrediction: Bool = true
+) throws -> any ModelSource {
+  if ModelLocation.isCheckpoint(path) {
+    return try CheckpointDirectory(path: path, pre: pre, ignoring: ignoring, carriesPrediction: carriesPrediction)
+  }
   guard pre == nil else {
     throw FormatError(
       topic: .needlessSplitter, path: path, subject: "splitter",

@@ -19,6 +19,8 @@ public enum CheckpointNote: Sendable, Equatable {
   case passedOver(files: String, reason: String, read: String)
   /// config.json declares quantized weights under `key`, but the weights are not quantized.
   case plainWeights(key: String, method: String?)
+  /// The weights hold fewer blocks for multi-token prediction than config.json declares.
+  case predictionBlocks(declared: Int, stored: Int)
   /// An adapter beside the model's weights is ignored.
   case adapterIgnored
   /// The YAML of README.md has a fault and is not used.

@@ -5,10 +5,23 @@ struct CheckpointWeights {
   /// In the order of computation.
   let tensors: [AssembledTensor]
   let notes: [CheckpointNote]
+  /// The architecture, with the number of blocks for multi-token prediction that are stored.
+  let model: any CheckpointArchitecture
 
-  init(directory: String, _ files: WeightFiles, _ model: any CheckpointArchitecture, _ config: Config) throws {
+  init(
+    directory: String, _ files: WeightFiles, _ architecture: any CheckpointArchitecture.Type, _ given: Config
+  ) throws {
     var stored = try SafetensorsSet(directory: directory, files)
     var notes = stored.notes
+    if architecture.isNested { stored.keepText(hasTowers: !given.towers.isEmpty) }
+    var config = given
+    if config.prediction == .declared { config.prediction = .stored(stored.predictionBlocks) }
+    let model = try architecture.init(config: config)
+    self.model = model
+    let declared = try architecture.init(config: given).predictionBlocks
+    if model.predictionBlocks < declared {
+      notes.append(.predictionBlocks(declared: declared, stored: model.predictionBlocks))
+    }
     try Self.refuseAdapter(in: stored)
     let quantization = try QuantizationConfig(config)
     try stored.unpack(quantization)

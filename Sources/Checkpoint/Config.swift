@@ -7,6 +7,10 @@ struct Config: Sendable {
   private var root: JSONValue
   /// Keys that were removed. Tensors that belong to them are left out too.
   private(set) var ignored: Set<String> = []
+  /// The configurations of vision and audio towers, which are left out of a GGUF.
+  private(set) var towers: [String] = []
+  /// The blocks for multi-token prediction.
+  var prediction = PredictionBlocks.declared
 
   init(path: String) throws {
     try self.init(try JSONValue.read(path, limit: 16 << 20), path: path)
@@ -32,6 +36,27 @@ struct Config: Sendable {
 
   /// True if the key is present, even if its value is null.
   func has(_ key: String) -> Bool { root[key] != nil }
+
+  /// A copy with the keys of `text_config`, which replace those beside it.
+  ///
+  /// Keys of the whole model keep their values: its classes, its tied embeddings, its special tokens and the form of its
+  /// weights.
+  func flattened() -> Config {
+    guard var fields = root.object else { return self }
+    var result = self
+    result.towers = Self.towers.filter { fields[$0]?.object != nil }
+    if let text = fields.removeValue(forKey: "text_config")?.object {
+      let outer: Set<String> = ["architectures", "model_type", "tie_word_embeddings", "quantization_config"]
+      fields.merge(text) { whole, text in text == .null ? whole : text }
+      for (key, value) in root.object ?? [:] where value != .null && key != "text_config" {
+        if outer.contains(key) || key.hasSuffix("_token_id") { fields[key] = value }
+      }
+    }
+    result.root = .object(fields)
+    return result
+  }
+
+  private static let towers = ["vision_config", "audio_config"]
 
   /// A copy with a key, or one inside an object (`rope_scaling.type`), set to null.
   func without(_ name: String) -> Config {

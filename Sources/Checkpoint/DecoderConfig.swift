@@ -7,24 +7,31 @@ struct DecoderConfig: Sendable {
   let config: Config
   let layers: Int
   let width: Int
+  /// 0 for a model without dense layers.
   let feedForward: Int
   let heads: Int
   let keyHeads: Int
   let headSize: Int
   let vocabulary: Int
   let rope: RopeConfig
+  /// The form in which the weights of norms are stored.
+  var normTransform = ExpectedTensor.Transform.none
 
   /// - Parameters:
   ///   - headSize: the size of a head, for architectures that do not use `head_dim`.
   ///   - keyHeads: the default of a missing `num_key_value_heads`. If the key is null, or this is nil, every head has
   ///     its own key.
   ///   - theta: the default of a missing `rope_theta`.
-  init(_ config: Config, headSize: Int? = nil, keyHeads absent: Int? = nil, theta: Double = 10_000) throws {
+  ///   - hasDenseLayers: whether the configuration class has `intermediate_size`.
+  init(
+    _ config: Config, headSize: Int? = nil, keyHeads absent: Int? = nil, theta: Double = 10_000,
+    hasDenseLayers: Bool = true
+  ) throws {
     self.config = config
     rope = try RopeConfig(config, theta: theta)
     layers = try config.int("num_hidden_layers", maximum: 10_000)
     width = try config.int("hidden_size")
-    feedForward = try config.int("intermediate_size")
+    feedForward = hasDenseLayers ? try config.int("intermediate_size") : 0
     heads = try config.int("num_attention_heads", maximum: 1 << 20)
     keyHeads = try config.int(
       "num_key_value_heads", default: config.has("num_key_value_heads") ? heads : absent ?? heads)
@@ -58,6 +65,7 @@ struct DecoderConfig: Sendable {
       "\(name).attention.head_count": .uint32(UInt32(heads)),
       "\(name).attention.head_count_kv": .uint32(isLatent ? 1 : UInt32(keyHeads)),
     ]
+    if feedForward == 0 { metadata["\(name).feed_forward_length"] = nil }
     metadata.merge(isLatent ? rope.latentScalingKeys(name) : rope.scalingKeys(name)) { $1 }
     metadata["\(name).rope.freq_base"] = .float32(Float(rope.theta))
     let hasEpsilon = epsilon == nil || config["rms_norm_eps"] != nil
@@ -81,7 +89,7 @@ struct DecoderConfig: Sendable {
 
   /// Adds the tensors after the layers. A tied output has a matrix only if the stored one differs from the embeddings.
   func head(_ all: inout TensorCollector) throws {
-    try all.vector("output_norm.weight", from: "model.norm.weight", count: width)
+    try all.vector("output_norm.weight", from: "model.norm.weight", count: width, transform: normTransform)
     if !hasTiedEmbeddings || all.keepsTiedHead {
       try all.matrix("output.weight", from: "lm_head.weight", outputs: vocabulary, inputs: width)
     }

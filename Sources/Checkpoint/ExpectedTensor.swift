@@ -24,16 +24,29 @@ struct ExpectedTensor: Sendable {
     case everySecondColumn(String, shape: [Int], first: Int)
     /// The even or odd columns of each matrix of a stored stack [matrices, rows, columns], as rows.
     case everySecondTransposed(String, shape: [Int], first: Int)
+    /// Rows of a stored tensor in another order: the ranges, one after the other. A vector's rows are its elements.
+    case rows(String, shape: [Int], order: [Range<Int>])
+    /// Columns of a stored matrix in another order.
+    case columns(String, shape: [Int], order: [Range<Int>])
     /// Computed values, such as rope factors.
     case computed([Float])
 
     /// Whether stored rows remain whole, so that blocks can be copied.
     var keepRows: Bool {
       switch self {
-      case .whole, .interleaved, .stack, .slices, .everySecondRow: true
-      case .transposed, .everySecondColumn, .everySecondTransposed, .computed: false
+      case .whole, .interleaved, .stack, .slices, .everySecondRow, .rows: true
+      case .transposed, .everySecondColumn, .everySecondTransposed, .columns, .computed: false
       }
     }
+  }
+
+  /// A function of the stored values, computed in single precision.
+  enum Transform: Sendable {
+    case none
+    /// x + 1: norms whose weights are stored as differences from 1.
+    case plusOne
+    /// -e^x: decays that are stored as logarithms.
+    case negativeExponential
   }
 
   let name: String
@@ -44,12 +57,14 @@ struct ExpectedTensor: Sendable {
   let parts: Parts
   /// The type of the matrix if only config.json is known; nil for the type that config.json declares for all.
   let declaredType: GGMLType?
+  /// Applied to tensors that are ``isExact`` only.
+  var transform = Transform.none
 
   var storedNames: [String] {
     switch parts {
     case .whole(let name, _), .interleaved(let name, _, _), .slices(let name, _, _, _, _),
       .transposed(let name, _, _, _, _), .everySecondRow(let name, _, _), .everySecondColumn(let name, _, _),
-      .everySecondTransposed(let name, _, _):
+      .everySecondTransposed(let name, _, _), .rows(let name, _, _), .columns(let name, _, _):
       [name]
     case .stack(let names, _): names
     case .computed: []
@@ -98,10 +113,18 @@ struct TensorCollector {
   }
 
   /// Adds a vector, such as a norm or a bias; always F32.
-  mutating func vector(_ name: String, from source: String, count: Int, heads: Int? = nil) throws {
-    try append(
-      name, [count],
-      heads.map { .interleaved(source, shape: [count], heads: $0) } ?? .whole(source, shape: [count]), exact: true)
+  ///
+  /// - Parameter order: the order of the stored elements; nil for their own.
+  mutating func vector(
+    _ name: String, from source: String, count: Int, heads: Int? = nil, order: [Range<Int>]? = nil,
+    transform: ExpectedTensor.Transform = .none
+  ) throws {
+    let shape = [count]
+    let parts: ExpectedTensor.Parts =
+      order.map { .rows(source, shape: shape, order: $0) } ?? heads.map {
+        .interleaved(source, shape: shape, heads: $0)
+      } ?? .whole(source, shape: shape)
+    try append(name, shape, parts, exact: true, transform: transform)
   }
 
   /// When a matrix has a bias.
@@ -146,12 +169,14 @@ struct TensorCollector {
   }
 
   private mutating func append(
-    _ name: String, _ dimensions: [Int], _ parts: ExpectedTensor.Parts, exact: Bool = false, type: GGMLType? = nil
+    _ name: String, _ dimensions: [Int], _ parts: ExpectedTensor.Parts, exact: Bool = false, type: GGMLType? = nil,
+    transform: ExpectedTensor.Transform = .none
   ) throws {
     guard let shape = Shape(dimensions), shape.bytes(as: .f32) != nil else {
       throw FormatError(path: path, subject: "tensor \(name)", "would have the impossible shape \(dimensions)")
     }
-    let tensor = ExpectedTensor(name: name, shape: shape, isExact: exact, parts: parts, declaredType: type)
+    let tensor = ExpectedTensor(
+      name: name, shape: shape, isExact: exact, parts: parts, declaredType: type, transform: transform)
     storedNames += tensor.storedNames.count
     guard shape.count <= Shape.modelMaximum - weights, storedNames <= Self.maximumStored else {
       throw FormatError(path: path, subject: "tensor \(name)", "makes more weights than any model has")

@@ -21,11 +21,12 @@ public struct ModelShapes: ModelSource {
   /// - Parameters:
   ///   - path: a config.json, or a directory with one (``ModelLocation``).
   ///   - ignoring: keys to treat as missing although their values would be refused.
+  ///   - carriesPrediction: whether blocks for multi-token prediction are a part of the model.
   /// - Throws: ``RefusedConfig``, ``UnneededIgnoring``, `FormatError`
-  public init(path: String, ignoring: [String] = []) throws {
+  public init(path: String, ignoring: [String] = [], carriesPrediction: Bool = true) throws {
     let location = try ModelLocation(path)
     let config = try Config(path: location.weights == nil ? location.directory + "/config.json" : path)
-    try self.init(config, name: location.name, ignoring)
+    try self.init(config, name: location.name, ignoring, carriesPrediction)
   }
 
   /// The shapes of a directory whose weights have another form. Optional tensors exist if they are stored.
@@ -41,15 +42,20 @@ public struct ModelShapes: ModelSource {
   ///   - configuration: the text of a config.json.
   ///   - name: the model's name, also used in errors.
   ///   - ignoring: keys to treat as missing although their values would be refused.
-  public init(configuration: String, name: String, ignoring: [String] = []) throws {
-    try self.init(try Config(text: configuration, path: name), name: name, ignoring)
+  ///   - carriesPrediction: whether blocks for multi-token prediction are a part of the model.
+  public init(
+    configuration: String, name: String, ignoring: [String] = [], carriesPrediction: Bool = true
+  ) throws {
+    try self.init(try Config(text: configuration, path: name), name: name, ignoring, carriesPrediction)
   }
 
   private init(
-    _ given: Config, name: String, _ ignoring: [String], isStored: ((String) -> Bool)? = nil
+    _ given: Config, name: String, _ ignoring: [String], _ carriesPrediction: Bool = true,
+    isStored: ((String) -> Bool)? = nil
   ) throws {
     self.name = name
-    let architecture = try Architectures.named(try given.architecture, path: given.path)
+    var (architecture, given) = try Architectures.resolved(given)
+    if !carriesPrediction { given.prediction = .dropped }
     let (config, review) = try given.reviewed(architecture, ignoring: ignoring)
     configReview = review
     let model = try architecture.init(config: config)

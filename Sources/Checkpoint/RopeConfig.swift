@@ -97,6 +97,22 @@ struct RopeConfig: Sendable {
     return isEqual ? nil : ("rope_parameters", other)
   }
 
+  /// The rotated elements of a head: `partial_rotary_factor` of them, inside the object or beside it.
+  ///
+  /// - Parameter factor: the architecture's default of a missing factor.
+  func rotated(of headSize: Int, in config: Config, default factor: Double) throws -> Int {
+    let key = "partial_rotary_factor"
+    let given = parameters[key].flatMap { $0 == .null ? nil : $0 } ?? config[key]
+    let factor = given?.double ?? factor
+    let count = factor > 0 && factor <= 1 ? Int(Double(headSize) * factor) : 0
+    guard given == nil || given?.double != nil, count > 0, count % 2 == 0 else {
+      throw FormatError(
+        path: config.path, subject: "key \(key)",
+        "is \(given?.text ?? "\(factor)"), which does not rotate an even number of a head's \(headSize) elements")
+    }
+    return count
+  }
+
   static func type(of parameters: JSONValue) -> String {
     (parameters["rope_type"]?.string ?? parameters["type"]?.string ?? "default").lowercased()
   }

@@ -21,16 +21,19 @@ public struct PlanSource: Sendable {
   /// Opens a GGUF (the first shard; its first bytes are enough), a folder with config.json, a config.json, or a known
   /// shape by name. An existing path takes precedence over a name.
   ///
-  /// - Parameter ignoring: keys of config.json that would be refused.
+  /// - Parameters:
+  ///   - ignoring: keys of config.json that would be refused.
+  ///   - carriesPrediction: whether blocks for multi-token prediction are a part of the model.
   /// - Throws: ``PlanError``, `RefusedConfig`, `UnneededIgnoring`, `FormatError`, `FileError`.
-  public init(_ source: String, ignoring: [String] = []) throws {
+  public init(_ source: String, ignoring: [String] = [], carriesPrediction: Bool = true) throws {
     var isDirectory: ObjCBool = false
     guard FileManager.default.fileExists(atPath: source, isDirectory: &isDirectory) else {
       guard let shape = KnownShape(named: source) else {
         throw PlanError(
           .missing, topic: .shape, "\(source): no such file or directory, and not the name of a known shape")
       }
-      let shapes = try ModelShapes(configuration: shape.config, name: shape.name, ignoring: ignoring)
+      let shapes = try ModelShapes(
+        configuration: shape.config, name: shape.name, ignoring: ignoring, carriesPrediction: carriesPrediction)
       self.init(shapes, metadata: shape.metadataBytes)
       return
     }
@@ -41,11 +44,15 @@ public struct PlanSource: Sendable {
           .missing, "\(directory): holds no config.json",
           hint: "name a config.json, a folder with one, or a GGUF file (of shards the first)")
       }
-      let shapes = try Self.explaining { try ModelShapes(path: directory, ignoring: ignoring) }
+      let shapes = try Self.explaining {
+        try ModelShapes(path: directory, ignoring: ignoring, carriesPrediction: carriesPrediction)
+      }
       self.init(Self.withTokenizer(shapes, directory: directory), review: shapes.configReview)
       self.directory = directory
     } else if source.lowercased().hasSuffix(".json") {
-      let shapes = try Self.explaining { try ModelShapes(path: source, ignoring: ignoring) }
+      let shapes = try Self.explaining {
+        try ModelShapes(path: source, ignoring: ignoring, carriesPrediction: carriesPrediction)
+      }
       self.init(shapes, review: shapes.configReview)
       directory = source.lastIndex(of: "/").map { String(source[..<$0]) } ?? "."
     } else {

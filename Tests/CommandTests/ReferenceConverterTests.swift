@@ -12,7 +12,8 @@ import Testing
   static let models = [
     "llama2", "llama3", "llama-biases", "mistral", "mixtral", "qwen2", "qwen3", "qwen3moe", "deepseek2", "deepseek3",
     "deepseek3-fp8", "llama-fp8-e5m2", "llama-fp8-rows", "llama-fp8-whole", "gpt-oss", "gpt-oss-mxfp4", "llama-int4",
-    "llama-int4-zeros", "llama-int8", "llama-gptq", "llama-gptq8", "llama-nvfp4", "llama-nvfp4-modelopt",
+    "llama-int4-zeros", "llama-int8", "llama-gptq", "llama-gptq8", "llama-nvfp4", "llama-nvfp4-modelopt", "qwen35",
+    "qwen35-plain", "qwen35moe", "qwen3next",
   ]
   /// Models whose integers become blocks, which the converter decodes.
   static let decoded = ["llama-int4", "llama-int8"]

@@ -9,7 +9,7 @@ import Transformer
 struct Golden: CustomTestStringConvertible {
   static let names = [
     "llama", "mixtral", "qwen2", "qwen2-yarn", "qwen3", "qwen3moe", "deepseek2-v2", "deepseek2-v2-lora", "deepseek2-v3",
-    "deepseek2-v3-joint", "gpt-oss",
+    "deepseek2-v3-joint", "gpt-oss", "qwen35", "qwen35moe", "qwen3next",
   ]
 
   let name: String
@@ -48,6 +48,9 @@ extension GGUFFile {
   /// For single precision in another order of additions.
   static let tolerance = 1e-4
 
+  /// Windows with delta nets are longer, and a part of the differences is that of exponentials of sums of decays.
+  static func tolerance(of name: String) -> Double { name.hasPrefix("qwen35") || name == "qwen3next" ? 5e-4 : tolerance }
+
   static let engines = ProductEngines.all.map(\.name)
 
   private func pass(_ golden: Golden, _ engine: String) throws -> ForwardPass {
@@ -63,7 +66,7 @@ extension GGUFFile {
     let length = golden.windows[0].count
     let final = try pass.run(windows: golden.windows, scored: 0..<length)
     let difference = relativeDifference(try allLogits(final), golden.logits.map(Double.init))
-    #expect(difference < Self.tolerance)
+    #expect(difference < Self.tolerance(of: name))
   }
 
   @Test(arguments: Golden.names.filter { $0 != "deepseek2-v2" }, engines)
@@ -74,7 +77,7 @@ extension GGUFFile {
     let file = try GGUFFile(path: url.path)
     let expected = try file.elements(of: try #require(file.tensor(named: "logits")), as: Float.self)
     let final = try pass(golden, engine).run(windows: golden.windows, scored: 0..<golden.windows[0].count)
-    #expect(relativeDifference(try allLogits(final), expected.map(Double.init)) < Self.tolerance)
+    #expect(relativeDifference(try allLogits(final), expected.map(Double.init)) < Self.tolerance(of: name))
   }
 
   /// The factors of YaRN's rotation and of latent attention's scores, for each key that defines them.
@@ -111,7 +114,7 @@ extension GGUFFile {
     let expected = golden.windows.indices.flatMap { window in
       golden.logits[(window * length + 11) * vocabulary..<(window * length + 23) * vocabulary].map(Double.init)
     }
-    #expect(relativeDifference(try allLogits(final), expected) < Self.tolerance)
+    #expect(relativeDifference(try allLogits(final), expected) < Self.tolerance(of: name))
   }
 
   /// The logits of two engines differ only in the order of additions.
@@ -123,7 +126,7 @@ extension GGUFFile {
     let logits = try Self.engines.map { engine in
       try allLogits(pass(golden, engine).run(windows: golden.windows, scored: 0..<golden.windows[0].count))
     }
-    #expect(relativeDifference(logits[1], logits[0].map(Double.init)) < Self.engineTolerance)
+    #expect(relativeDifference(logits[1], logits[0].map(Double.init)) < Self.engineTolerance * Self.tolerance(of: name) / Self.tolerance)
   }
 }
 

@@ -14,6 +14,8 @@ public struct ConfigReview: Sendable, Equatable {
   /// The key that declares fractions as YaRN's bounds, which readers of the GGUF round to whole dimensions; nil if there is
   /// none.
   public let roundedBounds: String?
+  /// The keys that describe towers of vision and audio, which are left out.
+  public let towers: [String]
 
   /// The keys of a directory's config.json that may be ignored: those with refused values, and a limiting window.
   ///
@@ -22,8 +24,7 @@ public struct ConfigReview: Sendable, Equatable {
   public static func ignorableKeys(path: String) throws -> [String] {
     let path = try ModelLocation(path).directory + "/config.json"
     guard FileManager.default.fileExists(atPath: path) else { return [] }
-    let config = try Config(path: path)
-    let architecture = try Architectures.named(try config.architecture, path: config.path)
+    let (architecture, config) = try Architectures.resolved(try Config(path: path))
     return config.ignorable(architecture).map(\.name)
   }
 }
@@ -90,7 +91,7 @@ extension Config {
       config,
       ConfigReview(
         path: path, unknown: unknown(to: KeyTable.shared.adding(architecture.keys)), ignored: ignored,
-        window: architecture.window(config), roundedBounds: config.roundedBounds)
+        window: architecture.window(config), roundedBounds: config.roundedBounds, towers: towers)
     )
   }
 
@@ -102,7 +103,10 @@ extension Config {
   }
 
   private func refused(_ architecture: any CheckpointArchitecture.Type) -> [RefusedKey] {
-    KeyTable.shared.adding(architecture.keys).rules.flatMap { $0.refused(self, architecture.ggufName) }
+    let keys = architecture.keys
+    let shared = KeyTable.shared.rules.flatMap { $0.refused(self, architecture.ggufName) }
+    return shared.filter { !keys.honoured.contains($0.name) }
+      + keys.rules.flatMap { $0.refused(self, architecture.ggufName) }
   }
 
   /// The refused keys, and the window that limits the length of texts.

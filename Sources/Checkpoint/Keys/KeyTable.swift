@@ -2,7 +2,8 @@
 ///
 /// A key in none of the lists is reported as unknown.
 struct KeyTable: Sendable {
-  /// Every value is supported, or refused when it is read.
+  /// Every value is supported, or refused when it is read. An architecture that honours a key of ``shared`` is exempt from
+  /// its rule.
   var honoured: Set<String> = []
   /// No value changes the model's output.
   var harmless: Set<String> = []
@@ -23,7 +24,7 @@ struct KeyRule: Sendable {
     self.refused = refused
   }
 
-  private init(_ names: [String], refused: @escaping @Sendable (_ config: Config, _ gguf: String) -> [RefusedKey]) {
+  init(named names: [String], refused: @escaping @Sendable (_ config: Config, _ gguf: String) -> [RefusedKey]) {
     self.names = names
     self.refused = refused
   }
@@ -42,7 +43,7 @@ struct KeyRule: Sendable {
   static func only(
     _ names: String..., are values: JSONValue..., absent: JSONValue? = nil, shapesTensors: Bool = false
   ) -> KeyRule {
-    KeyRule(names) { config, gguf in
+    KeyRule(named: names) { config, gguf in
       let meaning = values.isEmpty ? "none" : values.map(\.text).joined(separator: " or ")
       return names.compactMap { name in
         let reason = "a GGUF of \(gguf) means \(meaning)"
@@ -57,7 +58,7 @@ struct KeyRule: Sendable {
 
   /// Keys of other architectures that must be missing or false.
   static func none(_ names: String..., shapesTensors: Bool = false) -> KeyRule {
-    KeyRule(names) { config, gguf in
+    KeyRule(named: names) { config, gguf in
       names.compactMap { name in
         guard let value = config[name], value.isTrue else { return nil }
         return RefusedKey(name, value.text, "a GGUF of \(gguf) means none", shapesTensors: shapesTensors)

@@ -6,6 +6,8 @@ struct RopeForms: Sendable {
   var hasKinds = false
   /// YaRN's bounds may be declared as fractions of dimensions. Readers of the GGUF round them nevertheless.
   var isRamped = false
+  /// The first elements of a head may be rotated alone (`partial_rotary_factor`).
+  var isPartial = false
 }
 
 extension KeyRule {
@@ -34,7 +36,14 @@ extension KeyRule {
       check(typeKey, "a GGUF of \(gguf) has \(types.joined(separator: ", "))") { _ in
         types.contains(type) || type == "mrope"
       }
-      check("partial_rotary_factor", "a GGUF of \(gguf) means 1") { $0.double == 1 }
+      if forms.isPartial {
+        let beside = config["partial_rotary_factor"]
+        if let beside, let inside = fields["partial_rotary_factor"], inside != .null, !inside.equals(beside) {
+          refused.append(RefusedKey("partial_rotary_factor", beside.text, "\(name) has \(inside.text)"))
+        }
+      } else {
+        check("partial_rotary_factor", "a GGUF of \(gguf) means 1") { $0.double == 1 }
+      }
       check("llama_4_scaling_beta", "a GGUF of \(gguf) means none") { $0.double == 0 }
       switch type {
       case "default": check("factor", "it has an effect only with a type") { $0.double == 1 }

@@ -32,7 +32,12 @@ extension KeyTable {
       "cache_implementation",
       "fused_mlp", "use_fused_rms_norm", "use_fused_rope", "use_mem_eff_attention", "num_key_value_groups",
       "transformers.js_config",
-      // Layers for multi-token prediction, which are left out.
+      // Towers of vision and audio, which are left out, and their places in a text.
+      "vision_config", "audio_config", "language_model_only", "image_token_id", "image_token_index", "video_token_id",
+      "video_token_index", "audio_token_id", "audio_token_index", "vision_start_token_id", "vision_end_token_id",
+      "boi_token_id", "boi_token_index", "eoi_token_id", "eoi_token_index", "boa_token_id", "boa_token_index",
+      "eoa_token_id", "eoa_token_index",
+      // Layers for multi-token prediction, which are left out or carried.
       "num_nextn_predict_layers", "num_mtp_layers", "mtp_num_hidden_layers",
       // Positions of images. Positions of text are equal on all axes.
       "use_mrope", "mrope_section",
@@ -96,6 +101,15 @@ extension KeyTable {
         "n_shared_experts", "num_shared_experts", "shared_expert_intermediate_size",
         "moe_shared_expert_intermediate_size", "first_k_dense_replace", are: .int(0)),
     ])
+
+  /// The same keys without the rules for one of them.
+  func exempting(_ name: String) -> KeyTable {
+    KeyTable(
+      honoured: honoured, harmless: harmless,
+      rules: rules.map { rule in
+        KeyRule(named: rule.names) { rule.refused($0, $1).filter { $0.name != name } }
+      })
+  }
 
   func adding(_ other: KeyTable) -> KeyTable {
     let replaced = replaced.union(other.replaced)

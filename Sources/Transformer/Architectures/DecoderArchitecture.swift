@@ -18,7 +18,7 @@ struct DecoderArchitecture: Sendable {
 
   /// The registry.
   static let supported: [DecoderArchitecture] = [
-    .llama, .qwen2, .qwen3, .qwen3moe, .deepseek2, .gemma3, .gemma4, .gptOss,
+    .llama, .qwen2, .qwen3, .qwen3moe, .deepseek2, .gemma3, .gemma4, .gptOss, .qwen35, .qwen35moe, .qwen3next,
   ]
 }
 

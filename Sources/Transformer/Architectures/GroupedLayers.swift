@@ -2,7 +2,11 @@
 
 extension GroupedAttention {
   /// The attention of layer `index`, with the biases that the model has.
-  init(_ model: ModelReader, layer index: Int, width: Int, headNorms: Bool) throws(ForwardError) {
+  ///
+  /// - Parameter isGated: the rows of `attn_q` are a head's query, then its gate.
+  init(
+    _ model: ModelReader, layer index: Int, width: Int, headNorms: Bool, isGated: Bool = false
+  ) throws(ForwardError) {
     let prefix = "blk.\(index)."
     let heads = try model.uniformInt("attention.head_count")
     let isGrouped = model.has("attention.head_count_kv")
@@ -18,22 +22,26 @@ extension GroupedAttention {
     self.init(
       heads: heads, keyHeads: keyHeads, keyLength: keyLength, valueLength: valueLength,
       norm: try model.tensor(prefix + "attn_norm.weight", [width]),
-      q: try model.linear(prefix + "attn_q", width, heads * keyLength),
+      q: try model.linear(prefix + "attn_q", width, heads * keyLength * (isGated ? 2 : 1)),
       k: try model.linear(prefix + "attn_k", width, keyHeads * keyLength),
       v: try model.linear(prefix + "attn_v", width, keyHeads * valueLength),
       output: try model.linear(prefix + "attn_output", heads * valueLength, width),
       queryNorm: headNorms ? try model.tensor(prefix + "attn_q_norm.weight", [keyLength]) : nil,
-      keyNorm: headNorms ? try model.tensor(prefix + "attn_k_norm.weight", [keyLength]) : nil)
+      keyNorm: headNorms ? try model.tensor(prefix + "attn_k_norm.weight", [keyLength]) : nil, isGated: isGated)
+    guard !isGated || keyLength == valueLength else {
+      throw .invalidKey(
+        model.key("attention.value_length"), reason: "is \(valueLength), but gates have \(keyLength) elements")
+    }
   }
 }
 
 extension DenseFeedForward {
   /// The feed-forward part of layer `index`, with the biases that the model has.
-  init(_ model: ModelReader, layer index: Int, width: Int) throws(ForwardError) {
+  init(_ model: ModelReader, layer index: Int, width: Int, norm: String = "ffn_norm") throws(ForwardError) {
     let prefix = "blk.\(index)."
     let length = try model.uniformInt("feed_forward_length")
     self.init(
-      norm: try model.tensor(prefix + "ffn_norm.weight", [width]),
+      norm: try model.tensor(prefix + norm + ".weight", [width]),
       unit: GatedUnit(
         gate: try model.linear(prefix + "ffn_gate", width, length),
         up: try model.linear(prefix + "ffn_up", width, length),
@@ -49,9 +57,11 @@ extension ModelReader {
 }
 
 extension ExpertFeedForward {
-  /// The experts of layer `index`, with a softmax gate, without groups and without a shared expert.
+  /// The experts of layer `index`, with a softmax gate and without groups.
+  ///
+  /// - Parameter sharedLength: the length of a shared expert whose output has a gate; nil without one.
   init(
-    _ model: ModelReader, layer index: Int, width: Int, norm: String, normalizes: Bool
+    _ model: ModelReader, layer index: Int, width: Int, norm: String, normalizes: Bool, shared sharedLength: Int? = nil
   ) throws(ForwardError) {
     let prefix = "blk.\(index)."
     let experts = try model.int("expert_count")
@@ -66,7 +76,14 @@ extension ExpertFeedForward {
         normalizes: try model.optionalBool("expert_weights_norm") ?? normalizes, scale: try model.expertScale),
       gates: try model.tensor(prefix + "ffn_gate_exps.weight", [width, length, experts]),
       ups: try model.tensor(prefix + "ffn_up_exps.weight", [width, length, experts]),
-      downs: try model.tensor(prefix + "ffn_down_exps.weight", [length, width, experts]), shared: nil)
+      downs: try model.tensor(prefix + "ffn_down_exps.weight", [length, width, experts]),
+      shared: try sharedLength.map { (length) throws(ForwardError) in
+        try GatedUnit(
+          gate: model.linear(prefix + "ffn_gate_shexp", width, length),
+          up: model.linear(prefix + "ffn_up_shexp", width, length),
+          down: model.linear(prefix + "ffn_down_shexp", length, width))
+      },
+      sharedGate: sharedLength == nil ? nil : try model.tensor(prefix + "ffn_gate_inp_shexp.weight", [width]))
   }
 }
 

@@ -33,6 +33,8 @@ struct AttentionShape {
   let keyHeads: Int
   let keyLength: Int
   let valueLength: Int
+  /// Elements from the query of a head to that of the next; nil for `keyLength`.
+  var queryLength: Int?
   // Elements from one token to the next in q, k, v and out.
   let queryStride: Int
   let keyStride: Int
@@ -76,7 +78,7 @@ func attend(
     let work = AttentionWork(shape)
     for queryHead in keyHead * group + first..<keyHead * group + min(group, first + headsPerTask) {
       head.attend(
-        q.from(window * shape.queries * shape.queryStride + queryHead * shape.keyLength),
+        q.from(window * shape.queries * shape.queryStride + queryHead * (shape.queryLength ?? shape.keyLength)),
         into: out.from(window * shape.queries * shape.outStride + queryHead * shape.valueLength), work,
         sink: sinks?[queryHead])
     }

@@ -107,6 +107,42 @@ func multiply(_ x: FloatView, by factor: Float, count: Int) throws {
   }
 }
 
+/// y = y / (1 + e^-gate)
+///
+/// - Parameter gateStride: elements from one row of `gates` to the next.
+func applyGates(_ gates: FloatView, gateStride: Int, to y: FloatView, rows: Int, columns: Int) throws {
+  try withPointers(gates, y) { gates, y in
+    check(gates, rows, columns, gateStride)
+    check(y, rows, columns, columns)
+    try parallelRanges(rows, grain: grain) { _, range in
+      for row in range {
+        let g = gates.base + row * gateStride
+        let y = y.base + row * columns
+        let whole = columns & ~7
+        for i in stride(from: 0, to: whole, by: 8) { cv_store(y + i, cv_load(y + i) / (1 + cv_exp(-cv_load(g + i)))) }
+        for i in whole..<columns { y[i] /= 1 + exponential(-g[i]) }
+      }
+    }
+  }
+}
+
+/// The sigmoid of the product of every row of x with w.
+func sigmoids(_ x: FloatView, rows: Int, by w: FloatView) -> [Float] {
+  withPointers(x, w) { x, w in
+    let columns = w.count
+    check(x, rows, columns, columns)
+    return (0..<rows).map { row in
+      let x = x.base + row * columns
+      var sums = SIMD8<Float>.zero
+      let whole = columns & ~7
+      for i in stride(from: 0, to: whole, by: 8) { sums = cv_fma(cv_load(x + i), cv_load(w.base + i), sums) }
+      var sum = cv_sum(sums)
+      for i in whole..<columns { sum += x[i] * w.base[i] }
+      return 1 / (1 + exponential(-sum))
+    }
+  }
+}
+
 /// Adds a bias [columns] to every row.
 func add(_ bias: FloatView, to y: FloatView, rows: Int, columns: Int, stride: Int) throws {
   try withPointers(bias, y) { bias, y in

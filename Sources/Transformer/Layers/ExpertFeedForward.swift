@@ -23,15 +23,20 @@ struct ExpertFeedForward: LayerPart {
   /// The factor of each expert's output [experts]; nil without factors.
   var outputScales: TensorInfo?
   var function = GateFunction.silu
+  /// [width]: the sigmoid of its product with a token is the weight of the shared expert; nil for a weight of 1.
+  var sharedGate: TensorInfo?
 
   private var expertMatrices: [TensorInfo] { gates == ups ? [gates, downs] : [gates, ups, downs] }
-  var matrices: [TensorInfo] { [router.weight] + (shared?.matrices ?? []) + expertMatrices }
+  var matrices: [TensorInfo] {
+    [router.weight] + (sharedGate.map { [$0] } ?? []) + (shared?.matrices ?? []) + expertMatrices
+  }
   /// The normalised states and the lists of uses stay in memory while the experts run. An expert has inputs, expanded
   /// states and outputs.
   var columnsPerToken: Int {
     let expert = 2 * norm.shape.columns + downs.shape.columns
+    let common = (shared?.gate.outputs ?? 0) + (sharedGate == nil ? 0 : norm.shape.columns)
     return (router.inputScale == nil ? 1 : 2) * norm.shape.columns + 2 * router.used
-      + max(shared?.gate.outputs ?? 0, expert)
+      + max(common, expert)
   }
   var readsDependOnRouting: Bool { true }
   func weightsPerToken(allExperts: Bool) -> Double {
@@ -119,10 +124,7 @@ struct ExpertFeedForward: LayerPart {
     let active = uses.indices.filter { !uses[$0].isEmpty }
     for expert in active { context.stream.announce(unit(expert).reads(context.weightLimit)) }
     context.stream.announce(context.following)
-    if let shared {
-      let expanded = try shared.expand(layout, context) { try inputs.read($0) }
-      try context.addProduct(shared.down, to: &hidden) { try expanded.read($0) }
-    }
+    if let shared { try run(shared, inputs, &hidden, context) }
     var remaining = active[...]
     while !remaining.isEmpty {
       // A group has as many experts as fit with their gathered inputs.
@@ -136,6 +138,31 @@ struct ExpertFeedForward: LayerPart {
       }
       try run(Array(remaining.prefix(count)), uses, inputs, &hidden, context)
       remaining = remaining.dropFirst(count)
+    }
+  }
+
+  /// Adds the output of the shared expert, times its gate if it has one.
+  private func run(
+    _ shared: GatedUnit, _ inputs: Activations, _ hidden: inout Activations, _ context: LayerContext
+  ) throws {
+    let expanded = try shared.expand(inputs.layout, context) { try inputs.read($0) }
+    guard let sharedGate else { return try context.addProduct(shared.down, to: &hidden) { try expanded.read($0) } }
+    let gate = try context.vector(sharedGate)
+    let width = hidden.columns
+    var output = Activations(inputs.layout, columns: hidden.columns, storage: context.storage)
+    for slab in 0..<inputs.layout.slabs { try output.update(slab) { $0.fill(with: 0) } }
+    try context.addProduct(shared.down, to: &output) { try expanded.read($0) }
+    for slab in 0..<inputs.layout.slabs {
+      let x = try inputs.read(slab)
+      let tokens = inputs.layout.tokens(inSlab: slab)
+      try context.observe([sharedGate], x.floats.slice(0, tokens * inputs.columns), columns: inputs.columns)
+      let weights = sigmoids(x.floats, rows: tokens, by: gate.floats)
+      let out = try output.read(slab)
+      try hidden.update(slab) {
+        try addRows(
+          from: out.floats, to: $0, columns: width, count: tokens, target: { $0 }, weight: { weights[$0] })
+      }
+      output.drop(slab)
     }
   }
 

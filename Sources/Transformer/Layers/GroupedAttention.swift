@@ -37,6 +37,11 @@ struct GroupedAttention: LayerPart {
   /// For each head, one more scaled score in the sum of the softmax (arXiv 2309.17453); nil without.
   var sinks: TensorInfo?
 
+  /// Whether the outputs of `q` are a head's query, then its gate: the head's result is multiplied by the gate's sigmoid.
+  var isGated = false
+
+  /// Elements from the query of a head to that of the next.
+  var queryLength: Int { keyLength * (isGated ? 2 : 1) }
   /// The matrices of the normalised hidden states.
   var inputs: [Linear] { [q, k, v].compactMap { $0 } }
   private var keyWidth: Int { keyHeads * keyLength }
@@ -121,9 +126,14 @@ struct GroupedAttention: LayerPart {
           AttentionShape(
             windows: windows, queries: queryLayout.length, firstPosition: queryLayout.firstPosition,
             keys: layout.length, heads: heads, keyHeads: keyHeads, keyLength: keyLength, valueLength: valueLength,
-            queryStride: q.outputs, keyStride: keyWidth, valueStride: valueWidth,
+            queryLength: queryLength, queryStride: q.outputs, keyStride: keyWidth, valueStride: valueWidth,
             outStride: heads * valueLength, scale: scale ?? 1 / Float(keyLength).squareRoot(),
             slidingWindow: slidingWindow), sinks: sinks)
+        if isGated {
+          try applyGates(
+            rows.0.floats.from(keyLength), gateStride: queryLength, to: $0,
+            rows: windows * queryLayout.length * heads, columns: valueLength)
+        }
       }
       try context.meter?.add(
         Double(windows * queryLayout.length) * Double(attentionPerToken)
@@ -211,11 +221,13 @@ private struct HeadPreparation {
   }
 
   func queries(_ x: FloatView, windows: Int, _ layout: WindowLayout) throws {
-    try prepare(x, windows, layout, heads: part.heads, bias: queryBias, norm: queryNorm)
+    try prepare(
+      x, windows, layout, heads: part.heads, stride: part.queryLength, bias: queryBias, norm: queryNorm)
   }
 
   func keys(_ x: FloatView, windows: Int, _ layout: WindowLayout) throws {
-    try prepare(x, windows, layout, heads: part.keyHeads, bias: keyBias, norm: keyNorm)
+    try prepare(
+      x, windows, layout, heads: part.keyHeads, stride: part.keyLength, bias: keyBias, norm: keyNorm)
   }
 
   func values(_ x: inout Activations, _ slab: Int) throws {
@@ -234,18 +246,20 @@ private struct HeadPreparation {
   }
 
   private func prepare(
-    _ x: FloatView, _ windows: Int, _ layout: WindowLayout, heads: Int, bias: FloatBuffer?, norm: FloatBuffer?
+    _ x: FloatView, _ windows: Int, _ layout: WindowLayout, heads: Int, stride: Int, bias: FloatBuffer?,
+    norm: FloatBuffer?
   ) throws {
-    let width = heads * part.keyLength
+    let width = heads * stride
     let tokens = windows * layout.length
     if let bias { try add(bias.floats, to: x, rows: tokens, columns: width, stride: width) }
     if let norm {
       try normalize(
-        x, rows: tokens * heads, columns: part.keyLength, weight: norm.floats, epsilon: context.epsilon, into: x)
+        x, rows: tokens * heads, columns: part.keyLength, weight: norm.floats, epsilon: context.epsilon, into: x,
+        xStride: stride, yStride: stride)
     }
     guard let rotation = part.rotation else { return }
     try context.rotations[rotation].apply(
       x, windows: windows, length: layout.length, firstPosition: layout.firstPosition, stride: width, heads: heads,
-      headStride: part.keyLength)
+      headStride: stride)
   }
 }

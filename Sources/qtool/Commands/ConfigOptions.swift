@@ -8,6 +8,9 @@ struct ConfigOptions: ParsableArguments {
     help: ArgumentHelp(
       "Ignore this key of config.json, whose value is refused. Can be repeated.", valueName: "key"))
   var ignored: [String] = []
+
+  @Flag(name: .customLong("no-mtp"), help: "Leave out a directory's blocks for multi-token prediction (MTP, NextN).")
+  var dropsPrediction = false
 }
 
 extension ConfigReview {
@@ -32,6 +35,12 @@ extension ConfigReview {
       notes.append(
         "\(path): \(roundedBounds) is false; readers of the GGUF round YaRN's bounds to whole dimensions, and so does qtool"
       )
+    }
+    if !towers.isEmpty {
+      notes.append(
+        "\(path): \(towers.joined(separator: " and ")): towers are left out, and the file reads text only;"
+          + " convert_hf_to_gguf.py --mmproj of llama.cpp writes them to a file of their own, which goes beside any"
+          + " quantization")
     }
     return notes
   }

@@ -47,7 +47,13 @@ struct SplitterOptions: ParsableArguments {
   private func open(_ path: String, ignoring: [String], progress: Progress) throws -> any ModelSource {
     do {
       if MLXModel.isMLX(path) { return try MLXModel(path: path, pre: pre, ignoring: ignoring) }
-      let model = try openModel(path: path, pre: pre, ignoring: ignoring)
+      let model = try openModel(
+        path: path, pre: pre, ignoring: ignoring, carriesPrediction: !config.dropsPrediction)
+      if config.dropsPrediction, !ModelLocation.isCheckpoint(path), model.hasPredictionBlocks {
+        throw Failure(
+          .usage, "\(path): --no-mtp: applies to directories, not to the blocks of a GGUF",
+          hint: "convert the model's directory again")
+      }
       for note in model.openingNotes { progress.note("note: \(note)") }
       return model
     } catch let error as FormatError {
@@ -59,5 +65,13 @@ struct SplitterOptions: ParsableArguments {
       default: throw error
       }
     }
+  }
+}
+
+extension ModelSource {
+  /// Whether the model has blocks for multi-token prediction.
+  fileprivate var hasPredictionBlocks: Bool {
+    guard let architecture = metadata.optionalString("general.architecture") else { return false }
+    return metadata.optionalInt("\(architecture).nextn_predict_layers") ?? 0 > 0
   }
 }

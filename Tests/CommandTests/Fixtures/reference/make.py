@@ -342,6 +342,72 @@ def build():
     weights(target, lambda tensors: fp8_rows(tensors, whole=True))
 
 
+def delta_net(name, kind, suffix="ForCausalLM", dtype=torch.bfloat16, predicts=False, seed=20, **more):
+    """A small model of the Qwen 3.5 family: three layers with a gated delta net, one with attention."""
+    moe = dict(num_experts=4, num_experts_per_tok=2, moe_intermediate_size=32, shared_expert_intermediate_size=64)
+    text = dict(vocab_size=TOKENS, hidden_size=32, num_hidden_layers=4, num_attention_heads=2, num_key_value_heads=1,
+                head_dim=16, max_position_embeddings=512, linear_key_head_dim=8, linear_value_head_dim=8,
+                linear_num_key_heads=2, linear_num_value_heads=4, tie_word_embeddings=False)
+    if kind != "Qwen3_5Moe": text["intermediate_size"] = 48
+    if kind != "Qwen3_5": text |= moe
+    if kind != "Qwen3Next":
+        text["rope_parameters"] = dict(rope_type="default", rope_theta=10000000, partial_rotary_factor=0.25,
+                                       mrope_section=[1, 1, 0], mrope_interleaved=True)
+    text |= more
+    architecture = kind + suffix
+    if suffix == "ForCausalLM":
+        text_class = kind + ("Config" if kind == "Qwen3Next" else "TextConfig")
+        config = getattr(transformers, text_class)(**text, architectures=[architecture])
+    else:
+        vision = dict(depth=1, hidden_size=16, intermediate_size=24, num_heads=2, out_hidden_size=32, patch_size=4,
+                      num_position_embeddings=16)
+        config = getattr(transformers, kind + "Config")(
+            text_config=text, vision_config=vision, architectures=[architecture],
+            tie_word_embeddings=text["tie_word_embeddings"])
+    target = model(name, config, dtype, seed)
+    if predicts:
+        weights(target, lambda tensors: predicting_after(tensors, dtype, kind))
+        path = target / "config.json"
+        config = json.loads(path.read_text())
+        if kind != "Qwen3Next":
+            config.get("text_config", config).update(mtp_num_hidden_layers=1, mtp_use_dedicated_embeddings=False)
+        path.write_text(json.dumps(config, indent=1) + "\n")
+    return target
+
+
+def predicting_after(tensors, dtype, kind):
+    """A block for multi-token prediction under names of its own, as Qwen has it: like the last layer."""
+    prefix = next(n for n in tensors if "layers.3.self_attn" in n).split("3.self_attn")[0]
+    extra = {}
+    for name, tensor in tensors.items():
+        if not name.startswith(prefix + "3."): continue
+        inner, value = name.removeprefix(prefix + "3."), torch.randn(tensor.shape) * 0.06
+        # Qwen stores the experts of this block each by itself.
+        if "experts.gate_up_proj" in inner:
+            for index, both in enumerate(value.to(dtype)):
+                for part, half in zip(("gate_proj", "up_proj"), both.chunk(2)):
+                    extra[f"mtp.layers.0.mlp.experts.{index}.{part}.weight"] = half.contiguous()
+        elif "experts.down_proj" in inner:
+            for index, matrix in enumerate(value.to(dtype)):
+                extra[f"mtp.layers.0.mlp.experts.{index}.down_proj.weight"] = matrix.contiguous()
+        else:
+            extra["mtp.layers.0." + inner] = value.to(dtype)
+    width = tensors[prefix + "3.input_layernorm.weight"].shape[0]
+    extra["mtp.fc.weight"] = (torch.randn(width, 2 * width) * 0.06).to(dtype)
+    for norm in ("pre_fc_norm_embedding", "pre_fc_norm_hidden", "norm"):
+        extra[f"mtp.{norm}.weight"] = (torch.randn(width) * 0.06).to(dtype)
+    return {**tensors, **extra}
+
+
+MORE = {
+    "qwen35": lambda: delta_net("qwen35", "Qwen3_5", "ForConditionalGeneration", predicts=True, seed=20),
+    "qwen35-plain": lambda: delta_net(
+        "qwen35-plain", "Qwen3_5", dtype=torch.float32, linear_num_value_heads=2, tie_word_embeddings=True, seed=21),
+    "qwen35moe": lambda: delta_net("qwen35moe", "Qwen3_5Moe", "ForConditionalGeneration", predicts=True, seed=22),
+    "qwen3next": lambda: delta_net("qwen3next", "Qwen3Next", predicts=True, seed=23),
+}
+
+
 def digest(data): return hashlib.sha256(data).hexdigest()
 
 
@@ -376,6 +442,8 @@ def expected(target, work):
         with torch.inference_mode():
             hparams = ModelBase.load_hparams(directory, False)
             converter = get_model_class(get_model_architecture(hparams, ModelType.TEXT))
+            has_prediction = any(n.startswith("mtp.") for f in directory.glob("*.safetensors") for n in load_file(f))
+            if target.name in MORE: converter.no_mtp = not has_prediction
             converter(directory, kind, out).write()
         reader = gguf.GGUFReader(out)
         # NVFP4 has factors of tensors beside the blocks.
@@ -407,6 +475,8 @@ if not arguments.names:
 else:
     if any(name.startswith("gpt-oss") for name in arguments.names): gpt_oss()
     if "llama-int4" in arguments.names: packed_llamas()
+for name, make in MORE.items():
+    if not arguments.names or name in arguments.names: make()
 with tempfile.TemporaryDirectory() as work:
     for target in sorted(path.parent for path in here.glob("*/config.json")):
         if arguments.names and target.name not in arguments.names: continue

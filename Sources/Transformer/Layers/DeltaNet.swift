@@ -1,0 +1,186 @@
+import GGUF
+import Tensors
+
+/// A gated delta net: attention with a state of constant size in place of the keys and values of all positions.
+struct DeltaNet: LayerPart {
+  /// The projections of decays and rates.
+  enum Rates: Sendable {
+    /// `ssm_alpha` and `ssm_beta` [width, value heads].
+    case separate(decays: Linear, rates: Linear)
+    /// `ssm_ba`: for each key head the rates, then the decays, of its value heads.
+    case joint(Linear)
+
+    var linears: [Linear] {
+      switch self {
+      case .separate(let decays, let rates): [decays, rates]
+      case .joint(let both): [both]
+      }
+    }
+  }
+
+  let keyHeads: Int
+  let valueHeads: Int
+  /// Elements of a head.
+  let size: Int
+  /// Whether value heads that share a key head are neighbours. If not, value head i uses key head i mod `keyHeads`.
+  let isGrouped: Bool
+  let norm: TensorInfo
+  /// Queries, keys and values of all heads.
+  let qkv: Linear
+  /// The gates of the outputs.
+  let gate: Linear
+  let rates: Rates
+  /// [tokens, channels of `qkv`]
+  let convolution: TensorInfo
+  let a: TensorInfo
+  let dt: TensorInfo
+  let headNorm: TensorInfo
+  let output: Linear
+
+  var inputs: [Linear] { [qkv, gate] + rates.linears }
+  var matrices: [TensorInfo] { (inputs + [output]).map(\.weight) }
+  var columnsPerToken: Int { inputs.reduce(0) { $0 + $1.outputs } + valueHeads * size }
+  func scratchBytes(length: Int, isObserved: Bool) -> Int {
+    4 * (Threads.count * shape(windows: 1, length: length).workCount + convolution.shape.count)
+  }
+  func operationsPerToken(_ length: Int, _ allExperts: Bool) -> Double {
+    2 * weightsPerToken(allExperts: allExperts) + ruleOperations
+  }
+
+  /// Operations of the delta rule for a token: three products with a state, and four with the other tokens of a chunk.
+  private var ruleOperations: Double { 2 * Double(valueHeads * size * (3 * size + 2 * deltaChunk)) }
+
+  private func shape(windows: Int, length: Int) -> DeltaShape {
+    let group = valueHeads / keyHeads
+    let heads = 0..<valueHeads
+    let (rateColumns, decayColumns) =
+      switch rates {
+      case .separate: (heads.map { valueHeads + $0 }, Array(heads))
+      case .joint:
+        (heads.map { $0 / group * 2 * group + $0 % group }, heads.map { $0 / group * 2 * group + group + $0 % group })
+      }
+    return DeltaShape(
+      windows: windows, length: length, size: size, keyHeads: keyHeads,
+      groups: (0..<keyHeads).map { head in
+        heads.filter { (isGrouped ? $0 / group : $0 % keyHeads) == head }
+      }, rateColumns: rateColumns, decayColumns: decayColumns, convolution: convolution.shape.columns,
+      chunk: min(deltaChunk, length))
+  }
+
+  func projections(_ limit: Int) -> [WeightRequest] {
+    WeightRequest.covering(inputs.map(\.piece), limit: limit, together: false)
+  }
+
+  func reads(_ limit: Int) -> [WeightRequest] { projections(limit) + output.reads(limit) }
+
+  func run(_ hidden: inout Activations, _ context: LayerContext, keeping: Range<Int>?) throws {
+    var mixed = try mix(hidden, context)
+    if let keeping {
+      try hidden.restrict(to: keeping)
+      try mixed.restrict(to: keeping)
+    }
+    try context.addProduct(output, to: &hidden) { try mixed.read($0) }
+    for slab in 0..<mixed.layout.slabs { mixed.drop(slab) }
+  }
+
+  /// The heads' gated outputs side by side, [tokens, valueHeads x size].
+  func mix(_ hidden: Activations, _ context: LayerContext) throws -> Activations {
+    let layout = hidden.layout
+    let width = valueHeads * size
+    let columns = rates.linears.reduce(0) { $0 + $1.outputs }
+    var heads = Activations(layout, columns: qkv.outputs, storage: context.storage)
+    var gates = Activations(layout, columns: width, storage: context.storage)
+    var factors = Activations(layout, columns: columns, storage: context.storage)
+    try project(hidden, context) { linear, slab, rows, fill in
+      if linear == qkv {
+        try heads.fill(slab, columns: rows, fill)
+      } else if linear == gate {
+        try gates.fill(slab, columns: rows, fill)
+      } else {
+        let first = linear == rates.linears[0] ? 0 : rates.linears[0].outputs
+        try factors.fill(slab, columns: first + rows.lowerBound..<first + rows.upperBound, fill)
+      }
+    }
+    let weights = try weights(context)
+    var result = Activations(layout, columns: width, storage: context.storage)
+    for slab in 0..<layout.slabs {
+      let windows = layout.windows(inSlab: slab).count
+      let inputs = (try heads.read(slab), try factors.read(slab), try gates.read(slab))
+      try result.update(slab) {
+        try gatedDelta(
+          inputs.0.floats, rates: inputs.1.floats, rateStride: columns, gates: inputs.2.floats, into: $0, weights,
+          shape(windows: windows, length: layout.length), engine: context.engine)
+      }
+      try context.meter?.add(Double(windows * layout.length) * ruleOperations)
+      heads.drop(slab)
+      factors.drop(slab)
+      gates.drop(slab)
+    }
+    return result
+  }
+
+  /// The small tensors. The convolution's kernel is transposed, so that its channels are neighbours.
+  private func weights(_ context: LayerContext) throws -> DeltaWeights {
+    let stored = try context.vector(convolution)
+    let kernel = FloatBuffer(count: convolution.shape.count)
+    let taps = convolution.shape.columns
+    withPointers(stored.floats, kernel.floats) { x, y in
+      for channel in 0..<qkv.outputs {
+        for tap in 0..<taps { y.base[tap * qkv.outputs + channel] = x.base[channel * taps + tap] }
+      }
+    }
+    return DeltaWeights(
+      kernel: kernel.floats, a: try context.vector(a).floats, dt: try context.vector(dt).floats,
+      norm: try context.vector(headNorm).floats, epsilon: context.epsilon)
+  }
+
+  /// Multiplies the normalised hidden states of every slab by all rows of the inputs' matrices. `body` receives a
+  /// closure that writes the product.
+  private func project(
+    _ hidden: Activations, _ context: LayerContext,
+    _ body: (
+      _ linear: Linear, _ slab: Int, _ rows: Range<Int>, _ fill: (_ y: FloatView, _ stride: Int) throws -> Void
+    ) throws -> Void
+  ) throws {
+    let weight = try context.vector(norm)
+    let x = context.scratch(hidden.layout.slabTokens * hidden.columns)
+    for (index, request) in projections(context.weightLimit).enumerated() {
+      let loaded = try context.stream.take(request)
+      for slab in 0..<hidden.layout.slabs {
+        let tokens = hidden.layout.tokens(inSlab: slab)
+        let h = try hidden.read(slab)
+        try normalize(
+          h.floats, rows: tokens, columns: hidden.columns, weight: weight.floats, epsilon: context.epsilon,
+          into: x.floats)
+        if index == 0 {
+          try context.observe(
+            inputs.map(\.weight), x.floats.slice(0, tokens * hidden.columns), columns: hidden.columns)
+        }
+        for (index, piece) in request.pieces.enumerated() {
+          guard let linear = inputs.first(where: { $0.weight == piece.tensor }) else {
+            preconditionFailure("\(piece.tensor.name) is not an input")
+          }
+          try body(linear, slab, piece.rows) { y, stride in
+            try context.product(
+              x.floats, tokens: tokens, by: loaded.matrix(index), into: y, yStride: stride, tensor: linear.weight.name)
+          }
+        }
+      }
+    }
+  }
+}
+
+extension DeltaNet: PairedPart {
+  func runPair(_ a: inout Activations, _ b: inout Activations, _ context: PairContext) throws {
+    context.exact.stream.announce(reads(context.exact.weightLimit))
+    try context.observe(inputs.map(\.weight), norm: norm, a, b)
+    // Not before the observer has rounded them.
+    context.rounded.stream.announce(projections(context.rounded.weightLimit))
+    let x = try mix(a, context.exact)
+    let y = try mix(b, context.rounded)
+    try context.observe(output.weight, x, y, residual: (a, b))
+    context.rounded.stream.announce(output.reads(context.rounded.weightLimit))
+    try context.exact.addProduct(output, to: &a) { try x.read($0) }
+    try context.rounded.addProduct(output, to: &b) { try y.read($0) }
+  }
+}
