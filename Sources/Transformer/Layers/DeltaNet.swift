@@ -171,6 +171,8 @@ struct DeltaNet: LayerPart {
 }
 
 extension DeltaNet: PairedPart {
+  var runsPairs: Bool { true }
+
   func runPair(_ a: inout Activations, _ b: inout Activations, _ context: PairContext) throws {
     context.exact.stream.announce(reads(context.exact.weightLimit))
     try context.observe(inputs.map(\.weight), norm: norm, a, b)
