@@ -74,7 +74,7 @@ extension DeltaNetConfig {
     try all.part(
       to + "ssm_conv1d.weight", [convolution, channels],
       order.map { .rows(from + "conv1d.weight", shape: shape, order: [0..<2 * keyWidth] + valueRows($0)) }
-        ?? .whole(from + "conv1d.weight", shape: shape), exact: true)
+        ?? .whole(from + "conv1d.weight", shape: shape), isExact: true)
     let heads = order?.map { $0..<$0 + 1 }
     try all.vector(to + "ssm_dt.bias", from: from + "dt_bias", count: valueHeads, order: heads)
     try all.vector(
