@@ -9,7 +9,8 @@ import Transformer
 struct Golden: CustomTestStringConvertible {
   static let names = [
     "llama", "mixtral", "qwen2", "qwen2-yarn", "qwen3", "qwen3moe", "deepseek2-v2", "deepseek2-v2-lora", "deepseek2-v3",
-    "deepseek2-v3-joint", "gpt-oss", "qwen35", "qwen35moe", "qwen3next",
+    "deepseek2-v3-joint", "gpt-oss", "qwen35", "qwen35moe", "qwen3next", "gemma3", "gemma4", "gemma4-moe",
+    "gemma4-shared",
   ]
 
   let name: String
@@ -18,13 +19,14 @@ struct Golden: CustomTestStringConvertible {
   let logits: [Float]
   var testDescription: String { name }
 
-  init(_ name: String) throws {
+  /// - Parameter other: the model's file; nil for that of the name.
+  init(_ name: String, model other: String? = nil) throws {
     func open(_ file: String) throws -> GGUFFile {
       let url = try #require(Bundle.module.url(forResource: file, withExtension: "gguf", subdirectory: "Fixtures"))
       return try GGUFFile(path: url.path)
     }
     self.name = name
-    model = try open(name)
+    model = try open(other ?? name)
     let golden = try open(name + ".golden")
     let tokens = try #require(golden.tensor(named: "tokens"))
     let ids = try golden.elements(of: tokens, as: Int32.self)
@@ -71,6 +73,9 @@ extension GGUFFile {
     #expect(difference < Self.tolerance(of: name))
   }
 
+  /// llama.cpp reads GELU from a table of half-precision numbers.
+  static let geluTolerance = 1e-2
+
   @Test(arguments: Golden.names.filter { $0 != "deepseek2-v2" }, engines)
   func agreesWithLlamaCpp(name: String, engine: String) throws {
     let golden = try Golden(name)
@@ -79,7 +84,23 @@ extension GGUFFile {
     let file = try GGUFFile(path: url.path)
     let expected = try file.elements(of: try #require(file.tensor(named: "logits")), as: Float.self)
     let final = try pass(golden, engine).run(windows: golden.windows, scored: 0..<golden.windows[0].count)
-    #expect(relativeDifference(try allLogits(final), expected.map(Double.init)) < Self.tolerance(of: name))
+    let tolerance = name.hasPrefix("gemma") ? Self.geluTolerance : Self.tolerance(of: name)
+    #expect(relativeDifference(try allLogits(final), expected.map(Double.init)) < tolerance)
+  }
+
+  /// A sliding window of 400 tokens in a text of 900: attention skips whole tiles of keys and of values.
+  @Test(arguments: engines) func skipsWhatAWindowHides(engine: String) throws {
+    let golden = try Golden("gemma3-long", model: "gemma3")
+    let key = "gemma3.attention.sliding_window"
+    let model = OtherKeys(golden.model, changes: [key: .uint32(400)]) { $0 }
+    var options = ForwardOptions()
+    options.engine = try ProductEngines.named(engine)
+    let length = golden.windows[0].count
+    let scored = length - golden.logits.count / 64..<length
+    let final = try ForwardPass(source: model, options: options).run(windows: golden.windows, scored: scored)
+    #expect(relativeDifference(try allLogits(final), golden.logits.map(Double.init)) < Self.tolerance)
+    let narrow = try ForwardPass(source: golden.model, options: options).run(windows: golden.windows, scored: scored)
+    #expect(relativeDifference(try allLogits(narrow), golden.logits.map(Double.init)) > 100 * Self.tolerance)
   }
 
   /// The factors of YaRN's rotation and of latent attention's scores, for each key that defines them.
