@@ -31,8 +31,13 @@ final class ScoreEncoder: Sendable {
     }
     tokenBytes = bytes
     longest = texts.reduce(0) { max($0, $1.count) }
-    hasWords = !texts.contains { text in
-      text.indices.contains { $0 > 0 && Self.isBlank(text, $0) && !($0 >= 3 && Self.isBlank(text, $0 - 3)) }
+    hasWords = !Self.spansWords(texts)
+  }
+
+  /// Whether any token has a blank behind another character.
+  static func spansWords(_ tokens: [[UInt8]]) -> Bool {
+    tokens.contains { text in
+      text.indices.contains { $0 > 0 && isBlank(text, $0) && !($0 >= 3 && isBlank(text, $0 - 3)) }
     }
   }
 
@@ -44,7 +49,7 @@ final class ScoreEncoder: Sendable {
     cache.withLock { cache in
       var start = 0
       while start < bytes.count {
-        let end = hasWords ? endOfWord(bytes, start) : bytes.count
+        let end = hasWords ? Self.endOfWord(bytes, start) : bytes.count
         cache.append(bytes, start..<end, to: &ids) { merge(bytes, start..<end, into: &$0) }
         start = end
       }
@@ -52,10 +57,10 @@ final class ScoreEncoder: Sendable {
   }
 
   /// The end of a word: blanks, then characters up to the next blank.
-  private func endOfWord(_ bytes: [UInt8], _ start: Int) -> Int {
+  static func endOfWord(_ bytes: [UInt8], _ start: Int) -> Int {
     var end = start
-    while Self.isBlank(bytes, end) { end += 3 }
-    while end < bytes.count, !Self.isBlank(bytes, end) { end += 1 }
+    while isBlank(bytes, end) { end += 3 }
+    while end < bytes.count, !isBlank(bytes, end) { end += 1 }
     return end
   }
 
@@ -63,7 +68,7 @@ final class ScoreEncoder: Sendable {
     index + 3 <= bytes.count && bytes[index] == blank[0] && bytes[index + 1] == blank[1] && bytes[index + 2] == blank[2]
   }
 
-  private static func replacing(_ old: [UInt8], by new: [UInt8], in bytes: [UInt8]) -> [UInt8] {
+  static func replacing(_ old: [UInt8], by new: [UInt8], in bytes: [UInt8]) -> [UInt8] {
     var result: [UInt8] = []
     result.reserveCapacity(bytes.count)
     var index = 0

@@ -20,6 +20,7 @@ public struct Tokenizer: Sendable {
 
   private enum Encoder: Sendable {
     case bytePairs(BytePairEncoder)
+    case characterPairs(CharacterPairEncoder)
     case scores(ScoreEncoder, addsBlank: Bool)
   }
 
@@ -33,8 +34,9 @@ public struct Tokenizer: Sendable {
       throw TokenizerError(key: "tokenizer.ggml.model", "is missing: the model has no tokenizer")
     }
     let model = try metadata.string("tokenizer.ggml.model")
-    guard model == "gpt2" || model == "llama" else {
-      throw TokenizerError(key: "tokenizer.ggml.model", "is \(model), which is unknown", hint: "known: gpt2, llama")
+    guard ["gpt2", "llama", "gemma4"].contains(model) else {
+      throw TokenizerError(
+        key: "tokenizer.ggml.model", "is \(model), which is unknown", hint: "known: gpt2, llama, gemma4")
     }
     let vocabulary = try Vocabulary(metadata: metadata)
     let count = vocabulary.tokens.count
@@ -55,6 +57,13 @@ public struct Tokenizer: Sendable {
           preTokenizer: preTokenizer))
       bos = try Self.id("bos", metadata, count: count)
       eos = try Self.id("eos", metadata, count: count)
+    } else if model == "gemma4" {
+      guard let merges = metadata.optionalStrings("tokenizer.ggml.merges") else {
+        throw TokenizerError(key: "tokenizer.ggml.merges", "is missing")
+      }
+      encoder = .characterPairs(try CharacterPairEncoder(vocabulary: vocabulary, merges: merges))
+      bos = try Self.id("bos", metadata, count: count)
+      eos = try Self.id("eos", metadata, count: count)
     } else {
       encoder = .scores(
         try ScoreEncoder(
@@ -66,7 +75,8 @@ public struct Tokenizer: Sendable {
     }
     vocabularyCount = count
     prefixesOnce = metadata.optionalBool(Self.prefixesOnceKey) ?? false
-    addsBOS = metadata.optionalBool("tokenizer.ggml.add_bos_token") ?? addsBOSByDefault
+    // llama.cpp adds BOS for Gemma 4, whatever the file says.
+    addsBOS = model == "gemma4" || metadata.optionalBool("tokenizer.ggml.add_bos_token") ?? addsBOSByDefault
     addsEOS = metadata.optionalBool("tokenizer.ggml.add_eos_token") ?? false
     special = SpecialTokens(vocabulary)
     self.vocabulary = vocabulary
@@ -106,6 +116,7 @@ public struct Tokenizer: Sendable {
       switch (piece, encoder) {
       case (.token(let id), _): ids.append(id)
       case (.text(let text), .bytePairs(let encoder)): encoder.encode(text, into: &ids)
+      case (.text(let text), .characterPairs(let encoder)): encoder.encode(text, into: &ids)
       case (.text(let text), .scores(let encoder, let addsBlank)):
         encoder.encode(text, prefixed: addsBlank && isStart, into: &ids)
       }
@@ -119,6 +130,7 @@ public struct Tokenizer: Sendable {
   public func piece(_ id: Int32) -> [UInt8] {
     switch encoder {
     case .bytePairs(let encoder): encoder.bytes(of: id)
+    case .characterPairs(let encoder): encoder.bytes(of: id)
     case .scores(let encoder, _): encoder.bytes(of: id)
     }
   }
