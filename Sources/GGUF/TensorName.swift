@@ -50,6 +50,9 @@ public struct TensorName: Hashable, Sendable {
     return !Self.exactParts.contains { name.holds($0) }
   }
 
+  /// Whether the tensor gets the type of matrices when a checkpoint is converted, although a quantizer keeps its type.
+  package var isConvertedOnly: Bool { text == "per_layer_model_proj.weight" }
+
   private static let exactParts: [[UInt8]] = [
     "_norm.weight", "ffn_gate_inp.weight", "ffn_gate_tid2eid.weight", "altup", "laurel", "per_layer_model_proj",
     "position_embd.weight", "token_types.weight", "ssm_conv1d", "shortconv.conv.weight", "time_mix_first.weight",

@@ -15,7 +15,7 @@ enum DecodeSpeed {
     return zip(model.tensors, types).reduce(0) { sum, pair in
       let (tensor, type) = pair
       let bytes = tensor.shape.bytes(as: type) ?? 0
-      if tensor.role == .tokenEmbedding, !isTied { return sum }
+      if tensor.role == .tokenEmbedding, !isTied || tensor.name != "token_embd.weight" { return sum }
       guard dimensions.experts > 0, tensor.name.contains("_exps.") else { return sum + bytes }
       return sum + bytes / dimensions.experts * dimensions.expertsUsed
     }

@@ -36,9 +36,11 @@ public struct KeyValueCache: Sendable, Equatable {
       }
       return
     }
-    headLengths = [dimensions.keyLength, dimensions.valueLength]
-    let lengths = headLengths
-    rows = dimensions.keyHeads.flatMap { heads in lengths.map { $0 * heads } }
+    let layers = dimensions.keyHeads.enumerated().map { layer, heads in
+      (heads: heads, lengths: dimensions.lengths(layer: layer))
+    }
+    headLengths = layers.flatMap(\.lengths)
+    rows = layers.flatMap { layer in layer.lengths.map { $0 * layer.heads } }
   }
 
   /// Bytes per token; nil if a head's length is not a multiple of the type's block length.

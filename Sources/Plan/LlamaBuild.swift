@@ -58,6 +58,7 @@ package struct LlamaBuild: Sendable, Hashable, Comparable {
     case "qwen2": self.init(2074, "February 2024", 5037)
     case "qwen3", "qwen3moe": self.init(5215, "April 2025", 12828)
     case "gpt-oss": self.init(6096, "August 2025", 15091)
+    case "gemma3": self.init(4933, "March 2025", 12343)
     case "deepseek2" where !isOldLatent: self.init(5215, "April 2025", 12801)
     case "deepseek2" where gating == 2: self.init(4933, "March 2025", 11049)
     case "deepseek2": self.init(4371, "December 2024", 7519)

@@ -13,6 +13,10 @@ public struct ModelDimensions: Sendable, Equatable {
   let keyHeads: [Int]
   let keyLength: Int
   let valueLength: Int
+  /// The sizes of a key and of a value head in layers with a sliding window; nil where those of all layers are equal.
+  let slidingLengths: [Int]?
+  /// Whether each layer has a sliding window; empty if the metadata does not list them.
+  let isSliding: [Bool]
   /// Multi-head latent attention: sizes of a token's compressed row, and of a head's expanded keys and values.
   public let latent: Latent?
   let feedForward: Int
@@ -56,9 +60,19 @@ public struct ModelDimensions: Sendable, Equatable {
       throw keys.failure("attention.head_count_kv", "has \(counts.count) entries for \(layers) layers")
     }
     guard counts.allSatisfy({ $0 <= 1 << 16 }) else { throw keys.failure("attention.head_count_kv", "is \(counts)") }
-    keyHeads = counts.count == layers ? counts : Array(repeating: counts[0], count: layers)
+    // The last layers may use the keys of earlier ones.
+    let shared = min(layers, try keys.optional("attention.shared_kv_layers") ?? 0)
+    keyHeads =
+      (counts.count == layers ? counts : Array(repeating: counts[0], count: layers)).dropLast(shared)
+      + Array(repeating: 0, count: shared)
     keyLength = try keys.optional("attention.key_length") ?? width / heads
     valueLength = try keys.optional("attention.value_length") ?? width / heads
+    isSliding = try keys.flags("attention.sliding_window_pattern", count: layers)
+    if let key = try keys.optional("attention.key_length_swa") {
+      slidingLengths = [key, try keys.optional("attention.value_length_swa") ?? key]
+    } else {
+      slidingLengths = nil
+    }
     feedForward = try keys.list("feed_forward_length")?.max() ?? 0
     vocabulary =
       try keys.optional("vocab_size", maximum: 1 << 31) ?? metadata.optionalStrings("tokenizer.ggml.tokens")?.count
@@ -85,6 +99,12 @@ public struct ModelDimensions: Sendable, Equatable {
     guard cached.allSatisfy({ $0 <= 1 << 28 }) else {
       throw keys.failure("attention.head_count_kv", "makes a token's cache \(cached.max() ?? 0) elements")
     }
+  }
+
+  /// The sizes of a key and of a value head in a layer.
+  func lengths(layer: Int) -> [Int] {
+    if let slidingLengths, isSliding.indices.contains(layer), isSliding[layer] { return slidingLengths }
+    return [keyLength, valueLength]
   }
 
   private static func ropeScaling(_ model: any ModelSource, _ keys: PlanKeys) -> String? {
@@ -132,6 +152,12 @@ private struct PlanKeys {
 
   func optional(_ name: String, maximum: Int = maximumWidth) throws(PlanError) -> Int? {
     do { return try hyperparameters.optionalInt(name, in: 0...maximum) } catch { throw failure(error) }
+  }
+
+  /// The bools of an array with one for each layer; empty if there is none.
+  func flags(_ name: String, count: Int) throws(PlanError) -> [Bool] {
+    guard case .array? = model.metadata[hyperparameters.key(name)] else { return [] }
+    do { return try hyperparameters.optionalBools(name, count: count) ?? [] } catch { throw failure(error) }
   }
 
   func required(_ name: String, maximum: Int = maximumWidth) throws(PlanError) -> Int {

@@ -1,6 +1,6 @@
 import Files
-import TestSupport
 import Tensors
+import TestSupport
 import Testing
 import Transformer
 

@@ -87,6 +87,9 @@ struct ConvertCommand: ParsableCommand {
     let fileType: Int
     if let mix = StockMix(name: type.rawValue) {
       types = mix.types(for: source, hasImportance: false)
+      for (index, tensor) in source.tensors.enumerated() where TensorName(tensor.name).isConvertedOnly {
+        types[index] = mix.base.fitting(columns: tensor.shape.columns)
+      }
       fileType = mix.fileType
     } else {
       types = source.tensors.map(\.type)
