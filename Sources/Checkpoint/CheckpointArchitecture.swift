@@ -14,6 +14,9 @@ protocol CheckpointArchitecture: Sendable {
   /// Whether the model may be a part of a larger one, whose config.json has its keys under `text_config`.
   static var isNested: Bool { get }
 
+  /// The values of keys that config.json may leave out, beside those that a reader of the key knows.
+  static var defaults: [String: JSONValue] { get }
+
   /// The sliding window that all layers have and that a GGUF cannot express; nil if there is none.
   static func window(_ config: Config) -> Int?
 
@@ -31,6 +34,7 @@ protocol CheckpointArchitecture: Sendable {
 
 extension CheckpointArchitecture {
   static var isNested: Bool { false }
+  static var defaults: [String: JSONValue] { [:] }
   static func window(_ config: Config) -> Int? { nil }
   var predictionBlocks: Int { 0 }
   func leavesOut(_ name: String) -> Bool { false }
@@ -41,12 +45,13 @@ enum Architectures {
     LlamaCheckpoint.self, MistralCheckpoint.self, MixtralCheckpoint.self, Qwen2Checkpoint.self, Qwen3Checkpoint.self,
     Qwen3MoeCheckpoint.self, DeepseekV2Checkpoint.self, DeepseekV3Checkpoint.self, GptOssCheckpoint.self,
     Qwen35Checkpoint.self, Qwen35MoeCheckpoint.self, Qwen3NextCheckpoint.self,
+    Gemma3Checkpoint.self, Gemma4Checkpoint.self,
   ]
 
   /// The architecture that config.json names, and the configuration of its text model.
   static func resolved(_ config: Config) throws -> (architecture: any CheckpointArchitecture.Type, config: Config) {
     let architecture = try named(try config.architecture, path: config.path)
-    return (architecture, architecture.isNested ? config.flattened() : config)
+    return (architecture, (architecture.isNested ? config.flattened() : config).filled(architecture.defaults))
   }
 
   private static func named(_ name: String, path: String) throws -> any CheckpointArchitecture.Type {

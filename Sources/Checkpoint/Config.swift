@@ -58,6 +58,14 @@ struct Config: Sendable {
 
   private static let towers = ["vision_config", "audio_config"]
 
+  /// A copy with the values of missing keys. A key that is null keeps that value.
+  func filled(_ defaults: [String: JSONValue]) -> Config {
+    guard let fields = root.object else { return self }
+    var result = self
+    result.root = .object(fields.merging(defaults) { given, _ in given })
+    return result
+  }
+
   /// A copy with a key, or one inside an object (`rope_scaling.type`), set to null.
   func without(_ name: String) -> Config {
     var result = self

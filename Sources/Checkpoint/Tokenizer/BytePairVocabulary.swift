@@ -136,7 +136,7 @@ struct BytePairVocabulary {
   }
 
   /// A merge as GGUF writes it: a blank separates the parts, and U+0120 replaces blanks inside them.
-  private static func line(_ merge: (left: String, right: String)) -> String {
+  static func line(_ merge: (left: String, right: String)) -> String {
     [merge.left, merge.right].map { part in
       String(decoding: part.utf8.flatMap { $0 == 0x20 ? [0xC4, 0xA0] : [$0] }, as: UTF8.self)
     }.joined(separator: " ")

@@ -36,11 +36,15 @@ struct CheckpointTokenizer {
     // DeepSeek 2 and its successors do not use SentencePiece; a tokenizer.model is a remnant.
     let model = architecture == "deepseek2" ? nil : try Self.sentencePiece(files, hasJSON: json != nil)
     let parts: Parts
-    if model != nil || json.map({ $0.isSentencePiece && !Self.isByteLevel($0) }) == true {
+    if architecture == "gemma4", let json {
+      guard pre == nil else { throw Self.needlessSplitter(directory, "its characters are merged without one") }
+      try Self.checkKind(json, isSentencePiece: true)
+      let pairs = try CharacterPairVocabulary(json, files, size: size)
+      parts = Parts(
+        metadata: pairs.metadata, added: pairs.added, bound: nil, addsBOS: true, notes: pairs.added.notes)
+    } else if model != nil || json.map({ $0.isSentencePiece && !Self.isByteLevel($0) }) == true {
       guard pre == nil else {
-        throw FormatError(
-          topic: .needlessSplitter, path: directory, subject: "splitter",
-          "does not apply: the tokenizer is SentencePiece's, which has no splitter")
+        throw Self.needlessSplitter(directory, "the tokenizer is SentencePiece's, which has no splitter")
       }
       if let json { try Self.checkKind(json, isSentencePiece: true) }
       let pieces = try SentencePieceVocabulary(model, json, files, size: size, addsBlank: addsBlank)
@@ -64,9 +68,16 @@ struct CheckpointTokenizer {
       // Otherwise llama.cpp would use its default id, 1 or 11.
       metadata["tokenizer.ggml.add_bos_token"] = .bool(false)
     }
+    // Gemma 4's texts begin with BOS, whatever the files say.
+    if architecture == "gemma4" { metadata["tokenizer.ggml.add_bos_token"] = .bool(true) }
     try Self.checkIDs(metadata, rules, config)
     self.metadata = metadata
     notes = parts.notes
+  }
+
+  private static func needlessSplitter(_ directory: String, _ reason: String) -> FormatError {
+    FormatError(
+      topic: .needlessSplitter, path: directory, subject: "splitter", "does not apply: " + reason)
   }
 
   private struct Parts {

@@ -131,7 +131,7 @@ struct SentencePieceVocabulary {
   private static func unescaped(_ token: String) -> String { token.replacing("\u{2581}", with: " ") }
 
   /// Whether a token is of the form `<0x0A>`.
-  private static func isByte(_ token: String) -> Bool {
+  static func isByte(_ token: String) -> Bool {
     let bytes = Array(token.utf8)
     func isDigit(_ byte: UInt8) -> Bool { Unicode.Scalar(byte).properties.isASCIIHexDigit }
     return bytes.count == 6 && bytes.starts(with: "<0x".utf8) && isDigit(bytes[3]) && isDigit(bytes[4])
@@ -140,7 +140,7 @@ struct SentencePieceVocabulary {
 
   /// Checks that every byte has a token: llama.cpp encodes unknown characters as bytes, and aborts if a byte is
   /// missing.
-  private static func checkBytes(_ list: TokenList, path: String) throws {
+  static func checkBytes(_ list: TokenList, path: String) throws {
     let tokens = Set(list.tokens.compactMap { $0.map { Array($0.utf8) } }.filter { $0.count == 1 || $0.count == 6 })
     for byte in 0..<256 where !tokens.contains([UInt8(byte)]) {
       let name = "<0x" + (byte < 16 ? "0" : "") + String(byte, radix: 16, uppercase: true) + ">"
