@@ -23,7 +23,7 @@ public struct KnownShape: Sendable {
     self = shape
   }
 
-  private init(_ name: String, _ aliases: [String], metadataBytes: Int? = nil, _ config: String) {
+  init(_ name: String, _ aliases: [String], metadataBytes: Int? = nil, _ config: String) {
     self.name = name
     self.aliases = aliases
     self.metadataBytes = metadataBytes
@@ -31,7 +31,9 @@ public struct KnownShape: Sendable {
   }
 
   /// All models that can be planned by name.
-  public static let all: [KnownShape] = [
+  public static let all = others + gemma
+
+  private static let others: [KnownShape] = [
     KnownShape(
       "Llama-3.1-405B", ["Meta-Llama-3.1-405B"],
       """

@@ -36,7 +36,9 @@ struct Gemma4Config: Sendable {
     }
     fullHeadSize = try value("global_head_dim", "head_dim") ?? (override == nil ? 512 : gemma.decoder.headSize)
     usesKeysAsValues = config["attention_k_eq_v"]?.isTrue ?? false
-    fullKeyHeads = try value("num_global_key_value_heads", "num_key_value_heads")
+    // The class ignores the key unless keys are used as values.
+    let ownKeyHeads = usesKeysAsValues || config["num_global_key_value_heads"] == nil
+    fullKeyHeads = ownKeyHeads ? try value("num_global_key_value_heads", "num_key_value_heads") : nil
     let shared = try config.count("num_kv_shared_layers", default: 0)
     firstShared = layers - shared
     isDoubleWide = config["use_double_wide_mlp"]?.isTrue ?? false
