@@ -96,6 +96,11 @@ let package = Package(
       ], path: "Benchmarks/qtool-bench", swiftSettings: swiftSettings),
 
     .executableTarget(
+      name: "feedback-factors",
+      dependencies: ["Blocks", "Checkpoint", "Fit", "GGUF", "Imatrix", "Tensors", "Tokenizers", "Transformer"],
+      path: "Benchmarks/feedback-factors", swiftSettings: swiftSettings),
+
+    .executableTarget(
       name: "quantize-example", dependencies: ["Checkpoint", "Fit", "GGUF", "Imatrix", "Quantize"],
       path: "Examples/library",
       swiftSettings: swiftSettings),

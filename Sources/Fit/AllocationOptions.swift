@@ -7,8 +7,12 @@ extension SensitivityTable {
   /// Options of every tensor, in the source's order: the types of its menu whose errors were measured, and its source type
   /// at no cost. Bytes include padding.
   ///
-  /// - Parameter scale: factor of each tensor's costs, in the source's order; nil for 1.
-  public func options(_ menus: TypeMenus, alignment: Int, scale: [Double]? = nil) -> [[AllocationOption]] {
+  /// - Parameters:
+  ///   - scale: factor of each tensor's costs, in the source's order; nil for 1.
+  ///   - feedback: the file is written with error feedback; nil if it is not.
+  public func options(
+    _ menus: TypeMenus, alignment: Int, scale: [Double]? = nil, feedback: FeedbackFactors? = nil
+  ) -> [[AllocationOption]] {
     let entries = Dictionary(uniqueKeysWithValues: entries.map { ($0.tensor, $0) })
     return menus.tensors.indices.map { index in
       let tensor = menus.tensors[index]
@@ -18,7 +22,8 @@ extension SensitivityTable {
         // The only type of a menu, such as a pinned one, need not be measured: it is chosen at any cost.
         let isMeasured = type == tensor.type || menus.types[index].count == 1 || entry?.errors[type.name] != nil
         let cost = type == tensor.type ? 0 : entry?.cost(of: type) ?? 0
-        return isMeasured ? AllocationOption(type: type, bytes: bytes, cost: cost * (scale?[index] ?? 1)) : nil
+        let factor = (scale?[index] ?? 1) * (feedback?.factor(of: tensor, as: type) ?? 1)
+        return isMeasured ? AllocationOption(type: type, bytes: bytes, cost: cost * factor) : nil
       }
       guard options.isEmpty, let bytes = tensor.bytes(as: tensor.type, alignment: alignment) else { return options }
       return [AllocationOption(type: tensor.type, bytes: bytes, cost: 0)]

@@ -1,3 +1,4 @@
+import Blocks
 import GGUF
 import Imatrix
 import Tensors
@@ -12,28 +13,37 @@ public struct FeedbackBlocks: Sendable, Equatable {
   public private(set) var bytes = 0
 
   /// - Parameters:
-  ///   - tensors: the matrices that are encoded with feedback.
+  ///   - matrices: those that are encoded with feedback, and their types.
   ///   - tokens: of the text.
   ///   - isPaired: whether the sums of two streams are kept.
   ///   - rowBytes: of rows in work.
   ///   - share: bytes that may be used.
-  package init(_ tensors: [TensorInfo], tokens: Int, isPaired: Bool, rowBytes: Int, share: Int) {
-    for tensor in tensors {
+  package init(
+    _ matrices: [(tensor: TensorInfo, type: GGMLType)], tokens: Int, isPaired: Bool, rowBytes: Int, share: Int
+  ) {
+    for (tensor, type) in matrices {
       let columns = tensor.shape.columns
       let sums = isPaired ? Self.pairedSums : Self.sums(tensor, tokens: tokens)
-      let beside = rowBytes + (isPaired ? Self.residualBytes(tensor) : 0)
+      let beside =
+        rowBytes + (isPaired ? Self.residualBytes(tensor) : 0)
+        + type.feedbackTableBytes(columns: columns, effort: .descent)
       let width = min(widths[columns] ?? columns, Self.width(columns, sums: sums, share: share - beside))
       widths[columns] = width
     }
-    for tensor in tensors {
+    for (tensor, type) in matrices {
       let columns = tensor.shape.columns
       let sums = isPaired ? Self.pairedSums : Self.sums(tensor, tokens: tokens)
       let width = widths[columns] ?? columns
+      // The metric is built, then it serves.
+      let encoding =
+        FeedbackMetric.bytes(columns: columns, blockColumns: width)
+        + type.feedbackTableBytes(columns: columns, effort: .descent)
+        + Threads.count * type.feedbackThreadBytes(columns: columns, effort: .descent)
       bytes = max(
         bytes,
         rowBytes + (isPaired ? Self.residualBytes(tensor) : 0) + sums
           * GramMatrix.bytes(columns: columns, blockColumns: width)
-          + FeedbackMetric.peakBytes(columns: columns, blockColumns: width))
+          + max(FeedbackMetric.peakBytes(columns: columns, blockColumns: width), encoding))
     }
   }
 

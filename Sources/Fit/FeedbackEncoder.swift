@@ -14,7 +14,7 @@ final class FeedbackEncoder {
   private let importance: Importance?
   /// Bytes of rows in work at once.
   private let rowBytes: Int
-  private let progress: any RunObserver
+  private let progress: FeedbackProgress
   private var shrinkage = FeedbackShrinkage()
   private var stacks: [Int: Stack] = [:]
   /// The input of the experts of the layer in work.
@@ -31,7 +31,7 @@ final class FeedbackEncoder {
 
   init(
     _ session: RewriteSession, effort: FeedbackEffort, importance: Importance?, rowBytes: Int,
-    progress: any RunObserver
+    progress: FeedbackProgress
   ) {
     self.session = session
     self.effort = effort
@@ -41,6 +41,13 @@ final class FeedbackEncoder {
   }
 
   private var plan: RewritePlan { session.plan }
+
+  /// The report with importance that the same pass has measured.
+  func report(_ importance: ImportanceMatrix?) -> FeedbackReport {
+    var report = report
+    report.importance = importance
+    return report
+  }
 
   // MARK: inputs
 
@@ -224,6 +231,7 @@ final class FeedbackEncoder {
       try correction?.apply(to: &floats, first: start)
       let bytes = try encoded(
         floats, tensor, firstRow: start, metric: metric, importance: importance, as: plan.types[index], effort: effort)
+      progress.encoded(range.count, of: index)
       try session.write(bytes, tensor: index, row: start)
     }
   }

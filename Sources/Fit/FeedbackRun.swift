@@ -22,13 +22,17 @@ public struct FeedbackRun {
   public let isSequential: Bool
   /// The importance of a given matrix, for types without feedback; if nil, mean squares come from the same pass.
   public var importance: Importance?
+  /// Names of the texts; the importance of the exact model's inputs is summed for a matrix under these names. nil for none.
+  public var dataset: [String]?
   /// Tensors that are to be encoded with feedback, of those that can be.
   public var wants: (TensorInfo) -> Bool = { _ in true }
   /// From one snapshot of the pass to the next.
   public var snapshotSeconds = 600.0
   /// The width of diagonal blocks, and the memory that they take.
   public let blocks: FeedbackBlocks
-  private let pass: ForwardPass
+  /// The work by which progress is told; nil for that of a nominal machine.
+  public var expectedWork: FeedbackWork?
+  let pass: ForwardPass
   private let rowBytes: Int
 
   /// - Throws: `ForwardError` where the model has no forward pass.
@@ -44,7 +48,8 @@ public struct FeedbackRun {
     let seen = Self.seen(by: pass.decoder)
     let encoded = plan.source.tensors.indices.filter { Self.isEncoded($0, of: plan, seen: seen) }
     blocks = FeedbackBlocks(
-      encoded.map { plan.source.tensors[$0] }, tokens: windows.reduce(0) { $0 + $1.count }, isPaired: self.isSequential,
+      encoded.map { (plan.source.tensors[$0], plan.types[$0]) }, tokens: windows.reduce(0) { $0 + $1.count },
+      isPaired: self.isSequential,
       rowBytes: 2 * rowBytes,
       share: share)
   }
@@ -52,6 +57,20 @@ public struct FeedbackRun {
   /// The tensors whose inputs a pass sees.
   private static func seen(by decoder: Decoder) -> Set<String> {
     Set(decoder.layerMatrices.map(\.name) + [decoder.output.name])
+  }
+
+  /// The memory and work of the pass.
+  func passPlan() throws -> ForwardPlan {
+    let (count, length) = (windows.count, windows.first?.count ?? 0)
+    if isSequential {
+      let observer = PairCollector(workBytes: blocks.bytes, wants: { _ in true }, receive: { _ in })
+      return try pass.pairPlan(windows: count, length: length, observer: observer)
+    }
+    return try pass.plan(
+      windows: count, length: length,
+      observer: GramCollector(
+        tokens: count * length, wantsOutput: tensors[pass.decoder.output.name] != nil, workBytes: blocks.bytes,
+        receive: { _ in }))
   }
 
   /// True where some tensor can be encoded with feedback.
@@ -63,7 +82,7 @@ public struct FeedbackRun {
   }
 
   /// Tensors by name, of those that the pass encodes: with feedback, or with importance where their types take none.
-  private var tensors: [String: Int] {
+  var tensors: [String: Int] {
     let seen = Self.seen(by: pass.decoder)
     var result: [String: Int] = [:]
     for (index, tensor) in plan.source.tensors.enumerated()
@@ -86,9 +105,14 @@ public struct FeedbackRun {
     if options.restart { PrefixedFiles(snapshots + "-").remove() }
     do {
       var report = FeedbackReport()
+      let progress = FeedbackProgress(
+        progress, work: try expectedWork ?? work(at: FeedbackWork.Speed()), rows: plan.source.tensors.map(\.shape.rows))
       let rewritten = try Rewriter(plan, importance: importance).write(
         to: path, options: options, progress: progress
-      ) { report = try encode($0, snapshots, progress) }
+      ) {
+        report = try encode($0, snapshots, progress)
+        progress.endPass()
+      }
       PrefixedFiles(snapshots + "-").remove()
       report.rewrite = rewritten
       return report
@@ -99,16 +123,19 @@ public struct FeedbackRun {
   }
 
   private func encode(
-    _ session: RewriteSession, _ snapshots: String, _ progress: any RunObserver
+    _ session: RewriteSession, _ snapshots: String, _ progress: FeedbackProgress
   ) throws -> FeedbackReport {
     let encoder = FeedbackEncoder(
       session, effort: effort, importance: importance, rowBytes: rowBytes, progress: progress)
     let planned = tensors
     var remaining = try planned.filter { try !session.isWritten($0.value) }
+    progress.start(
+      without: planned.filter { remaining[$0.key] == nil }.map(\.value), hasPass: !remaining.isEmpty)
     guard !remaining.isEmpty else { return encoder.report }
+    let sums = dataset.map { PassImportance($0, journal: session.journal, path: snapshots) }
     if isSequential {
-      try runPair(session, encoder, remaining, snapshots, progress)
-      return encoder.report
+      try runPair(session, encoder, remaining, sums, snapshots, progress)
+      return encoder.report(sums?.matrix(of: windows))
     }
     let collector = GramCollector(
       tokens: windows.reduce(0) { $0 + $1.count }, wantsOutput: remaining[pass.decoder.output.name] != nil,
@@ -120,12 +147,13 @@ public struct FeedbackRun {
     let kept = session.journal.map {
       PassSnapshots($0, name: "feedback", path: snapshots, seconds: snapshotSeconds)
     }
+    let observer: any ForwardObserver = sums.map { ObserverPair(collector, $0.collector) } ?? collector
     _ = try pass.run(
-      windows: windows, scored: 0..<0, observer: collector,
+      windows: windows, scored: 0..<0, observer: observer,
       resuming: try kept?.states(of: pass, windows: windows, observer: collector).flatMap {
-        isWhole(before: $0.layer, remaining) ? $0 : nil
+        isWhole(before: $0.layer, remaining) && sums?.resume(behind: $0.layer) != false ? $0 : nil
       },
-      progress: SessionProgress(session: session, layers: pass.decoder.layerCount),
+      progress: SessionProgress(session: session, layers: pass.decoder.layerCount, work: progress),
       snapshot: { states in
         try collector.close()
         try encoder.endLayer()
@@ -133,13 +161,14 @@ public struct FeedbackRun {
           guard let kept, isPausing || kept.isDue else { return }
           // States behind a layer say that its tensors are written.
           try session.flush()
-          try kept.write(states, of: windows, by: pass)
+          let file = try sums?.write(behind: states.layer, of: windows)
+          try kept.write(states, of: windows, by: pass, keeping: Set([file].compactMap { $0 }))
         }
       })
     try collector.close()
     try encoder.endLayer()
     remaining = [:]
-    return encoder.report
+    return encoder.report(sums?.matrix(of: windows))
   }
 }
 
@@ -147,8 +176,8 @@ extension FeedbackRun {
   /// The text goes through the exact model and through the layers that are rounded so far, side by side: weights are
   /// rounded for the inputs that they will meet.
   private func runPair(
-    _ session: RewriteSession, _ encoder: FeedbackEncoder, _ remaining: [String: Int], _ snapshots: String,
-    _ progress: any RunObserver
+    _ session: RewriteSession, _ encoder: FeedbackEncoder, _ remaining: [String: Int], _ sums: PassImportance?,
+    _ snapshots: String, _ progress: FeedbackProgress
   ) throws {
     let rounded = RoundedModel(session)
     for (name, index) in tensors where remaining[name] == nil { if try session.isWritten(index) { rounded.add(name) } }
@@ -173,22 +202,24 @@ extension FeedbackRun {
       )
     }
     try pass.runPair(
-      windows: windows, rounded: rounded, observer: collector,
+      windows: windows, rounded: rounded, observer: sums.map { PairedObservers(collector, $0.collector) } ?? collector,
       resuming: try kept.flatMap { kept in
         guard let exact = try kept.exact.states(of: pass, windows: windows),
           let second = try kept.rounded.states(of: pass, windows: windows), exact.layer == second.layer,
-          isWhole(before: exact.layer, remaining)
+          isWhole(before: exact.layer, remaining), sums?.resume(behind: exact.layer) != false
         else { return nil }
         return (exact, second)
       },
-      progress: SessionProgress(session: session, layers: pass.decoder.layerCount)
+      progress: SessionProgress(session: session, layers: pass.decoder.layerCount, work: progress)
     ) { exact, second in
       try pausing(progress) { isPausing in
         guard let kept, isPausing || kept.exact.isDue else { return }
         try session.flush()
         // The second first: states of both streams behind a layer exist where the first has them.
         try kept.rounded.write(second, of: windows, by: pass)
-        try kept.exact.write(exact, of: windows, by: pass, keeping: [kept.rounded.file(exact.layer)])
+        let file = try sums?.write(behind: exact.layer, of: windows)
+        try kept.exact.write(
+          exact, of: windows, by: pass, keeping: Set([kept.rounded.file(exact.layer), file].compactMap { $0 }))
       }
     }
   }
@@ -215,14 +246,18 @@ public struct FeedbackReport: Sendable, Equatable {
   /// Matrices of experts with fewer tokens than a quarter of their columns, and with none.
   public var shortExperts = 0
   public var unseenExperts = 0
+  /// The importance of all matrices, where it was asked for and the pass ran.
+  public var importance: ImportanceMatrix?
 }
 
 /// Tells a rewriting's observer which layer is in work.
 private struct SessionProgress: RunObserver {
   let session: RewriteSession
   let layers: Int
+  let work: FeedbackProgress
 
   func advance(_ progress: RunProgress) throws {
+    work.advancePass(progress.fraction, step: progress.step)
     try session.advance("layer \(min(progress.step + 1, layers)) of \(layers)")
   }
 }

@@ -11,6 +11,8 @@ import Transformer
 public struct StageEstimate: Sendable, Equatable {
   public enum Stage: String, Sendable, CaseIterable {
     case importance, errors, probes, search, comparison, encoding
+    /// The pass of error feedback, which encodes.
+    case feedback
   }
 
   public let stage: Stage
@@ -22,13 +24,15 @@ public struct StageEstimate: Sendable, Equatable {
   public let seconds: Double
   /// The budget ends the stage.
   public let isBound: Bool
+  /// The pass of error feedback; nil for other stages.
+  public internal(set) var feedback: FeedbackWork?
 }
 
 extension FitJob {
   /// The stages that the job will run, in order.
   ///
   /// Times follow from a tenth of a second of products, from reading and decoding a hundredth of the weights, and from
-  /// encoding some weights in every type. What an earlier run has left in the workspace is not considered.
+  /// encoding some weights in every type. That of error feedback is for the type whose bits are nearest to the target's. What an earlier run has left in the workspace is not considered.
   public func stages() throws -> [StageEstimate] {
     let quantizable = source.tensors.filter(\.isQuantizable)
     let types = SensitivityTable.types(of: source, hasImportance: !importanceInput.isNothing)
@@ -93,7 +97,25 @@ extension FitJob {
         .comparison, windows: final.windows.count,
         seconds: (1 + mixes) * window * Double(final.windows.count) + mixes * encoding.seconds)
     }
-    return result + [encoding]
+    return result + [try feedbackStage() ?? encoding]
+  }
+
+  private func feedbackStage() throws -> StageEstimate? {
+    guard let feedback else { return nil }
+    let bits = 8 * Double(target) / Double(max(1, source.tensors.reduce(0) { $0 + $1.shape.count }))
+    let type = GGMLType.allCases.filter(\.takesFeedback).min {
+      abs($0.bitsPerWeight - bits) < abs($1.bitsPerWeight - bits)
+    }
+    let types = source.tensors.map { $0.isQuantizable ? (type ?? .q4_K).fitting(columns: $0.shape.columns) : $0.type }
+    var run = try FeedbackRun(
+      try header(nil).plan(types), windows: feedback.windows.windows, forward: settings.forward)
+    run.effort = feedback.effort
+    run.wants = { feedback.tensors.contains($0.name) }
+    guard run.hasWork else { return nil }
+    let work = try run.work()
+    return StageEstimate(
+      stage: .feedback, bytes: work.encoderBytes, tokens: work.tokens, seconds: work.seconds, isBound: false,
+      feedback: work)
   }
 
   /// Seconds that a weight takes in all of some types, one after the other, on all threads.

@@ -27,8 +27,8 @@ public struct FitJob {
   public var constraints = TypeConstraints()
   /// Metadata keys that the user sets.
   public var overrides: [(key: String, value: MetadataValue)] = []
-  /// The text of error feedback, which the header names; nil for none.
-  public var feedback: FeedbackProvenance?
+  /// Error feedback of the file; nil for none. The types follow from the errors that it leaves.
+  public var feedback: FitFeedback?
   /// Sensitivities from an earlier measurement, with the name of their file.
   public var given: (table: SensitivityTable, file: String)?
   /// Seconds for everything but encoding; nil for what the model's size makes reasonable (``FitPolicy/autoBudget(_:)``).
@@ -76,7 +76,7 @@ public struct FitJob {
     var header = OutputHeader(
       source: source, importance: importanceInput.provenance(matrix), fingerprint: try ModelFingerprint(of: source).hex,
       overrides: overrides)
-    header.feedback = feedback
+    header.feedback = feedback?.provenance
     let table = given?.table.grade ?? (runsModel ? .measured : .prior)
     let possible = [table] + (runsModel && searches ? [.searched] : [])
     header.evidence = (evidence ?? possible.max { $0.rawValue.count < $1.rawValue.count })?.rawValue
@@ -105,6 +105,12 @@ public struct FitJob {
   }
 
   // MARK: stages
+
+  /// The text for error feedback: the last comparison must not see it. nil where no text is run.
+  public func feedbackWindows() throws -> ScoringWindows? {
+    guard runsModel, let text else { return nil }
+    return try FitTexts(text, for: source, options: settings.forward, budget: budget, policy: policy).feedback
+  }
 
   /// The importance matrix; nil if none is used.
   public func importance() throws -> ImportanceMatrix? {
@@ -172,7 +178,9 @@ public struct FitJob {
         earlier: { workspace?.sensitivities(like: $0, observer) }, keep: { try workspace?.keep($0) })
     return Measured(
       matrix: matrix, table: table, texts: texts, goal: goal,
-      trials: try MixTrials(source: source, importance: matrix?.lookup, options: settings.forward), start: start,
+      trials: try MixTrials(
+        source: source, importance: matrix?.lookup, options: settings.forward, feedback: feedback?.factors),
+      start: start,
       key: try key(table, texts))
   }
 
@@ -197,7 +205,8 @@ public struct FitJob {
 
   private func allocator(_ table: SensitivityTable, _ goal: FitTarget, scale: [Double]? = nil) -> TargetAllocator {
     TargetAllocator(
-      table.options(goal.menus, alignment: goal.size.alignment, scale: scale), size: goal.size, upTo: target)
+      table.options(goal.menus, alignment: goal.size.alignment, scale: scale, feedback: feedback?.factors),
+      size: goal.size, upTo: target)
   }
 
   /// Searches for a mix that is better than the allocation; nil if the search is off, or time or text is too short.
@@ -226,7 +235,8 @@ public struct FitJob {
     return result
   }
 
-  /// Compares the fitted mixes with stock mixes on text that no earlier stage has seen, and takes the best.
+  /// Compares the fitted mixes with stock mixes on text that no earlier stage has seen, and takes the best. With error
+  /// feedback all of them are estimates: ``compare(_:_:)`` measures the file.
   public func confirm(
     _ measured: Measured, _ allocated: [GGMLType], _ found: MixSearch.Result?
   ) throws -> FitReport {
@@ -252,11 +262,28 @@ public struct FitJob {
       constraints: measured.goal.constraints)
     report.search = found.map { FitReport.Search(trials: $0.trials, rounds: $0.rounds, isCutShort: $0.isCutShort) }
     report.comparison = comparison
+    report.isEstimated = feedback != nil
     if texts.windowCount < needed {
       report.shortage = FitReport.Shortage(windows: texts.windowCount, context: texts.context, needed: needed)
     }
     try workspace?.keep(report, key: measured.key)
     return report
+  }
+
+  /// Compares a file that was written with error feedback with the nearest stock mixes without, on the text that no earlier
+  /// stage has seen: what the file is worth beside those of llama-quantize. nil if no text is left for it.
+  public func compare(_ file: any ModelSource, _ matrix: ImportanceMatrix?) throws -> FitReport.Written? {
+    guard runsModel, let text else { return nil }
+    let texts = try FitTexts(text, for: source, options: settings.forward, budget: budget, policy: policy)
+    guard let windows = texts.final else { return nil }
+    let stage = FitStage.comparison(model: source.name)
+    observer.begin(stage)
+    let trials = try MixTrials(source: source, importance: matrix?.lookup, options: settings.forward)
+    let written = try StockComparison(
+      source: source, target: try goal(matrix), hasImportance: matrix != nil, policy: policy
+    ).written(file, trials: trials, windows: windows, progress: observer)
+    observer.end(stage)
+    return written
   }
 
   /// The allocation without probes: more measuring is never worse than none. Empty where the table has no expectations.
@@ -284,6 +311,7 @@ public struct FitJob {
       settings.version, "\(target)", "\(texts.budget) \(searches) \(seed)", texts.search?.digest ?? "",
       texts.final?.digest ?? "",
     ]
+    if let feedback { parts += ["feedback", feedback.windows.digest] + feedback.tensors.sorted() }
     parts += (constraints.pins + constraints.floors).map(\.description) + ["\(constraints.pins.count)"]
     parts +=
       constraints.excluded.map(\.name).sorted() + [constraints.only.map { "\($0.map(\.name).sorted())" } ?? "all"]

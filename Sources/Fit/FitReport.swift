@@ -54,6 +54,22 @@ public struct FitReport: Codable, Sendable, Equatable {
     public var best: Measured? { stock.min { $0.divergence < $1.divergence } }
   }
 
+  /// The written file with error feedback beside stock mixes without, on the final text.
+  public struct Written: Codable, Sendable, Equatable {
+    /// Number of windows of the final text.
+    public let windows: Int
+    public let divergence: Double
+    /// The nearest stock mixes, the largest first.
+    public let stock: [Measured]
+    /// 95 % interval of the file's divergence minus that of the best stock mix.
+    public let low: Double
+    public let high: Double
+    /// False where no tensor got a type that takes feedback.
+    public var hasFeedback = true
+
+    public var best: Measured? { stock.min { $0.divergence < $1.divergence } }
+  }
+
   /// Too few windows of text for all three parts.
   public struct Shortage: Codable, Sendable, Equatable {
     public let windows: Int
@@ -74,7 +90,11 @@ public struct FitReport: Codable, Sendable, Equatable {
   public internal(set) var search: Search?
   /// nil if no text was left for it.
   public internal(set) var comparison: Comparison?
+  /// Whether the comparison's mixes were estimated: with error feedback, of which trials have only the average effect.
+  public internal(set) var isEstimated = false
   public internal(set) var shortage: Shortage?
+  /// The written file; nil without error feedback, where ``comparison`` has it, and before it is written.
+  public var written: Written?
 
   init(types: [String: String], choice: Choice, evidence: Evidence) {
     self.types = types

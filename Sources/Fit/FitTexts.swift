@@ -17,6 +17,8 @@ public struct FitTexts: Sendable {
   public let search: ScoringWindows?
   /// nil if the text has only one window.
   public let final: ScoringWindows?
+  /// All windows that are not in `final`: the text of error feedback, whose drift is lower on its own text than elsewhere.
+  public let feedback: ScoringWindows
   /// Number of windows in the whole text, and tokens in each.
   public let windowCount: Int
   public let context: Int
@@ -37,19 +39,21 @@ public struct FitTexts: Sendable {
     self.budget = budget
     windowCount = count
     context = text.context
-    func part(_ indices: [Int], _ limits: ClosedRange<Int>) -> ScoringWindows? {
+    func joined(_ indices: [Int]) -> ScoringWindows { ScoringWindows(joining: indices.map { text[$0..<$0 + 1] }) }
+    func part(_ indices: [Int], _ limits: ClosedRange<Int>) -> [Int]? {
       let affordable = Int(max(0, min(1e6, budget / policy.passes / seconds)))
       let number = min(indices.count, max(limits.lowerBound, min(limits.upperBound, affordable)))
       guard number > 0 else { return nil }
       // Spread evenly over the text.
-      return ScoringWindows(
-        joining: (0..<number).map { indices[$0 * indices.count / number] }.map { text[$0..<$0 + 1] })
+      return (0..<number).map { indices[$0 * indices.count / number] }
     }
     func every(_ residues: Set<Int>) -> [Int] { (0..<count).filter { residues.contains($0 % 4) } }
     // With three windows, the third is for the search.
-    probes = part(count == 3 ? [0] : every([0, 2]), policy.probeWindows) ?? text
-    search = part(count == 3 ? [2] : every([3]), policy.judgingWindows)
-    final = part(every([1]), policy.judgingWindows)
+    probes = part(count == 3 ? [0] : every([0, 2]), policy.probeWindows).map(joined) ?? text
+    search = part(count == 3 ? [2] : every([3]), policy.judgingWindows).map(joined)
+    let last = part(every([1]), policy.judgingWindows)
+    final = last.map(joined)
+    feedback = joined((0..<count).filter { last?.contains($0) != true })
   }
 
   /// Cuts a calibration text for a model. The number of windows depends on the machine's processors, but neither on the

@@ -9,14 +9,18 @@ package struct MixedSource: ModelSource {
   private let base: any ModelSource
   /// Types by tensor name. Tensors without an entry, or with their source type, are read unchanged.
   private let types: [String: GGMLType]
+  /// The part of the rounding error that is kept, by tensor name; 1 without an entry. Stands for encoders with less error.
+  private let remainders: [String: Float]
   private let importance: ImportanceOnce
   private let encoded: EncodedTensors?
 
   package init(
-    base: any ModelSource, types: [String: GGMLType], importance: Importance?, encoded: EncodedTensors? = nil
+    base: any ModelSource, types: [String: GGMLType], remainders: [String: Float] = [:], importance: Importance?,
+    encoded: EncodedTensors? = nil
   ) {
     self.base = base
     self.types = types
+    self.remainders = remainders
     self.importance = ImportanceOnce(importance)
     self.encoded = encoded
   }
@@ -36,27 +40,46 @@ package struct MixedSource: ModelSource {
     guard let type = types[tensor.name], type != tensor.type,
       let rowBytes = type.rowBytes(columns: tensor.shape.columns)
     else { return try base.readRows(of: tensor, rows: rows, into: &output) }
-    if let bytes = encoded?[tensor.name, type] {
-      let own = bytes.span.bytes.extracting(rows.lowerBound * rowBytes..<rows.upperBound * rowBytes)
-      return decodeRows(own, as: type, into: &output)
+    let remainder = remainders[tensor.name] ?? 1
+    let stored = encoded?[tensor.name, type]
+    if let stored, remainder == 1 {
+      let range = rows.lowerBound * rowBytes..<rows.upperBound * rowBytes
+      return decodeRows(stored.span.bytes.extracting(range), as: type, into: &output)
     }
     try base.readRows(of: tensor, rows: rows, into: &output)
     let columns = tensor.shape.columns
     let weights = importance.columns(of: tensor)
     // Ranges within a matrix, small enough to stay in a core's cache from encoding to decoding.
     let most = max(1, (1 << 16) / columns)
-    var bytes = [UInt8](repeating: 0, count: min(most, rows.count) * rowBytes)
+    var bytes = [UInt8](repeating: 0, count: stored == nil ? min(most, rows.count) * rowBytes : 0)
+    var decoded = [Float](repeating: 0, count: remainder == 1 ? 0 : min(most, rows.count) * columns)
     var row = rows.lowerBound
     while row < rows.upperBound {
       let matrix = row / tensor.shape.rowsPerMatrix
       let end = min(rows.upperBound, row + most, (matrix + 1) * tensor.shape.rowsPerMatrix)
       let first = (row - rows.lowerBound) * columns
       var slice = output._mutatingExtracting(first..<first + (end - row) * columns)
-      var span = bytes.mutableSpan
-      var whole = span.mutableBytes
-      var raw = whole._mutatingExtracting(0..<(end - row) * rowBytes)
-      try encodeRows(slice.span, columns: columns, matrix: matrix, importance: weights, as: type, into: &raw)
-      decodeRows(bytes.span.bytes.extracting(0..<(end - row) * rowBytes), as: type, into: &slice)
+      if stored == nil {
+        var span = bytes.mutableSpan
+        var whole = span.mutableBytes
+        var raw = whole._mutatingExtracting(0..<(end - row) * rowBytes)
+        try encodeRows(slice.span, columns: columns, matrix: matrix, importance: weights, as: type, into: &raw)
+      }
+      func decode(into target: inout MutableSpan<Float>) {
+        if let stored {
+          decodeRows(stored.span.bytes.extracting(row * rowBytes..<end * rowBytes), as: type, into: &target)
+        } else {
+          decodeRows(bytes.span.bytes.extracting(0..<(end - row) * rowBytes), as: type, into: &target)
+        }
+      }
+      if remainder == 1 {
+        decode(into: &slice)
+      } else {
+        var span = decoded.mutableSpan
+        var part = span._mutatingExtracting(0..<(end - row) * columns)
+        decode(into: &part)
+        for index in slice.indices { slice[index] += remainder * (decoded[index] - slice[index]) }
+      }
       row = end
     }
   }
@@ -94,8 +117,10 @@ package final class EncodedTensors: Sendable {
   }
   private let state = Mutex(State())
 
+  package init() {}
+
   /// Sets the limit of bytes, initially 0.
-  func allow(_ bytes: Int) {
+  package func allow(_ bytes: Int) {
     state.withLock { state in
       state.limit = bytes
       if state.total > bytes { (state.bytes, state.total) = ([:], 0) }
@@ -107,7 +132,9 @@ package final class EncodedTensors: Sendable {
   }
 
   /// Encodes a tensor into the cache, unless it is there already or does not fit.
-  func prepare(_ tensor: TensorInfo, as type: GGMLType, of source: any ModelSource, _ importance: Importance?) throws {
+  package func prepare(_ tensor: TensorInfo, as type: GGMLType, of source: any ModelSource, _ importance: Importance?)
+    throws
+  {
     let key = Key(tensor: tensor.name, type: type)
     guard type != tensor.type, let size = tensor.shape.bytes(as: type),
       let rowBytes = type.rowBytes(columns: tensor.shape.columns),

@@ -43,6 +43,23 @@ struct StockComparison {
       }
   }
 
+  /// The drift of a file, and that of the nearest stock mixes.
+  func written(
+    _ file: any ModelSource, trials: MixTrials, windows: ScoringWindows, progress: any RunObserver
+  ) throws -> FitReport.Written {
+    let stock = try nearest()
+    let drifts = try trials.drifts(of: stock.map(\.types), beside: [file], windows: windows, progress: progress)
+    let best = drifts.dropFirst().min { $0.mean < $1.mean }
+    let difference = best.map { Bootstrap.difference(drifts[0], $0, rowsPerWindow: windows.scored.count) }
+    return FitReport.Written(
+      windows: windows.windows.count, divergence: drifts[0].mean, stock: measured(stock, Array(drifts.dropFirst())),
+      low: difference?.low ?? 0, high: difference?.high ?? 0)
+  }
+
+  private func measured(_ stock: [Stock], _ drifts: [Drift]) -> [FitReport.Measured] {
+    zip(stock, drifts).map { FitReport.Measured(name: $0.name, bytes: $0.bytes, divergence: $1.mean) }
+  }
+
   /// The types to write, and the evidence for them.
   struct Verdict {
     let types: [GGMLType]
@@ -81,9 +98,8 @@ struct StockComparison {
     let comparison = FitReport.Comparison(
       windows: windows.windows.count, allocation: drifts[0].mean, search: divergence(.search),
       expected: divergence(.expected),
-      stock: zip(stock, stockDrifts).map {
-        FitReport.Measured(name: $0.name, bytes: $0.bytes, divergence: $1.mean)
-      }, low: difference?.low ?? 0, high: difference?.high ?? 0, written: written?.name)
+      stock: measured(stock, Array(stockDrifts)), low: difference?.low ?? 0, high: difference?.high ?? 0,
+      written: written?.name)
     return Verdict(
       types: written?.types ?? fitted[chosen].types, choice: written == nil ? fitted[chosen].choice : .stock,
       comparison: comparison)

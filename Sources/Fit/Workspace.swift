@@ -42,11 +42,8 @@ public struct Workspace: Sendable {
 
   /// The importance of a model over windows: from a file with the same inputs, or else measured and stored.
   func importance(_ measurement: ImportanceMeasurement, windows: String, in run: FitRun) throws -> ImportanceMatrix {
-    let fingerprint = try ModelFingerprint(of: measurement.source).hex
-    let key = DataDigest.of("\(run.version) \(fingerprint) \(windows)")
-    func isOurs(_ path: String) -> Bool {
-      (try? GGUFFile(path: path).metadata.optionalString(Self.mark)) == key
-    }
+    let key = try Self.key(of: measurement.source, windows: windows, run)
+    func isOurs(_ path: String) -> Bool { Self.mark(of: path) == key }
     if !restart, let path = imatrixPaths.first(where: isOurs) {
       run.observer.note(FitNote.importanceReused(path: path))
       return try ImportanceMatrix(path: path)
@@ -55,6 +52,24 @@ public struct Workspace: Sendable {
     return try measurement.matrix(in: run, beside: path, restart: restart) {
       try $0.write(gguf: path, overwrite: true, adding: [Self.mark: .string(key)])
     }
+  }
+
+  /// Stores the importance that another run has measured over windows; returns the path.
+  public func keep(
+    _ matrix: ImportanceMatrix, of source: any ModelSource, windows: ScoringWindows, in run: FitRun
+  ) throws -> String {
+    let key = try Self.key(of: source, windows: windows.digest, run)
+    let path = Self.free(imatrixPaths) { Self.mark(of: $0) == key }
+    try matrix.write(gguf: path, overwrite: true, adding: [Self.mark: .string(key)])
+    return path
+  }
+
+  private static func key(of source: any ModelSource, windows: String, _ run: FitRun) throws -> String {
+    DataDigest.of("\(run.version) \(try ModelFingerprint(of: source).hex) \(windows)")
+  }
+
+  private static func mark(of path: String) -> String? {
+    (try? GGUFFile(path: path).metadata.optionalString(mark)) ?? nil
   }
 
   // MARK: sensitivities

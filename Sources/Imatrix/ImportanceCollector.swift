@@ -29,7 +29,7 @@ package final class ImportanceCollector: ForwardObserver {
   }
 
   /// Continues with the sums of an interrupted run.
-  func resume(from matrix: ImportanceMatrix) {
+  package func resume(from matrix: ImportanceMatrix) {
     for (name, entry) in matrix.entries {
       accumulators[[name]] = Accumulator(sums: entry.sums.map(Double.init), counts: entry.counts.map(Double.init))
     }

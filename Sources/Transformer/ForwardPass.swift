@@ -36,6 +36,9 @@ public final class ForwardPass {
       minimum: minimum)
   }
 
+  /// Bytes of the program, the model's metadata and its tokenizer.
+  package var programBytes: Int { ForwardPlan.programBytes(decoder, models: options.results) }
+
   /// The memory and the work of a run.
   ///
   /// - Parameters:

@@ -12,6 +12,11 @@ extension ForwardPass {
     plan.operations / (try operationsPerSecond()) + (try secondsPerByte(plan) * Double(plan.bytesToRead))
   }
 
+  /// Floating-point operations per second of products, and seconds for each stored byte that is read and decoded.
+  package func measuredSpeed(_ plan: ForwardPlan) throws -> (operations: Double, secondsPerByte: Double) {
+    (try operationsPerSecond(), try secondsPerByte(plan))
+  }
+
   private func operationsPerSecond() throws -> Double {
     let (tokens, columns, rows) = (384, 1024, 1024)
     let buffer = FloatBuffer(count: columns * (tokens + rows) + tokens * rows)

@@ -3,49 +3,84 @@ import Fit
 import GGUF
 import Imatrix
 import Quantize
+import Tensors
 import Transformer
 
-/// Writes a model with error feedback while telling how far it is. An interrupted run goes on when it is started again.
-func write(
-  _ plan: RewritePlan, feedback input: FeedbackInput, importance: ImportanceMatrix?, _ weighing: WeighingOptions,
-  to output: OutputOptions, checksums: Bool, forward: ForwardOptions, _ progress: Progress
-) throws -> RewriteReport {
-  var run = try FeedbackRun(plan, windows: input.windows.windows, forward: forward)
-  run.effort = input.effort
-  run.importance = importance?.lookup
-  run.wants = { weighing.concerns($0.name) }
-  guard run.hasWork else {
-    progress.note("note: no tensor gets a type that takes error feedback: written without")
-    return try write(plan, importance: importance, to: output, checksums: checksums, progress)
+/// A run with error feedback, and how its errors are fed back.
+struct FeedbackWriting {
+  private var run: FeedbackRun
+  private let input: FitFeedback
+  private let progress: Progress
+
+  /// Prints the plan of the pass. nil where no tensor gets a type that takes feedback.
+  ///
+  /// - Parameter savesImportance: whether the pass measures the importance of all matrices.
+  init?(
+    _ plan: RewritePlan, feedback input: FitFeedback, importance: ImportanceMatrix?, savesImportance: Bool,
+    forward: ForwardOptions, _ progress: Progress
+  ) throws {
+    (self.input, self.progress) = (input, progress)
+    run = try FeedbackRun(plan, windows: input.windows.windows, forward: forward)
+    run.effort = input.effort
+    run.importance = importance?.lookup
+    run.wants = { input.tensors.contains($0.name) }
+    run.dataset = savesImportance ? input.names : nil
+    guard run.hasWork else {
+      progress.note("note: no tensor gets a type that takes error feedback: written without")
+      return nil
+    }
+    let work = try run.work()
+    run.expectedWork = work
+    progress.note("error feedback: effort \(input.effort.rawValue), by \(firstNames(of: input.names))\n" + work.table)
+    for (columns, block) in run.blocks.cuts {
+      progress.note(
+        "note: --memory holds no Gram matrix of \(Figures.grouped(columns)) columns: blocks of \(Figures.grouped(block)) on "
+          + "its diagonal take its place")
+    }
   }
-  var options = RewriteOptions(overwrite: output.force)
-  options.restart = output.restart
-  options.checksums = checksums
-  let widths = run.blocks.widths.sorted { $0.key < $1.key }.map { "\($0.key):\($0.value)" }.joined(separator: " ")
-  options.identity = RunIdentity([
-    RunIdentity.Field("source model", try ModelFingerprint(of: plan.source).hex),
-    RunIdentity.Field("importance matrix", importance?.digest ?? "none"),
-    RunIdentity.Field("recipe", plan.digest), RunIdentity.Field("error feedback", input.windows.digest),
-    RunIdentity.Field("--effort", "\(input.effort.rawValue)"),
-    RunIdentity.Field("blocks of Gram matrices, which --memory decides", widths),
-    RunIdentity.Field("version of qtool", QTool.version),
-  ])
-  progress.note(
-    "error feedback: \(Figures.grouped(input.windows.windows.count * input.windows.context)) tokens, effort "
-      + "\(input.effort.rawValue), at most \(Figures.bytes(run.blocks.bytes)) for Gram matrices")
-  for (columns, block) in run.blocks.cuts {
-    progress.note(
-      "note: --memory holds no Gram matrix of \(Figures.grouped(columns)) columns: blocks of \(Figures.grouped(block)) on its "
-        + "diagonal take its place")
+
+  /// Writes the model while telling how far it is. An interrupted run goes on when it is started again.
+  func write(to output: OutputOptions, importance: ImportanceMatrix?, checksums: Bool) throws -> FeedbackReport {
+    let plan = run.plan
+    var options = RewriteOptions(overwrite: output.force)
+    options.restart = output.restart
+    options.checksums = checksums
+    let widths = run.blocks.widths.sorted { $0.key < $1.key }.map { "\($0.key):\($0.value)" }.joined(separator: " ")
+    options.identity = RunIdentity([
+      RunIdentity.Field("source model", try ModelFingerprint(of: plan.source).hex),
+      RunIdentity.Field("importance matrix", importance?.digest ?? "none"),
+      RunIdentity.Field("recipe", plan.digest), RunIdentity.Field("error feedback", input.windows.digest),
+      RunIdentity.Field("--effort", "\(input.effort.rawValue)"),
+      RunIdentity.Field("blocks of Gram matrices, which --memory decides", widths),
+      RunIdentity.Field("version of qtool", QTool.version),
+    ])
+    // Parts of a thousand: the time that is left follows from the work, and bytes are written unevenly.
+    progress.start("writing \(output.output)", total: 1000, unit: .percent)
+    let report = try run.write(
+      to: output.output, options: options,
+      progress: StageObserver(progress: progress, total: 1000, stopsInPauses: true))
+    progress.finish("writing \(output.output): \(Figures.bytes(plan.totalBytes))")
+    progress.note(report)
+    progress.note(report.rewrite, of: plan)
+    return report
   }
-  progress.start("writing \(output.output)", total: plan.totalBytes, unit: .bytes)
-  let report = try run.write(
-    to: output.output, options: options,
-    progress: StageObserver(progress: progress, total: plan.totalBytes, stopsInPauses: true))
-  progress.finish()
-  progress.note(report)
-  progress.note(report.rewrite, of: plan)
-  return report.rewrite
+}
+
+extension FeedbackWork {
+  /// What the pass reads and takes, beside a run without.
+  fileprivate var table: String {
+    var table = Table([("", .left), ("reads", .left), ("memory", .right), ("estimated time", .right)])
+    let text = "\(Figures.grouped(tokens)) tokens" + (streams > 1 ? " in \(streams) streams" : "")
+    table.add([
+      "with feedback", "\(text), \(Figures.bytes(encoderBytes)) of weights twice",
+      "up to " + Figures.bytes(residentBytes), Figures.duration(seconds),
+    ])
+    table.add([
+      "--no-feedback", "\(Figures.bytes(encoderBytes)) of weights", "up to " + Figures.bytes(residentBytesWithout),
+      Figures.duration(secondsWithout),
+    ])
+    return table.rendered()
+  }
 }
 
 extension Progress {

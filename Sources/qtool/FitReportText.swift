@@ -4,7 +4,7 @@ extension FitReport {
   /// The choice of types and its evidence, one line per fact.
   var lines: [String] {
     ["evidence: \(evidence.line)"] + [unmeasuredLine].compactMap { $0 } + floors.map(\.line)
-      + [searchLine, comparisonLine, shortageLine].compactMap { $0 }
+      + [searchLine, isEstimated ? choiceLine : comparisonLine, writtenLine, shortageLine].compactMap { $0 }
   }
 
   private var unmeasuredLine: String? {
@@ -20,12 +20,37 @@ extension FitReport {
       if let comparison {
         let after = comparison.search ?? comparison.allocation
         line +=
-          ", KLD \(Figures.significant(comparison.allocation)) to \(Figures.significant(after)) "
-          + "(\(Figures.percent(after / comparison.allocation - 1, 1))) on unseen text"
+          ", \(isEstimated ? "estimated " : "")KLD \(Figures.significant(comparison.allocation)) to "
+          + "\(Figures.significant(after)) (\(Figures.percent(after / comparison.allocation - 1, 1))) on unseen text"
         if after > comparison.allocation { line += ", so the allocation is kept" }
       }
       return line + (search.isCutShort ? ", ended by --budget" : "")
     }
+  }
+
+  /// With error feedback, the choice rests on estimates, and only the written file has a drift to tell.
+  private var choiceLine: String? {
+    guard let comparison else { return nil }
+    if let written = comparison.written {
+      return "by the estimate, the types of the stock mix \(written) are better and were taken"
+    }
+    return choice == .expected ? "by the estimate, the mix without probes is the best" : nil
+  }
+
+  private static func windows(_ count: Int) -> String { count == 1 ? "1 window" : "\(count) windows" }
+
+  private var writtenLine: String? {
+    guard let written else { return nil }
+    let file =
+      "KLD \(Figures.significant(written.divergence)) of this file"
+      + (written.hasFeedback ? ", with error feedback" : "")
+    guard let best = written.best else {
+      return file + ", on \(Self.windows(written.windows)) of unseen text; no stock mix is as small as the target"
+    }
+    return file + "; \(Figures.significant(best.divergence)) of \(best.name), the best stock mix of its size, "
+      + "without; on "
+      + "\(Self.windows(written.windows)) of unseen text (\(Figures.percent(written.divergence / best.divergence - 1, 1)); 95 % "
+      + "interval of the difference: \(Figures.significant(written.low, 3)) to \(Figures.significant(written.high, 3)))"
   }
 
   private var comparisonLine: String? {

@@ -9,6 +9,8 @@ final class Progress: Sendable {
   enum Unit: Sendable, Equatable {
     case bytes
     case seconds
+    /// A thousand parts.
+    case percent
     case count(String)
 
     static let tokens = Unit.count("tokens")
@@ -130,7 +132,10 @@ final class Progress: Sendable {
   /// Amount, speed, remaining time, peak memory, and the layer or tensor.
   private static func figures(_ state: State, at now: ContinuousClock.Instant) -> String {
     let seconds = (now - state.started).seconds
-    var parts = ["\(amount(state.done, state.unit, beside: state.unit)) of \(amount(state.total, state.unit))"]
+    var parts = [
+      amount(state.done, state.unit, beside: state.unit)
+        + (state.unit == .percent ? "" : " of \(amount(state.total, state.unit))")
+    ]
     let done = state.done - state.first
     if done > 0, seconds > 1 {
       if let rate = rate(done / seconds, state.unit) { parts.append(rate) }
@@ -146,6 +151,7 @@ final class Progress: Sendable {
     switch unit {
     case .bytes: Figures.bytes(Int(value))
     case .seconds: Figures.duration(value)
+    case .percent: Figures.percent(value / 1000, 0)
     case .count(let noun): Figures.grouped(Int(value)) + (whole == nil ? " \(noun)" : "")
     }
   }
@@ -154,7 +160,7 @@ final class Progress: Sendable {
   private static func rate(_ value: Double, _ unit: Unit) -> String? {
     switch unit {
     case .bytes: Figures.bytes(Int(value)) + "/s"
-    case .seconds: nil
+    case .seconds, .percent: nil
     case .count(let noun):
       (value < 100 ? Figures.significant(value, 3) : Figures.grouped(Int(value))) + " \(noun)/s"
     }

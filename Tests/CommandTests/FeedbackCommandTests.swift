@@ -78,8 +78,60 @@ import Testing
     #expect(plain.error.contains("written without error feedback: "), "\(plain.error)")
   }
 
+  /// A dry run names text, streams, bytes, memory and time, with feedback and without, and writes nothing.
+  @Test func thePlanNamesThePass() throws {
+    let result = try run(["quantize", Repository.demoModel, "--type", "Q3_K_S", "--dry-run"] + calibration)
+    let lines = result.error.split(separator: "\n")
+    #expect(lines.contains { $0 == "error feedback: effort 2, by news.txt" }, "\(result.error)")
+    let with = try #require(lines.first { $0.hasPrefix("with feedback") })
+    #expect(
+      with.contains(" tokens in 2 streams, 8.") && with.contains(" MB of weights twice") && with.contains("up to "))
+    let without = try #require(lines.first { $0.hasPrefix("--no-feedback") })
+    #expect(without.contains(" MB of weights ") && without.hasSuffix(" s"))
+  }
+
+  /// The text of the last comparison is not that of the feedback, and the comparison says what it compares.
+  @Test func aFittedFileIsComparedAsItIsWritten() throws {
+    let out = try TemporaryDirectory()
+    let (mix, file) = (out.path("mix.gguf"), out.path("fitted.gguf"))
+    _ = try quantize(mix, ["--type", "Q2_K", "--effort", "1", "-q"] + calibration)
+    let whole = try #require(try GGUFFile(path: mix).metadata.optionalInt("quantize.feedback.chunks_count"))
+    let result = try quantize(
+      file, ["--target", "1.6MB", "--no-search", "--budget", "1s", "--effort", "1"] + calibration)
+    #expect(result.error.contains("\nfeedback "), "\(result.error)")
+    let line = try #require(result.output.split(separator: "\n").first { $0.hasPrefix("KLD ") })
+    let words = line.split(separator: " ")
+    #expect(
+      line.contains(" of this file, with error feedback; ")
+        && line.contains(", the best stock mix of its size, without"))
+    let index = try #require(words.firstIndex { $0.hasPrefix("window") })
+    let windows = try #require(Int(words[index - 1]))
+    let used = try #require(try GGUFFile(path: file).metadata.optionalInt("quantize.feedback.chunks_count"))
+    #expect(windows > 0 && used + windows == whole)
+    #expect(!out.contents.contains("fitted.gguf.mix"))
+    // A dry run has no file to measure, and no figure.
+    let dry = try run(
+      ["quantize", Repository.demoModel, "--target", "1.6MB", "--no-search", "--budget", "1s", "--dry-run"]
+        + calibration)
+    #expect(!dry.output.contains("KLD") && dry.output.contains("is measured on the written file"), "\(dry.output)")
+  }
+
+  /// The importance of the pass is that of a pass of its own, which another run finds.
+  @Test func importanceOfThePassIsKept() throws {
+    let out = try TemporaryDirectory()
+    let kept = try quantize(
+      out.path("a.gguf"), ["--type", "Q2_K", "--effort", "1", "--save-imatrix"] + calibration)
+    #expect(kept.error.contains("importance: "), "\(kept.error)")
+    #expect(out.contents == ["a.gguf", "demo-model.imatrix.gguf"])
+    let found = try quantize(out.path("b.gguf"), ["--type", "Q2_K", "--no-feedback"] + calibration)
+    #expect(found.error.contains("importance matrix from an earlier run: "), "\(found.error)")
+    #expect(out.contents == ["a.gguf", "b.gguf", "demo-model.imatrix.gguf"])
+  }
+
   @Test(arguments: [
     ["--feedback", "--no-importance"], ["--no-feedback", "--effort", "3"], ["--effort", "4"],
+    ["--save-imatrix", "--no-feedback"], ["--save-imatrix", "--no-importance"],
+    ["--save-imatrix", "--imatrix", "m.gguf"],
   ])
   func contradictionsAreUsageErrors(options: [String]) throws {
     let out = try TemporaryDirectory()

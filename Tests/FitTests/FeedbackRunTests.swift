@@ -216,7 +216,7 @@ import Transformer
   @Test func aWideInputKeepsBlocksOfEightThousandColumnsIn12GiB() {
     let tensor = TensorInfo(name: "blk.0.ffn_down.weight", shape: Shape([53248, 16384])!, type: .bf16)
     let blocks = FeedbackBlocks(
-      [tensor], tokens: 1 << 20, isPaired: false, rowBytes: 32 << 20, share: MemoryBudget(12 << 30).feedback)
+      [(tensor, .q3_K)], tokens: 1 << 20, isPaired: false, rowBytes: 32 << 20, share: MemoryBudget(12 << 30).feedback)
     #expect(blocks.width(53248) >= 8192)
   }
 }

@@ -15,6 +15,8 @@ import Testing
     let parts = [numbers(texts.probes), numbers(texts.search), numbers(texts.final)]
     #expect(Set(parts.joined()).count == 40 && parts.map(\.count) == [20, 10, 10])
     for part in parts { #expect(part.first! < 4 && part.last! >= 36, "\(part)") }
+    // Errors are fed back by all text but that of the last comparison.
+    #expect(numbers(texts.feedback) == (0..<40).filter { !numbers(texts.final).contains($0) })
   }
 
   /// A short text has fewer parts; no window is used for two of them.
@@ -23,6 +25,7 @@ import Testing
     let texts = FitTexts(try text(windows), seconds: 1, budget: 1e9)
     #expect(numbers(texts.probes) == probes && numbers(texts.search) == search && numbers(texts.final) == final)
     #expect(texts.windowCount == windows && texts.context == 8)
+    #expect(numbers(texts.feedback) == (0..<windows).filter { !final.contains($0) })
   }
 
   /// The budget determines the number of windows in each part, within limits, but not which part a window belongs to.

@@ -42,4 +42,29 @@ import Testing
     }
     #expect(asked.withLock { $0 } == 1)
   }
+
+  /// What feedback is expected to leave of an error: rows are nearer to the weights by that factor, whether the tensor was
+  /// encoded before or not.
+  @Test func remaindersScaleErrors() throws {
+    var random = SplitMix(seed: 3)
+    let name = "blk.0.ffn_up.weight"
+    let weights = random.floats(256 * 300, bound: 1)
+    let model = MemoryModel(metadata: [:], tensors: [(name, [256, 300], weights)])
+    func rows(_ remainders: [String: Float], _ encoded: EncodedTensors? = nil) throws -> [Float] {
+      let source = MixedSource(
+        base: model, types: [name: .q2_K], remainders: remainders, importance: nil, encoded: encoded)
+      var rows = [Float](repeating: 0, count: 297 * 256)
+      var span = rows.mutableSpan
+      try source.readRows(of: source.tensors[0], rows: 2..<299, into: &span)
+      return rows
+    }
+    let encoded = EncodedTensors()
+    encoded.allow(1 << 20)
+    try encoded.prepare(model.tensors[0], as: .q2_K, of: model, nil)
+    let (whole, half) = (try rows([:]), try rows([name: 0.5]))
+    #expect(try rows([name: 0.5], encoded) == half)
+    for (index, weight) in weights[512..<299 * 256].enumerated() {
+      #expect(abs(half[index] - (weight + whole[index]) / 2) < 1e-6)
+    }
+  }
 }

@@ -22,9 +22,14 @@ struct FeedbackOptions: ParsableArguments {
       "How long error feedback searches: 1 feeds back alone, 2 chooses scales too, 3 (the default) rounds all blocks "
         + "again.", valueName: "1-3"))
   var effort: FeedbackEffort?
+  @Flag(
+    name: .long,
+    help: "Write the importance that the pass of error feedback measures beside the output, as --target does.")
+  var saveImatrix = false
 
   func validate() throws {
     if feedback == false, effort != nil { throw ValidationError("--effort contradicts --no-feedback") }
+    if feedback == false, saveImatrix { throw ValidationError("--save-imatrix contradicts --no-feedback") }
   }
 
   /// Whether errors are fed back where nobody says.
@@ -38,7 +43,7 @@ struct FeedbackOptions: ParsableArguments {
   ///   - makesNothing: whether every tensor is copied.
   func input(
     for source: any ModelSource, _ weighing: WeighingOptions, isWanted: Bool, makesNothing: Bool, _ progress: Progress
-  ) throws -> FeedbackInput? {
+  ) throws -> FitFeedback? {
     guard feedback ?? (Self.isDefault && isWanted), !makesNothing else { return nil }
     if weighing.noImportance {
       guard feedback == true else { return nil }
@@ -62,18 +67,28 @@ struct FeedbackOptions: ParsableArguments {
 
   private func measured(
     for source: any ModelSource, _ weighing: WeighingOptions, _ progress: Progress
-  ) throws -> FeedbackInput {
-    let decoder: Decoder
-    do { decoder = try Decoder(source) } catch ForwardError.unknownArchitecture(let name, _) {
+  ) throws -> FitFeedback {
+    if let obstacle = try FitJob.obstacle(to: source) {
+      var reason = "\(obstacle)"
+      if case .unknownArchitecture(let name, _) = obstacle {
+        reason = "there is no forward pass for architecture '\(name)'"
+      }
       throw Failure(
-        .data, "\(source.name): there is no forward pass for architecture '\(name)', so that errors can't be fed back",
+        .data, "\(source.name): \(reason), so that errors can't be fed back",
         hint: "--no-feedback writes the file without")
     }
+    let decoder = try Decoder(source)
     let text = try weighing.text(for: source)
     progress.noteOnce(text.notes)
     let context = min(FitPolicy().context, max(8, decoder.contextLength), decoder.slidingWindow ?? .max)
-    let windows = try text.text.windows(by: try Tokenizer(metadata: source.metadata), context: context)
-    return FeedbackInput(windows: windows, names: text.text.names, effort: effort ?? .descent)
+    let windows: ScoringWindows
+    do { windows = try text.text.windows(by: try Tokenizer(metadata: source.metadata), context: context) } catch {
+      guard case ScoringError.textTooShort = error, let failure = Failure(error) else { throw error }
+      throw Failure(failure.code, failure.message, hint: "give more text with --calibration")
+    }
+    return try FitFeedback(
+      of: source, windows: windows, names: text.text.names, effort: effort ?? .descent,
+      wants: weighing.concerns)
   }
 }
 
@@ -85,25 +100,4 @@ extension FeedbackEffort: ExpressibleByArgument {
 
   public var defaultValueDescription: String { "\(rawValue)" }
   public static var allValueStrings: [String] { allCases.map { "\($0.rawValue)" } }
-}
-
-/// The text of error feedback as a model's tokens.
-struct FeedbackInput {
-  let windows: ScoringWindows
-  /// Names of the texts.
-  let names: [String]
-  let effort: FeedbackEffort
-
-  /// The provenance of importance that the same pass computes.
-  var importance: ImportanceProvenance {
-    ImportanceProvenance(
-      file: "computed", dataset: names.joined(separator: " "), entries: 0, chunks: windows.windows.count)
-  }
-
-  /// The provenance of the feedback, for the header.
-  var provenance: FeedbackProvenance {
-    FeedbackProvenance(
-      dataset: names.joined(separator: " "), chunks: windows.windows.count, effort: effort.rawValue,
-      fingerprint: windows.digest)
-  }
 }

@@ -1,3 +1,4 @@
+import Checkpoint
 import Fit
 import GGUF
 import Imatrix
@@ -36,24 +37,44 @@ extension QuantizeCommand {
   }
 
   /// Writes the file and prints its types; on a dry run, only prints them.
+  ///
+  /// - Parameters:
+  ///   - save: stores the importance that the pass of error feedback has measured; nil to measure none.
+  ///   - compare: compares the file of a fit with stock mixes.
   func finish(
-    _ plan: RewritePlan, importance matrix: ImportanceMatrix?, _ feedback: FeedbackInput?, _ report: FitReport?,
-    to destination: OutputOptions?, _ workspace: Workspace?, _ progress: Progress
+    _ plan: RewritePlan, importance matrix: ImportanceMatrix?, _ feedback: FitFeedback?, _ report: FitReport?,
+    saving save: ((ImportanceMatrix) throws -> Void)?,
+    comparing compare: (any ModelSource) throws -> FitReport.Written?, to destination: OutputOptions?,
+    _ workspace: Workspace?, _ progress: Progress
   ) throws {
+    var report = report
+    let writing = try feedback.flatMap {
+      try FeedbackWriting(
+        plan, feedback: $0, importance: matrix, savesImportance: save != nil, forward: options.forward, progress)
+    }
     if !outputOptions.dryRun, let destination {
       progress.noteIntegers(in: plan.source)
       if plan.container == nil { for verdict in plan.compatibility.verdicts { progress.note(verdict.line) } }
-      if let feedback {
-        _ = try write(
-          plan, feedback: feedback, importance: matrix, weighing, to: destination, checksums: outputOptions.checksums,
-          forward: options.forward, progress)
+      if let writing {
+        let written = try writing.write(to: destination, importance: matrix, checksums: outputOptions.checksums)
+        if let importance = written.importance { try save?(importance) }
       } else {
         _ = try write(plan, importance: matrix, to: destination, checksums: outputOptions.checksums, progress)
+      }
+      if report?.isEstimated == true {
+        do { report?.written = try compare(try openModel(path: destination.output)) } catch is Interruption {
+          throw Failure(
+            .interrupted, "\(destination.output) is complete; its comparison with stock mixes was interrupted")
+        }
+        report?.written?.hasFeedback = writing != nil
       }
       workspace?.forgetChoice()
     }
     print(outputOptions.dryRun ? QuantizationTable.tensors(plan) : QuantizationTable.types(plan))
     for line in report?.lines ?? [] { print(line) }
+    if report?.isEstimated == true, outputOptions.dryRun {
+      print("the drift with error feedback, and that of stock mixes, is measured on the written file")
+    }
     if !outputOptions.dryRun, let destination {
       print("\n\(destination.output): \(QuantizationTable.total(plan))")
     }

@@ -36,6 +36,9 @@ struct QuantizeCommand: ParsableCommand {
     if fittingOptions.budget.isNothing, !weighing.calibration.isEmpty {
       throw ValidationError("--budget 0 contradicts --calibration: no text is run")
     }
+    if feedbackOptions.saveImatrix, weighing.imatrix != nil || weighing.noImportance {
+      throw ValidationError("--save-imatrix contradicts --\(weighing.noImportance ? "no-importance" : "imatrix")")
+    }
     if fittingOptions.budget.isNothing, feedbackOptions.feedback == true {
       throw ValidationError("--budget 0 contradicts --feedback: no text is run")
     }
@@ -66,7 +69,7 @@ struct QuantizeCommand: ParsableCommand {
     let workspace = destination.map { Workspace(output: $0.output, model: source.name, restart: $0.restart) }
     let isCopy = copied == source.tensors.map(\.type)
     let runsModel = try target != nil && fittingOptions.runsModel(source, progress)
-    let feedback = try feedbackOptions.input(
+    var feedback = try feedbackOptions.input(
       for: source, weighing, isWanted: target == nil || runsModel, makesNothing: isCopy, progress)
     let importance = try weighing.input(
       for: source, whole: whole, pruned: pruned, without: try sourceOptions.layers(),
@@ -82,10 +85,12 @@ struct QuantizeCommand: ParsableCommand {
       fit.importanceInput = importance
       fit.constraints = constraints
       fit.overrides = overrides
-      fit.feedback = feedback?.provenance
       fit.workspace = workspace
       fit.given = sensitivities
       fittingOptions.apply(to: &fit)
+      // The last comparison's text must not be the one that errors were fed back by.
+      if let whole = feedback { feedback = whole.with(try fit.feedbackWindows() ?? whole.windows) }
+      fit.feedback = feedback
       try fit.check()
       job = fit
     }
@@ -110,6 +115,16 @@ struct QuantizeCommand: ParsableCommand {
       plan = try mix.plan(
         header, effective, constraintOptions, hasImportance: isFoundOnTheWay || matrix != nil, progress)
     }
-    try finish(plan, importance: matrix, feedback, report, to: destination, workspace, progress)
+    let compare = { (file: any ModelSource) in try job.flatMap { try $0.compare(file, matrix) } }
+    // A matrix of the whole text, which other runs may use too; with a target, it is there.
+    var save: ((ImportanceMatrix) throws -> Void)?
+    if feedbackOptions.saveImatrix, isFoundOnTheWay, let feedback, let workspace {
+      save = { progress.note("importance: \(try workspace.keep($0, of: source, windows: feedback.windows, in: run))") }
+    } else if feedbackOptions.saveImatrix, job == nil {
+      progress.note("note: --save-imatrix: without error feedback, no importance is measured")
+    }
+    try finish(
+      plan, importance: matrix, feedback, report, saving: save, comparing: compare, to: destination, workspace, progress
+    )
   }
 }

@@ -36,7 +36,7 @@ struct CodebookFormat: FeedbackFormat {
     self.type = type
     self.shape = shape
     choosesScales = effort > .feedback
-    scratch = CodebookScratchPool(shape, width: effort > .scales ? shape.beamWidth : 1)
+    scratch = CodebookScratchPool(shape, width: Self.beamWidth(shape, effort: effort))
     let count = metric.columns / shape.subBlock
     conditional = CodebookMetric(shape, subBlocks: count)
     fixed = effort > .scales ? CodebookMetric(shape, subBlocks: count) : nil
@@ -52,6 +52,10 @@ struct CodebookFormat: FeedbackFormat {
         fixed?.set(index * shape.subBlocks + j, gram: gram + offset, rowStride: full)
       }
     }
+  }
+
+  static func beamWidth(_ shape: CodebookShape, effort: FeedbackEffort) -> Int {
+    effort > .scales ? shape.beamWidth : 1
   }
 
   var blank: CodebookSuperBlock { CodebookSuperBlock() }

@@ -37,6 +37,11 @@ final class CodebookScratch {
     halves = counts
   }
 
+  /// Bytes of one thread's memory.
+  static func bytes(_ shape: CodebookShape, width: Int) -> Int {
+    2 * width * rows * (4 * CodebookRow.size + MemoryLayout<CodebookSuperBlock>.stride) + CodewordSquares.bytes(shape)
+  }
+
   deinit {
     squares.deallocate()
     beam.deallocate()

@@ -25,6 +25,12 @@ struct CodewordSquares {
     isSet.initialize(repeating: false, count: groups * arrays)
   }
 
+  static func bytes(_ shape: CodebookShape) -> Int {
+    let table = shape.table
+    let arrays = table.patterns + (!table.isShifted && table.dims == 8 ? 48 : 0)
+    return 4 * (shape.subBlock / table.dims) * arrays * table.count
+  }
+
   func deallocate() {
     floats.deallocate()
     isSet.deallocate()

@@ -1,0 +1,52 @@
+import Blocks
+import GGUF
+import Perplexity
+import Quantize
+import Tensors
+import Transformer
+
+/// The text by which a file's errors are fed back, and the tensors of which they are.
+public struct FitFeedback: Sendable {
+  public let windows: ScoringWindows
+  /// Names of the texts.
+  public let names: [String]
+  public let effort: FeedbackEffort
+  /// Names of the tensors that are encoded with feedback where their types take it.
+  public let tensors: Set<String>
+
+  /// - Parameter wants: whether feedback is used for a tensor of that name.
+  /// - Throws: `ForwardError` where the model has no forward pass.
+  public init(
+    of source: any ModelSource, windows: ScoringWindows, names: [String], effort: FeedbackEffort,
+    wants: (String) -> Bool = { _ in true }
+  ) throws {
+    let decoder = try Decoder(source)
+    self.init(
+      windows: windows, names: names, effort: effort,
+      tensors: Set((decoder.layerMatrices + [decoder.output]).map(\.name).filter(wants)))
+  }
+
+  private init(windows: ScoringWindows, names: [String], effort: FeedbackEffort, tensors: Set<String>) {
+    (self.windows, self.names, self.effort, self.tensors) = (windows, names, effort, tensors)
+  }
+
+  /// The same for other windows of the texts.
+  public func with(_ windows: ScoringWindows) -> FitFeedback {
+    FitFeedback(windows: windows, names: names, effort: effort, tensors: tensors)
+  }
+
+  var factors: FeedbackFactors { FeedbackFactors(tensors: tensors) }
+
+  /// The provenance of importance that the pass of feedback computes.
+  public var importance: ImportanceProvenance {
+    ImportanceProvenance(
+      file: "computed", dataset: names.joined(separator: " "), entries: 0, chunks: windows.windows.count)
+  }
+
+  /// The provenance of the feedback, for the header.
+  public var provenance: FeedbackProvenance {
+    FeedbackProvenance(
+      dataset: names.joined(separator: " "), chunks: windows.windows.count, effort: effort.rawValue,
+      fingerprint: windows.digest)
+  }
+}
