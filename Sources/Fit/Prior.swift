@@ -89,6 +89,9 @@ public struct Prior: Sendable {
   private func worth(_ entry: ClassWorth, of tensor: TensorInfo, isMeasured: Bool = true) -> Worth {
     var log = entry.log
     if let layer = tensor.layer { log += depthFactor(entry, layer) }
+    if Self.logits.contains(className(tensor)) {
+      log += Self.logitDepth * Foundation.log(Double(layers) / Double(Self.logitLayers))
+    }
     return Worth(log: log, spread: entry.spread, isMeasuredClass: isMeasured)
   }
 
@@ -109,6 +112,10 @@ public struct Prior: Sendable {
     let thinness = min(1, Double(layers) / Double(Self.fewestLayers))
     return mean + thinness * (entry.last - mean)
   }
+
+  /// Classes that all logits depend on. A matrix of a layer changes one of the contributions to the residual stream, so
+  /// that a head is worth more beside it in a deep model than in a shallow one.
+  private static let logits: Set = ["output", "token_embd.tied"]
 
   /// Layers of the shallowest model that factors of the last layer were measured on.
   private static let fewestLayers = 24

@@ -4,65 +4,65 @@
 extension Prior {
   package static let classes: [String: ClassWorth] = [
     "attn_gate": ClassWorth(
-      models: 11, log: -0.412, spread: 0.477,
+      models: 11, log: -0.431, spread: 0.473,
       profile: [0.406, 0.105, 0.033, -0.020, -0.017, 0.000, -0.079, -0.094], last: -0.094),
     "attn_k": ClassWorth(
-      models: 20, log: -0.462, spread: 0.711,
-      profile: [0.111, 0.046, 0.033, 0.088, -0.025, -0.076, -0.151, -0.043], last: -0.146),
+      models: 20, log: -0.749, spread: 0.464,
+      profile: [0.249, 0.077, 0.047, 0.120, -0.041, -0.175, -0.223, -0.093], last: -0.292),
     "attn_k_b": ClassWorth(
-      models: 5, log: -0.038, spread: 0.590,
-      profile: [0.126, 0.116, 0.022, 0.194, -0.006, -0.396, -0.906, -0.720], last: -0.294),
+      models: 5, log: -0.667, spread: 0.613,
+      profile: [0.182, 0.158, 0.173, 0.194, -0.067, -0.520, -0.906, -0.955], last: -0.796),
     "attn_kv_a_mqa": ClassWorth(
-      models: 5, log: 0.196, spread: 0.477,
-      profile: [0.086, 0.356, 0.099, 0.090, -0.015, -0.168, -0.278, -0.130], last: -0.102),
+      models: 5, log: 0.157, spread: 0.535,
+      profile: [0.086, 0.356, 0.159, 0.146, -0.108, -0.293, -0.706, -0.706], last: -0.278),
     "attn_output": ClassWorth(
-      models: 26, log: 0.050, spread: 0.372,
-      profile: [0.056, 0.035, 0.064, 0.178, 0.000, -0.111, -0.283, -0.194], last: -0.015),
+      models: 26, log: 0.065, spread: 0.598,
+      profile: [0.086, 0.072, 0.113, 0.253, 0.003, -0.295, -0.439, -0.364], last: -0.015),
     "attn_q": ClassWorth(
-      models: 20, log: -0.201, spread: 0.245,
-      profile: [0.183, -0.003, -0.002, 0.049, -0.008, -0.027, -0.128, -0.100], last: 0.051),
+      models: 20, log: -0.330, spread: 0.475,
+      profile: [0.381, -0.027, -0.002, 0.058, -0.038, -0.121, -0.128, -0.100], last: 0.051),
     "attn_q_a": ClassWorth(
-      models: 6, log: 0.074, spread: 0.696,
-      profile: [0.129, 0.171, 0.068, 0.148, -0.035, -0.360, -0.596, -0.518], last: -0.282),
+      models: 6, log: -0.498, spread: 0.555,
+      profile: [0.237, 0.281, 0.181, 0.151, -0.064, -0.557, -0.914, -0.903], last: -0.507),
     "attn_q_b": ClassWorth(
-      models: 6, log: 0.217, spread: 0.582,
-      profile: [0.167, 0.223, 0.071, 0.119, -0.041, -0.373, -0.675, -0.401], last: -0.319),
+      models: 6, log: -0.228, spread: 0.744,
+      profile: [0.219, 0.223, 0.181, 0.153, -0.109, -0.588, -0.985, -0.902], last: -0.896),
     "attn_qkv": ClassWorth(
-      models: 11, log: -0.188, spread: 0.378,
+      models: 11, log: -0.207, spread: 0.390,
       profile: [0.331, 0.050, 0.020, 0.029, 0.044, -0.104, -0.162, -0.170], last: -0.170),
     "attn_v": ClassWorth(
-      models: 20, log: -0.082, spread: 0.206,
-      profile: [0.107, 0.039, 0.044, 0.074, 0.030, -0.065, -0.174, -0.033], last: 0.030),
+      models: 20, log: -0.429, spread: 0.665,
+      profile: [0.230, 0.056, 0.076, 0.090, 0.021, -0.164, -0.248, -0.072], last: 0.030),
     "attn_v_b": ClassWorth(
-      models: 6, log: 0.336, spread: 0.564,
-      profile: [0.115, 0.120, 0.057, 0.187, -0.006, -0.296, -0.622, -0.348], last: -0.176),
+      models: 6, log: -0.231, spread: 0.723,
+      profile: [0.115, 0.128, 0.161, 0.258, -0.019, -0.480, -0.880, -0.508], last: -0.232),
     "ffn_down": ClassWorth(
-      models: 20, log: 0.189, spread: 0.380,
+      models: 20, log: 0.195, spread: 0.383,
       profile: [0.069, 0.060, -0.033, -0.104, -0.223, 0.067, 0.007, -0.026], last: 0.784),
     "ffn_down_exps": ClassWorth(
-      models: 16, log: 0.049, spread: 0.156,
-      profile: [0.173, 0.029, 0.006, -0.003, 0.022, 0.002, -0.038, -0.086], last: -0.131),
+      models: 16, log: 0.110, spread: 0.308,
+      profile: [0.326, 0.039, 0.015, -0.003, 0.038, 0.006, -0.113, -0.258], last: -0.556),
     "ffn_down_shexp": ClassWorth(
-      models: 14, log: -0.080, spread: 0.234,
-      profile: [0.144, 0.084, 0.061, 0.067, -0.062, -0.097, -0.137, -0.014], last: 0.976),
+      models: 14, log: -1.169, spread: 0.460,
+      profile: [0.227, 0.203, 0.253, 0.103, -0.100, -0.271, -0.275, -0.044], last: 1.381),
     "ffn_gate": ClassWorth(
-      models: 20, log: -0.051, spread: 0.356,
+      models: 20, log: -0.055, spread: 0.369,
       profile: [0.041, 0.023, -0.038, -0.265, -0.320, -0.045, 0.083, 0.105], last: 0.687),
     "ffn_gate_exps": ClassWorth(
-      models: 16, log: -0.007, spread: 0.098,
-      profile: [0.056, 0.029, 0.004, -0.011, -0.010, 0.017, 0.000, -0.038], last: -0.076),
+      models: 16, log: -0.023, spread: 0.250,
+      profile: [0.236, 0.070, 0.010, -0.017, -0.010, 0.039, -0.001, -0.096], last: -0.146),
     "ffn_gate_shexp": ClassWorth(
-      models: 14, log: -0.089, spread: 0.270,
-      profile: [0.198, 0.180, 0.061, 0.074, -0.062, -0.155, -0.137, -0.007], last: 0.513),
+      models: 14, log: -1.169, spread: 0.412,
+      profile: [0.243, 0.300, 0.253, 0.109, -0.106, -0.271, -0.275, -0.020], last: 0.741),
     "ffn_up": ClassWorth(
-      models: 20, log: 0.058, spread: 0.347,
+      models: 20, log: 0.058, spread: 0.354,
       profile: [-0.009, 0.108, -0.018, -0.048, -0.108, 0.001, 0.008, 0.135], last: 1.064),
     "ffn_up_exps": ClassWorth(
-      models: 16, log: 0.004, spread: 0.101,
-      profile: [0.052, 0.037, 0.019, -0.009, -0.004, 0.020, 0.000, -0.045], last: -0.074),
+      models: 16, log: 0.011, spread: 0.262,
+      profile: [0.218, 0.083, 0.029, -0.018, -0.009, 0.035, -0.011, -0.130], last: -0.163),
     "ffn_up_shexp": ClassWorth(
-      models: 14, log: -0.080, spread: 0.223,
-      profile: [0.144, 0.084, 0.061, 0.062, -0.062, -0.097, -0.137, -0.018], last: 0.814),
+      models: 14, log: -1.169, spread: 0.464,
+      profile: [0.227, 0.203, 0.253, 0.099, -0.107, -0.271, -0.275, -0.044], last: 1.169),
     "indexer.attn_k": ClassWorth(
       models: 1, log: -1.236, spread: 2.003,
       profile: [0.453, 0.373, 0.204, 0.000, -0.234, -0.472, -0.719, -1.013], last: -1.013),
@@ -73,37 +73,40 @@ extension Prior {
       models: 1, log: -1.241, spread: 1.928,
       profile: [0.451, 0.360, 0.202, 0.000, -0.234, -0.472, -0.718, -1.025], last: -1.025),
     "output": ClassWorth(
-      models: 20, log: 3.553, spread: 0.664,
+      models: 20, log: 3.725, spread: 0.591,
       profile: [0.000, 0.000, 0.000, 0.000, 0.000, 0.000, 0.000, 0.000], last: 0.000),
     "ssm_alpha": ClassWorth(
-      models: 11, log: -1.477, spread: 0.588,
-      profile: [0.254, 0.175, 0.066, 0.065, -0.055, -0.120, -0.237, -0.315], last: -0.315),
+      models: 11, log: -1.477, spread: 0.602,
+      profile: [0.255, 0.175, 0.068, 0.074, -0.055, -0.120, -0.209, -0.315], last: -0.315),
     "ssm_beta": ClassWorth(
       models: 11, log: -1.408, spread: 0.548,
       profile: [0.300, 0.169, 0.090, 0.041, -0.062, -0.168, -0.277, -0.315], last: -0.315),
     "ssm_out": ClassWorth(
-      models: 11, log: -0.231, spread: 0.354,
+      models: 11, log: -0.250, spread: 0.354,
       profile: [0.525, 0.057, -0.036, -0.006, -0.075, -0.030, -0.163, -0.238], last: -0.238),
     "token_embd": ClassWorth(
-      models: 20, log: 1.691, spread: 1.454,
+      models: 20, log: 2.115, spread: 0.794,
       profile: [0.000, 0.000, 0.000, 0.000, 0.000, 0.000, 0.000, 0.000], last: 0.000),
     "token_embd.tied": ClassWorth(
-      models: 6, log: 4.229, spread: 0.809,
+      models: 6, log: 4.535, spread: 0.778,
       profile: [0.000, 0.000, 0.000, 0.000, 0.000, 0.000, 0.000, 0.000], last: 0.000),
   ]
 
   /// For classes that were not measured: the median log worth of the measured classes of their size.
   package static let groups: [SizeGroup: ClassWorth] = [
-    .attention: ClassWorth(models: 0, log: -0.059, spread: 2.003, profile: [0, 0, 0, 0, 0, 0, 0, 0], last: 0),
-    .ffn: ClassWorth(models: 0, log: -0.007, spread: 2.003, profile: [0, 0, 0, 0, 0, 0, 0, 0], last: 0),
+    .attention: ClassWorth(models: 0, log: -0.289, spread: 2.003, profile: [0, 0, 0, 0, 0, 0, 0, 0], last: 0),
+    .ffn: ClassWorth(models: 0, log: -0.023, spread: 2.003, profile: [0, 0, 0, 0, 0, 0, 0, 0], last: 0),
     .small: ClassWorth(models: 0, log: -1.241, spread: 2.003, profile: [0, 0, 0, 0, 0, 0, 0, 0], last: 0),
   ]
 
   /// Parts of the squared spread that all tensors of a class share, and that a tensor has for itself.
-  package static let classShare = 0.45
-  package static let tensorShare = 0.17
+  package static let classShare = 0.38
+  package static let tensorShare = 0.20
   /// Standard deviation of the log factor that all tensors of a layer share.
-  package static let layerSpread = 0.16
+  package static let layerSpread = 0.25
+  /// The worth of a head is in proportion to this power of the number of layers; the table has it for so many layers.
+  package static let logitDepth = 0.44
+  package static let logitLayers = 48
   /// The spread of classes that were not measured.
   package static let widestSpread = 2.003
 }

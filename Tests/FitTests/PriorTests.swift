@@ -54,8 +54,21 @@ import Testing
 
   @Test func tiedHeadsHaveTheirOwnClass() throws {
     let embedding = tensor("token_embd.weight", [1024, 8192])
-    #expect(Prior(dense(4)).worth(of: embedding).log == Prior.classes["token_embd"]?.log)
-    #expect(Prior(dense(4, tied: true)).worth(of: embedding).log == Prior.classes["token_embd.tied"]?.log)
+    let layers = Prior.logitLayers
+    #expect(Prior(dense(layers)).worth(of: embedding).log == Prior.classes["token_embd"]?.log)
+    #expect(Prior(dense(layers, tied: true)).worth(of: embedding).log == Prior.classes["token_embd.tied"]?.log)
+  }
+
+  /// Beside a matrix of one layer, a head is worth less in a shallow model; an embedding that is not the head is not.
+  @Test func headsAreWorthMoreInDeepModels() {
+    let (embedding, output) = (tensor("token_embd.weight", [1024, 8192]), tensor("output.weight", [1024, 8192]))
+    func log(_ tensor: TensorInfo, _ layers: Int, tied: Bool = false) -> Double {
+      Prior(dense(layers, tied: tied)).worth(of: tensor).log
+    }
+    let step = Prior.logitDepth * Foundation.log(8)
+    #expect(step > 0 && abs(log(output, 32) - log(output, 4) - step) < 1e-12)
+    #expect(abs(log(embedding, 32, tied: true) - log(embedding, 4, tied: true) - step) < 1e-12)
+    #expect(log(embedding, 32) == log(embedding, 4))
   }
 
   /// Fused matrices contain several classes, whose losses add up; attn_qkv of a delta net is a separate class.
@@ -98,5 +111,8 @@ import Testing
     let output = try #require(Prior.classes["output"])
     let up = try #require(Prior.classes["ffn_up"])
     #expect(output.log > up.log + 1)
+    // A shared expert's three matrices were measured together, and have a third each.
+    let shared = try #require(Prior.classes["ffn_up_shexp"])
+    #expect(shared.log < up.log - 0.7)
   }
 }
