@@ -28,11 +28,44 @@ CV void cv_store_bytes(void *p, cv_f32x8 v) {
   memcpy(p, &b, sizeof b);
 }
 
+// cv_lookup4: table[index & 3] of a table with equal halves. cv_lookup8: table[index & 7].
+#if defined(__AVX2__)
+typedef float cv_floats __attribute__((vector_size(32)));
+typedef int cv_ints __attribute__((vector_size(32)));
+CV cv_f32x8 cv_lookup4(cv_f32x8 table, cv_i32x8 index) {
+  return (cv_f32x8)__builtin_ia32_vpermilvarps256((cv_floats)table, (cv_ints)index);
+}
+CV cv_f32x8 cv_lookup8(cv_f32x8 table, cv_i32x8 index) {
+  return (cv_f32x8)__builtin_ia32_permvarsf256((cv_floats)table, (cv_ints)index);
+}
+#else
+CV cv_f32x8 cv_lookup8(cv_f32x8 table, cv_i32x8 index) {
+  float t[8];
+  memcpy(t, &table, sizeof t);
+  cv_i32x8 i = index & 7;
+  return (cv_f32x8){t[i[0]], t[i[1]], t[i[2]], t[i[3]], t[i[4]], t[i[5]], t[i[6]], t[i[7]]};
+}
+CV cv_f32x8 cv_lookup4(cv_f32x8 table, cv_i32x8 index) { return cv_lookup8(table, index & 3); }
+#endif
+
 // The nearest level of IQ4 (the lower of two), and its index.
 #define CV_IQ4_STEPS(STEP)                                                                                           \
   STEP(-115.5f, -104) STEP(-93.5f, -83) STEP(-74.0f, -65) STEP(-57.0f, -49) STEP(-42.0f, -35) STEP(-28.5f, -22)     \
   STEP(-16.0f, -10) STEP(-4.5f, 1) STEP(7.0f, 13) STEP(19.0f, 25) STEP(31.5f, 38) STEP(45.5f, 53) STEP(61.0f, 69)   \
   STEP(79.0f, 89) STEP(101.0f, 113)
+#if defined(__AVX2__)
+// Bisection: a third of the time of fifteen comparisons.
+CV cv_f32x8 cv_iq4_level(cv_f32x8 v) {
+  const cv_f32x8 quarters = {-93.5f, -28.5f, 19.0f, 79.0f, -93.5f, -28.5f, 19.0f, 79.0f};
+  const cv_f32x8 eighths = {-115.5f, -74.0f, -42.0f, -16.0f, 7.0f, 31.5f, 61.0f, 101.0f};
+  const cv_f32x8 lower = {-127, -83, -49, -22, 1, 25, 53, 89}, upper = {-104, -65, -35, -10, 13, 38, 69, 113};
+  cv_i32x8 above = v > cv_splat(-4.5f);
+  cv_f32x8 half = above ? cv_splat(45.5f) : cv_splat(-57.0f);
+  cv_i32x8 i = -2 * above - (v > half);
+  i = 2 * i - (v > cv_lookup4(quarters, i));
+  return v > cv_lookup8(eighths, i) ? cv_lookup8(upper, i) : cv_lookup8(lower, i);
+}
+#else
 CV cv_f32x8 cv_iq4_level(cv_f32x8 v) {
   cv_f32x8 y = cv_splat(-127);
 #define CV_STEP(middle, level) y = v > cv_splat(middle) ? cv_splat(level) : y;
@@ -40,6 +73,7 @@ CV cv_f32x8 cv_iq4_level(cv_f32x8 v) {
 #undef CV_STEP
   return y;
 }
+#endif
 CV cv_f32x8 cv_iq4_index(cv_f32x8 v) {
   cv_i32x8 n = (cv_i32x8)0;
 #define CV_STEP(middle, level) n -= v > cv_splat(middle);
@@ -128,25 +162,6 @@ CV uint8_t cv_bits_below(cv_f32x8 v, float t) { return cv_bits(v < cv_splat(t));
 // Lane by lane: a < b ? yes : no.
 CV cv_i32x8 cv_where_less_i32(cv_f32x8 a, cv_f32x8 b, cv_i32x8 yes, cv_i32x8 no) { return a < b ? yes : no; }
 
-// cv_lookup4: table[index & 3] of a table with equal halves. cv_lookup8: table[index & 7].
-#if defined(__AVX2__)
-typedef float cv_floats __attribute__((vector_size(32)));
-typedef int cv_ints __attribute__((vector_size(32)));
-CV cv_f32x8 cv_lookup4(cv_f32x8 table, cv_i32x8 index) {
-  return (cv_f32x8)__builtin_ia32_vpermilvarps256((cv_floats)table, (cv_ints)index);
-}
-CV cv_f32x8 cv_lookup8(cv_f32x8 table, cv_i32x8 index) {
-  return (cv_f32x8)__builtin_ia32_permvarsf256((cv_floats)table, (cv_ints)index);
-}
-#else
-CV cv_f32x8 cv_lookup8(cv_f32x8 table, cv_i32x8 index) {
-  float t[8];
-  memcpy(t, &table, sizeof t);
-  cv_i32x8 i = index & 7;
-  return (cv_f32x8){t[i[0]], t[i[1]], t[i[2]], t[i[3]], t[i[4]], t[i[5]], t[i[6]], t[i[7]]};
-}
-CV cv_f32x8 cv_lookup4(cv_f32x8 table, cv_i32x8 index) { return cv_lookup8(table, index & 3); }
-#endif
 CV cv_i32x8 cv_load_levels(const uint16_t *words) {
   cv_u16x8 v;
   memcpy(&v, words, sizeof v);
