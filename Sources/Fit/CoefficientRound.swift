@@ -32,7 +32,7 @@ struct CoefficientRound {
     // Probes on fewer windows need the incumbent's drift on the same windows.
     var base = windows.windows.count < state.screen.windows.count ? nil : incumbent.drift
     for start in stride(from: 0, to: around.count, by: policy.batch) {
-      guard start == 0 || !state.isLate() else { return false }
+      guard start == 0 || !state.isLate(0) else { return false }
       let mixes = Array(around[start..<min(around.count, start + policy.batch)])
       var drifts = try state.measure(mixes, beside: base == nil ? [incumbent.types] : [], windows: windows)
       let shown = base ?? drifts.removeFirst()

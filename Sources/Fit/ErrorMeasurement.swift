@@ -10,6 +10,8 @@ struct ErrorMeasurement {
   /// The types of every tensor; those that a tensor's rows can't have are left out.
   let types: [GGMLType]
   var errors = RelativeErrors()
+  /// Whether the time for full samples is over: the remaining tensors get the smallest ones.
+  var isLate: () -> Bool = { false }
 
   /// Measures the tensors that the table lacks.
   ///
@@ -35,6 +37,8 @@ struct ErrorMeasurement {
         throw error
       }
       let all = Set(types + [more(tensor)].compactMap { $0 }).sorted { $0.rawValue < $1.rawValue }
+      var errors = errors
+      if isLate() { errors.weightLimit = RelativeErrors.leastWeights }
       let measured = try errors.measure(tensor, of: source, types: all, importance: importance?(tensor))
       table.entries.append(
         SensitivityTable.Entry(

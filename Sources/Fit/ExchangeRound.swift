@@ -14,8 +14,6 @@ struct ExchangeRound {
   let count: Int
   /// Change of drift by step, relative to the incumbent's drift.
   private var measured: [StepKey: Estimate] = [:]
-  /// Rounds since the last gain.
-  private var failures = 0
 
   init(probes: ScoringWindows, count: Int) {
     self.probes = probes
@@ -45,8 +43,7 @@ struct ExchangeRound {
         measured = measured.mapValues { Estimate(value: $0.value, error: policy.ageing * $0.error) }
       }
     }
-    failures = state.incumbent.level > base.level * policy.failedExchangeRound ? failures + 1 : 0
-    return failures < policy.failures ? .goOn : .settled
+    return state.incumbent.level > base.level * policy.lastExchangeRound ? .settled : .goOn
   }
 
   /// Measures every single step from the incumbent; nil if time ran out.
@@ -66,7 +63,7 @@ struct ExchangeRound {
     var base: Drift?
     var result: [Stepped] = []
     for start in stride(from: 0, to: around.count, by: policy.batch) {
-      guard start == 0 || !state.isLate() else { return nil }
+      guard start == 0 || !state.isLate(0) else { return nil }
       let part = around[start..<min(around.count, start + policy.batch)]
       var drifts = try state.measure(
         part.map(\.types), beside: base == nil ? [incumbent.types] : [], windows: windows)

@@ -32,13 +32,14 @@ extension FitJob {
   /// The stages that the job will run, in order.
   ///
   /// Times follow from a tenth of a second of products, from reading and decoding a hundredth of the weights, and from
-  /// encoding some weights in every type. That of error feedback is for the type whose bits are nearest to the target's. What an earlier run has left in the workspace is not considered.
+  /// encoding some weights in every type. The types of the file are expected from the prior and from the mean errors of
+  /// types. That of error feedback is for the type whose bits are nearest to the target's. What an earlier run has left in
+  /// the workspace is not considered.
   public func stages() throws -> [StageEstimate] {
     let quantizable = source.tensors.filter(\.isQuantizable)
     let types = SensitivityTable.types(of: source, hasImportance: !importanceInput.isNothing)
-    // Seconds per weight: in all types one after the other, and in one.
-    let all = try Self.encodingSeconds(types)
-    let each = all / Double(max(1, types.count))
+    let seconds = try Self.encodingSeconds(types)
+    let all = types.reduce(0) { $0 + (seconds[$1] ?? 0) }
     let weights = quantizable.reduce(0) { $0 + $1.shape.count }
     func stored(_ tensors: [TensorInfo]) -> Int { tensors.reduce(0) { $0 + ($1.shape.bytes(as: $1.type) ?? 0) } }
     let bytes = stored(source.tensors)
@@ -48,10 +49,17 @@ extension FitJob {
         stage: .errors, bytes: weights > 0 ? Int(Double(stored(quantizable)) * Double(sampled) / Double(weights)) : 0,
         tokens: 0, seconds: Double(sampled) * all, isBound: false)
     }
-    let encoding = StageEstimate(
-      stage: .encoding, bytes: bytes, tokens: 0, seconds: Double(weights) * each, isBound: false)
+    let mean = all / Double(max(1, types.count))
+    let expected = try expectedTypes(types)
+    let encoded = source.tensors.enumerated().reduce(0.0) { sum, one in
+      guard let type = expected?[one.offset] else {
+        return sum + (one.element.isQuantizable ? mean : 0) * Double(one.element.shape.count)
+      }
+      return sum + (type == one.element.type ? 0 : Double(one.element.shape.count) * (seconds[type] ?? mean))
+    }
+    let encoding = StageEstimate(stage: .encoding, bytes: bytes, tokens: 0, seconds: encoded, isBound: false)
     guard runsModel, let text else {
-      return (given == nil ? [errors(PriorSensitivities.weightLimit)] : []) + [encoding]
+      return (given == nil ? [errors(RelativeErrors.leastWeights)] : []) + [encoding]
     }
     let texts = try FitTexts(text, for: source, options: settings.forward, budget: budget, policy: policy)
     let pass = try ForwardPass(source: source, options: settings.forward)
@@ -93,9 +101,11 @@ extension FitJob {
     if let final = texts.final {
       // The model, the stock mixes and the fitted ones; all but the model are encoded.
       let mixes = Double(policy.stockMixes + (searches ? 3 : 2))
-      add(
-        .comparison, windows: final.windows.count,
-        seconds: (1 + mixes) * window * Double(final.windows.count) + mixes * encoding.seconds)
+      let whole = (1 + mixes) * window * Double(final.windows.count) + mixes * encoding.seconds
+      let spent = result.filter { $0.stage != .importance }.reduce(0) { $0 + $1.seconds }
+      let least = whole * Double(policy.fewestWindows) / Double(max(policy.fewestWindows, final.windows.count))
+      let limit = max(least, remaining - spent)
+      add(.comparison, windows: final.windows.count, seconds: min(whole, limit), isBound: whole > limit)
     }
     return result + [try feedbackStage() ?? encoding]
   }
@@ -118,26 +128,50 @@ extension FitJob {
       feedback: work)
   }
 
-  /// Seconds that a weight takes in all of some types, one after the other, on all threads.
-  private static func encodingSeconds(_ types: [GGMLType]) throws -> Double {
+  /// The types that the file will have, as far as they can be said without reading weights: of the given table, or of the
+  /// prior with the mean errors of types; nil where these do not tell, such as for types without a mean error.
+  package func expectedTypes(_ types: [GGMLType]) throws -> [GGMLType]? {
+    do { return try expectedAllocation(given?.table ?? expectedTable(types)) } catch is QuantizeError { return nil }
+  }
+
+  /// The prior with the mean errors of types.
+  private func expectedTable(_ types: [GGMLType]) -> SensitivityTable {
+    var table = SensitivityTable(
+      model: source.name, modelFingerprint: "", importanceFingerprint: nil, textFingerprint: "", types: [],
+      probeTokens: 0, scoredPositions: 0, bands: 0, isComplete: true, probes: [], entries: [])
+    table.entries = source.tensors.filter(\.isQuantizable).map { tensor in
+      let errors = types.compactMap { type in
+        LowBitError.mean(of: type).flatMap { error in
+          tensor.shape.columns % type.blockLength == 0 ? (type.name, error) : nil
+        }
+      }
+      return SensitivityTable.Entry(
+        tensor: tensor.name, dimensions: tensor.shape.dimensions,
+        errors: Dictionary(uniqueKeysWithValues: errors), probe: nil, coefficient: 0)
+    }
+    table.expect(Prior(of: source), source.tensors)
+    table.distribute()
+    return table
+  }
+
+  /// Seconds that a weight takes in each type on all threads.
+  private static func encodingSeconds(_ types: [GGMLType]) throws -> [GGMLType: Double] {
     var random = SplitMix(seed: 1)
     let columns = 256
     let rows = 64 * max(1, Threads.count)
     let weights = (0..<rows * columns).map { _ in Float(random.normal()) }
     let importance = [Float](repeating: 1, count: columns)
-    func encode(_ rows: Int) throws {
-      let part = Array(weights[..<(rows * columns)])
-      for type in types {
-        guard let rowBytes = type.rowBytes(columns: columns) else { continue }
-        var bytes = [UInt8](repeating: 0, count: rows * rowBytes)
-        _ = try encodeInParallel(part, columns: columns, importance[...], as: type, into: &bytes)
-      }
-    }
-    // The tables of codebooks are made once.
-    try encode(1)
     let clock = ContinuousClock()
-    let start = clock.now
-    try encode(rows)
-    return Double((clock.now - start) / .seconds(1)) / Double(weights.count)
+    var result: [GGMLType: Double] = [:]
+    for type in types {
+      guard let rowBytes = type.rowBytes(columns: columns) else { continue }
+      var bytes = [UInt8](repeating: 0, count: rows * rowBytes)
+      // The tables of codebooks are made once.
+      _ = try encodeInParallel(Array(weights[..<columns]), columns: columns, importance[...], as: type, into: &bytes)
+      let start = clock.now
+      _ = try encodeInParallel(weights, columns: columns, importance[...], as: type, into: &bytes)
+      result[type] = Double((clock.now - start) / .seconds(1)) / Double(weights.count)
+    }
+    return result
   }
 }

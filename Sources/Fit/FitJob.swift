@@ -203,6 +203,9 @@ public struct FitJob {
       target: target, smallest: try goal.size.bytes(of: allocator.smallest()), largest: try goal.largest())
   }
 
+  /// The allocation before importance is known.
+  func expectedAllocation(_ table: SensitivityTable) throws -> [GGMLType] { try allocation(table, try goal(nil)) }
+
   private func allocator(_ table: SensitivityTable, _ goal: FitTarget, scale: [Double]? = nil) -> TargetAllocator {
     TargetAllocator(
       table.options(goal.menus, alignment: goal.size.alignment, scale: scale, feedback: feedback?.factors),
@@ -247,12 +250,15 @@ public struct FitJob {
     if let windows = texts.final {
       let stage = FitStage.comparison(model: source.name)
       observer.begin(stage)
+      let candidates =
+        [StockComparison.Candidate(choice: .allocation, types: allocated)]
+        + (found.map { [StockComparison.Candidate(choice: .search, types: $0.types)] } ?? [])
+        + (try expected(measured))
       let verdict = try StockComparison(
         source: source, target: measured.goal, hasImportance: measured.matrix != nil, policy: policy
       ).verdict(
-        of: [StockComparison.Candidate(choice: .allocation, types: allocated)]
-          + (found.map { [StockComparison.Candidate(choice: .search, types: $0.types)] } ?? [])
-          + (try expected(measured)), trials: measured.trials, windows: windows, progress: observer)
+        of: candidates, trials: measured.trials,
+        windows: try affordable(windows, measured, mixes: candidates.count + policy.stockMixes), progress: observer)
       observer.end(stage)
       (types, choice, comparison) = (verdict.types, verdict.choice, verdict.comparison)
     }
@@ -284,6 +290,17 @@ public struct FitJob {
     ).written(file, trials: trials, windows: windows, progress: observer)
     observer.end(stage)
     return written
+  }
+
+  /// As many windows as the remaining budget allows for some mixes and the source, by the speed of earlier measurements.
+  private func affordable(_ windows: ScoringWindows, _ measured: Measured, mixes: Int) throws -> ScoringWindows {
+    let pass = try ForwardPass(source: source, options: settings.forward)
+    let each =
+      try measured.trials.windowSeconds
+      ?? pass.estimatedSeconds(try pass.plan(windows: 1, length: measured.texts.context))
+    let remaining = measured.texts.budget - (now() - measured.start)
+    let count = remaining / max(each * Double(1 + mixes), 1e-12)
+    return windows.spread(max(policy.fewestWindows, Int(max(0, min(count, 1e6)))))
   }
 
   /// The allocation without probes: more measuring is never worse than none. Empty where the table has no expectations.

@@ -32,7 +32,8 @@ public struct MixSearch {
   public var policy = SearchPolicy()
   /// Seed of the random numbers.
   public var seed: UInt64 = 1
-  /// Seconds to search; nil for no limit. The last round is finished, unless it has very many groups to probe.
+  /// Seconds to search; nil for no limit. Probes see as much text as leaves time for a whole round, and a round begins only
+  /// if it is expected to end in time.
   public var budget: Double?
   /// A clock in seconds.
   public var clock: () -> Double = { ProcessInfo.processInfo.systemUptime }
@@ -50,38 +51,63 @@ public struct MixSearch {
   public func run(from initial: [GGMLType], progress: any RunObserver = NoObserver()) throws -> Result {
     let start = clock()
     let screen = windows.spread(policy.tokens / max(1, windows.context))
-    let probed = screen.spread(Int(Double(screen.windows.count) * min(1, policy.passes / space.probePasses)))
     var state = SearchState(
       trials: trials, space: space, policy: policy, screen: screen, seed: seed,
       incumbent: Measured(types: initial, drift: try trials.drifts(of: [initial], windows: screen)[0], level: 1),
       progress: progress
-    ) { [clock, budget] in
-      budget.map { clock() - start >= $0 } ?? false
+    ) { [clock, budget] seconds in
+      budget.map { clock() - start + seconds >= $0 } ?? false
     }
     let first = state.incumbent
-    let ending = try Self.repeated(policy.coefficientRounds, &state) { state, _ in
+    guard let count = probeWindows(of: screen, seconds: clock() - start) else {
+      state.isCutShort = true
+      return try result(state, first)
+    }
+    let probed = screen.spread(count)
+    var roundSeconds = 0.0
+    let ending = try repeated(policy.coefficientRounds, &state, expecting: &roundSeconds) { state, _ in
       try CoefficientRound(windows: probed).run(&state)
     }
     if ending != .outOfTime {
       var exchange = ExchangeRound(probes: stepWindows, count: probed.windows.count)
-      _ = try Self.repeated(policy.exchangeRounds, &state) { state, number in
+      // Two steps of every group, where a coefficient round has one.
+      roundSeconds *= 2
+      _ = try repeated(policy.exchangeRounds, &state, expecting: &roundSeconds) { state, number in
         try exchange.run(&state, number: number)
       }
     }
     return try result(state, first)
   }
 
+  /// The windows that probes see; nil if no round can end within the budget.
+  ///
+  /// - Parameter seconds: the time that the source and one mix took on the screen.
+  private func probeWindows(of screen: ScoringWindows, seconds: Double) -> Int? {
+    let count = Int(Double(screen.windows.count) * min(1, policy.passes / space.probePasses))
+    guard let budget else { return count }
+    let window = seconds / Double(2 * screen.windows.count)
+    // The source and the candidates of a round.
+    let judging = Double((1 + policy.shares.count + policy.samples) * screen.windows.count) * window
+    let affordable = (budget - seconds - judging) / max(window * (1 + space.probePasses), 1e-12)
+    return affordable < 1 ? nil : min(count, Int(min(affordable, 1e6)))
+  }
+
   /// Runs rounds until one settles, time runs out or the limit is reached.
-  private static func repeated(
-    _ limit: Int, _ state: inout SearchState, _ round: (inout SearchState, Int) throws -> RoundEnd
+  ///
+  /// - Parameter seconds: what a round is expected to take: as long as the one before.
+  private func repeated(
+    _ limit: Int, _ state: inout SearchState, expecting seconds: inout Double,
+    _ round: (inout SearchState, Int) throws -> RoundEnd
   ) throws -> RoundEnd {
     for number in 0..<limit {
-      guard !state.isLate() else {
+      guard !state.isLate(seconds) else {
         state.isCutShort = true
         return .outOfTime
       }
       state.rounds += 1
+      let begin = clock()
       let end = try round(&state, number)
+      seconds = clock() - begin
       if end == .outOfTime { state.isCutShort = true }
       guard end == .goOn else { return end }
     }

@@ -27,6 +27,8 @@ public final class MixTrials: MixMeasuring {
   private let pass: ForwardPass
   private let encoded: EncodedTensors?
   private let feedback: FeedbackFactors?
+  /// Seconds of a whole mix on one window, by the slowest measurement so far; nil before the first.
+  private(set) var windowSeconds: Double?
 
   /// - Parameters:
   ///   - keepsEncoded: whether to keep encoded tensors in memory, for other mixes that contain them.
@@ -62,6 +64,11 @@ public final class MixTrials: MixMeasuring {
   package func drifts(
     of mixes: [[GGMLType]], beside files: [any ModelSource], windows: ScoringWindows, progress: any RunObserver
   ) throws -> [Drift] {
+    let start = ContinuousClock.now
+    defer {
+      let seconds = Double((ContinuousClock.now - start) / .seconds(1))
+      windowSeconds = max(windowSeconds ?? 0, seconds / Double((mixes.count + files.count + 1) * windows.windows.count))
+    }
     // Index 0 is the reference.
     let unchanged = source.tensors.map(\.type)
     let all = [unchanged] + files.map { _ in unchanged } + mixes

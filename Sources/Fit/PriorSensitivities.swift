@@ -12,16 +12,12 @@ public struct PriorSensitivities {
   private let importanceFingerprint: String?
   private var source: any ModelSource { errors.source }
 
-  /// Weights of a tensor that its errors are measured from: a percent or two is enough beside the spread of worths, and
-  /// hundreds of tensors take seconds.
-  static let weightLimit = 1 << 16
-
   public init(of source: any ModelSource, matrix: ImportanceMatrix?, in run: FitRun) {
     self.run = run
     var errors = ErrorMeasurement(
       source: source, importance: matrix?.lookup,
       types: SensitivityTable.types(of: source, hasImportance: matrix != nil))
-    errors.errors.weightLimit = Self.weightLimit
+    errors.errors.weightLimit = RelativeErrors.leastWeights
     errors.errors.matrixLimit = 4
     self.errors = errors
     importanceFingerprint = matrix?.digest

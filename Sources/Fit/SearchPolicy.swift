@@ -1,16 +1,20 @@
 /// The constants of a search for a better mix, each with its unit and its origin. "Chosen" means that the value worked on
-/// small models (the demo model and a small mixture of experts), and that no study of it exists.
+/// small models (the demo model and a small mixture of experts) for the reason given, and that no study of it exists.
 public struct SearchPolicy: Sendable {
   // MARK: amounts
 
-  /// Maximum number of coefficient rounds, and of exchange rounds. The stopping rules below end them earlier. Chosen.
+  /// Maximum number of coefficient rounds, and of exchange rounds. The stopping rules below end them earlier: a round
+  /// that gains less than a hundredth is the last.
   public var coefficientRounds = 6
   public var exchangeRounds = 6
-  /// Number of candidates from random samples in a round, beside those from the fitted coefficients. Chosen.
+  /// Number of candidates from random samples in a round, beside those from the fitted coefficients. Chosen:
+  /// each costs the run of a whole mix, on all the text for candidates.
   public var samples = 3
-  /// Number of tokens that candidates are measured on: 32 windows of 512. Chosen.
+  /// Number of tokens that candidates are measured on: 32 windows of 512. Chosen: as
+  /// many as probes see at most.
   public var tokens = 16_384
-  /// Maximum passes over these tokens for the probes of a round. With many groups, probes see less text. Chosen.
+  /// Maximum passes over these tokens for the probes of a round. With many groups, probes see less text. Chosen:
+  /// the time of a round then does not grow with the number of groups.
   public var passes = 24.0
   /// Maximum number of mixes that run side by side. Their states share the memory.
   public var batch = 64
@@ -24,17 +28,16 @@ public struct SearchPolicy: Sendable {
   public var exchangeGain = 0.999
   /// Coefficient rounds end after one that leaves more than this fraction: the next costs as much and gains less.
   public var lastCoefficientRound = 0.99
-  /// An exchange round fails if it leaves more than this fraction.
-  public var failedExchangeRound = 0.99
-  /// Exchange rounds end after this number of failures in a row: another part of the text may show a gain that one hides.
-  public var failures = 2
+  /// The same for exchange rounds.
+  public var lastExchangeRound = 0.99
 
   // MARK: candidates
 
   /// Exponents of the fitted multipliers, one for each candidate. Prior and noise shrink the fit, so that a larger step is
   /// tried too.
   public var shares = [1, 1.5]
-  /// Standard deviations of samples around the fitted coefficients. Chosen.
+  /// Standard deviations of samples around the fitted coefficients. Chosen below 1: one deviation in
+  /// each of n groups is the root of n deviations from the fit.
   public var temperature = 0.3
   /// Minimum relative change of a tensor's bytes in a single step; a smaller one measures little. From the sizes of types:
   /// Q4_K and IQ4_XS differ by 6 %, IQ1_S and TQ1_0 by 8 %, IQ1_S and IQ1_M by 12 %.
@@ -42,7 +45,8 @@ public struct SearchPolicy: Sendable {
 
   // MARK: exchanges
 
-  /// Factor of a step's standard error after every change of the incumbent. Chosen.
+  /// Factor of a step's standard error after every change of the incumbent. Chosen: a step's gain
+  /// depends on the other tensors' types, so that old measurements count half (1/1.5²).
   public var ageing = 1.5
   /// Standard error of the surrogate's expectation of a step, relative to the incumbent's drift. The magnitude of the
   /// expectation is added to it.
@@ -62,14 +66,16 @@ public struct SearchPolicy: Sendable {
 
 /// The constants of ``MixSurrogate``.
 public struct SurrogatePolicy: Sendable {
-  /// Standard deviation of a group's weight, relative to the common scale. Chosen.
+  /// Standard deviation of a group's weight, relative to the common scale: about that of a class's worth between models
+  /// (``Prior``: 0.2 to 0.8).
   public var spread = 0.7
   /// Lower bound of a returned multiplier. A coefficient fitted near 0 is usually noise.
   public var least = 0.1
   /// Lower bound of the common scale.
   public var leastScale = 0.2
   /// A trial whose relative drift differs by y from the incumbent's gets an extra standard error of this times y: the error
-  /// of the linear model grows with the distance. Chosen.
+  /// of the linear model grows with the distance. Chosen: sums of costs are off by a tenth to a third at the distance of a
+  /// whole mix.
   public var curvature = 0.2
   /// Minimum variance of a trial: the square of one percent.
   public var variance = 1e-4

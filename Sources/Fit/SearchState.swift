@@ -33,12 +33,13 @@ struct SearchState {
   var trialCount = 1
   var rounds = 0
   var isCutShort = false
-  let isLate: () -> Bool
+  /// Whether some seconds from now are beyond the budget.
+  let isLate: (Double) -> Bool
   private let progress: any RunObserver
 
   init(
     trials: any MixMeasuring, space: SearchSpace, policy: SearchPolicy, screen: ScoringWindows, seed: UInt64,
-    incumbent: Measured, progress: any RunObserver, isLate: @escaping () -> Bool
+    incumbent: Measured, progress: any RunObserver, isLate: @escaping (Double) -> Bool
   ) {
     self.trials = trials
     self.space = space

@@ -27,6 +27,7 @@ public struct SensitivityMeasurement {
     if let budget {
       passes.errors.weightLimit = RelativeErrors.weightLimit(
         of: source.tensors.count(where: \.isQuantizable), types: types.count, seconds: budget * policy.errorShare)
+      passes.errorSeconds = budget * policy.errorShare
     }
     passes.bands = bands
     passes.evidence = evidence
@@ -85,9 +86,12 @@ public struct KeptTables {
 }
 
 extension RelativeErrors {
+  /// The smallest sample of a tensor: a percent or two is enough beside the spread of worths.
+  static let leastWeights = 1 << 16
+
   /// Weights of each tensor that errors can be measured from in some seconds of nominal speed.
   static func weightLimit(of tensors: Int, types: Int, seconds: Double) -> Int {
     let each = FitPolicy.nominalEncoding(types) * Double(max(1, tensors))
-    return max(1 << 16, min(RelativeErrors().weightLimit, Int(min(1e9, seconds / max(each, 1e-12)))))
+    return max(leastWeights, min(RelativeErrors().weightLimit, Int(min(1e9, seconds / max(each, 1e-12)))))
   }
 }

@@ -14,6 +14,8 @@ public struct SensitivityRun {
   public var errors = RelativeErrors()
   /// Seconds for all measurements; nil for no limit. The first round always runs.
   public var budget: Double?
+  /// Seconds after which the remaining errors are measured on small samples; nil for no limit.
+  public var errorSeconds: Double?
   /// Number of bands of layers; nil for as many as the budget allows, at most one per layer.
   public var bands: Int?
   /// A table whose expectations the probes are joined with; nil for the prior.
@@ -45,9 +47,9 @@ public struct SensitivityRun {
       if earlier.isComplete { return earlier }
       table = earlier
     }
-    let tensors = source.tensors.filter(\.isQuantizable)
     var measurement = ErrorMeasurement(source: source, importance: probes.importance, types: types)
     measurement.errors = errors
+    measurement.isLate = { [errorSeconds] in errorSeconds.map { spent() > $0 } ?? false }
     try measurement.complete(
       &table, adding: { probes.probeType($0) }, progress: PartObserver(of: progress, from: 0, share: 0.5), save: save)
     if let evidence {

@@ -52,7 +52,7 @@ import Testing
     #expect(report.evidence == .prior && !report.evidence.isMeasured && report.comparison == nil)
     #expect(report.unmeasuredClasses == ["mystery"])
     func bits(_ name: String) throws -> Double { try type(of: name, in: report).bitsPerWeight }
-    // A head is worth 35 times a matrix of the FFN of its size.
+    // In two layers, a head is worth about ten times a matrix of the FFN of its size.
     let (output, query, up) = (
       try bits("output.weight"), try bits("blk.0.attn_q.weight"), try bits("blk.0.ffn_up.weight")
     )
@@ -72,6 +72,21 @@ import Testing
     }
     let pinned = try self.report(430_000, pins: ["ssm_alpha=Q4_0"])
     #expect(pinned.types["blk.0.ssm_alpha.weight"] == "Q4_0" && pinned.floors.map(\.type) == ["Q5_K"])
+  }
+
+  /// The types that a time is estimated for are those of a file of the target's size, without reading a weight.
+  @Test func estimatesAreOfTheTypesToBe() throws {
+    let types = GGMLType.allCases.filter { $0.canEncode && $0.isQuantized && !$0.needsImportance }
+    var job = FitJob(of: model, target: 560_000, text: nil, run: FitRun(version: "test"))
+    let expected = try #require(try job.expectedTypes(types))
+    let size = try job.header(nil).plan(expected).totalBytes
+    #expect(size <= 560_000 && size > 540_000, "\(size)")
+    job.constraints.pins = [try TypeRule("mystery=Q8_0")]
+    let pinned = try #require(try job.expectedTypes(types))
+    #expect(zip(model.tensors, pinned).allSatisfy { !$0.name.contains("mystery") || $1 == .q8_0 })
+    // No mean error is known of MXFP4: nothing is expected.
+    #expect(try job.expectedTypes([.mxfp4]) == nil)
+    #expect(try job.stages().map(\.stage) == [.errors, .encoding])
   }
 
   /// A floor that was asked for counts beside a model's own: the higher one of the two holds.
