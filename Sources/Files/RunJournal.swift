@@ -97,4 +97,7 @@ public final class RunJournal {
 
   /// Removes the file, when the output is complete or nothing of it is kept.
   public func remove() { try? FileManager.default.removeItem(atPath: path) }
+
+  /// Removes the journal of an output.
+  public static func remove(of output: String) { try? FileManager.default.removeItem(atPath: path(for: output)) }
 }

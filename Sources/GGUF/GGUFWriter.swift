@@ -14,6 +14,8 @@ public final class GGUFWriter {
   /// The tensors of all files, in their order.
   let tensors: [TensorInfo]
   private let outputs: [OutputFile]
+  /// Bytes of every file.
+  private let reserved: [Int]
   private let locations: [(output: Int, offset: Int)]
   /// Whether an earlier run left all files at their final size, so that some rows may be written already.
   public let isResumed: Bool
@@ -35,6 +37,7 @@ public final class GGUFWriter {
     tensors = shards.layouts.flatMap(\.tensors)
     locations = shards.layouts.enumerated().flatMap { output, layout in layout.offsets.map { (output, $0) } }
     outputs = try paths.map { try OutputFile(path: $0, overwrite: overwrite, resuming: resuming) }
+    reserved = shards.layouts.map(\.totalBytes)
     let allocated = outputs.reduce(0) { $0 + $1.allocated }
     try OutputFile.requireSpace(shards.totalBytes - allocated, for: path)
     isResumed = resuming && zip(outputs, shards.layouts).allSatisfy { $0.inherited == $1.totalBytes }
@@ -42,6 +45,11 @@ public final class GGUFWriter {
       try output.reserve(layout.totalBytes)
       try output.write(layout.header)
     }
+  }
+
+  /// Bytes that the files will still take on the disk.
+  package var unallocatedBytes: Int {
+    zip(outputs, reserved).reduce(0) { $0 + max(0, $1.1 - $1.0.allocated) }
   }
 
   /// Keeps the temporary files when this writer is dropped without a commit.

@@ -2,7 +2,7 @@
 ///
 /// Decimal units (kB, MB, GB, TB) are powers of 1000, binary units (KiB, MiB, GiB, TiB) powers of 1024. A unit is
 /// required, since GB and GiB differ by 7 %.
-public struct ByteSize: Hashable, Sendable {
+public struct ByteSize: Hashable, Sendable, CustomStringConvertible {
   /// The size in bytes.
   public let bytes: Int
 
@@ -25,6 +25,18 @@ public struct ByteSize: Hashable, Sendable {
     let value = (number * scale).rounded(.down)
     guard value < 9e18 else { throw ByteSizeError(text: text, "is too large") }
     bytes = Int(value)
+  }
+
+  /// The size in the largest unit in which it has at most three decimals.
+  public var description: String {
+    for (name, scale) in Self.units.sorted(by: { $0.bytes > $1.bytes }) where Double(bytes) >= scale {
+      let thousandths = Double(bytes) / scale * 1000
+      guard thousandths == thousandths.rounded() else { continue }
+      let digits = String(Int(thousandths) % 1000 + 1000).dropFirst()
+      let decimals = String(digits.reversed().drop { $0 == "0" }.reversed())
+      return "\(Int(thousandths) / 1000)" + (decimals.isEmpty ? "" : "." + decimals) + name
+    }
+    return "\(bytes)B"
   }
 
   private static let units: [(name: String, bytes: Double)] = [

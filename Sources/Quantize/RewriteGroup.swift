@@ -1,0 +1,213 @@
+import Blocks
+import Files
+import GGUF
+import Synchronization
+import Tensors
+
+/// Writes several files of one model: every tensor is read and decoded once, and encoded once for all files that give it
+/// the same type.
+///
+///     let members = plans.map { RewriteGroup.Member($0, path: "model-\($0.types[0]).gguf", options: options) }
+///     let reports = try RewriteGroup(members).write()
+///
+/// Each file has the bytes that ``Rewriter`` writes, and its own journal. After an interruption, the next run continues
+/// with all of them.
+public struct RewriteGroup: Sendable {
+  /// A file of the group.
+  public struct Member: Sendable {
+    let plan: RewritePlan
+    let path: String
+    let options: RewriteOptions
+    let importance: Importance?
+    let importanceKey: String
+
+    /// - Parameters:
+    ///   - path: the output; names of shards are derived from it.
+    ///   - importance: nil to quantize without importance.
+    ///   - importanceKey: the digest of the importance. Members with the same key share what they encode.
+    public init(
+      _ plan: RewritePlan, path: String, options: RewriteOptions, importance: Importance? = nil,
+      importanceKey: String = ""
+    ) {
+      self.plan = plan
+      self.path = path
+      self.options = options
+      self.importance = importance
+      self.importanceKey = importance == nil ? "" : importanceKey
+    }
+  }
+
+  private let members: [Member]
+  private let encoder: RowEncoder
+
+  /// - Parameter members: the files, all of one source.
+  public init(_ members: [Member]) {
+    precondition(!members.isEmpty, "a group without files")
+    self.members = members
+    encoder = RowEncoder(source: members[0].plan.source, chunkBytes: members[0].plan.chunkBytes)
+  }
+
+  /// Writes all files. They appear under their names when all of them are complete.
+  ///
+  /// - Parameters:
+  ///   - progress: is told of every chunk; its steps are tensors. A pause is possible after every tensor.
+  ///   - first: encodes any tensors by other means; the remaining ones are encoded afterwards. It is not called for
+  ///     files that an earlier run completed.
+  /// - Returns: the members' reports, in their order.
+  /// - Throws: ``QuantizeError``, `FileError`, and what reading the source throws.
+  public func write(
+    progress: any RunObserver = NoObserver(), first: ([RewriteSession]) throws -> Void = { _ in }
+  ) throws -> [RewriteReport] {
+    var files: [RewriteFile] = []
+    do {
+      for member in members { files.append(try RewriteFile(member)) }
+      for file in files { try file.open(progress) }
+      try requireSpace(files)
+      let open = files.filter { !$0.isComplete }
+      do {
+        try first(open.compactMap(\.session))
+        try encodeAll(open, progress)
+      } catch {
+        // Write the rows that were encoded before the failure, unless the disk failed.
+        var failure = error
+        for file in open {
+          do { _ = try file.output?.finish() } catch { failure = error }
+        }
+        throw failure
+      }
+      for file in open { try file.finish() }
+      for file in open { try file.commit() }
+      for file in files { file.removeJournal() }
+      return files.map(\.report)
+    } catch {
+      for file in files { file.fail(error) }
+      throw error
+    }
+  }
+
+  /// Refuses files that fit on the disk one by one, but not together.
+  private func requireSpace(_ files: [RewriteFile]) throws {
+    func folder(_ file: RewriteFile) -> Substring {
+      file.path[..<(file.path.lastIndex(of: "/") ?? file.path.startIndex)]
+    }
+    for (_, files) in Dictionary(grouping: files, by: folder) where files.count > 1 {
+      try OutputFile.requireSpace(files.reduce(0) { $0 + $1.unallocatedBytes }, for: files[0].path)
+    }
+  }
+
+  // MARK: tensors
+
+  private func encodeAll(_ files: [RewriteFile], _ progress: any RunObserver) throws {
+    let total = max(1, files.reduce(0) { $0 + $1.plan.totalBytes })
+    var written = files.reduce(0) { $0 + ($1.session?.writtenBytes ?? 0) }
+    let tensors = encoder.source.tensors
+    func advance(_ index: Int, _ tensor: TensorInfo) throws {
+      try progress.advance(
+        RunProgress(
+          fraction: Double(written) / Double(total), step: index, stepCount: tensors.count, detail: tensor.name))
+    }
+    for (index, tensor) in tensors.enumerated() {
+      var pending: [(file: RewriteFile, form: RowEncoder.Form)] = []
+      // By key of the importance.
+      var weights: [String: [Float]?] = [:]
+      for file in files where file.session?.written.contains(index) == false {
+        let type = file.plan.types[index]
+        guard let rowBytes = type.rowBytes(columns: tensor.shape.columns) else {
+          throw QuantizeError.notEncodable(tensor: tensor.name, type: type)
+        }
+        var form = RowEncoder.Form(type: type)
+        if type.isQuantized, type != tensor.type, let importance = file.importance {
+          let key = file.importanceKey
+          if weights[key] == nil { weights[key] = .some(try encoder.weights(of: tensor, importance)) }
+          form.weights = weights[key] ?? nil
+          if form.weights == nil { file.report.withoutImportance.append(tensor.name) }
+          form.key = form.weights == nil ? "" : key
+        }
+        if try file.inherits(index) {
+          written += tensor.shape.rows * rowBytes
+          try advance(index, tensor)
+        } else {
+          pending.append((file, form))
+        }
+      }
+      guard !pending.isEmpty else { continue }
+      try encode(index, for: pending) { bytes in
+        written += bytes
+        try advance(index, tensor)
+      }
+      do { try progress.pause() } catch { throw Paused(reason: error) }
+    }
+  }
+
+  /// Encodes a tensor for some files.
+  private func encode(
+    _ index: Int, for files: [(file: RewriteFile, form: RowEncoder.Form)], wrote: (Int) throws -> Void
+  ) throws {
+    let tensor = encoder.source.tensors[index]
+    var forms: [RowEncoder.Form] = []
+    for (_, form) in files where form.type != tensor.type && !forms.contains(form) { forms.append(form) }
+    let copies = files.contains { $0.form.type == tensor.type }
+    for rows in encoder.chunks(of: tensor) {
+      let copied = copies ? try encoder.copy(rows, of: tensor) : []
+      let encoded = forms.isEmpty ? nil : try encoder.encode(rows, of: tensor, in: forms)
+      for (file, form) in files {
+        let position = forms.firstIndex(of: form)
+        let bytes = position.flatMap { encoded?.bytes[$0] } ?? copied
+        try file.output?.write(bytes, tensor: index, row: rows.lowerBound)
+        if let position, let replaced = encoded?.replaced[position], replaced > 0 {
+          file.report.replacedImportance[tensor.name, default: 0] += replaced
+        }
+        try wrote(bytes.count)
+      }
+    }
+    let samples = SampleRows(encoder, tensor, forms)
+    for (file, form) in files {
+      let path = file.firstPath
+      try file.output?.end(tensor.name) { try samples.check(index, in: form, $0, path: path) }
+    }
+  }
+}
+
+/// Some rows of a tensor, which are read and encoded again to check what was written. All files of a group share them.
+private final class SampleRows: Sendable {
+  private let encoder: RowEncoder
+  private let tensor: TensorInfo
+  private let forms: [RowEncoder.Form]
+  /// By row, the bytes of every form.
+  private let encoded = Mutex<[Int: [[UInt8]]]>([:])
+
+  init(_ encoder: RowEncoder, _ tensor: TensorInfo, _ forms: [RowEncoder.Form]) {
+    self.encoder = encoder
+    self.tensor = tensor
+    self.forms = forms
+  }
+
+  /// Reads rows back: the bytes must be those of the source encoded anew, and decode to finite numbers.
+  func check(_ index: Int, in form: RowEncoder.Form, _ writer: any TensorWriter, path: String) throws {
+    let type = form.type
+    guard let rowBytes = type.rowBytes(columns: tensor.shape.columns), rowBytes > 0, tensor.shape.rows > 0 else {
+      return
+    }
+    for row in Set([0, tensor.shape.rows / 2, tensor.shape.rows - 1]).sorted() {
+      var written = [UInt8](repeating: 0, count: rowBytes)
+      var span = written.mutableSpan
+      var raw = span.mutableBytes
+      try writer.read(into: &raw, tensor: index, row: row)
+      guard try written == expected(row, in: form),
+        !type.isQuantized || firstNonFiniteBlock(written.span.bytes, as: type) == nil
+      else {
+        throw QuantizeError.writtenWrong(path: path, tensor: tensor.name, row: row)
+      }
+    }
+  }
+
+  private func expected(_ row: Int, in form: RowEncoder.Form) throws -> [UInt8] {
+    guard let index = forms.firstIndex(of: form) else { return try encoder.copy(row..<row + 1, of: tensor) }
+    return try encoded.withLock { encoded in
+      if let bytes = encoded[row] { return bytes[index] }
+      let bytes = try encoder.encode(row..<row + 1, of: tensor, in: forms).bytes
+      encoded[row] = bytes
+      return bytes[index]
+    }
+  }
+}
