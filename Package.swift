@@ -24,7 +24,7 @@ let swiftSettings: [SwiftSetting] = [
 
 let libraries = [
   "Files", "Tensors", "Blocks", "GGUF", "Checkpoint", "Tokenizers", "Transformer", "Imatrix", "Perplexity", "Quantize",
-  "Fit", "MLX", "Inspection", "Plan", "Report",
+  "Fit", "MLX", "Inspection", "Plan", "Report", "Hub",
 ]
 
 func library(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
@@ -65,6 +65,9 @@ let package = Package(
     .systemLibrary(name: "COpenBLAS", pkgConfig: "openblas", providers: [.apt(["libopenblas-dev"])]),
     .systemLibrary(name: "COpenSSL", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
 
+    // Loads libcurl when it is needed; only the headers are needed to build.
+    .target(name: "CCurl", linkerSettings: [.linkedLibrary("dl", .when(platforms: [.linux]))]),
+
     library("Files", ["CZstd"] + crypto),
     library("Tensors", ["CVectors"] + blas),
     library("Blocks", ["CBlocks", "Tensors"]),
@@ -79,6 +82,7 @@ let package = Package(
       "Fit",
       ["Quantize", "Imatrix", "Perplexity", "Transformer", "Tokenizers", "Blocks", "GGUF", "Tensors", "Files"]),
     library("MLX", ["Checkpoint", "Quantize", "Blocks", "GGUF", "Tensors", "Files"]),
+    library("Hub", ["CCurl", "Files"]),
     library("Inspection", ["Blocks", "GGUF", "Tensors"]),
     library("Plan", ["Checkpoint", "Quantize", "GGUF", "Tensors", "Files"]),
     library("Report", ["Perplexity", "GGUF", "Tensors", .product(name: "Mustache", package: "swift-mustache")]),
@@ -125,6 +129,7 @@ let package = Package(
     tests(of: "MLX", ["Checkpoint", "Quantize", "Blocks", "GGUF", "Tensors", "Files"], hasFixtures: false),
     tests(of: "Inspection", ["GGUF", "Tensors"]),
     tests(of: "Plan", ["Checkpoint", "Quantize", "GGUF", "Tensors"]),
+    tests(of: "Hub", ["Files", "Checkpoint", "GGUF"], hasFixtures: false),
     tests(of: "qtool", named: "Command", ["Blocks", "GGUF", "Tensors", "Files"]),
   ]
 )

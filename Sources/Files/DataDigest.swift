@@ -29,6 +29,9 @@ public struct DataDigest: ~Copyable {
     return digest.bytes()
   }
 
+  /// The digest of `bytes`, in hexadecimal.
+  public static func hex(of bytes: [UInt8]) -> String { hexadecimal(Self.bytes(of: bytes)) }
+
   /// The digest of a whole file, in hexadecimal.
   ///
   /// - Throws: ``FileError``.

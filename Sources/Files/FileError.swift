@@ -7,7 +7,7 @@
 /// A failed operation on a file: its path, the byte offset and the system's error.
 public struct FileError: Error, Equatable, Sendable {
   /// The operation that failed.
-  public enum Operation: String, Sendable { case open, read, write, reserve, sync, rename, create }
+  public enum Operation: String, Sendable { case open, read, write, reserve, sync, rename, create, fetch }
   /// The operation that failed.
   public let operation: Operation
   /// The path of the file.
@@ -18,9 +18,16 @@ public struct FileError: Error, Equatable, Sendable {
   public let lacking: Int?
   /// `errno`, or 0 where the file ended early.
   public let code: Int32
+  /// The meaning of the failure where the operating system has no words for it, as with a server's answer.
+  public let detail: String?
 
-  /// - Parameter code: `errno`, or 0 where the file ended early.
-  public init(_ operation: Operation, path: String, offset: Int? = nil, lacking: Int? = nil, code: Int32) {
+  /// - Parameters:
+  ///   - code: `errno`, or 0 where the file ended early.
+  ///   - detail: the reason, where it is not the code's.
+  public init(
+    _ operation: Operation, path: String, offset: Int? = nil, lacking: Int? = nil, code: Int32, detail: String? = nil
+  ) {
+    self.detail = detail
     self.operation = operation
     self.path = path
     self.offset = offset
@@ -30,7 +37,8 @@ public struct FileError: Error, Equatable, Sendable {
 
   /// The meaning of ``code``, usually in the operating system's words.
   public var reason: String {
-    switch code {
+    if let detail { return detail }
+    return switch code {
     case 0: "the file ends"
     case ESPIPE: "it is a pipe, a device or a socket, not a file"
     default: String(cString: strerror(code))

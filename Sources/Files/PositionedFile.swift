@@ -12,8 +12,10 @@ public final class PositionedFile: Sendable {
   public let path: String
   /// Bytes in the file when it was opened.
   public let size: Int
+  /// -1 for a remote file.
   private let descriptor: Int32
   private let reading: Reading?
+  private let remote: (any RemoteFile)?
 
   /// A replacement for `pread` with its arguments, its result and the file's path. Tests simulate failing disks with
   /// it.
@@ -27,6 +29,12 @@ public final class PositionedFile: Sendable {
 
   /// Opens a file. Directories, pipes and devices are errors.
   public init(path: String) throws(FileError) {
+    if let remote = RemoteFiles.file(at: path) {
+      self.path = path
+      self.remote = remote
+      (descriptor, reading, size) = (-1, nil, remote.size)
+      return
+    }
     // O_NONBLOCK: opening a pipe would wait for a writer.
     let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
     guard descriptor >= 0 else { throw FileError(.open, path: path, code: errno) }
@@ -42,15 +50,17 @@ public final class PositionedFile: Sendable {
     }
     self.descriptor = descriptor
     self.path = path
+    remote = nil
     reading = Self.reading
     self.size = Int(status.st_size)
   }
 
-  deinit { close(descriptor) }
+  deinit { if descriptor >= 0 { close(descriptor) } }
 
   /// Fills `output` with the bytes from `offset` on. An end of the file before that is an error of code 0.
   public func read(into output: inout MutableRawSpan, at offset: Int) throws(FileError) {
     precondition(offset >= 0, "offset \(offset)")
+    if let remote { return try Self.read(remote, path, into: &output, at: offset) }
     let failure: FileError? = output.withUnsafeMutableBytes { buffer in
       var done = 0
       while done < buffer.count {
@@ -65,6 +75,19 @@ public final class PositionedFile: Sendable {
         }
         done += got
       }
+      return nil
+    }
+    if let failure { throw failure }
+  }
+
+  private static func read(
+    _ remote: any RemoteFile, _ path: String, into output: inout MutableRawSpan, at offset: Int
+  ) throws(FileError) {
+    let failure: FileError? = output.withUnsafeMutableBytes { buffer in
+      guard offset + buffer.count <= remote.size else {
+        return FileError(.read, path: path, offset: remote.size, code: 0)
+      }
+      do throws(FileError) { try remote.read(into: buffer, at: offset) } catch { return error }
       return nil
     }
     if let failure { throw failure }
