@@ -3,6 +3,7 @@ import Files
 import Fit
 import Foundation
 import GGUF
+import Hub
 import Perplexity
 import Tensors
 import Tokenizers
@@ -36,7 +37,7 @@ enum DriftBase {
 
   /// The form of a file, by its first bytes.
   static func form(of path: String) throws -> Form {
-    if ModelLocation.isCheckpoint(path) { return .model }
+    if HubReference.isReference(path) || ModelLocation.isCheckpoint(path) { return .model }
     let file = try PositionedFile(path: path)
     let start = try file.bytes(in: 0..<min(8, file.size))
     if start.starts(with: Array("QREF".utf8)) { return .compact }

@@ -3,6 +3,7 @@ import Files
 import Fit
 import Foundation
 import GGUF
+import Hub
 import Imatrix
 import Perplexity
 import Plan
@@ -38,8 +39,8 @@ struct Failure: Error {
 
   /// Writes at most two lines to standard error.
   func report() {
-    Terminal.write([("qtool:", .error), (" \(message)", .plain)])
-    if let hint { Terminal.write([("hint:", .bold), (" \(hint)", .plain)]) }
+    Terminal.write([("qtool:", .error), (" \(HubModels.described(message))", .plain)])
+    if let hint { Terminal.write([("hint:", .bold), (" \(HubModels.described(hint))", .plain)]) }
   }
 }
 
@@ -72,7 +73,36 @@ extension Failure {
     case let error as RecipeError: self.init(recipe: error)
     case let error as SensitivityError: self.init(sensitivity: error)
     case let error as PlanError: self.init(plan: error)
+    case let error as HubError: self.init(hub: error)
     default: return nil
+    }
+  }
+
+  private init(hub error: HubError) {
+    switch error {
+    case .badReference: self.init(.usage, error.description, hint: "such as hf:Qwen/Qwen2.5-7B@main")
+    case .badEndpoint: self.init(.usage, error.description, hint: "unset it, or set it to https://huggingface.co")
+    case .noRepository(_, let hasToken):
+      self.init(
+        .missing, error.description,
+        hint: hasToken ? "check the name" : "check the name; of a private one, set HF_TOKEN, or run: hf auth login")
+    case .gated(_, let hasToken):
+      self.init(
+        .missing, error.description,
+        hint: hasToken ? "ask for access on the model's page" : "ask for access on the model's page, and set HF_TOKEN")
+    case .badToken: self.init(.missing, error.description, hint: "set HF_TOKEN to a valid one, or run: hf auth login")
+    case .noRevision: self.init(.missing, error.description, hint: "name a branch, a tag or a commit of the repository")
+    case .noFile: self.init(.missing, error.description, hint: "name a file of the repository, or the repository alone")
+    case .offline:
+      self.init(.missing, error.description, hint: "unset HF_HUB_OFFLINE, or download the model first: hf download")
+    case .noRanges:
+      self.init(.io, error.description, hint: "set HF_ENDPOINT to another server, or download the model first")
+    case .changed, .badAnswer: self.init(.data, error.description, hint: "start again, or read another revision")
+    case .unreachable: self.init(.io, error.description, hint: "check the network, the proxy and HF_ENDPOINT")
+    case .noCurl:
+      self.init(
+        .machine, error.description, hint: "install it (libcurl4 on Debian), or download the model: hf download")
+    case .stopped: self.init(.interrupted, "interrupted; no file was written under the final name")
     }
   }
 
@@ -182,6 +212,12 @@ extension Failure {
       self.init(.unwritable, "\(error.path): already exists", hint: "name another output, or replace it with --force")
     case (.create, _), (.rename, _):
       self.init(.unwritable, "\(location): cannot be written: \(error.reason)")
+    case (.fetch, _) where Interruption.isRequested:
+      self.init(.interrupted, "interrupted; no file was written under the final name")
+      hint = "continue with: \(Interruption.resumeCommand)"
+    case (.fetch, 0): self.init(.data, "\(location): \(error.reason)", hint: "start again, or read another revision")
+    case (.fetch, _):
+      self.init(.io, "\(location): \(error.reason)", hint: "start again when the network is back; the run goes on")
     case (.read, 0):
       self.init(.data, "\(location): the file ends too early", hint: "the file is truncated: download it again")
     case (.read, _): self.init(.io, "\(location): cannot be read: \(error.reason)")

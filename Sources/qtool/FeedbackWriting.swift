@@ -40,11 +40,16 @@ struct FeedbackWriting {
   }
 
   /// Writes the model while telling how far it is. An interrupted run goes on when it is started again.
-  func write(to output: OutputOptions, importance: ImportanceMatrix?, checksums: Bool) throws -> FeedbackReport {
+  ///
+  /// - Parameter keepsJournal: whether the caller removes the journal, when further files are complete too.
+  func write(
+    to output: OutputOptions, importance: ImportanceMatrix?, checksums: Bool, keepsJournal: Bool
+  ) throws -> FeedbackReport {
     let plan = run.plan
     var options = RewriteOptions(overwrite: output.force)
     options.restart = output.restart
     options.checksums = checksums
+    options.keepsJournal = keepsJournal
     let widths = run.blocks.widths.sorted { $0.key < $1.key }.map { "\($0.key):\($0.value)" }.joined(separator: " ")
     options.identity = RunIdentity([
       RunIdentity.Field("source model", try ModelFingerprint(of: plan.source).hex),

@@ -64,13 +64,13 @@ extension ModelSource {
   }
 }
 
-extension MixOptions {
+extension Mix {
   /// The recipe of an MLX directory.
   func mlxRecipe(for source: MLXSource) throws -> Recipe {
-    if let preset {
+    if case .preset(let preset) = choice {
       throw Failure(.usage, "--preset \(preset): is a mix of GGUF types", hint: "--type names MLX's mixes")
     }
-    let name = type ?? ""
+    guard case .type(let name, _) = choice else { preconditionFailure("the types of \(name) are fitted, or of a recipe") }
     guard let mix = MLXMix(name: name) else {
       throw Failure(
         .usage, "--type \(name): MLX has no such mix",

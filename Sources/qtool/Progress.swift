@@ -93,7 +93,7 @@ final class Progress: Sendable {
 
   /// Writes a line, such as a warning or a plan.
   func note(_ text: String) {
-    if !quiet { Terminal.write(text) }
+    if !quiet { Terminal.write(HubModels.described(text)) }
   }
 
   /// Writes lines that were not written before.

@@ -7,19 +7,37 @@ import Quantize
 func write(
   _ plan: RewritePlan, importance: ImportanceMatrix?, to output: OutputOptions, checksums: Bool, _ progress: Progress
 ) throws -> RewriteReport {
-  var options = RewriteOptions(overwrite: output.force)
-  options.restart = output.restart
-  options.checksums = checksums
-  options.identity = RunIdentity(
-    version: QTool.version, source: try ModelFingerprint(of: plan.source).hex,
-    importance: importance?.digest ?? "none", recipe: plan.digest)
-  progress.start("writing \(output.output)", total: plan.totalBytes, unit: .bytes)
-  let report = try Rewriter(plan, importance: importance?.lookup).write(
-    to: output.output, options: options,
-    progress: StageObserver(progress: progress, total: plan.totalBytes, stopsInPauses: true))
+  try write([(plan, importance, output)], checksums: checksums, progress)[0]
+}
+
+/// Writes several files of a model in one reading and reports the progress.
+///
+/// - Parameter keepsJournals: whether the caller removes the journals, when further files are complete too.
+@discardableResult
+func write(
+  _ files: [(plan: RewritePlan, importance: ImportanceMatrix?, output: OutputOptions)], checksums: Bool,
+  keepsJournals: Bool = false, _ progress: Progress
+) throws -> [RewriteReport] {
+  let source = try ModelFingerprint(of: files[0].plan.source).hex
+  let members = files.map { plan, importance, output in
+    var options = RewriteOptions(overwrite: output.force)
+    options.restart = output.restart
+    options.checksums = checksums
+    options.keepsJournal = keepsJournals
+    options.identity = RunIdentity(
+      version: QTool.version, source: source, importance: importance?.digest ?? "none", recipe: plan.digest)
+    return RewriteGroup.Member(
+      plan, path: output.output, options: options, importance: importance?.lookup,
+      importanceKey: importance?.digest ?? "")
+  }
+  let total = files.reduce(0) { $0 + $1.plan.totalBytes }
+  let name = files.count == 1 ? files[0].output.output : "\(files.count) files"
+  progress.start("writing \(name)", total: total, unit: .bytes)
+  let reports = try RewriteGroup(members).write(
+    progress: StageObserver(progress: progress, total: total, stopsInPauses: true))
   progress.finish()
-  progress.note(report, of: plan)
-  return report
+  for (report, file) in zip(reports, files) { progress.note(report, of: file.plan) }
+  return reports
 }
 
 extension Progress {

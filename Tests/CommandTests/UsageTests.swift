@@ -68,6 +68,17 @@ import Testing
   @Test func optionsThatContradictEachOther() throws {
     let result = try qtool.run(["quantize", "model", "--type", "Q4_K_M", "--target", "1GB", "-o", "out.gguf"])
     #expect(result.status == 64 && result.output.isEmpty)
-    #expect(result.error.contains("give one of --target, --fit, --type, --preset and --recipe"), "\(result.error)")
+    #expect(result.error.contains("several files need {mix} in their name"), "\(result.error)")
+  }
+
+  @Test(arguments: [
+    ([], "give one of --target, --fit, --type, --preset and --recipe"),
+    (["--type", "Q4_K_M", "--type", "q4_k_m"], "Q4_K_M is given twice"),
+    (["--target", "2000MB", "--target", "2GB"], "2GB is given twice"),
+  ])
+  func badChoicesOfMixes(_ options: [String], _ message: String) throws {
+    let result = try qtool.run(["quantize", "model"] + options + ["-o", "out-{mix}.gguf"])
+    #expect(result.status == 64 && result.output.isEmpty)
+    #expect(result.error.contains(message), "\(result.error)")
   }
 }

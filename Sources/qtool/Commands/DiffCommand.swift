@@ -50,7 +50,8 @@ struct DiffCommand: ParsableCommand {
   }
 
   private func open(_ path: String, _ progress: Progress) throws -> any ModelSource {
-    noErrors && !ModelLocation.isCheckpoint(path)
+    let path = try splitter.located(path)
+    return noErrors && !ModelLocation.isCheckpoint(path)
       ? try GGUFFile(path: path, headerOnly: true) : try splitter.openAmongOthers(path, progress)
   }
 }

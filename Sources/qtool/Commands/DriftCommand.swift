@@ -63,6 +63,8 @@ struct DriftCommand: ParsableCommand {
     let name = journal.snapshotEvery > 0 ? keptName ?? stored.saveReference ?? stored.saveLogits : nil
     let continues = !journal.restart && name.map(RunJournal.isBegun) ?? false
     try stored.checkOutputs(inputs: [base] + models + text.text, mayExist: continues)
+    // Every batch of windows reads all weights.
+    HubModels.store(splitter.cache, isRepeated: true)
     try splitter.check([base] + models)
     let candidates = try models.map { try splitter.openAmongOthers($0, progress) }
     var (run, texts) = try prepare(candidates, progress)

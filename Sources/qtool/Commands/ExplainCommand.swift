@@ -22,7 +22,7 @@ struct ExplainCommand: ParsableCommand {
   @Flag(name: .long, help: "Print only the recipe, as quantize --recipe reads it.") var recipe = false
 
   func run() throws {
-    let file = try GGUFFile(path: model, headerOnly: true)
+    let file = try GGUFFile(path: try HubModels.path(model), headerOnly: true)
     if file.missingShards > 0 {
       throw Failure(
         .missing, "\(file.name): \(file.missingShards) shards are missing",

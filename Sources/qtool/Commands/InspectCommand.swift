@@ -105,6 +105,7 @@ struct Inspected {
   let notes: [String]
 
   init(path: String, _ splitter: SplitterOptions) throws {
+    let path = try splitter.located(path)
     if ModelLocation.isCheckpoint(path) {
       source = try splitter.open(path, Progress(quiet: true))
       form = source is MLXModel ? "MLX directory" : "Hugging Face directory"

@@ -79,7 +79,8 @@ struct PlanCommand: ParsableCommand {
   private func plan(_ source: String) throws -> MemoryPlan {
     let opened: PlanSource
     do {
-      opened = try PlanSource(source, ignoring: config.ignored, carriesPrediction: !config.dropsPrediction)
+      opened = try PlanSource(
+        try HubModels.path(source), ignoring: config.ignored, carriesPrediction: !config.dropsPrediction)
     } catch let error as PlanError where error.kind == .missing {
       throw Failure(error)?.suggesting(source, among: KnownShape.all.flatMap { [$0.name] + $0.aliases }) ?? error
     }

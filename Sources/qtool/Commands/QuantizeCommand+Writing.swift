@@ -1,4 +1,5 @@
 import Checkpoint
+import Files
 import Fit
 import GGUF
 import Imatrix
@@ -36,47 +37,127 @@ extension QuantizeCommand {
     }
   }
 
-  /// Writes the file and prints its types; on a dry run, only prints them.
-  ///
-  /// - Parameters:
-  ///   - save: stores the importance that the pass of error feedback has measured; nil to measure none.
-  ///   - compare: compares the file of a fit with stock mixes.
-  func finish(
-    _ plan: RewritePlan, importance matrix: ImportanceMatrix?, _ feedback: FitFeedback?, _ report: FitReport?,
-    saving save: ((ImportanceMatrix) throws -> Void)?,
-    comparing compare: (any ModelSource) throws -> FitReport.Written?, to destination: OutputOptions?,
-    _ workspace: Workspace?, _ progress: Progress
+  /// Maximum bytes of a fitted file; nil for other mixes.
+  func target(of mix: Mix, _ model: any ModelSource, _ progress: Progress) throws -> ByteSize? {
+    switch mix.choice {
+    case .target(let size): size
+    case .fit: try fitOptions.target(for: model, hasImportance: !weighing.noImportance, progress)
+    case .type, .preset, .recipe: nil
+    }
+  }
+
+  /// Refuses, before any work, outputs that can't be written.
+  func checkOutputs(name: String) throws {
+    guard !outputOptions.dryRun else { return }
+    let inputs = [model] + mix.recipe + [weighing.imatrix, fittingOptions.sensitivity].compactMap { $0 }
+    for mix in mixes {
+      guard let destination = outputOptions.destination(mix, name: name) else { continue }
+      // A file that an interrupted run of several has completed is checked by its journal.
+      var file = destination
+      if mixes.count > 1, RunJournal.isBegun(file.output) { file.force = true }
+      try file.check(inputs: inputs + weighing.calibration)
+    }
+  }
+
+  /// Chooses the types of a file.
+  func plan(
+    _ file: QuantizedFile, _ source: any ModelSource, _ constraints: TypeConstraints,
+    _ overrides: [(key: String, value: MetadataValue)], _ run: FitRun, _ progress: Progress
+  ) throws -> PlannedFile {
+    if let job = file.job {
+      let matrix = try job.importance()
+      let report = try job.run(matrix)
+      let plan = try job.header(matrix, evidence: report.evidence).plan(report.types(for: source))
+      try job.effectiveConstraints(matrix).noteReplacements(in: plan.types, of: source, progress)
+      return PlannedFile(file: file, plan: plan, matrix: matrix, report: report)
+    }
+    // The pass of error feedback computes the importance.
+    let isFoundOnTheWay = file.feedback != nil && weighing.imatrix == nil
+    let matrix =
+      isFoundOnTheWay ? nil : try file.importance.matrix(of: source, in: run, workspace: file.workspace)
+    let effective = try file.importance.constraints(constraints, matrix, of: source)
+    var header = OutputHeader(
+      source: source,
+      importance: isFoundOnTheWay ? file.feedback?.importance : file.importance.provenance(matrix),
+      fingerprint: try ModelFingerprint(of: source).hex, overrides: overrides)
+    header.feedback = file.feedback?.provenance
+    let plan = try file.mix.plan(
+      header, effective, constraintOptions, hasImportance: isFoundOnTheWay || matrix != nil, progress)
+    return PlannedFile(file: file, plan: plan, matrix: matrix, report: nil, measuresImportance: isFoundOnTheWay)
+  }
+
+  /// Writes the files and prints their types; on a dry run, only prints them.
+  func finish(_ planned: [PlannedFile], _ run: FitRun, _ progress: Progress) throws {
+    var files = planned
+    let writings = try files.map { file in
+      try file.file.feedback.flatMap {
+        try FeedbackWriting(
+          file.plan, feedback: $0, importance: file.matrix,
+          savesImportance: feedbackOptions.saveImatrix && file.measuresImportance, forward: options.forward, progress)
+      }
+    }
+    if feedbackOptions.saveImatrix, files.contains(where: { $0.file.job == nil && !$0.measuresImportance }) {
+      progress.note("note: --save-imatrix: without error feedback, no importance is measured")
+    }
+    if !outputOptions.dryRun {
+      if let first = files.first { progress.noteIntegers(in: first.plan.source) }
+      for file in files where file.plan.container == nil {
+        progress.noteOnce(file.plan.compatibility.verdicts.map(\.line))
+      }
+      try write(files, writings, run, progress)
+      for index in files.indices { try compare(&files[index], hasFeedback: writings[index] != nil) }
+      for file in files { file.file.workspace?.forgetChoice() }
+    }
+    for (index, file) in files.enumerated() {
+      if index > 0 { print() }
+      if outputOptions.dryRun, files.count > 1 { print("\(file.file.mix.name):\n") }
+      print(outputOptions.dryRun ? QuantizationTable.tensors(file.plan) : QuantizationTable.types(file.plan))
+      for line in file.report?.lines ?? [] { print(line) }
+      if file.report?.isEstimated == true, outputOptions.dryRun {
+        print("the drift with error feedback, and that of stock mixes, is measured on the written file")
+      }
+      if !outputOptions.dryRun, let destination = file.file.destination {
+        print("\n\(destination.output): \(QuantizationTable.total(file.plan))")
+      }
+    }
+  }
+
+  /// Compares the file of a fit with stock mixes, where its drift was only estimated.
+  private func compare(_ file: inout PlannedFile, hasFeedback: Bool) throws {
+    guard file.report?.isEstimated == true, let job = file.file.job, let destination = file.file.destination else {
+      return
+    }
+    do {
+      file.report?.written = try job.compare(try openModel(path: destination.output), file.matrix)
+    } catch is Interruption {
+      throw Failure(.interrupted, "\(destination.output) is complete; its comparison with stock mixes was interrupted")
+    }
+    file.report?.written?.hasFeedback = hasFeedback
+  }
+
+  /// Files with error feedback come one after the other, since each rounds its layers for its own inputs. The remaining
+  /// files are written in one reading. Journals remain until all files are complete.
+  private func write(
+    _ files: [PlannedFile], _ writings: [FeedbackWriting?], _ run: FitRun, _ progress: Progress
   ) throws {
-    var report = report
-    let writing = try feedback.flatMap {
-      try FeedbackWriting(
-        plan, feedback: $0, importance: matrix, savesImportance: save != nil, forward: options.forward, progress)
+    let isGroup = files.count > 1
+    for (file, writing) in zip(files, writings) {
+      guard let writing, let destination = file.file.destination else { continue }
+      let written = try writing.write(
+        to: destination, importance: file.matrix, checksums: outputOptions.checksums, keepsJournal: isGroup)
+      // A matrix of the whole text, which other runs may use too.
+      guard let importance = written.importance, let workspace = file.file.workspace, let feedback = file.file.feedback
+      else { continue }
+      let path = try workspace.keep(importance, of: file.plan.source, windows: feedback.windows, in: run)
+      progress.note("importance: \(path)")
     }
-    if !outputOptions.dryRun, let destination {
-      progress.noteIntegers(in: plan.source)
-      if plan.container == nil { for verdict in plan.compatibility.verdicts { progress.note(verdict.line) } }
-      if let writing {
-        let written = try writing.write(to: destination, importance: matrix, checksums: outputOptions.checksums)
-        if let importance = written.importance { try save?(importance) }
-      } else {
-        _ = try write(plan, importance: matrix, to: destination, checksums: outputOptions.checksums, progress)
-      }
-      if report?.isEstimated == true {
-        do { report?.written = try compare(try openModel(path: destination.output)) } catch is Interruption {
-          throw Failure(
-            .interrupted, "\(destination.output) is complete; its comparison with stock mixes was interrupted")
-        }
-        report?.written?.hasFeedback = writing != nil
-      }
-      workspace?.forgetChoice()
+    let plain = zip(files, writings).filter { $0.1 == nil }.compactMap { file, _ in
+      file.file.destination.map { (file.plan, file.matrix, $0) }
     }
-    print(outputOptions.dryRun ? QuantizationTable.tensors(plan) : QuantizationTable.types(plan))
-    for line in report?.lines ?? [] { print(line) }
-    if report?.isEstimated == true, outputOptions.dryRun {
-      print("the drift with error feedback, and that of stock mixes, is measured on the written file")
+    if !plain.isEmpty {
+      try qtool.write(plain, checksums: outputOptions.checksums, keepsJournals: isGroup, progress)
     }
-    if !outputOptions.dryRun, let destination {
-      print("\n\(destination.output): \(QuantizationTable.total(plan))")
-    }
+    guard isGroup else { return }
+    for file in files { if let destination = file.file.destination { RunJournal.remove(of: destination.output) } }
   }
 }

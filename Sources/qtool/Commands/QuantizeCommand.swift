@@ -21,110 +21,115 @@ struct QuantizeCommand: ParsableCommand {
   @OptionGroup(title: "Checkpoint") var splitter: SplitterOptions
   @OptionGroup(title: "Run") var options: RunOptions
 
+  /// All files to make.
+  var mixes: [Mix] { mix.mixes + (fitOptions.fit.map { [Mix(.fit(machine: $0))] } ?? []) }
+
   func validate() throws {
-    guard mix.count + (fitOptions.fit == nil ? 0 : 1) == 1 else {
-      throw ValidationError("give one of --target, --fit, --type, --preset and --recipe")
+    let mixes = mixes
+    guard !mixes.isEmpty else { throw ValidationError("give one of --target, --fit, --type, --preset and --recipe") }
+    if mixes.count > 1, outputOptions.output?.contains("{mix}") == false {
+      throw ValidationError("several files need {mix} in their name, such as -o 'Model-{mix}.gguf'")
     }
+    if let twice = Set(mixes.map(\.name)).first(where: { name in mixes.count { $0.name == name } > 1 }) {
+      throw ValidationError("\(twice) is given twice")
+    }
+    let fitsAll = mixes.allSatisfy(\.isFitted)
     // With --target, mixes are measured on the calibration text too.
-    if weighing.noImportance, weighing.imatrix != nil || mix.target == nil && !weighing.calibration.isEmpty {
+    let isFitted = mix.mixes.contains(where: \.isFitted)
+    if weighing.noImportance, weighing.imatrix != nil || !isFitted && !weighing.calibration.isEmpty {
       throw ValidationError(
-        "--no-importance can't be combined with --imatrix\(mix.target == nil ? " or --calibration" : "")")
+        "--no-importance can't be combined with --imatrix\(isFitted ? "" : " or --calibration")")
     }
-    if fittingOptions.sensitivity != nil, mix.target == nil, fitOptions.fit == nil {
+    if fittingOptions.sensitivity != nil, !mixes.contains(where: \.isFitted) {
       throw ValidationError("--sensitivity needs --target or --fit")
     }
-    if fittingOptions.budget.isNothing, !weighing.calibration.isEmpty {
+    if fittingOptions.budget.isNothing, fitsAll, !weighing.calibration.isEmpty {
       throw ValidationError("--budget 0 contradicts --calibration: no text is run")
     }
     if feedbackOptions.saveImatrix, weighing.imatrix != nil || weighing.noImportance {
       throw ValidationError("--save-imatrix contradicts --\(weighing.noImportance ? "no-importance" : "imatrix")")
     }
-    if fittingOptions.budget.isNothing, feedbackOptions.feedback == true {
+    if fittingOptions.budget.isNothing, fitsAll, feedbackOptions.feedback == true {
       throw ValidationError("--budget 0 contradicts --feedback: no text is run")
     }
   }
 
   func run() throws {
     let progress = options.apply()
-    let destination = outputOptions.destination
-    if !outputOptions.dryRun {
-      try destination?.check(
-        inputs: [model] + [weighing.imatrix, mix.recipe, fittingOptions.sensitivity].compactMap { $0 }
-          + weighing.calibration)
-    }
+    if outputOptions.output?.contains("{name}") == false { try checkOutputs(name: "") }
+    // A search and error feedback read the weights again.
+    HubModels.store(
+      splitter.cache,
+      isRepeated: mixes.contains(where: \.isFitted) || feedbackOptions.feedback != false && !weighing.noImportance)
     let whole = try splitter.open(model, progress)
+    HubModels.reserve(files: mixes, of: whole)
     let pruned = try sourceOptions.pruned(whole)
     let source = try outputOptions.format.formed(
       weightOptions.apply(to: pruned ?? whole), of: whole, prunes: pruned != nil)
-    let target =
-      try mix.target
-      ?? fitOptions.target(
-        for: pruned ?? whole, hasImportance: !weighing.noImportance, progress)
+    if outputOptions.output?.contains("{name}") == true { try checkOutputs(name: source.metadata.conventionalName) }
+    var files = try mixes.map { mix in
+      let destination = outputOptions.destination(mix, name: source.metadata.conventionalName)
+      return QuantizedFile(
+        mix, destination, target: try target(of: mix, pruned ?? whole, progress), source)
+    }
     var constraints = try constraintOptions.constraints(for: source, progress).mapping { try source.formed($0) }
     if !allowRequantize { constraints.kept = publishedBlocks(of: source, isDirectory: whole is CheckpointDirectory) }
-    let copied = mix.copies ? try constraints.applied(to: source.tensors.map(\.type), of: source) : nil
+    for index in files.indices where files[index].mix.copies {
+      files[index].isCopy =
+        try constraints.applied(to: source.tensors.map(\.type), of: source) == source.tensors.map(\.type)
+    }
+    let copied =
+      try mixes.allSatisfy(\.copies) ? constraints.applied(to: source.tensors.map(\.type), of: source) : nil
     try checkRequantizing(source, copied, constraints, progress)
 
     let (run, overrides) = (options.fitRun(progress), try sourceOptions.overrides(for: source))
-    let workspace = destination.map { Workspace(output: $0.output, model: source.name, restart: $0.restart) }
-    let isCopy = copied == source.tensors.map(\.type)
-    let runsModel = try target != nil && fittingOptions.runsModel(source, progress)
-    var feedback = try feedbackOptions.input(
-      for: source, weighing, isWanted: target == nil || runsModel, makesNothing: isCopy, progress)
-    let importance = try weighing.input(
-      for: source, whole: whole, pruned: pruned, without: try sourceOptions.layers(),
-      isWanted: (target == nil ? mix.needsImportance : runsModel) || feedback != nil,
-      canRun: target == nil || runsModel, isUseless: isCopy, progress)
-    var job: FitJob?
-    if let target {
+    let isFitted = files.contains { $0.target != nil }
+    let runsModel = try isFitted && fittingOptions.runsModel(source, progress)
+    let feedback = try feedbackOptions.input(
+      for: source, weighing, isWanted: runsModel || files.contains { $0.target == nil },
+      makesNothing: files.allSatisfy(\.isCopy), progress)
+    // Files with the same needs share what is read or measured.
+    var inputs: [ImportanceNeed: ImportanceInput] = [:]
+    for index in files.indices {
+      var file = files[index]
+      let asksModel = file.target == nil || runsModel
+      if !file.isCopy, asksModel || feedbackOptions.feedback == true { file.feedback = feedback }
+      let need = ImportanceNeed(
+        isWanted: (file.target == nil ? file.mix.needsImportance : runsModel) || file.feedback != nil,
+        canRun: asksModel, isUseless: file.isCopy)
+      file.importance =
+        try inputs[need]
+        ?? weighing.input(
+          for: source, whole: whole, pruned: pruned, without: try sourceOptions.layers(), isWanted: need.isWanted,
+          canRun: need.canRun, isUseless: need.isUseless, progress)
+      inputs[need] = file.importance
+      files[index] = file
+    }
+    let sensitivities = isFitted ? try fittingOptions.sensitivities(for: source) : nil
+    for index in files.indices {
+      guard let target = files[index].target else { continue }
       // Sensitivities of another model are refused before text is read.
-      let sensitivities = try fittingOptions.sensitivities(for: source)
       let text = runsModel ? try weighing.text(for: source) : nil
       progress.noteOnce(text?.notes ?? [])
       var fit = FitJob(of: source, target: target.bytes, text: text?.text, run: run)
-      fit.importanceInput = importance
+      fit.importanceInput = files[index].importance
       fit.constraints = constraints
       fit.overrides = overrides
-      fit.workspace = workspace
+      fit.workspace = files[index].workspace
       fit.given = sensitivities
       fittingOptions.apply(to: &fit)
       // The last comparison's text must not be the one that errors were fed back by.
-      if let whole = feedback { feedback = whole.with(try fit.feedbackWindows() ?? whole.windows) }
-      fit.feedback = feedback
-      try fit.check()
-      job = fit
-    }
-    if let job { progress.note(try job.stages().table) }
-    // Without a target, the pass of error feedback computes the importance.
-    let isFoundOnTheWay = feedback != nil && target == nil && weighing.imatrix == nil
-    let matrix =
-      if let job { try job.importance() } else if isFoundOnTheWay { nil as ImportanceMatrix? } else {
-        try importance.matrix(of: source, in: run, workspace: workspace)
+      if let whole = files[index].feedback {
+        files[index].feedback = whole.with(try fit.feedbackWindows() ?? whole.windows)
       }
-    let report = try job?.run(matrix)
-    let plan: RewritePlan
-    if let job, let report {
-      plan = try job.header(matrix, evidence: report.evidence).plan(report.types(for: source))
-      try job.effectiveConstraints(matrix).noteReplacements(in: plan.types, of: source, progress)
-    } else {
-      let effective = try importance.constraints(constraints, matrix, of: source)
-      var header = OutputHeader(
-        source: source, importance: isFoundOnTheWay ? feedback?.importance : importance.provenance(matrix),
-        fingerprint: try ModelFingerprint(of: source).hex, overrides: overrides)
-      header.feedback = feedback?.provenance
-      plan = try mix.plan(
-        header, effective, constraintOptions, hasImportance: isFoundOnTheWay || matrix != nil, progress)
+      fit.feedback = files[index].feedback
+      try fit.check()
+      files[index].job = fit
     }
-    let compare = { (file: any ModelSource) in try job.flatMap { try $0.compare(file, matrix) } }
-    // A matrix of the whole text, which other runs may use too; with a target, it is there.
-    var save: ((ImportanceMatrix) throws -> Void)?
-    if feedbackOptions.saveImatrix, isFoundOnTheWay, let feedback, let workspace {
-      save = { progress.note("importance: \(try workspace.keep($0, of: source, windows: feedback.windows, in: run))") }
-    } else if feedbackOptions.saveImatrix, job == nil {
-      progress.note("note: --save-imatrix: without error feedback, no importance is measured")
+    for file in files { if let job = file.job { progress.note(try job.stages().table) } }
+    let plans = try files.map { file in
+      try plan(file, source, constraints, overrides, run, progress)
     }
-    try finish(
-      plan, importance: matrix, feedback, report, saving: save, comparing: compare, to: destination, workspace, progress
-    )
+    try finish(plans, run, progress)
   }
 }

@@ -7,87 +7,13 @@ import MLX
 import Quantize
 import Tensors
 
-/// The choice of a file's types.
-struct MixOptions: ParsableArguments {
-  @Option(
-    name: .long, help: ArgumentHelp("Maximum size of the file, such as 190GB or 177GiB.", valueName: "size"))
-  var target: ByteSize?
-  @Option(
-    name: .long, help: ArgumentHelp("A stock mix or a type, such as Q4_K_M.", valueName: "name"),
-    completion: .list(StockMix.allCases.map(\.rawValue)))
-  var type: String?
-  @Option(
-    name: .long, help: ArgumentHelp("A dynamic mix, such as ud-iq1_s.", valueName: "name"),
-    completion: .list(Preset.allCases.map(\.rawValue)))
-  var preset: String?
-  @Option(name: .long, help: ArgumentHelp("Rules from a YAML file.", valueName: "file"), completion: .file())
-  var recipe: String?
-  @Flag(name: .long, help: "With --type: give every matrix the same type, without the mix's exceptions.")
-  var pure = false
-
-  /// Number of given options that exclude each other.
-  var count: Int { [target != nil, type != nil, preset != nil, recipe != nil].count { $0 } }
-
-  /// Whether every tensor keeps its type.
-  var copies: Bool { type?.uppercased() == "COPY" }
-
-  /// Whether the preset needs importance.
-  var needsImportance: Bool { preset.flatMap(Preset.init(name:))?.needsImportance ?? false }
-
-  func validate() throws {
-    if pure, type == nil { throw ValidationError("--pure needs --type") }
-  }
-
-  /// The file of a mix, preset, recipe or copy, under the constraints.
-  func plan(
-    _ header: OutputHeader, _ constraints: TypeConstraints, _ options: ConstraintOptions, hasImportance: Bool,
-    _ progress: Progress
-  ) throws -> RewritePlan {
-    let chosen = copies ? nil : try chosenRecipe(for: header.source)
-    if let chosen, recipe != nil { try options.check(chosen.rules, header.source, RuleFile(), progress) }
-    let plan = try header.plan(chosen, constraints: constraints, hasImportance: hasImportance)
-    try constraints.noteReplacements(
-      in: header.wantedTypes(chosen, hasImportance: hasImportance), of: header.source, progress)
-    return plan
-  }
-
-  /// The recipe of the given mix, preset or file.
-  func chosenRecipe(for source: any ModelSource) throws -> Recipe {
-    if let recipe {
-      let file = String(recipe.split(separator: "/").last ?? "")
-      return try Recipe(yaml: try TextFile(path: recipe).text, file: file).mapping { try source.formed($0) }
-    }
-    if let mlx = source as? MLXSource { return try mlxRecipe(for: mlx) }
-    if let preset {
-      guard let match = Preset(name: preset) else {
-        let names = Preset.allCases.map(\.rawValue)
-        throw Failure(.usage, "--preset \(preset): no such preset", hint: "known: " + names.joined(separator: ", "))
-          .suggesting(preset, among: names)
-      }
-      return match.recipe(for: source)
-    }
-    let name = type ?? ""
-    if let mix = StockMix(name: name) {
-      return pure ? Recipe(base: .type(mix.base)) : Recipe(base: .mix(mix, hasImportance: nil))
-    }
-    // A type without a mix of its name, such as MXFP4, needs --pure.
-    if let type = GGMLType(name: name), type.canEncode {
-      if pure { return Recipe(base: .type(type)) }
-      let mix = StockMix.allCases.first { $0.base == type }
-      throw Failure(
-        .usage, "--type \(name): is a type, not a mix",
-        hint: (mix.map { "\($0.rawValue) is the mix; " } ?? "") + "--pure gives every matrix the type")
-    }
-    let names = StockMix.allCases.map(\.rawValue) + ["COPY"]
-    throw Failure(
-      .usage, "--type \(name): no such mix or type", hint: "known: " + names.joined(separator: ", ")
-    ).suggesting(name, among: names)
-  }
-}
-
 /// The file of a quantized model; optional on a dry run.
 struct QuantizedOutputOptions: ParsableArguments {
-  @Option(name: [.short, .long], help: ArgumentHelp("The file to write.", valueName: "file"), completion: .file())
+  @Option(
+    name: [.short, .long],
+    help: ArgumentHelp(
+      "The file to write. {mix} stands for the size or mix, {name} for the model's name by GGUF's convention.",
+      valueName: "file"), completion: .file())
   var output: String?
   @Option(
     name: .long,
@@ -102,9 +28,11 @@ struct QuantizedOutputOptions: ParsableArguments {
     guard output != nil || dryRun else { throw ValidationError("name the file to write with -o") }
   }
 
-  var destination: OutputOptions? {
+  /// The file of a mix; nil on a dry run without a name.
+  func destination(_ mix: Mix, name: @autoclosure () -> String) -> OutputOptions? {
     output.map {
-      var path = $0[...]
+      var path = ($0.contains("{name}") ? $0.replacing("{name}", with: name()) : $0)
+        .replacing("{mix}", with: mix.name)[...]
       while format == .mlx, path.count > 1, path.hasSuffix("/") { path.removeLast() }
       return OutputOptions(output: String(path), force: force, restart: restart, isDirectory: format == .mlx)
     }

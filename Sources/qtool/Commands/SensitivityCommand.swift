@@ -67,6 +67,7 @@ struct SensitivityCommand: ParsableCommand {
   func run() throws {
     let progress = options.apply()
     try destination.check(inputs: [model] + [imatrix].compactMap { $0 } + evidence.files + calibration)
+    HubModels.store(splitter.cache, isRepeated: true)
     let source = try splitter.open(model, progress)
     if seconds == 0 { return try writeEvidence(for: source, progress) }
     // Needed for probes even with an importance matrix.

@@ -45,7 +45,7 @@ struct SplitCommand: ParsableCommand {
         .missing, "\(model): is a folder, and split takes a GGUF file",
         hint: "qtool convert with --shard-size writes a Hugging Face directory as shards")
     }
-    let source = try GGUFFile(path: model)
+    let source = try GGUFFile(path: try HubModels.path(model))
     let limit: ShardLimit = maxSize.map { .bytes($0.bytes) } ?? .tensors(maxTensors ?? 1)
     let shards = try GGUFShards(
       metadata: source.metadata, tensors: source.tensors, limit: limit, emptyFirst: noTensorFirstSplit)
@@ -76,7 +76,7 @@ struct MergeCommand: ParsableCommand {
         .missing, "\(model): is a folder, and merge takes the first shard of a GGUF",
         hint: "name the file whose name ends in -00001-of-0000N.gguf")
     }
-    let source = try GGUFFile(path: model)
+    let source = try GGUFFile(path: try HubModels.path(model))
     guard source.paths.count > 1 else {
       throw Failure(.data, "\(model): is not a shard: the model is already one file")
     }

@@ -3,6 +3,7 @@ import Checkpoint
 import Files
 import GGUF
 import MLX
+import Quantize
 import Tokenizers
 
 /// Options for a Hugging Face directory with an unusual tokenizer or configuration.
@@ -16,6 +17,13 @@ struct SplitterOptions: ParsableArguments {
 
   @OptionGroup var config: ConfigOptions
 
+  @Option(
+    name: .long,
+    help: ArgumentHelp(
+      "Of a model on the hub: the disk space for weights that are read again (default: none where they are read once, "
+        + "else what is free).", valueName: "size"))
+  var cache: ByteSize?
+
   /// Opens a model, and notes how ambiguous files of a directory were read.
   func open(_ path: String, _ progress: Progress = Progress(quiet: false)) throws -> any ModelSource {
     try open(path, ignoring: config.ignored, progress: progress)
@@ -25,6 +33,7 @@ struct SplitterOptions: ParsableArguments {
   func openAmongOthers(
     _ path: String, _ progress: Progress = Progress(quiet: false)
   ) throws -> any ModelSource {
+    let path = try located(path)
     guard ModelLocation.isCheckpoint(path) else { return try openModel(path: path) }
     let ignorable = config.ignored.isEmpty ? [] : try ConfigReview.ignorableKeys(path: path)
     return try open(path, ignoring: config.ignored.filter { Self.names($0, ignorable) }, progress: progress)
@@ -33,7 +42,7 @@ struct SplitterOptions: ParsableArguments {
   /// Refuses a key to ignore that none of several models has.
   func check(_ paths: [String]) throws {
     guard !config.ignored.isEmpty else { return }
-    let ignorable = try paths.filter(ModelLocation.isCheckpoint).flatMap(ConfigReview.ignorableKeys)
+    let ignorable = try paths.map(located).filter(ModelLocation.isCheckpoint).flatMap(ConfigReview.ignorableKeys)
     for key in config.ignored where !Self.names(key, ignorable) {
       throw UnneededIgnoring(path: paths.joined(separator: ", "), key: key, refused: ignorable)
     }
@@ -44,7 +53,14 @@ struct SplitterOptions: ParsableArguments {
     ignorable.contains { $0 == key || $0.hasPrefix(key + ".") }
   }
 
+  /// The path of a model, which may be on the hub.
+  func located(_ path: String) throws -> String {
+    HubModels.store(cache, isRepeated: false)
+    return try HubModels.path(path)
+  }
+
   private func open(_ path: String, ignoring: [String], progress: Progress) throws -> any ModelSource {
+    let path = try located(path)
     do {
       if MLXModel.isMLX(path) { return try MLXModel(path: path, pre: pre, ignoring: ignoring) }
       let model = try openModel(

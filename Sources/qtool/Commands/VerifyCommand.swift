@@ -36,8 +36,9 @@ struct VerifyCommand: ParsableCommand {
 
   func run() throws {
     let progress = options.apply()
-    let mlx = MLXModel.isMLX(file) ? try MLXModel(path: file) : nil
-    let gguf = mlx == nil ? try GGUFFile(path: file) : nil
+    let path = try HubModels.path(file)
+    let mlx = MLXModel.isMLX(path) ? try MLXModel(path: path) : nil
+    let gguf = mlx == nil ? try GGUFFile(path: path) : nil
     guard let model: any ModelSource = mlx ?? gguf else { return }
     let bytes = gguf?.bytes ?? model.tensors.reduce(0) { $0 + ($1.shape.bytes(as: $1.type) ?? 0) }
     let file = mlx == nil ? file : MLXOutput.path(file)

@@ -1,0 +1,71 @@
+import Foundation
+import GGUF
+import Hub
+import Quantize
+import Synchronization
+import Tensors
+
+/// Models of the hub that this process reads, `hf:ORG/NAME`.
+enum HubModels {
+  private struct State {
+    var hub: Hub?
+    var limit: Int?
+    var isRepeated = false
+  }
+
+  private static let state = Mutex(State())
+  /// Bytes of the outputs of this run, which the store leaves free.
+  private static let reserved = Atomic<Int>(0)
+
+  /// Sets what is stored on the disk, before a model is opened.
+  ///
+  /// - Parameters:
+  ///   - cache: bytes of all blocks; nil for none where weights are read once, else for what the disk has free.
+  ///   - isRepeated: whether the command reads weights several times.
+  static func store(_ cache: ByteSize?, isRepeated: Bool) {
+    state.withLock {
+      $0.limit = cache?.bytes ?? $0.limit
+      $0.isRepeated = $0.isRepeated || isRepeated
+    }
+  }
+
+  /// Leaves disk space for the files of a run: the given sizes, or at most that of the model.
+  static func reserve(files mixes: [Mix], of model: any ModelSource) {
+    let whole = model.tensors.reduce(0) { $0 + ($1.shape.bytes(as: $1.type) ?? 0) }
+    let bytes = mixes.reduce(0) { sum, mix in
+      if case .target(let size) = mix.choice { sum + min(size.bytes, whole) } else { sum + whole }
+    }
+    reserved.store(bytes, ordering: .relaxed)
+  }
+
+  /// The path of a model: a model of the hub gets a folder whose files are read from there.
+  ///
+  /// - Throws: `HubError`
+  static func path(_ model: String) throws -> String {
+    guard HubReference.isReference(model) else { return model }
+    let reference = try HubReference(model)
+    let hub = try state.withLock { state in
+      if let hub = state.hub { return hub }
+      let settings = try HubSettings()
+      let client = HubClient(settings, isStopped: { Interruption.isRequested })
+      let caches = ProcessInfo.processInfo.environment["XDG_CACHE_HOME"] ?? NSHomeDirectory() + "/.cache"
+      let limit = state.limit ?? (state.isRepeated ? nil : 0)
+      let hub = try Hub(
+        client,
+        storage: Hub.Storage(
+          folder: caches + "/qtool/hub", limit: limit, reserved: { reserved.load(ordering: .relaxed) + freeMinimum }))
+      state.hub = hub
+      return hub
+    }
+    return try hub.open(reference).path
+  }
+
+  /// Bytes of the disk that the store never takes.
+  private static let freeMinimum = 2 << 30
+
+  /// A text with references in place of this process's folders.
+  static func described(_ text: String) -> String { state.withLock { $0.hub }?.described(text) ?? text }
+
+  /// Requests and bytes of this run; nil without a model of the hub.
+  static var traffic: HubTraffic? { state.withLock { $0.hub }?.client.traffic }
+}

@@ -1,0 +1,118 @@
+import Foundation
+import TestSupport
+import Testing
+
+/// Commands with `hf:ORG/NAME`.
+@Suite(.enabled(if: Nginx.path != nil, "nginx is not installed: nothing is read from a server"))
+struct HubCommandTests {
+  private let qtool = Binary(beside: .module)
+  private let home: TemporaryDirectory
+  private let out: TemporaryDirectory
+  private let demo: DemoCopy
+
+  init() throws {
+    home = try TemporaryDirectory()
+    out = try TemporaryDirectory()
+    demo = try DemoCopy()
+  }
+
+  private func run(
+    _ arguments: [String], _ server: HubServer, token: String? = nil, _ more: [String: String] = [:]
+  ) throws -> Binary.Result {
+    try qtool.run(
+      arguments, environment: server.environment(home: home.url.path, token: token).merging(more) { $1 })
+  }
+
+  /// The same bytes as from a folder of the repository's name, while requests fail; no secret and no path is written.
+  @Test func filesEqualThoseFromTheDisk() throws {
+    let folder = out.path("model")
+    try FileManager.default.copyItem(atPath: demo.path, toPath: folder)
+    let disk = try qtool.run(
+      ["quantize", folder, "--no-feedback", "--type", "Q4_K_M", "-o", out.path("disk.gguf"), "--quiet"])
+    #expect(disk.status == 0, "\(disk.error)")
+    let server = try HubServer(serving: demo.path)
+    server.inject([.serverError, .truncated, .expired, .otherRange, .closed, .otherVersion, .tooManyRequests], seed: 5)
+    let result = try run(
+      ["quantize", "hf:team/model", "--no-feedback", "--type", "Q4_K_M", "-o", out.path("hub.gguf")], server,
+      token: "hf_secret")
+    #expect(result.status == 0, "\(result.error)")
+    #expect(server.injected == 7)
+    let file = try Data(contentsOf: out.url.appending(path: "hub.gguf"))
+    #expect(try file == Data(contentsOf: out.url.appending(path: "disk.gguf")))
+    #expect(!result.error.contains("hf_secret") && !result.error.contains("signature="))
+    #expect(file.range(of: Data("hf_secret".utf8)) == nil)
+    #expect(out.contents == ["disk.gguf", "hub.gguf", "model"])
+    // One-pass commands keep nothing.
+    #expect(!FileManager.default.fileExists(atPath: home.path("cache/qtool/hub")))
+  }
+
+  @Test(arguments: [
+    ["inspect", "hf:team/model"], ["tokenize", "hf:team/model", "some text"], ["plan", "hf:team/model"],
+    ["plan", "hf:team/model/config.json"],
+    ["quantize", "hf:team/model", "--type", "Q4_K_M", "--no-feedback", "--dry-run"],
+  ])
+  func commandsTakeAModelOfTheHub(_ arguments: [String]) throws {
+    let server = try HubServer(serving: demo.path)
+    let result = try run(arguments, server)
+    #expect(result.status == 0 && !result.output.isEmpty, "\(result.error)")
+    let local = try qtool.run(arguments.map { $0.replacing("hf:team/model", with: demo.path) })
+    #expect(local.status == 0)
+    #expect(!result.output.contains("qtool-hub"))
+  }
+
+  @Test func aFileOfTheRepositoryIsAModel() throws {
+    let repository = try TemporaryDirectory()
+    let made = try qtool.run(
+      ["quantize", demo.path, "--no-feedback", "--type", "Q8_0", "-o", repository.path("a.gguf"), "--quiet"])
+    #expect(made.status == 0)
+    let server = try HubServer(serving: repository.url.path)
+    let expected = try qtool.run(["inspect", repository.path("a.gguf"), "--json"])
+    let found = try run(["inspect", "hf:team/model/a.gguf", "--json"], server)
+    #expect(found.status == 0 && found.output == expected.output, "\(found.error)")
+    // Without the file's name, the files are listed by their references.
+    let whole = try run(["inspect", "hf:team/model"], server)
+    #expect(whole.status == 66 && whole.error.contains("hf:team/model/a.gguf"), "\(whole.error)")
+  }
+
+  @Test(
+    arguments: [
+      ("hf:team", 64, "is not hf:ORG/NAME"), ("hf:nobody/nothing", 66, "no such repository"),
+      ("hf:team/model@v9", 66, "no revision v9"), ("hf:team/model/none.gguf", 66, "no such file in the repository"),
+    ] as [(String, Int32, String)])
+  func badReferences(_ model: String, _ status: Int32, _ message: String) throws {
+    let server = try HubServer(serving: demo.path)
+    let result = try run(
+      ["quantize", model, "--no-feedback", "--type", "Q8_0", "-o", out.path("out.gguf"), "--quiet"], server)
+    #expect(result.status == status && result.error.contains(message), "\(result.error)")
+    #expect(result.error.split(separator: "\n").count == 2 && result.error.contains("\nhint: "))
+    #expect(out.contents.isEmpty)
+  }
+
+  @Test(
+    arguments: [
+      ("403 Forbidden", "GatedRepo", nil, "its owners have not granted access; there is no token"),
+      ("403 Forbidden", "GatedRepo", "hf_secret", "have not granted access to the owner of this token"),
+      ("401 Unauthorized", nil, nil, "no such repository, or a private one"),
+      ("401 Unauthorized", nil, "hf_secret", "the hub does not accept the token"),
+    ] as [(String, String?, String?, String)])
+  func refusals(_ status: String, _ code: String?, _ token: String?, _ message: String) throws {
+    let server = try HubServer(serving: demo.path, refusals: ["/api/": (status, code)])
+    let result = try run(["inspect", "hf:team/model"], server, token: token)
+    #expect(result.status == 66 && result.error.contains(message), "\(result.error)")
+    #expect(!result.error.contains("hf_secret"))
+  }
+
+  @Test func offlineNeedsACache() throws {
+    let server = try HubServer(serving: demo.path)
+    let result = try run(["inspect", "hf:team/model"], server, ["HF_HUB_OFFLINE": "1"])
+    #expect(result.status == 66 && result.error.contains("HF_HUB_OFFLINE is set"), "\(result.error)")
+    #expect(server.requests.isEmpty)
+  }
+
+  @Test func aServerWithoutRangesIsNamed() throws {
+    let server = try HubServer(serving: demo.path, sendsRanges: false)
+    let result = try run(["convert", "hf:team/model", "-o", out.path("out.gguf"), "--quiet"], server)
+    #expect(result.status == 74 && result.error.contains("does not send parts of files"), "\(result.error)")
+    #expect(out.contents.isEmpty)
+  }
+}
