@@ -25,7 +25,12 @@ public final class OutputFile {
   /// - Parameters:
   ///   - overwrite: lets ``commit()`` replace a file of the same name.
   ///   - resuming: keeps the bytes that an earlier run left.
-  public init(path: String, overwrite: Bool = false, resuming: Bool = false) throws(FileError) {
+  ///   - shared: lets other processes write other bytes of the file at the same time. Implies `resuming`; the temporary
+  ///     file remains.
+  public init(
+    path: String, overwrite: Bool = false, resuming: Bool = false, shared: Bool = false
+  ) throws(FileError) {
+    let resuming = resuming || shared
     try Self.check(path, overwrite: overwrite)
     self.path = path
     self.temporaryPath = path + ".part"
@@ -33,7 +38,7 @@ public final class OutputFile {
     guard descriptor >= 0 else { throw FileError(.create, path: temporaryPath, code: errno) }
     self.descriptor = descriptor
     var status = stat()
-    guard flock(descriptor, LOCK_EX | LOCK_NB) == 0, fstat(descriptor, &status) == 0 else {
+    guard flock(descriptor, (shared ? LOCK_SH : LOCK_EX) | LOCK_NB) == 0, fstat(descriptor, &status) == 0 else {
       // The temporary file belongs to another process: keep it.
       let code = errno
       keepsTemporary = true
@@ -145,10 +150,15 @@ public final class OutputFile {
     if let failure { throw failure }
   }
 
+  /// Syncs the written bytes to the disk.
+  public func sync() throws(FileError) {
+    guard fsync(descriptor) == 0 else { throw FileError(.sync, path: temporaryPath, code: errno) }
+  }
+
   /// Syncs, closes and renames the file.
   public func commit() throws(FileError) {
     precondition(descriptor >= 0, "\(path) is committed already")
-    guard fsync(descriptor) == 0 else { throw FileError(.sync, path: temporaryPath, code: errno) }
+    try sync()
     release()
     descriptor = -1
     guard rename(temporaryPath, path) == 0 else {

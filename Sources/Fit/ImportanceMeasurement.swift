@@ -31,12 +31,9 @@ public struct ImportanceMeasurement {
   public func matrix(
     in run: FitRun, beside output: String?, restart: Bool, store: (ImportanceMatrix) throws -> Void = { _ in }
   ) throws -> ImportanceMatrix {
-    var passes = ImportanceRun(
-      pass: try ForwardPass(source: source, options: run.forward), windows: windows, datasets: datasets)
-    passes.output = processOutput
-    passes.allExperts = allExperts
+    var passes = try self.passes(run, windows: windows)
     func measured() throws -> ImportanceMatrix {
-      let matrix = try measure(passes, run.observer)
+      let matrix = try measure(passes, run.observer) { try $0.run(progress: $1) }
       try store(matrix)
       return matrix
     }
@@ -47,19 +44,43 @@ public struct ImportanceMeasurement {
     return try kept.keeping(measured)
   }
 
-  private func measure(_ passes: ImportanceRun, _ observer: any RunObserver) throws -> ImportanceMatrix {
-    let plan = try passes.plan()
+  /// Measures the exact sums of some of the windows, so that they can be added to those of the others.
+  ///
+  /// - Parameters:
+  ///   - chosen: the indices of the windows.
+  ///   - kept: the files of an interrupted run of these windows; nil for no snapshots.
+  public func sums(ofWindows chosen: Range<Int>, in run: FitRun, kept: KeptRun?) throws -> ImportanceSums {
+    var passes = try self.passes(run, windows: Array(windows[chosen]))
+    if let kept {
+      passes.snapshots = ImportanceRun.Snapshots(journal: kept.journal, path: kept.path, seconds: kept.seconds)
+    }
+    return try measure(passes, run.observer, exact: true) { try $0.sums(progress: $1) }
+  }
+
+  private func passes(_ run: FitRun, windows: [[Int32]]) throws -> ImportanceRun {
+    var passes = ImportanceRun(
+      pass: try ForwardPass(source: source, options: run.forward), windows: windows, datasets: datasets)
+    passes.output = processOutput
+    passes.allExperts = allExperts
+    return passes
+  }
+
+  private func measure<Result>(
+    _ passes: ImportanceRun, _ observer: any RunObserver, exact: Bool = false,
+    _ run: (ImportanceRun, any RunObserver) throws -> Result
+  ) throws -> Result {
+    let plan = try passes.plan(exact: exact)
     let stage = FitStage.importance(
-      model: source.name, plan: plan, tokens: windows.reduce(0) { $0 + $1.count },
+      model: source.name, plan: plan, tokens: passes.tokenCount,
       seconds: try passes.pass.estimatedSeconds(plan), keepsLayers: passes.snapshots != nil)
     observer.begin(stage)
-    let matrix = try passes.run(progress: observer)
+    let result = try run(passes, observer)
     observer.end(stage)
-    return matrix
+    return result
   }
 
   /// All inputs of the matrix.
-  private func identity(_ version: String) throws -> RunIdentity {
+  public func identity(_ version: String) throws -> RunIdentity {
     RunIdentity([
       RunIdentity.Field("source model", try ModelFingerprint(of: source).hex),
       RunIdentity.Field("context size", "\(windows.first?.count ?? 0)"),

@@ -31,12 +31,15 @@ public final class GGUFWriter {
   ///   - path: the path of a single file; shards get numbered names.
   ///   - overwrite: lets ``commit()`` replace existing files.
   ///   - resuming: keeps the temporary files of an earlier run.
+  ///   - shared: lets other processes write other tensors at the same time.
   /// - Throws: `FileError`, for example where the disk has too little free space.
-  public init(path: String, shards: GGUFShards, overwrite: Bool, resuming: Bool = false) throws {
+  public init(
+    path: String, shards: GGUFShards, overwrite: Bool, resuming: Bool = false, shared: Bool = false
+  ) throws {
     paths = shards.paths(path)
     tensors = shards.layouts.flatMap(\.tensors)
     locations = shards.layouts.enumerated().flatMap { output, layout in layout.offsets.map { (output, $0) } }
-    outputs = try paths.map { try OutputFile(path: $0, overwrite: overwrite, resuming: resuming) }
+    outputs = try paths.map { try OutputFile(path: $0, overwrite: overwrite, resuming: resuming, shared: shared) }
     reserved = shards.layouts.map(\.totalBytes)
     let allocated = outputs.reduce(0) { $0 + $1.allocated }
     try OutputFile.requireSpace(shards.totalBytes - allocated, for: path)
@@ -109,6 +112,9 @@ public final class GGUFWriter {
       try progress(buffer.count)
     }
   }
+
+  /// Syncs the written rows to the disk.
+  public func sync() throws { for output in outputs { try output.sync() } }
 
   /// Syncs the files and gives them their final names, the first shard last, because it opens the model.
   public func commit() throws {

@@ -1,20 +1,20 @@
 import Tensors
 
-/// Adds the sum of squares of every column of x [tokens, columns] to `sums`, from `offset` on.
+/// Adds the squares of every column of x [tokens, columns] to `sums` from column `offset` on.
 ///
-/// Up to 64 squares are summed in single precision (relative error below 4e-6), and these sums in double precision:
-/// over a million tokens, a single-precision sum would lose the addends. Threads share out the columns, so that
-/// additions are always in the order of tokens.
-package func addColumnSquares(
-  of x: Span<Float>, columns: Int, to sums: inout MutableSpan<Double>, at offset: Int
-) throws {
+/// The sum does not depend on the order of tokens, nor on how they are cut into calls (``SquareSums``). Threads share
+/// out the columns.
+package func addColumnSquares(of x: Span<Float>, columns: Int, to sums: inout SquareSums, at offset: Int) throws {
   let tokens = x.count / columns
   precondition(x.count == tokens * columns && offset + columns <= sums.count, "\(x.count) in \(columns) columns")
   try x.withUnsafeBufferPointer { x in
-    try sums.withUnsafeMutableBufferPointer { sums in
-      guard let source = x.baseAddress, let base = sums.baseAddress else { return }
-      let view = SquareColumns(x: source, sums: base + offset, tokens: tokens, columns: columns)
-      try parallelRanges(columns, grain: 512) { _, range in view.add(range) }
+    try sums.coarse.withUnsafeMutableBufferPointer { coarse in
+      try sums.fine.withUnsafeMutableBufferPointer { fine in
+        guard let source = x.baseAddress, let coarse = coarse.baseAddress, let fine = fine.baseAddress else { return }
+        let view = SquareColumns(
+          x: source, coarse: coarse + offset, fine: fine + offset, tokens: tokens, columns: columns)
+        try parallelRanges(columns, grain: 512) { _, range in view.add(range) }
+      }
     }
   }
 }
@@ -29,40 +29,34 @@ package func plainColumnSquares(of x: [Float], columns: Int) -> [Double] {
 /// Unchecked: each thread adds to a separate range of columns.
 private struct SquareColumns: @unchecked Sendable {
   let x: UnsafePointer<Float>
-  let sums: UnsafeMutablePointer<Double>
+  let coarse: UnsafeMutablePointer<Double>
+  let fine: UnsafeMutablePointer<Double>
   let tokens: Int
   let columns: Int
 
-  private static let chunk = 64
-
   func add(_ range: Range<Int>) {
     var column = range.lowerBound
-    while column + 16 <= range.upperBound {
-      for start in stride(from: 0, to: tokens, by: Self.chunk) {
-        var low = SIMD8<Float>.zero
-        var high = SIMD8<Float>.zero
-        for token in start..<min(tokens, start + Self.chunk) {
-          let p = UnsafeRawPointer(x + token * columns + column)
-          let a = p.loadUnaligned(as: SIMD8<Float>.self)
-          let b = p.loadUnaligned(fromByteOffset: 32, as: SIMD8<Float>.self)
-          low += a * a
-          high += b * b
-        }
-        for lane in 0..<8 {
-          sums[column + lane] += Double(low[lane])
-          sums[column + 8 + lane] += Double(high[lane])
-        }
+    while column + 8 <= range.upperBound {
+      var high = UnsafeRawPointer(coarse + column).loadUnaligned(as: SIMD8<Double>.self)
+      var low = UnsafeRawPointer(fine + column).loadUnaligned(as: SIMD8<Double>.self)
+      for token in 0..<tokens {
+        let values = UnsafeRawPointer(x + token * columns + column).loadUnaligned(as: SIMD8<Float>.self)
+        let wide = SIMD8<Double>(values)
+        let square = wide * wide
+        let rounded = SquareSums.rounded(square)
+        high += rounded.coarse
+        low += rounded.fine
       }
-      column += 16
+      UnsafeMutableRawPointer(coarse + column).storeBytes(of: high, as: SIMD8<Double>.self)
+      UnsafeMutableRawPointer(fine + column).storeBytes(of: low, as: SIMD8<Double>.self)
+      column += 8
     }
     while column < range.upperBound {
-      for start in stride(from: 0, to: tokens, by: Self.chunk) {
-        var sum: Float = 0
-        for token in start..<min(tokens, start + Self.chunk) {
-          let v = x[token * columns + column]
-          sum += v * v
-        }
-        sums[column] += Double(sum)
+      for token in 0..<tokens {
+        let value = Double(x[token * columns + column])
+        let rounded = SquareSums.rounded(SIMD8(repeating: value * value))
+        coarse[column] += rounded.coarse[0]
+        fine[column] += rounded.fine[0]
       }
       column += 1
     }

@@ -1,4 +1,4 @@
-import Synchronization
+import GGUF
 import Tensors
 import Transformer
 
@@ -7,32 +7,44 @@ import Transformer
 ///     let collector = ImportanceCollector()
 ///     _ = try pass.run(windows: windows, scored: 0..<0, observer: collector)
 ///     let importance = collector.matrix(datasets: ["text.txt"], chunkCount: windows.count, chunkSize: 512)
+///
+/// Sums of finished layers are kept in single precision, unless they are to be added to those of other texts.
 package final class ImportanceCollector: ForwardObserver {
   package let wantsAllExperts: Bool
   package let wantsOutput: Bool
+  private let keepsExactSums: Bool
 
-  /// Sums by tensor names; tensors with the same input share sums.
-  private var accumulators: [[String]: Accumulator] = [:]
-
-  private struct Accumulator {
-    /// [matrices, columns]
-    var sums: [Double]
-    var counts: [Double]
-  }
+  /// Sums of the current layer, or of all layers that are kept exactly.
+  private var open = ImportanceSums()
+  private var layer: Int?
+  /// Entries of finished layers.
+  private var finished: [String: ImportanceMatrix.Entry] = [:]
 
   /// - Parameters:
   ///   - output: whether to collect for the output head too.
   ///   - allExperts: whether every expert processes every token, regardless of the router.
-  package init(output: Bool = false, allExperts: Bool = false) {
+  ///   - exact: whether ``sums`` keeps all layers.
+  package init(output: Bool = false, allExperts: Bool = false, exact: Bool = false) {
     wantsOutput = output
     wantsAllExperts = allExperts
+    keepsExactSums = exact
   }
 
+  package var finishedBytesPerColumn: Int { keepsExactSums ? 16 : 4 }
+
+  /// The exact sums of all tokens so far. Only a collector of exact sums has those of all layers.
+  package var sums: ImportanceSums { open }
+
   /// Continues with the sums of an interrupted run.
-  package func resume(from matrix: ImportanceMatrix) {
-    for (name, entry) in matrix.entries {
-      accumulators[[name]] = Accumulator(sums: entry.sums.map(Double.init), counts: entry.counts.map(Double.init))
-    }
+  package func resume(from matrix: ImportanceMatrix) { finished = matrix.entries }
+
+  /// Continues with the exact sums of an interrupted run.
+  func resume(from sums: ImportanceSums) { open = sums }
+
+  private func close() {
+    guard !keepsExactSums else { return }
+    finished.merge(open.entries) { $1 }
+    open = ImportanceSums()
   }
 
   package func observe(_ tensors: [String], inputs: Span<Float>, columns: Int, matrix: ObservedMatrix) throws {
@@ -46,28 +58,18 @@ package final class ImportanceCollector: ForwardObserver {
     // All heads process the same tokens, so they have one count, as in llama.cpp's files.
     case .head(let index, of: let count): (slot, matrices) = (index, count)
     }
-    var accumulator =
-      accumulators.removeValue(forKey: tensors)
-      ?? Accumulator(
-        sums: [Double](repeating: 0, count: matrices * columns), counts: [Double](repeating: 0, count: counts))
-    var sums = accumulator.sums.mutableSpan
-    try addColumnSquares(of: inputs, columns: columns, to: &sums, at: slot * columns)
-    if counts > 1 {
-      accumulator.counts[slot] += Double(tokens)
-    } else if slot == 0 {
-      accumulator.counts[0] += Double(tokens)
+    let current = tensors.first.flatMap { TensorName($0).layer }
+    if current != layer { close() }
+    layer = current
+    try open.update(tensors, count: matrices * columns, counts: counts) { entry in
+      try addColumnSquares(of: inputs, columns: columns, to: &entry.sums, at: slot * columns)
+      if counts > 1 || slot == 0 { entry.counts[counts > 1 ? slot : 0] += Double(tokens) }
     }
-    accumulators[tensors] = accumulator
   }
 
   /// The importance of the tokens processed so far.
   package func matrix(datasets: [String], chunkCount: Int, chunkSize: Int) -> ImportanceMatrix {
-    var entries: [String: ImportanceMatrix.Entry] = [:]
-    for (names, accumulator) in accumulators {
-      let entry = ImportanceMatrix.Entry(
-        sums: accumulator.sums.map(Float.init), counts: accumulator.counts.map(Float.init))
-      for name in names { entries[name] = entry }
-    }
-    return ImportanceMatrix(entries: entries, datasets: datasets, chunkCount: chunkCount, chunkSize: chunkSize)
+    ImportanceMatrix(
+      entries: finished.merging(open.entries) { $1 }, datasets: datasets, chunkCount: chunkCount, chunkSize: chunkSize)
   }
 }

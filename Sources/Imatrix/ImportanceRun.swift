@@ -50,11 +50,18 @@ public struct ImportanceRun {
     self.datasets = datasets
   }
 
-  private var collector: ImportanceCollector { ImportanceCollector(output: output, allExperts: allExperts) }
+  /// The tokens of all windows.
+  public var tokenCount: Int { windows.reduce(0) { $0 + $1.count } }
+
+  private func collector(exact: Bool) -> ImportanceCollector {
+    ImportanceCollector(output: output, allExperts: allExperts, exact: exact)
+  }
 
   /// The memory and work of the run.
-  public func plan() throws -> ForwardPlan {
-    try pass.plan(windows: windows.count, length: windows.first?.count ?? 0, observer: collector)
+  ///
+  /// - Parameter exact: whether the run computes ``sums(progress:)``.
+  public func plan(exact: Bool = false) throws -> ForwardPlan {
+    try pass.plan(windows: windows.count, length: windows.first?.count ?? 0, observer: collector(exact: exact))
   }
 
   /// Computes the matrix. The caller removes the snapshots after storing it.
@@ -63,9 +70,34 @@ public struct ImportanceRun {
   ///   every layer except the last, and leaves a snapshot.
   /// - Throws: `Paused`, ``ForwardError``, and what reading and writing throw.
   public func run(progress: any RunObserver = NoObserver()) throws -> ImportanceMatrix {
-    let collector = collector
+    let collector = collector(exact: false)
+    try run(collector, progress) { path in
+      let matrix = matrix(collector)
+      try matrix.write(gguf: path, overwrite: true)
+    } resume: { path in
+      collector.resume(from: try ImportanceMatrix(path: path))
+    }
+    return matrix(collector)
+  }
+
+  /// Computes the sums of the matrix exactly, so that they can be added to those of other windows. Otherwise like
+  /// ``run(progress:)``.
+  public func sums(progress: any RunObserver = NoObserver()) throws -> ImportanceSums {
+    let collector = collector(exact: true)
+    try run(collector, progress) { path in
+      try collector.sums.write(to: path, overwrite: true)
+    } resume: { path in
+      collector.resume(from: try ImportanceSums(path: path))
+    }
+    return collector.sums
+  }
+
+  private func run(
+    _ collector: ImportanceCollector, _ progress: any RunObserver, store: (_ path: String) throws -> Void,
+    resume: (_ path: String) throws -> Void
+  ) throws {
     let passSnapshots = snapshots.map { PassSnapshots($0.journal, path: $0.path, seconds: $0.seconds) }
-    let resumed = try passSnapshots.flatMap { try resume(collector, $0) }
+    let resumed = try passSnapshots.flatMap { try earlierStates(collector, $0, resume) }
     _ = try pass.run(
       windows: windows, scored: 0..<0, observer: collector, resuming: resumed,
       progress: progress,
@@ -74,25 +106,25 @@ public struct ImportanceRun {
         try pausing(progress) { isPausing in
           guard isPausing || passSnapshots.isDue else { return }
           let sums = snapshots.sumsFile(states.layer)
-          let matrix = matrix(collector)
-          try matrix.write(gguf: sums, overwrite: true)
-          try snapshots.journal.record(snapshots.sumsKey(states.layer), sha256: matrix.digest)
+          try store(sums)
+          try snapshots.journal.record(snapshots.sumsKey(states.layer), sha256: try DataDigest.ofFile(sums))
           try passSnapshots.write(states, of: windows, by: pass, keeping: [sums])
         }
       })
-    return matrix(collector)
   }
 
   private func matrix(_ collector: ImportanceCollector) -> ImportanceMatrix {
     collector.matrix(datasets: datasets, chunkCount: windows.count, chunkSize: windows.first?.count ?? 0)
   }
 
-  private func resume(_ collector: ImportanceCollector, _ passSnapshots: PassSnapshots) throws -> HiddenStates? {
+  private func earlierStates(
+    _ collector: ImportanceCollector, _ passSnapshots: PassSnapshots, _ resume: (_ path: String) throws -> Void
+  ) throws -> HiddenStates? {
     guard let snapshots, let states = try passSnapshots.states(of: pass, windows: windows, observer: collector),
-      let digest = snapshots.journal.inherited[snapshots.sumsKey(states.layer)],
-      let sums = try? ImportanceMatrix(path: snapshots.sumsFile(states.layer)), sums.digest == digest
+      let digest = snapshots.journal.inherited[snapshots.sumsKey(states.layer)]
     else { return nil }
-    collector.resume(from: sums)
+    let path = snapshots.sumsFile(states.layer)
+    guard (try? DataDigest.ofFile(path)) == digest, (try? resume(path)) != nil else { return nil }
     return states
   }
 }

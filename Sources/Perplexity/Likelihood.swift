@@ -12,7 +12,7 @@ public struct Likelihood: Sendable, Equatable {
   public let losses: [Double]
 
   /// Losses in nats, measured before.
-  package init(losses: [Double]) { self.losses = losses }
+  public init(losses: [Double]) { self.losses = losses }
 
   /// Scores a model that has run over `windows`.
   ///

@@ -16,6 +16,8 @@ final class RewriteFile {
   private(set) var output: RewriteOutput?
   private(set) var session: RewriteSession?
   private var sums = TensorChecksums()
+  /// The tensors that this process writes.
+  let range: Range<Int>
   var report = RewriteReport()
 
   /// Opens the journal. Existing outputs are checked first, so that none of them leaves a journal.
@@ -23,10 +25,22 @@ final class RewriteFile {
     (plan, path, options) = (member.plan, member.path, member.options)
     (importance, importanceKey) = (member.importance, member.importanceKey)
     report.bytes = plan.totalBytes
+    range = try member.range()
     guard let identity = options.identity else {
       (journal, isComplete) = (nil, false)
       return
     }
+    if case .one(let part, _) = options.parts {
+      report.bytes = range.reduce(0) { $0 + (plan.source.tensors[$1].shape.bytes(as: plan.types[$1]) ?? 0) }
+      try plan.check(path, overwrite: options.overwrite)
+      try JoinedParts.requireOne(identity, count: part.count, beside: path)
+      journal = try RunJournal(
+        output: PartRecord.prefix(path, part), identity: identity,
+        restart: options.restart || !plan.isBegun(path))
+      isComplete = false
+      return
+    }
+    if case .join(let count) = options.parts { try Self.prepareJoining(count, path, identity) }
     if !options.restart, plan.container == nil, let ended = Self.ended(member, identity, plan.shards.paths(path)) {
       (journal, sums, isComplete) = (ended.journal, ended.sums, true)
       report.resumedTensors = plan.source.tensors.count
@@ -68,8 +82,12 @@ final class RewriteFile {
   /// Creates the temporary file, or opens that of an earlier run.
   func open(_ progress: any RunObserver) throws {
     guard !isComplete else { return }
-    let writer = try plan.writer(
-      path, overwrite: options.overwrite, resuming: journal?.inherited.isEmpty == false)
+    let writer: any TensorWriter =
+      if isPart {
+        try GGUFWriter(path: path, shards: plan.shards, overwrite: options.overwrite, shared: true)
+      } else {
+        try plan.writer(path, overwrite: options.overwrite, resuming: journal?.inherited.isEmpty == false)
+      }
     self.writer = writer
     let output = RewriteOutput(writer, journal, keepsSums: options.checksums)
     self.output = output
@@ -93,8 +111,16 @@ final class RewriteFile {
     report.resumedTensors += session.resumed
   }
 
-  /// Gives the file its final name.
+  /// Gives the file its final name, or records the part.
   func commit() throws {
+    if case .one(let part, let arguments) = options.parts, let journal, let identity = options.identity {
+      try (writer as? GGUFWriter)?.sync()
+      let names = Set(plan.source.tensors[range].map(\.name))
+      return try PartRecord(
+        part: part, identity: identity, arguments: arguments,
+        contents: journal.entries.filter { names.contains($0.key) }
+      ).write(beside: path)
+    }
     try writer?.commit()
     if options.checksums {
       try sums.write(to: firstPath + TensorChecksums.suffix, overwrite: options.overwrite || isComplete)
@@ -102,11 +128,18 @@ final class RewriteFile {
   }
 
   /// Ends the run's record, when all files of the group are complete.
-  func removeJournal() { if !options.keepsJournal { journal?.remove() } }
+  func removeJournal() {
+    if !options.keepsJournal { journal?.remove() }
+    if case .join = options.parts { PrefixedFiles(path + ".part-").remove() }
+  }
+
+  /// Whether other processes write other tensors of the file.
+  private var isPart: Bool { if case .one = options.parts { true } else { false } }
 
   /// Keeps what a later run can continue with, and removes the remaining files.
   func fail(_ error: any Error) {
-    guard !isComplete else { return }
+    // The temporary file is that of all parts.
+    guard !isComplete, !isPart else { return }
     let isKept = RunJournal.isWorthKeeping(after: error)
     if journal != nil, isKept { writer?.keepTemporary() } else { writer?.discardTemporary() }
     let lacksRoom = (error as? FileError)?.operation == .reserve

@@ -90,6 +90,8 @@ public struct RewriteOptions: Sendable {
   public var restart = false
   /// Whether to write the tensors' SHA-256 to a file beside the output.
   public var checksums = false
+  /// The part of the tensors to write, or the parts to join; nil for the whole model. Needs an identity.
+  public var parts: RewriteParts?
 
   /// Whether the journal remains when the output is complete, so that a later run of a group of outputs takes it as
   /// finished. The caller removes it with ``RunJournal/remove(of:)``.

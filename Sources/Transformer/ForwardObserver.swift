@@ -16,7 +16,9 @@ public protocol ForwardObserver: AnyObject {
   var wantsAllExperts: Bool { get }
   /// Whether the inputs of the output head are observed.
   var wantsOutput: Bool { get }
-  /// Bytes that it takes beside a number for every column of every matrix, which the pass leaves free.
+  /// Bytes that it keeps for a column of a matrix of a finished layer.
+  var finishedBytesPerColumn: Int { get }
+  /// Bytes that it takes beside numbers for every column, which the pass leaves free.
   var workBytes: Int { get }
 }
 
@@ -25,6 +27,8 @@ extension ForwardObserver {
   public var wantsAllExperts: Bool { false }
   /// False.
   public var wantsOutput: Bool { false }
+  /// 4, a number in single precision.
+  public var finishedBytesPerColumn: Int { 4 }
   /// None.
   public var workBytes: Int { 0 }
 }

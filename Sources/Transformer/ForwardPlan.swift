@@ -36,6 +36,8 @@ public struct ForwardPlan: Sendable, Equatable {
     var isObserved = false
     /// Bytes that the observer takes beside its sums.
     var observerBytes = 0
+    /// Bytes that the observer keeps for a column of a finished layer.
+    var bytesPerColumn = 0
     var wantsOutput = false
     var wantsAllExperts = false
     /// Runs whose final states are in memory at the same time.
@@ -48,6 +50,7 @@ public struct ForwardPlan: Sendable, Equatable {
       self.results = max(1, results)
       isObserved = observer != nil
       observerBytes = observer?.workBytes ?? 0
+      bytesPerColumn = observer?.finishedBytesPerColumn ?? 0
       wantsOutput = observer?.wantsOutput ?? false
       wantsAllExperts = observer?.wantsAllExperts ?? false
     }
@@ -129,7 +132,7 @@ public struct ForwardPlan: Sendable, Equatable {
     let longestRow = matrices.map(\.shape.columns).max() ?? decoder.width
     return MemoryBudget.LayerNeeds(
       program: programBytes(decoder, models: purpose.results),
-      fixed: purpose.observerBytes + (purpose.isObserved ? sums(parts) : 0) + (matrices.map(decodingBytes).max() ?? 0)
+      fixed: purpose.observerBytes + (purpose.isObserved ? sums(parts, bytesPerColumn: purpose.bytesPerColumn) : 0) + (matrices.map(decodingBytes).max() ?? 0)
         + Threads.count * (engine.threadBytes + ScratchFile.workBytes)
         + (parts.map { $0.scratchBytes(length: length, isObserved: purpose.isObserved) }.max() ?? 0),
       window: length * perToken, weights: 4 * max(2 * 64 * longestRow, parts.map(\.minimumWeights).max() ?? 0))
@@ -141,10 +144,10 @@ public struct ForwardPlan: Sendable, Equatable {
     return Threads.count * rows * (4 * tensor.shape.columns + tensor.storedRowBytes)
   }
 
-  /// Bytes of importance sums: a float per column of every matrix, and two doubles per column of one layer.
-  private static func sums(_ parts: [any LayerPart]) -> Int {
+  /// Bytes of an observer's sums: some per column of every matrix, and two doubles per column of one layer.
+  private static func sums(_ parts: [any LayerPart], bytesPerColumn: Int) -> Int {
     let layers = parts.map { $0.matrices.reduce(0) { $0 + $1.shape.columns * $1.shape.matrices } }
-    return 4 * layers.reduce(0, +) + 16 * (layers.max() ?? 0)
+    return bytesPerColumn * layers.reduce(0, +) + 16 * (layers.max() ?? 0)
   }
 
   /// Stored bytes of the embedding rows that a text needs at most.

@@ -53,6 +53,7 @@ extension Failure {
     case let paused as Paused: self.init(paused: paused)
     case let other as OtherRun: self.init(.data, other.description, hint: other.hint)
     case let error as FileError: self.init(file: error)
+    case let error as PartsError: self.init(parts: error)
     case let error as TextError: self.init(.data, error.description, hint: error.hint)
     case let error as FormatError:
       self.init(error.kind == .missing ? .missing : .data, error.description, hint: error.advice)
@@ -104,6 +105,16 @@ extension Failure {
         .machine, error.description, hint: "install it (libcurl4 on Debian), or download the model: hf download")
     case .stopped: self.init(.interrupted, "interrupted; no file was written under the final name")
     }
+  }
+
+  private init(parts error: PartsError) {
+    let code: Code =
+      switch error {
+      case .missing: .missing
+      case .tooMany: .usage
+      case .different, .other, .damaged, .severalCounts, .begun: .data
+      }
+    self.init(code, error.description, hint: error.hint)
   }
 
   private init(plan error: PlanError) {

@@ -28,6 +28,21 @@ extension OtherRun {
   var hint: String { "--restart starts over; another output name keeps both" }
 }
 
+extension PartsError {
+  var hint: String {
+    switch self {
+    case .missing(_, let parts, let count, let arguments):
+      "do each with: \(Interruption.quoted(["qtool"] + arguments)) --part \(parts.first?.number ?? 1)/\(count)"
+    case .different, .other, .severalCounts:
+      "remove the files of the parts (.part-*) that are not wanted, or name another output"
+    case .damaged(let output, let part, _):
+      "remove \(PartRecord.prefix(output, part)).json, and do the part again with --part \(part)"
+    case .begun(let output): "finish it, or remove \(output).journal and \(output).part"
+    case .tooMany(_, let units, _): "use at most \(units) parts"
+    }
+  }
+}
+
 extension QuantizeError {
   var hint: String? {
     switch self {

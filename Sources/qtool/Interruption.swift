@@ -31,9 +31,12 @@ struct Interruption: StopRequest {
   }
 
   /// The command line of this process, quoted for a shell. Running it again continues an interrupted run.
-  static var resumeCommand: String {
+  static var resumeCommand: String { quoted(CommandLine.arguments) }
+
+  /// A command line, quoted for a shell.
+  static func quoted(_ arguments: [String]) -> String {
     let plain = Set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./=+:,@%")
-    return CommandLine.arguments.map { argument in
+    return arguments.map { argument in
       !argument.isEmpty && argument.allSatisfy(plain.contains)
         ? argument : "'" + argument.replacing("'", with: #"'\''"#) + "'"
     }.joined(separator: " ")

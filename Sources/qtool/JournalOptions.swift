@@ -11,6 +11,14 @@ struct JournalOptions: ParsableArguments {
 
   @Flag(name: .long, help: "Start over, ignoring the files of an interrupted run.") var restart = false
 
+  /// Options of a run without a journal.
+  static var none: JournalOptions {
+    var options = JournalOptions()
+    options.snapshotEvery = 0
+    options.restart = false
+    return options
+  }
+
   func validate() throws {
     if !(snapshotEvery >= 0) { throw ValidationError("--snapshot-every must not be negative") }
   }

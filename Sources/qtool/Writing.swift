@@ -5,9 +5,10 @@ import Quantize
 
 /// Writes a model and reports the progress. Starting an interrupted run again continues it.
 func write(
-  _ plan: RewritePlan, importance: ImportanceMatrix?, to output: OutputOptions, checksums: Bool, _ progress: Progress
+  _ plan: RewritePlan, importance: ImportanceMatrix?, to output: OutputOptions, checksums: Bool,
+  parts: PartOptions.Choice? = nil, _ progress: Progress
 ) throws -> RewriteReport {
-  try write([(plan, importance, output)], checksums: checksums, progress)[0]
+  try write([(plan, importance, output)], checksums: checksums, parts: parts, progress)[0]
 }
 
 /// Writes several files of a model in one reading and reports the progress.
@@ -16,7 +17,7 @@ func write(
 @discardableResult
 func write(
   _ files: [(plan: RewritePlan, importance: ImportanceMatrix?, output: OutputOptions)], checksums: Bool,
-  keepsJournals: Bool = false, _ progress: Progress
+  keepsJournals: Bool = false, parts: PartOptions.Choice? = nil, _ progress: Progress
 ) throws -> [RewriteReport] {
   let source = try ModelFingerprint(of: files[0].plan.source).hex
   let members = files.map { plan, importance, output in
@@ -24,6 +25,7 @@ func write(
     options.restart = output.restart
     options.checksums = checksums
     options.keepsJournal = keepsJournals
+    options.parts = parts.map(RewriteParts.init)
     options.identity = RunIdentity(
       version: QTool.version, source: source, importance: importance?.digest ?? "none", recipe: plan.digest)
     return RewriteGroup.Member(
@@ -38,6 +40,15 @@ func write(
   progress.finish()
   for (report, file) in zip(reports, files) { progress.note(report, of: file.plan) }
   return reports
+}
+
+extension RewriteParts {
+  init(_ choice: PartOptions.Choice) {
+    switch choice {
+    case .one(let part): self = .one(part, arguments: PartOptions.arguments)
+    case .join(let count): self = .join(count: count)
+    }
+  }
 }
 
 extension Progress {

@@ -6,6 +6,7 @@ extension QTool {
       QuantizeCommand.self, SensitivityCommand.self, ImatrixCommand.self, ConvertCommand.self, PerplexityCommand.self,
       DriftCommand.self, TokenizeCommand.self, VerifyCommand.self, InspectCommand.self, ExplainCommand.self,
       DiffCommand.self, SplitCommand.self, MergeCommand.self, PlanCommand.self, ReportCommand.self, CardCommand.self,
+      JoinCommand.self,
     ]
   }
 }

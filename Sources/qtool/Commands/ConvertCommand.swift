@@ -46,6 +46,7 @@ struct ConvertCommand: ParsableCommand {
   @Flag(name: .long, help: "Convert tensors that are already quantized.") var allowRequantize = false
   @Flag(name: .long, help: "Print the table of tensors, types and bytes, and write nothing.") var dryRun = false
   @OptionGroup(title: "Output") var output: ModelOutputOptions
+  @OptionGroup(title: "Parts") var parts: PartOptions
   @OptionGroup(title: "Weights") var weightOptions: WeightOptions
   @OptionGroup(title: "Checkpoint") var splitter: SplitterOptions
   @OptionGroup(title: "Run") var options: ThreadOptions
@@ -73,7 +74,13 @@ struct ConvertCommand: ParsableCommand {
       for path in paths { try output.file.check(inputs: inputs, path) }
     }
     progress.noteIntegers(in: source)
-    _ = try write(plan, importance: nil, to: output.file, checksums: output.checksums, progress)
+    let choice = try parts.choice()
+    parts.note(choice, progress)
+    let report = try write(
+      plan, importance: nil, to: output.file, checksums: output.checksums, parts: choice, progress)
+    if case .one(let part) = choice {
+      return print("\(output.file.output): part \(part), \(Figures.grouped(report.bytes)) bytes")
+    }
     for (path, layout) in zip(paths, plan.shards.layouts) {
       print("\(path): \(Figures.grouped(layout.totalBytes)) bytes")
     }

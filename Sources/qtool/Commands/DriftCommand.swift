@@ -41,6 +41,7 @@ struct DriftCommand: ParsableCommand {
         + "name of the saved file).", valueName: "file"))
   var keptName: String?
   @OptionGroup var journal: JournalOptions
+  @OptionGroup(title: "Parts") var parts: PartOptions
   @OptionGroup(title: "Report") var report: ReportOptions
   @OptionGroup(title: "Run") var options: RunOptions
 
@@ -68,10 +69,40 @@ struct DriftCommand: ParsableCommand {
     try splitter.check([base] + models)
     let candidates = try models.map { try splitter.openAmongOthers($0, progress) }
     var (run, texts) = try prepare(candidates, progress)
+    let choice = try parts.choice()
+    parts.note(choice, progress)
+    if let choice { return try share(choice, of: run, progress) }
     guard let name else { return try measure(run, texts, progress) }
     let kept = try journal.keptRun(output: name, identity: try run.identity(stoppingAt: stopAt))
     run.kept = kept
     try kept.keeping { try measure(run, texts, progress) }
+  }
+
+  /// Measures the windows of a part, or shows the figures of all parts.
+  private func share(_ choice: PartOptions.Choice, of run: DriftRun, _ progress: Progress) throws {
+    guard let keptName, stopAt == nil, !stored.saves, !models.isEmpty else {
+      throw Failure(
+        .usage, "parts of a comparison need --journal, and neither --stop-at nor --save-reference nor --save-logits",
+        hint: "name the result of the parts with --journal NAME")
+    }
+    let files = PartFiles(output: keptName, identity: try run.identity(stoppingAt: nil))
+    switch choice {
+    case .one(let part):
+      let windows = run.windows.windows.count
+      try files.check(part, of: windows, "windows")
+      try files.run(part, kind: "drift.json", journal, progress) { kept, path in
+        var run = run
+        run.kept = kept
+        try PartFiles.write(try run.measure(windows: Array(part.range(of: windows))), to: path)
+      }
+    case .join(let count):
+      var drifts: [Drift] = []
+      for path in try files.joined(count: count) {
+        let more = try PartFiles.read([Drift].self, from: path)
+        if drifts.isEmpty { drifts = more } else { for model in drifts.indices { drifts[model].append(more[model]) } }
+      }
+      try show(run, drifts, run.windows)
+    }
   }
 
   private func measure(_ run: DriftRun, _ texts: [ScoredText], _ progress: Progress) throws {

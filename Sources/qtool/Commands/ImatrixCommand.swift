@@ -44,6 +44,7 @@ struct ImatrixCommand: ParsableCommand {
   var output: String?
   @Flag(name: .long, help: "Replace an existing file.") var force = false
   @OptionGroup var journal: JournalOptions
+  @OptionGroup(title: "Parts") var parts: PartOptions
   @OptionGroup(title: "Checkpoint") var splitter: SplitterOptions
   @OptionGroup(title: "Run") var options: RunOptions
 
@@ -100,6 +101,24 @@ struct ImatrixCommand: ParsableCommand {
     measurement.allExperts = allExperts
     var run = options.fitRun(progress)
     run.snapshotSeconds = journal.snapshotEvery * 60
+    let choice = try parts.choice()
+    parts.note(choice, progress)
+    let files = PartFiles(output: output, identity: try measurement.identity(QTool.version))
+    switch choice {
+    case .one(let part):
+      try files.check(part, of: windows.count, "windows")
+      return try files.run(part, kind: "gguf", journal, progress) { kept, path in
+        try measurement.sums(ofWindows: part.range(of: windows.count), in: run, kept: kept)
+          .write(to: path, overwrite: true)
+      }
+    case .join(let count):
+      var sums = ImportanceSums()
+      for path in try files.joined(count: count) { try sums.add(try ImportanceSums(path: path)) }
+      let matrix = sums.matrix(datasets: calibration.names, chunkCount: windows.count, chunkSize: text.ctx)
+      try write(merged + [matrix], to: output)
+      return files.remove()
+    case nil: break
+    }
     _ = try measurement.matrix(
       in: run, beside: journal.snapshotEvery > 0 ? output : nil, restart: journal.restart
     ) { matrix in

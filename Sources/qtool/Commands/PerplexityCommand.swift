@@ -29,6 +29,11 @@ struct PerplexityCommand: ParsableCommand {
   @OptionGroup(title: "Text") var text: TextOptions
   @OptionGroup(title: "Checkpoint") var splitter: SplitterOptions
   @OptionGroup(title: "Tasks") var tasks: TaskOptions
+  @Option(
+    name: .customLong("journal"),
+    help: ArgumentHelp("With --part: the name of the result, beside which the parts are stored.", valueName: "file"))
+  var keptName: String?
+  @OptionGroup(title: "Parts") var parts: PartOptions
   @OptionGroup(title: "Report") var report: ReportOptions
   @OptionGroup(title: "Run") var options: RunOptions
 
@@ -42,12 +47,19 @@ struct PerplexityCommand: ParsableCommand {
     let progress = options.apply()
     // All models and texts are opened and planned before the first model runs for hours.
     let (subjects, options) = try subjects(progress)
+    let choice = try parts.choice()
+    parts.note(choice, progress)
+    var finished: [Likelihood]?
+    if let choice {
+      finished = try share(choice, of: subjects, options, progress)
+      guard finished != nil else { return }
+    }
     var reports: [PerplexityReport] = []
     var first: (likelihood: Likelihood, windows: ScoringWindows)?
-    for subject in subjects {
+    for (index, subject) in subjects.enumerated() {
       var result = PerplexityReport(subject.source, named: subject.name)
       if let windows = subject.windows {
-        let likelihood = try likelihood(of: subject, windows, options, progress)
+        let likelihood = try finished?[index] ?? likelihood(of: subject, windows, options, progress)
         let sharesTokens = first.map { $0.windows == windows }
         result.add(
           likelihood, windows, textBytes: { Int(subject.textBytes[Int($0)]) },
@@ -68,6 +80,39 @@ struct PerplexityCommand: ParsableCommand {
     } else {
       let comparison = PerplexityComparison(models: reports)
       try report.show(comparison, csv: comparison.csv, table: comparison.table)
+    }
+  }
+
+  /// Scores the windows of a part, or returns the likelihoods of all parts.
+  private func share(
+    _ choice: PartOptions.Choice, of subjects: [Subject], _ options: RunOptions, _ progress: Progress
+  ) throws -> [Likelihood]? {
+    guard let keptName, tasks.isEmpty else {
+      throw Failure(
+        .usage, "parts of a perplexity need --journal, and no tasks",
+        hint: "name the result of the parts with --journal NAME")
+    }
+    let all = subjects.map { $0.windows ?? ScoringWindows(windows: [], scored: 0..<0) }
+    var fields = try subjects.enumerated().map {
+      RunIdentity.Field("model \($0 + 1)", try ModelFingerprint(of: $1.source).hex)
+    }
+    fields += all.enumerated().map { RunIdentity.Field("text of model \($0 + 1)", $1.digest) }
+    fields.append(RunIdentity.Field("version of qtool", QTool.version))
+    let files = PartFiles(output: keptName, identity: RunIdentity(fields))
+    switch choice {
+    case .one(let part):
+      try files.check(part, of: all.map(\.windows.count).min() ?? 0, "windows")
+      let journal = JournalOptions.none
+      try files.run(part, kind: "losses.json", journal, progress) { _, path in
+        let losses = try zip(subjects, all).map { subject, windows in
+          try likelihood(of: subject, windows[part.range(of: windows.windows.count)], options, progress).losses
+        }
+        try PartFiles.write(losses, to: path)
+      }
+      return nil
+    case .join(let count):
+      let losses = try files.joined(count: count).map { try PartFiles.read([[Double]].self, from: $0) }
+      return subjects.indices.map { index in Likelihood(losses: losses.flatMap { $0[index] }) }
     }
   }
 

@@ -59,6 +59,26 @@ extension QuantizeCommand {
     }
   }
 
+  /// Refuses runs in parts that would measure, each part for itself, what must be the same for all.
+  func checkSharing(_ files: [QuantizedFile], runsModel: Bool) throws {
+    guard files.count == 1 else { throw Failure(.usage, "--part: makes one file", hint: "run once for every file") }
+    guard !runsModel else {
+      throw Failure(
+        .usage, "--part: the types of a size must be the same for all parts",
+        hint: "give --budget 0, with --sensitivity FILE of an earlier run, or a --recipe")
+    }
+    guard feedbackOptions.feedback == false || fittingOptions.budget.isNothing || weighing.noImportance else {
+      throw Failure(
+        .usage, "--part: errors are fed back through all layers, one after the other",
+        hint: "give --no-feedback, or do the whole run on one machine")
+    }
+    let isFitted = files.contains { $0.target != nil }
+    guard isFitted || weighing.imatrix != nil || weighing.noImportance || !files[0].mix.needsImportance else {
+      throw Failure(
+        .usage, "--part: the importance must be the same for all parts", hint: "give --imatrix FILE of an earlier run")
+    }
+  }
+
   /// Chooses the types of a file.
   func plan(
     _ file: QuantizedFile, _ source: any ModelSource, _ constraints: TypeConstraints,
@@ -87,7 +107,11 @@ extension QuantizeCommand {
   }
 
   /// Writes the files and prints their types; on a dry run, only prints them.
-  func finish(_ planned: [PlannedFile], _ run: FitRun, _ progress: Progress) throws {
+  ///
+  /// - Parameter share: the part to write, or the parts to join; nil for whole files.
+  func finish(
+    _ planned: [PlannedFile], _ share: PartOptions.Choice?, _ run: FitRun, _ progress: Progress
+  ) throws {
     var files = planned
     let writings = try files.map { file in
       try file.file.feedback.flatMap {
@@ -104,9 +128,12 @@ extension QuantizeCommand {
       for file in files where file.plan.container == nil {
         progress.noteOnce(file.plan.compatibility.verdicts.map(\.line))
       }
-      try write(files, writings, run, progress)
+      try write(files, writings, share, run, progress)
       for index in files.indices { try compare(&files[index], hasFeedback: writings[index] != nil) }
       for file in files { file.file.workspace?.forgetChoice() }
+    }
+    if case .one(let part) = share, !outputOptions.dryRun, let destination = files[0].file.destination {
+      return print("\(destination.output): part \(part)")
     }
     for (index, file) in files.enumerated() {
       if index > 0 { print() }
@@ -138,7 +165,8 @@ extension QuantizeCommand {
   /// Files with error feedback come one after the other, since each rounds its layers for its own inputs. The remaining
   /// files are written in one reading. Journals remain until all files are complete.
   private func write(
-    _ files: [PlannedFile], _ writings: [FeedbackWriting?], _ run: FitRun, _ progress: Progress
+    _ files: [PlannedFile], _ writings: [FeedbackWriting?], _ share: PartOptions.Choice?, _ run: FitRun,
+    _ progress: Progress
   ) throws {
     let isGroup = files.count > 1
     for (file, writing) in zip(files, writings) {
@@ -155,7 +183,7 @@ extension QuantizeCommand {
       file.file.destination.map { (file.plan, file.matrix, $0) }
     }
     if !plain.isEmpty {
-      try qtool.write(plain, checksums: outputOptions.checksums, keepsJournals: isGroup, progress)
+      try qtool.write(plain, checksums: outputOptions.checksums, keepsJournals: isGroup, parts: share, progress)
     }
     guard isGroup else { return }
     for file in files { if let destination = file.file.destination { RunJournal.remove(of: destination.output) } }

@@ -11,6 +11,7 @@ struct QuantizeCommand: ParsableCommand {
   @OptionGroup(title: "Size or mix") var mix: MixOptions
   @OptionGroup(title: "Fit") var fitOptions: FitOptions
   @OptionGroup(title: "Output") var outputOptions: QuantizedOutputOptions
+  @OptionGroup(title: "Parts") var parts: PartOptions
   @OptionGroup(title: "Importance") var weighing: WeighingOptions
   @OptionGroup(title: "Error feedback") var feedbackOptions: FeedbackOptions
   @OptionGroup(title: "With --target or --fit") var fittingOptions: FittingOptions
@@ -85,6 +86,9 @@ struct QuantizeCommand: ParsableCommand {
     let (run, overrides) = (options.fitRun(progress), try sourceOptions.overrides(for: source))
     let isFitted = files.contains { $0.target != nil }
     let runsModel = try isFitted && fittingOptions.runsModel(source, progress)
+    let share = try parts.choice()
+    parts.note(share, progress)
+    if share != nil { try checkSharing(files, runsModel: runsModel) }
     let feedback = try feedbackOptions.input(
       for: source, weighing, isWanted: runsModel || files.contains { $0.target == nil },
       makesNothing: files.allSatisfy(\.isCopy), progress)
@@ -130,6 +134,6 @@ struct QuantizeCommand: ParsableCommand {
     let plans = try files.map { file in
       try plan(file, source, constraints, overrides, run, progress)
     }
-    try finish(plans, run, progress)
+    try finish(plans, share, run, progress)
   }
 }

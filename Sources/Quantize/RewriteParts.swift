@@ -1,0 +1,41 @@
+import Files
+import GGUF
+import Tensors
+
+/// The sharing of a rewriting by several processes.
+public enum RewriteParts: Sendable {
+  /// Writes the tensors of a part at their final offsets. The other parts write theirs into the same temporary files.
+  /// The arguments are those of the command, for the record.
+  case one(RunPart, arguments: [String])
+  /// Checks that this many parts are complete, and gives the files their names.
+  case join(count: Int)
+}
+
+extension RewriteGroup.Member {
+  /// The tensors that this process writes.
+  func range() throws -> Range<Int> {
+    guard case .one(let part, _) = options.parts else { return plan.source.tensors.indices }
+    guard plan.container == nil else {
+      throw QuantizeError.unsupported("\(path): parts are written of GGUF files, not of MLX directories")
+    }
+    guard options.identity != nil, part.count <= plan.source.tensors.count else {
+      throw PartsError.tooMany(count: part.count, units: plan.source.tensors.count, unit: "tensors")
+    }
+    return part.range(ofWork: plan.source.tensors.map(\.shape.count))
+  }
+}
+
+extension RewriteFile {
+  /// Makes the journal of a run that has written all tensors, from the records of the parts. The run that continues it
+  /// compares every tensor with its SHA-256.
+  static func prepareJoining(_ count: Int, _ path: String, _ identity: RunIdentity) throws {
+    let parts = try JoinedParts(beside: path, count: count)
+    try parts.require(identity, output: path)
+    let journal = try RunJournal(output: path, identity: identity, restart: false)
+    for record in parts.records {
+      for (name, sum) in record.contents.sorted(by: { $0.key < $1.key }) where journal.entries[name] == nil {
+        try journal.record(name, sha256: sum)
+      }
+    }
+  }
+}

@@ -1,0 +1,35 @@
+import ArgumentParser
+import Files
+import Foundation
+
+struct JoinCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "join",
+    abstract: "Make the result of a run whose parts were done by several processes.",
+    discussion: """
+      quantize, convert, imatrix, drift and perplexity do one of N parts with --part K/N, on any machine of a shared \
+      folder, in any order. `join` checks that all parts are complete and of one run, and makes the result, which is byte \
+      for byte that of a single process. It names missing parts with the commands that do them.
+
+        qtool join OUTPUT
+
+      Run it in the folder in which the parts ran: the command of the parts is repeated without the work that they did.
+      """)
+
+  @Argument(help: "The output of the parts, or the --journal of drift and perplexity.", completion: .file())
+  var output: String
+  @OptionGroup(title: "Run") var options: ThreadOptions
+
+  func run() throws {
+    let counts = JoinedParts.counts(beside: output)
+    guard let count = counts.first else {
+      throw Failure(
+        .missing, "\(output): has no finished parts", hint: "name the output of a command that ran with --part K/N")
+    }
+    guard counts.count == 1 else { throw PartsError.severalCounts(output: output, counts) }
+    let parts = try JoinedParts(beside: output, count: count)
+    var command = try QTool.parseAsRoot(parts.records[0].arguments + ["--part", "all/\(count)"])
+    _ = options.apply()
+    try command.run()
+  }
+}
