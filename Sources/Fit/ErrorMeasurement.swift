@@ -12,6 +12,8 @@ struct ErrorMeasurement {
   var errors = RelativeErrors()
   /// Whether the time for full samples is over: the remaining tensors get the smallest ones.
   var isLate: () -> Bool = { false }
+  /// The tensors to measure; nil for all.
+  var chosen: Set<String>?
 
   /// Measures the tensors that the table lacks.
   ///
@@ -26,7 +28,7 @@ struct ErrorMeasurement {
     var present = Set(table.entries.map(\.tensor))
     var saved = ContinuousClock.now
     let tensors = source.tensors.filter(\.isQuantizable)
-    for (index, tensor) in tensors.enumerated() where !present.contains(tensor.name) {
+    for (index, tensor) in tensors.enumerated() where !present.contains(tensor.name) && chosen?.contains(tensor.name) != false {
       do {
         try progress.advance(
           RunProgress(

@@ -35,6 +35,21 @@ public struct SensitivityMeasurement {
     passes.textFingerprint = windows.digest
   }
 
+  /// Measures a part of the tensors and probes. The number of bands must be given.
+  public mutating func table(
+    of part: RunPart, earlier: SensitivityTable?, keep: (SensitivityTable) throws -> Void
+  ) throws -> SensitivityTable {
+    passes.part = part
+    defer { passes.part = nil }
+    return try table(earlier: { _ in earlier }, keep: keep)
+  }
+
+  /// The table of the whole, from those of all parts.
+  public func joined(_ parts: [SensitivityTable]) throws -> SensitivityTable {
+    let measured = try passes.joining(parts)
+    return try table(earlier: { _ in measured })
+  }
+
   /// - Parameters:
   ///   - earlier: returns the stored table of an earlier run, given an empty table with the inputs.
   ///   - keep: receives the table so far, and the complete one.

@@ -1,3 +1,4 @@
+import Files
 import Foundation
 import GGUF
 import Perplexity
@@ -23,6 +24,8 @@ public struct SensitivityRun {
   public var importanceFingerprint: String?
   /// SHA-256 of the probes' windows.
   public var textFingerprint = ""
+  /// The part of the tensors and of the rounds of probes to measure; nil for all. Needs a number of bands.
+  public var part: RunPart?
 
   public init(probes: Probes, types: [GGMLType]) {
     self.probes = probes
@@ -49,6 +52,8 @@ public struct SensitivityRun {
     }
     var measurement = ErrorMeasurement(source: source, importance: probes.importance, types: types)
     measurement.errors = errors
+    let tensors = source.tensors.filter(\.isQuantizable)
+    measurement.chosen = part.map { Set(tensors[$0.range(of: tensors.count)].map(\.name)) }
     measurement.isLate = { [errorSeconds] in errorSeconds.map { spent() > $0 } ?? false }
     try measurement.complete(
       &table, adding: { probes.probeType($0) }, progress: PartObserver(of: progress, from: 0, share: 0.5), save: save)
@@ -70,7 +75,8 @@ public struct SensitivityRun {
     let done = Set(table.probes.map(\.name))
     // An incomplete round is run again: probes of one round share memory, which affects the last bits of their results.
     let rounds = rounds(groups)
-    let missing = rounds.filter { !$0.allSatisfy { done.contains($0.name) } }
+    let own = part.map { Array(rounds[$0.range(of: rounds.count)]) } ?? rounds
+    let missing = own.filter { !$0.allSatisfy { done.contains($0.name) } }
     for (number, round) in missing.enumerated() {
       let before = spent()
       if number > 0, let budget, before * Double(number + 1) / Double(number) > budget { break }
@@ -82,11 +88,30 @@ public struct SensitivityRun {
       let names = Set(round.map(\.name))
       table.probes.removeAll { names.contains($0.name) }
       for (group, drift) in zip(round, values) { table.probes.append(probe(group, drift, table)) }
-      table.distribute()
+      if part == nil { table.distribute() }
       try save(table)
     }
+    guard part == nil else { return table }
     table.isComplete = true
     table.distribute()
+    return table
+  }
+
+  /// The measurements of all parts as one table, from which ``run(continuing:progress:save:)`` makes that of the whole.
+  public func joining(_ parts: [SensitivityTable]) throws -> SensitivityTable {
+    var table = try emptyTable()
+    table.entries = parts.flatMap(\.entries)
+    table.bands = parts.first?.bands ?? 0
+    let errors = Dictionary(table.entries.map { ($0.tensor, $0.errors) }) { first, _ in first }
+    let types = Dictionary(source.tensors.map { ($0.name, probes.probeType($0).name) }) { first, _ in first }
+    // A part has the errors of its own tensors alone.
+    table.probes = parts.flatMap(\.probes).map { probe in
+      var error = 0.0
+      for tensor in probe.tensors { if let type = types[tensor] { error += errors[tensor]?[type] ?? 0 } }
+      return SensitivityTable.Probe(
+        name: probe.name, tensors: probe.tensors, type: probe.type, divergence: probe.divergence, error: error,
+        standardError: probe.standardError)
+    }
     return table
   }
 

@@ -7,13 +7,15 @@ struct JoinCommand: ParsableCommand {
     commandName: "join",
     abstract: "Make the result of a run whose parts were done by several processes.",
     discussion: """
-      quantize, convert, imatrix, drift and perplexity do one of N parts with --part K/N, on any machine of a shared \
-      folder, in any order. `join` checks that all parts are complete and of one run, and makes the result, which is byte \
-      for byte that of a single process. It names missing parts with the commands that do them.
+      imatrix, sensitivity, quantize, convert, drift and perplexity do one of N parts with --part K/N, on any machine of \
+      a shared folder, in any order. `join` checks that all parts are complete and of one run, and makes the result, \
+      which is byte for byte that of a single process. It names missing parts with the command that does them.
 
-        qtool join OUTPUT
+        qtool imatrix Qwen2.5-7B -o parts.imatrix.gguf --part 2/2
+        qtool imatrix Qwen2.5-7B -o parts.imatrix.gguf --part 1/2
+        qtool join parts.imatrix.gguf
 
-      Run it in the folder in which the parts ran: the command of the parts is repeated without the work that they did.
+      Run it in the folder in which the parts ran: it repeats their command without the work that they did.
       """)
 
   @Argument(help: "The output of the parts, or the --journal of drift and perplexity.", completion: .file())

@@ -43,11 +43,20 @@ struct PlanCommand: ParsableCommand {
   var noImportance = false
   @Flag(name: .long, help: "Plan DeepSeek files from before April 2025, with the old form of latent attention.")
   var oldMla = false
+  @Option(
+    name: .long,
+    help: ArgumentHelp(
+      "Show the times of a run in parts on a cluster, such as 8x64: nodes and their cores. --bandwidth is then that of the "
+        + "shared file system (default: 2GB/s), --memory that of a node.", valueName: "nodes x cores"))
+  var cluster: ClusterSize?
   @Flag(name: .long, help: "Print JSON.") var json = false
   @OptionGroup(title: "Checkpoint") var config: ConfigOptions
 
   func validate() throws {
     guard format == .gguf || !oldMla else { throw ValidationError("--old-mla is a form of GGUFs") }
+    if cluster != nil, list || json || target != nil {
+      throw ValidationError("--cluster can't be combined with --list, --json or --target")
+    }
     guard list != (source != nil) else { throw ValidationError("name a model to plan, or give --list") }
   }
 
@@ -56,6 +65,7 @@ struct PlanCommand: ParsableCommand {
       if json { try printJSON(KnownNames.json) } else { print(KnownNames.text) }
       return
     }
+    if let cluster { return try show(cluster, source) }
     let report = try PlanReport(
       plan(source), types: type, mixes: mixes, machine: machine.name, target: target)
     if json {
@@ -76,15 +86,32 @@ struct PlanCommand: ParsableCommand {
     }
   }
 
-  private func plan(_ source: String) throws -> MemoryPlan {
-    let opened: PlanSource
+  private func open(_ source: String) throws -> PlanSource {
     do {
-      opened = try PlanSource(
+      let opened = try PlanSource(
         try HubModels.path(source), ignoring: config.ignored, carriesPrediction: !config.dropsPrediction)
+      for note in opened.configReview?.notes ?? [] { Progress(quiet: false).note("note: \(note)") }
+      return opened
     } catch let error as PlanError where error.kind == .missing {
       throw Failure(error)?.suggesting(source, among: KnownShape.all.flatMap { [$0.name] + $0.aliases }) ?? error
     }
-    for note in opened.configReview?.notes ?? [] { Progress(quiet: false).note("note: \(note)") }
+  }
+
+  private func show(_ cluster: ClusterSize, _ source: String) throws {
+    if let memory = machine.memory, memory.bytes < ClusterPlan.minimumMemory {
+      throw Failure(
+        .unmet, "--memory \(Figures.bytes(memory.bytes)): a part needs \(Figures.bytes(ClusterPlan.minimumMemory))",
+        hint: "use larger nodes")
+    }
+    var assumptions = ClusterPlan.Assumptions()
+    if let bandwidth = machine.bandwidth { assumptions.sharedBandwidth = bandwidth.bytesPerSecond }
+    let model = try open(source).model
+    let plan = try ClusterPlan(model, cores: cluster.cores, assumptions: assumptions)
+    print(ClusterReport(name: model.name, plan: plan, size: cluster).text)
+  }
+
+  private func plan(_ source: String) throws -> MemoryPlan {
+    let opened = try open(source)
     var model = opened.model
     if oldMla {
       guard let old = TypedShapes(oldLatentFormOf: model) else {

@@ -49,6 +49,7 @@ struct SensitivityCommand: ParsableCommand {
     help: ArgumentHelp("Bands of layers to probe (default: as many as the budget allows).", valueName: "count"))
   var bands: Int?
   @OptionGroup(title: "Evidence from elsewhere") var evidence: EvidenceOptions
+  @OptionGroup(title: "Parts") var parts: PartOptions
   @OptionGroup(title: "Output") var destination: OutputOptions
   @OptionGroup(title: "Checkpoint") var splitter: SplitterOptions
   @OptionGroup(title: "Run") var options: RunOptions
@@ -90,6 +91,12 @@ struct SensitivityCommand: ParsableCommand {
       RunIdentity.Field("--import or --sibling", try evidence.files.first.map { try DataDigest.ofFile($0) } ?? "none"),
       RunIdentity.Field("version of qtool", QTool.version),
     ])
+    let choice = try parts.choice()
+    parts.note(choice, progress)
+    if let choice {
+      let files = PartFiles(output: destination.output, identity: identity)
+      return try share(choice, files, of: source, given, probes, run, progress)
+    }
     let kept = try KeptRun(output: destination.output, identity: identity, restart: destination.restart)
     let tables = KeptTables(kept)
     let table = try kept.keeping {
@@ -109,6 +116,41 @@ struct SensitivityCommand: ParsableCommand {
       try table.write(to: destination.output, overwrite: destination.force)
       return table
     }
+    show(table)
+  }
+
+  /// Measures a part, or makes the table of all parts.
+  private func share(
+    _ choice: PartOptions.Choice, _ files: PartFiles, of source: any ModelSource, _ matrix: ImportanceMatrix?,
+    _ probes: ScoringWindows, _ run: FitRun, _ progress: Progress
+  ) throws {
+    guard let bands, matrix != nil || noImportance else {
+      throw Failure(
+        .usage, "parts of sensitivities need --bands, and --imatrix or --no-importance",
+        hint: "the number of bands of layers and the importance must be the same for all parts")
+    }
+    var measurement = SensitivityMeasurement(
+      of: source, matrix: matrix, windows: probes, budget: nil, bands: bands,
+      joinedWith: try evidence.table(for: source, matrix, in: run, progress), in: run)
+    switch choice {
+    case .one(let part):
+      try files.check(part, of: source.tensors.count(where: \.isQuantizable), "tensors")
+      var journal = JournalOptions.none
+      (journal.snapshotEvery, journal.restart) = (10, destination.restart)
+      try files.run(part, kind: "table.json", journal, progress) { kept, path in
+        guard let kept else { return }
+        let tables = KeptTables(kept)
+        try measurement.table(of: part, earlier: tables.last(), keep: tables.keep).write(to: path, overwrite: true)
+      }
+    case .join(let count):
+      let table = try measurement.joined(try files.joined(count: count).map { try SensitivityTable(path: $0) })
+      try table.write(to: destination.output, overwrite: destination.force)
+      files.remove()
+      show(table)
+    }
+  }
+
+  private func show(_ table: SensitivityTable) {
     print(Self.summary(table))
     print(
       "\n\(destination.output): \(table.entries.count) tensors, \(table.probes.count) probes over "

@@ -1,0 +1,128 @@
+import Foundation
+import TestSupport
+import Testing
+
+/// Runs in parts, joined: the bytes of one process, whatever the order of the parts; and what can go wrong with them.
+@Suite struct PartsTests {
+  private let qtool = Binary(beside: .module)
+  private let directory: TemporaryDirectory
+  private let text: String
+  /// Two layers of 32 columns.
+  private let tiny: DemoCopy
+
+  init() throws {
+    directory = try TemporaryDirectory()
+    tiny = try ReferenceModel.copy("llama2")
+    text = directory.path("text.txt")
+    try (0..<80).map { "Line \($0) says what line \($0 * 7 % 80) left out.\n" }.joined()
+      .write(toFile: text, atomically: true, encoding: .utf8)
+  }
+
+  private func run(_ arguments: [String], _ environment: [String: String] = [:]) throws -> Binary.Result {
+    try qtool.run(arguments + (arguments[0] == "join" ? [] : ["--quiet"]), environment: environment)
+  }
+
+  private func imatrix(_ output: String, _ more: [String] = []) -> [String] {
+    ["imatrix", tiny.path, "--calibration", text, "--ctx", "48", "-o", directory.path(output)] + more
+  }
+
+  private func data(_ name: String) -> Data? { FileManager.default.contents(atPath: directory.path(name)) }
+
+  /// Runs all parts and joins them.
+  private func joined(_ command: [String], output: String, parts: [Int]) throws -> Binary.Result {
+    for part in parts {
+      let result = try run(command + ["--part", "\(part)/\(parts.count)"])
+      #expect(result.status == 0, "\(result.error)")
+    }
+    let result = try run(["join", directory.path(output)])
+    #expect(result.status == 0, "\(result.error)")
+    return result
+  }
+
+  @Test func importance() throws {
+    #expect(try run(imatrix("whole.gguf")).status == 0)
+    _ = try joined(imatrix("out.gguf"), output: "out.gguf", parts: [3, 1, 5, 2, 4])
+    #expect(data("out.gguf") == data("whole.gguf"))
+    #expect(directory.contents == ["out.gguf", "text.txt", "whole.gguf"])
+  }
+
+  @Test func conversion() throws {
+    let command = ["convert", tiny.path, "--type", "Q8_0", "-o"]
+    #expect(try run(command + [directory.path("whole.gguf")]).status == 0)
+    _ = try joined(command + [directory.path("out.gguf")], output: "out.gguf", parts: [2, 1, 3])
+    #expect(data("out.gguf") == data("whole.gguf"))
+    #expect(directory.contents == ["out.gguf", "text.txt", "whole.gguf"])
+  }
+
+  @Test func sensitivities() throws {
+    let command = ["sensitivity", tiny.path, "--calibration", text, "--bands", "2", "--no-importance", "-o"]
+    #expect(try run(command + [directory.path("whole.json")]).status == 0)
+    _ = try joined(command + [directory.path("out.json")], output: "out.json", parts: [2, 1])
+    #expect(data("out.json") == data("whole.json"))
+  }
+
+  @Test func comparisonsAndPerplexities() throws {
+    #expect(try run(["convert", tiny.path, "--type", "Q8_0", "-o", directory.path("a.gguf")]).status == 0)
+    for verb in ["drift", "perplexity"] {
+      let command = [verb, tiny.path, directory.path("a.gguf"), "--text", text, "--ctx", "32", "--json"]
+      let whole = try run(command)
+      #expect(whole.status == 0, "\(whole.error)")
+      let result = try joined(
+        command + ["--journal", directory.path(verb)], output: verb, parts: [2, 3, 1])
+      #expect(result.output == whole.output)
+    }
+  }
+
+  /// A part that was damaged, or that is missing, is named with the command that does it.
+  @Test func missingAndDamagedParts() throws {
+    #expect(try run(imatrix("out.gguf", ["--part", "1/3"])).status == 0)
+    let missing = try run(["join", directory.path("out.gguf")])
+    #expect(missing.status == 66 && missing.error.contains("2 of 3 parts are missing: 2/3, 3/3"), "\(missing.error)")
+    #expect(missing.error.contains("qtool imatrix") && missing.error.contains("--part 2/3"))
+    for part in ["2/3", "3/3"] { #expect(try run(imatrix("out.gguf", ["--part", part])).status == 0) }
+    let handle = try FileHandle(forWritingTo: directory.url.appending(path: "out.gguf.part-2-of-3.gguf"))
+    try handle.seekToEnd()
+    try handle.write(contentsOf: Data([0]))
+    try handle.close()
+    let damaged = try run(["join", directory.path("out.gguf")])
+    #expect(damaged.status == 65 && damaged.error.contains("of part 2/3"), "\(damaged.error)")
+    #expect(data("out.gguf") == nil)
+    // The part notices itself, and is done again.
+    #expect(try run(imatrix("out.gguf", ["--part", "2/3"])).status == 0)
+    #expect(try run(["join", directory.path("out.gguf")]).status == 0)
+    let nothing = try run(["join", directory.path("out.gguf")])
+    #expect(nothing.status == 66 && nothing.error.contains("has no finished parts"), "\(nothing.error)")
+  }
+
+  /// Parts of another text, and runs in another number of parts, are refused before any work.
+  @Test func partsOfOtherRuns() throws {
+    #expect(try run(imatrix("out.gguf", ["--part", "1/3"])).status == 0)
+    let other = try run(imatrix("out.gguf", ["--part", "2/3", "--chunks", "4"]))
+    #expect(other.status == 65 && other.error.contains("number of windows"), "\(other.error)")
+    let count = try run(imatrix("out.gguf", ["--part", "2/4"]))
+    #expect(count.status == 65 && count.error.contains("3, 4 parts"), "\(count.error)")
+    let many = try run(imatrix("b.gguf", ["--part", "2/4000"]))
+    #expect(many.status == 64 && many.error.contains("4000 parts of"), "\(many.error)")
+    for part in ["0/3", "4/3", "x", "1/0", "-1/3", "1/3/5"] {
+      #expect(try run(imatrix("b.gguf", ["--part", part])).status == 64)
+    }
+  }
+
+  /// The numbers of schedulers' jobs.
+  @Test func arraysOfSchedulers() throws {
+    let slurm = [
+      "SLURM_ARRAY_TASK_ID": "6", "SLURM_ARRAY_TASK_MIN": "4", "SLURM_ARRAY_TASK_MAX": "6",
+      "SLURM_ARRAY_TASK_STEP": "2", "SLURM_ARRAY_TASK_COUNT": "2",
+    ]
+    #expect(try run(imatrix("out.gguf"), slurm).output.contains("part 2/2"))
+    #expect(try run(imatrix("out.gguf", ["--part", "/2"]), ["PBS_ARRAY_INDEX": "1"]).output.contains("part 1/2"))
+    #expect(try run(["join", directory.path("out.gguf")]).status == 0)
+    let grid = ["SGE_TASK_ID": "3", "SGE_TASK_FIRST": "1", "SGE_TASK_LAST": "9", "SGE_TASK_STEPSIZE": "1"]
+    #expect(try run(imatrix("grid.gguf", ["--part", "/3"]), grid).output.contains("part 3/3"))
+    let gaps = slurm.merging(["SLURM_ARRAY_TASK_MAX": "12"]) { $1 }
+    #expect(try run(imatrix("gaps.gguf"), gaps).status == 64)
+    #expect(try run(imatrix("whole.gguf", ["--part", "1/1"]), slurm).output.contains("whole.gguf: "))
+    let outside = try run(imatrix("b.gguf", ["--part", "/2"]))
+    #expect(outside.status == 64 && outside.error.contains("no job of an array"), "\(outside.error)")
+  }
+}
