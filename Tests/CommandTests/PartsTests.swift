@@ -54,6 +54,18 @@ import Testing
     #expect(directory.contents == ["out.gguf", "text.txt", "whole.gguf"])
   }
 
+  @Test func quantizing() throws {
+    let command = ["quantize", tiny.path, "--type", "Q4_0", "--no-feedback", "--no-importance", "-o"]
+    #expect(try run(command + [directory.path("whole.gguf")]).status == 0)
+    _ = try joined(command + [directory.path("out.gguf")], output: "out.gguf", parts: [3, 2, 1])
+    #expect(data("out.gguf") == data("whole.gguf"))
+    // What parts would decide each for itself is refused.
+    for refused in [["--type", "Q4_0"], ["--target", "100kB", "--no-feedback", "--budget", "1m"]] {
+      let result = try run(["quantize", tiny.path] + refused + ["-o", directory.path("a.gguf"), "--part", "1/2"])
+      #expect(result.status == 64 && result.error.contains("--part:"), "\(result.error)")
+    }
+  }
+
   @Test func sensitivities() throws {
     let command = ["sensitivity", tiny.path, "--calibration", text, "--bands", "2", "--no-importance", "-o"]
     #expect(try run(command + [directory.path("whole.json")]).status == 0)
