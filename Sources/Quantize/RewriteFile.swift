@@ -31,7 +31,7 @@ final class RewriteFile {
       return
     }
     if case .one(let part, _) = options.parts {
-      report.bytes = range.reduce(0) { $0 + (plan.source.tensors[$1].shape.bytes(as: plan.types[$1]) ?? 0) }
+      report.bytes = member.bytes(of: range)
       try plan.check(path, overwrite: options.overwrite)
       try JoinedParts.requireOne(identity, count: part.count, beside: path)
       journal = try RunJournal(

@@ -25,6 +25,13 @@ extension RewriteGroup.Member {
   }
 }
 
+extension RewriteGroup.Member {
+  /// The bytes of some tensors' data.
+  func bytes(of range: Range<Int>) -> Int {
+    range.reduce(0) { $0 + (plan.source.tensors[$1].shape.bytes(as: plan.types[$1]) ?? 0) }
+  }
+}
+
 extension RewriteFile {
   /// Makes the journal of a run that has written all tensors, from the records of the parts. The run that continues it
   /// compares every tensor with its SHA-256.

@@ -32,7 +32,7 @@ struct KeyRule: Sendable {
   /// The rule for its other keys.
   func without(_ keys: Set<String>) -> KeyRule {
     guard names.contains(where: keys.contains) else { return self }
-    return KeyRule(names.filter { !keys.contains($0) }) { [refused] config, gguf in
+    return KeyRule(named: names.filter { !keys.contains($0) }) { [refused] config, gguf in
       refused(config, gguf).filter { !keys.contains($0.name) }
     }
   }

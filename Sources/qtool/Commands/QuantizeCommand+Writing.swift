@@ -155,11 +155,12 @@ extension QuantizeCommand {
       return
     }
     do {
-      file.report?.written = try job.compare(try openModel(path: destination.output), file.matrix)
+      var written = try job.compare(try openModel(path: destination.output), file.matrix)
+      written?.hasFeedback = hasFeedback
+      file.report?.written = written
     } catch is Interruption {
       throw Failure(.interrupted, "\(destination.output) is complete; its comparison with stock mixes was interrupted")
     }
-    file.report?.written?.hasFeedback = hasFeedback
   }
 
   /// Files with error feedback come one after the other, since each rounds its layers for its own inputs. The remaining
