@@ -6,10 +6,10 @@ struct GptOssCheckpoint: CheckpointArchitecture {
   static let names = ["GptOssForCausalLM"]
   static let ggufName = "gpt-oss"
   // Readers of gpt-oss need a bias of every matrix, and compute the experts' activation with constants.
-  static let keys = KeyTable.plainExperts.replacing(
-    ["swiglu_limit"],
-    by: KeyTable(
-      honoured: ["sliding_window", "layer_types"],
+  static let keys = KeyTable.plainExperts.adding(
+    KeyTable(
+      // swiglu_limit has a rule below instead of the shared one.
+      honoured: ["sliding_window", "layer_types", "swiglu_limit"],
       // Aliases of honoured keys.
       harmless: ["experts_per_token", "initial_context_length"],
       rules: [

@@ -9,8 +9,6 @@ struct KeyTable: Sendable {
   var harmless: Set<String> = []
   /// Some values are not supported, because the architecture's GGUF or the forward pass lacks them.
   var rules: [KeyRule] = []
-  /// Keys for which the rules of tables that this one is added to do not apply.
-  var replaced: Set<String> = []
 }
 
 /// A rule that finds unsupported values of some keys.
@@ -27,14 +25,6 @@ struct KeyRule: Sendable {
   init(named names: [String], refused: @escaping @Sendable (_ config: Config, _ gguf: String) -> [RefusedKey]) {
     self.names = names
     self.refused = refused
-  }
-
-  /// The rule for its other keys.
-  func without(_ keys: Set<String>) -> KeyRule {
-    guard names.contains(where: keys.contains) else { return self }
-    return KeyRule(named: names.filter { !keys.contains($0) }) { [refused] config, gguf in
-      refused(config, gguf).filter { !keys.contains($0.name) }
-    }
   }
 
   /// Keys that must be missing, null, or equal to one of `values`.

@@ -112,16 +112,7 @@ extension KeyTable {
   }
 
   func adding(_ other: KeyTable) -> KeyTable {
-    let replaced = replaced.union(other.replaced)
-    return KeyTable(
-      honoured: honoured.union(other.honoured), harmless: harmless.union(other.harmless),
-      rules: rules.map { $0.without(other.replaced) } + other.rules, replaced: replaced)
-  }
-
-  /// Adds a table whose rules for some keys take the place of those that are shared.
-  func replacing(_ keys: Set<String>, by other: KeyTable) -> KeyTable {
-    var other = other
-    other.replaced = keys
-    return adding(other)
+    KeyTable(
+      honoured: honoured.union(other.honoured), harmless: harmless.union(other.harmless), rules: rules + other.rules)
   }
 }
