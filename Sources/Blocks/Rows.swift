@@ -129,6 +129,9 @@ public func encodeRowsInParallel(
   guard let rowBytes = type.rowBytes(columns: columns) else {
     throw EncodeError.raggedRow(columns: columns, type: type)
   }
+  precondition(
+    rows.count % columns == 0 && output.byteCount == rows.count / columns * rowBytes,
+    "\(output.byteCount) bytes for \(rows.count) weights in rows of \(columns)")
   let grain = max(1, (1 << 16) / max(1, columns))
   let source = SharedFloats(rows)
   var weights: SharedFloats?

@@ -167,7 +167,8 @@ extension FitJob {
       guard let rowBytes = type.rowBytes(columns: columns) else { continue }
       var bytes = [UInt8](repeating: 0, count: rows * rowBytes)
       // The tables of codebooks are made once.
-      _ = try encodeInParallel(Array(weights[..<columns]), columns: columns, importance[...], as: type, into: &bytes)
+      var first = [UInt8](repeating: 0, count: rowBytes)
+      _ = try encodeInParallel(Array(weights[..<columns]), columns: columns, importance[...], as: type, into: &first)
       let start = clock.now
       _ = try encodeInParallel(weights, columns: columns, importance[...], as: type, into: &bytes)
       result[type] = Double((clock.now - start) / .seconds(1)) / Double(weights.count)

@@ -34,6 +34,9 @@ public func encodeRowsInParallel(
     return
   }
   let encoder = try FeedbackEncoder(metric, columns: columns, as: type, effort: effort)
+  precondition(
+    rows.count % columns == 0 && output.byteCount == rows.count / columns * encoder.rowBytes,
+    "\(output.byteCount) bytes for \(rows.count) weights in rows of \(columns)")
   let source = SharedFloats(rows)
   try parallelRows(of: &output, rowBytes: encoder.rowBytes, grain: FeedbackEncoder.grain) { range, slice in
     do {
