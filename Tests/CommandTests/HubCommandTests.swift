@@ -47,7 +47,9 @@ struct HubCommandTests {
   }
 
   @Test(arguments: [
-    ["inspect", "hf:team/model"], ["tokenize", "hf:team/model", "some text"], ["plan", "hf:team/model"],
+    ["inspect", "hf:team/model"],
+    ["tokenize", "hf:team/model", "--text", Repository.root.path + "/Examples/held-out.txt"],
+    ["plan", "hf:team/model"],
     ["plan", "hf:team/model/config.json"],
     ["quantize", "hf:team/model", "--type", "Q4_K_M", "--no-feedback", "--dry-run"],
   ])

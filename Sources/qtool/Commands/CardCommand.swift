@@ -11,6 +11,7 @@ struct CardCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "card",
     abstract: "Write the model card that the hub expects beside quantized files.",
+    usage: "qtool card <file> ... [--drift <file>] [<options>]",
     discussion: """
       The card has the front matter (base model, license, tags), a table of the files with sizes, drift and the machines \
       that hold them, how each file was made, how to run it, and SHA-256. All of it comes from the files' metadata and \
