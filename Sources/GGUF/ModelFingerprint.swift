@@ -1,4 +1,5 @@
 import Files
+import Synchronization
 import Tensors
 
 /// A SHA-256 that distinguishes models without reading all of their data.
@@ -18,20 +19,40 @@ public struct ModelFingerprint: Hashable, Sendable, Codable, CustomStringConvert
     for key in model.metadata.keys.sorted() where key.hasPrefix(architecture + ".") {
       if let value = model.metadata[key] { hash.update(key: key, value) }
     }
-    for tensor in model.tensors.sorted(by: { $0.name < $1.name }) {
-      hash.update(key: tensor.name, .array(.int64(tensor.shape.dimensions.map(Int64.init))))
-      hash.update(key: "type", .uint32(tensor.type.rawValue))
-      let rows = tensor.shape.rows
-      guard rows > 0, let rowBytes = tensor.type.rowBytes(columns: tensor.shape.columns) else { continue }
-      for row in Set([0, rows / 2, rows - 1]).sorted() {
-        var bytes = [UInt8](repeating: 0, count: rowBytes)
-        var span = bytes.mutableSpan
-        var raw = span.mutableBytes
-        try model.readBytes(of: tensor, rows: row..<row + 1, into: &raw)
+    let tensors = model.tensors.sorted { $0.name < $1.name }
+    for start in stride(from: 0, to: tensors.count, by: Self.batch) {
+      let part = tensors[start..<min(tensors.count, start + Self.batch)]
+      // On all threads: each row may be a request to a server.
+      let rows = Mutex([[UInt8]](repeating: [], count: part.count))
+      try parallelRanges(part.count, grain: 1) { index, _ in
+        let bytes = try Self.rows(of: part[part.startIndex + index], model)
+        rows.withLock { $0[index] = bytes }
+      }
+      for (tensor, bytes) in zip(part, rows.withLock { $0 }) {
+        hash.update(key: tensor.name, .array(.int64(tensor.shape.dimensions.map(Int64.init))))
+        hash.update(key: "type", .uint32(tensor.type.rawValue))
         hash.update(bytes.span.bytes)
       }
     }
     hex = hash.hex()
+  }
+
+  /// Tensors whose rows are in memory together.
+  private static let batch = 64
+
+  /// The first, middle and last row of a tensor.
+  private static func rows(of tensor: TensorInfo, _ model: any ModelSource) throws -> [UInt8] {
+    let rows = tensor.shape.rows
+    guard rows > 0, let rowBytes = tensor.type.rowBytes(columns: tensor.shape.columns) else { return [] }
+    var all: [UInt8] = []
+    for row in Set([0, rows / 2, rows - 1]).sorted() {
+      var bytes = [UInt8](repeating: 0, count: rowBytes)
+      var span = bytes.mutableSpan
+      var raw = span.mutableBytes
+      try model.readBytes(of: tensor, rows: row..<row + 1, into: &raw)
+      all += bytes
+    }
+    return all
   }
 
   public var description: String { hex }

@@ -71,6 +71,7 @@ final class BlockReader: @unchecked Sendable {
   func read(_ file: HubFile, into buffer: UnsafeMutableRawBufferPointer, at offset: Int) throws(HubError) {
     guard !buffer.isEmpty else { return }
     let range = offset..<offset + buffer.count
+    if let bytes = keptRow(range, of: file) { return buffer.copyBytes(from: bytes) }
     if let ahead = blocksAhead(of: file, range) {
       for index in offset / blockBytes...(range.upperBound - 1) / blockBytes {
         let bytes = try block(index, of: file, ahead: ahead)
@@ -85,16 +86,18 @@ final class BlockReader: @unchecked Sendable {
   /// Bytes that are read alone.
   private func row(_ range: Range<Int>, of file: HubFile) throws(HubError) -> [UInt8] {
     let key = RowKey(file: ObjectIdentifier(file), range: range)
-    condition.lock()
-    let kept = rows[key]
-    condition.unlock()
-    if let kept { return kept }
     let bytes = try file.bytes(in: range)
     condition.lock()
     defer { condition.unlock() }
     if rowBytes + bytes.count > maximumRowBytes { (rows, rowBytes) = ([:], 0) }
     if rows.updateValue(bytes, forKey: key) == nil { rowBytes += bytes.count }
     return bytes
+  }
+
+  private func keptRow(_ range: Range<Int>, of file: HubFile) -> [UInt8]? {
+    condition.lock()
+    defer { condition.unlock() }
+    return rows[RowKey(file: ObjectIdentifier(file), range: range)]
   }
 
   /// Ends the threads when no more is read.

@@ -115,25 +115,18 @@ final class HubFile: Sendable {
           throw .badAnswer(name, reason: "the server redirects to no address")
         }
         address = next
-      case 401, 403, 404, 410:
-        if Origin(address) == Origin(client.settings.endpoint) {
-          if let refusal = client.refusal(
-            answer, name, repository: reference.model, revision: reference.revision)
-          {
-            throw refusal
-          }
-        }
-        // A signed address has expired: ask for another.
-        state.withLock { $0.address = nil }
-        return Outcome(count: 0, answer: answer)
       case 416: throw .changed(name, reason: "the server has fewer bytes than the hub names")
-      default:
-        if (400..<500).contains(answer.status),
+      case 408, 429: return Outcome(count: 0, answer: answer)
+      case 400..<500:
+        if origin == Origin(client.settings.endpoint),
           let refusal = client.refusal(answer, name, repository: reference.model, revision: reference.revision)
         {
           throw refusal
         }
+        // A signed address has expired: ask for another.
+        state.withLock { $0.address = nil }
         return Outcome(count: 0, answer: answer)
+      default: return Outcome(count: 0, answer: answer)
       }
     }
     throw .badAnswer(name, reason: "the server redirects in circles")

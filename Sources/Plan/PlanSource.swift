@@ -98,7 +98,9 @@ public struct PlanSource: Sendable {
 
   /// Shapes from config.json, and the tokenizer's keys if the folder has a known tokenizer.
   private static func withTokenizer(_ shapes: ModelShapes, directory: String) -> any ModelSource {
-    guard FileManager.default.fileExists(atPath: directory + "/tokenizer.json"),
+    // A plan of a model elsewhere takes kilobytes: the size of its tokenizer is estimated.
+    let path = directory + "/tokenizer.json"
+    guard RemoteFiles.file(at: path) == nil, FileManager.default.fileExists(atPath: path),
       let architecture = shapes.metadata.optionalString("general.architecture"),
       let tokenizer = try? tokenizerMetadata(directory: directory, architecture: architecture)
     else { return shapes }

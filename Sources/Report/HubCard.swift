@@ -17,7 +17,7 @@ public struct HubCard {
     public let metadata: Metadata
     /// SHA-256 of every shard, by its name.
     public let digests: [(name: String, sha256: String)]
-    /// Machines that hold the file with the context.
+    /// Names of machines that hold the file with the context.
     public let machines: [String]
 
     public init(
@@ -35,6 +35,8 @@ public struct HubCard {
 
   public let files: [File]
   public let drift: DriftReport?
+  /// The names of machines, and what they are.
+  public let machines: [(name: String, title: String)]
   /// Tokens of context that machines hold.
   public let context: Int
   /// `ORG/NAME` of the model that was quantized; nil if unknown.
@@ -46,12 +48,14 @@ public struct HubCard {
   public let merge: (String, String) -> String
 
   public init(
-    files: [File], drift: DriftReport?, context: Int, baseModel: String?, quantizedBy: String?, generator: String,
+    files: [File], drift: DriftReport?, machines: [(name: String, title: String)], context: Int, baseModel: String?,
+    quantizedBy: String?, generator: String,
     merge: @escaping (String, String) -> String
   ) {
     precondition(!files.isEmpty, "a card without files")
     self.files = files
     self.drift = drift
+    self.machines = machines
     self.context = context
     self.baseModel = baseModel
     self.quantizedBy = quantizedBy
@@ -159,7 +163,7 @@ public struct HubCard {
           cells += ["", "", ""]
         }
       }
-      return cells + [file.machines.isEmpty ? "none of those below" : file.machines.joined(separator: ", ")]
+      return cells + [file.machines.isEmpty ? "none" : file.machines.joined(separator: ", ")]
     }
     return ([head, head.map { _ in "---" }] + rows).map { "| " + $0.joined(separator: " | ") + " |" }
       .joined(separator: "\n")
@@ -173,7 +177,8 @@ public struct HubCard {
         "KLD is the mean Kullback-Leibler divergence from \(Self.plain(drift.base.name)) in nats, with half the width of its "
           + "95 % interval, over \(drift.windows) windows of \(drift.context) tokens of \(texts).")
     }
-    lines.append("Machines hold the file and an F16 cache of \(context) tokens.")
+    let titles = machines.map { "\($0.name) (\(Self.plain($0.title)))" }.joined(separator: ", ")
+    lines.append("Machines hold the file and an F16 cache of \(context) tokens, of these: \(titles).")
     return lines.joined(separator: "\n")
   }
 

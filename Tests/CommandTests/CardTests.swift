@@ -54,7 +54,7 @@ import Testing
     let sums = try Binary(url: URL(filePath: "/usr/bin/env")).run(["sha256sum", files[0]])
     #expect(card.contains("\(sums.output.prefix(64))  demo-Q8_0.gguf\n"))
     let rows = card.split(separator: "\n").filter { $0.hasPrefix("| [demo-") }
-    #expect(rows.count == 2 && rows.allSatisfy { $0.contains(" ± ") && $0.contains("RTX 4090") })
+    #expect(rows.count == 2 && rows.allSatisfy { $0.contains(" ± ") && $0.contains("rtx-4090") })
     // Nothing of this machine.
     #expect(!card.contains(directory.url.path) && !card.contains(demo.path))
   }

@@ -62,6 +62,15 @@ struct HubCommandTests {
     #expect(!result.output.contains("qtool-hub"))
   }
 
+  @Test func aPlanReadsNeitherTokenizerNorWeights() throws {
+    let server = try HubServer(serving: demo.path)
+    let result = try run(["plan", "hf:team/model"], server)
+    #expect(result.status == 0, "\(result.error)")
+    let paths = server.requests.map(\.request.path)
+    #expect(paths.contains { $0.hasSuffix("/config.json") })
+    #expect(!paths.contains { $0.contains("tokenizer.json") || $0.contains("safetensors") })
+  }
+
   @Test func aFileOfTheRepositoryIsAModel() throws {
     let repository = try TemporaryDirectory()
     let made = try qtool.run(

@@ -78,7 +78,8 @@ struct CardCommand: ParsableCommand {
       progress.note("note: no license in the metadata: add the model's to the card")
     }
     let card = HubCard(
-      files: entries, drift: report, context: window, baseModel: base,
+      files: entries, drift: report, machines: Machines.all.map { ($0.name, $0.title) }, context: window,
+      baseModel: base,
       quantizedBy: quantizedBy ?? metadata.optionalString("general.quantized_by"),
       generator: "qtool \(QTool.version)",
       merge: { "llama-gguf-split --merge \($0) \($1)" })
@@ -120,6 +121,6 @@ struct CardCommand: ParsableCommand {
     }
     return HubCard.File(
       name: model.name, bytes: size.bytes, bitsPerWeight: size.bitsPerWeight, metadata: model.metadata,
-      digests: digests, machines: machines.map(\.title))
+      digests: digests, machines: machines.map(\.name))
   }
 }

@@ -126,7 +126,8 @@ extension QuantizeCommand {
     if !outputOptions.dryRun {
       if let first = files.first { progress.noteIntegers(in: first.plan.source) }
       for file in files where file.plan.container == nil {
-        progress.noteOnce(file.plan.compatibility.verdicts.map(\.line))
+        let name = files.count > 1 ? file.file.mix.name + ": " : ""
+        for verdict in file.plan.compatibility.verdicts { progress.note(name + verdict.line) }
       }
       try write(files, writings, share, run, progress)
       for index in files.indices { try compare(&files[index], hasFeedback: writings[index] != nil) }
