@@ -7,13 +7,13 @@ import Testing
 
 /// `qtool convert` compared with llama.cpp's converter, on small random models of every architecture and element type.
 ///
-/// Fixtures/reference/make.py makes models and expectations.
+/// Fixtures/reference/make.py makes models and expectations; gemma.py those of Gemma.
 @Suite struct ReferenceConverterTests {
   static let models = [
     "llama2", "llama3", "llama-biases", "mistral", "mixtral", "qwen2", "qwen3", "qwen3moe", "deepseek2", "deepseek3",
     "deepseek3-fp8", "llama-fp8-e5m2", "llama-fp8-rows", "llama-fp8-whole", "gpt-oss", "gpt-oss-mxfp4", "llama-int4",
     "llama-int4-zeros", "llama-int8", "llama-gptq", "llama-gptq8", "llama-nvfp4", "llama-nvfp4-modelopt", "qwen35",
-    "qwen35-plain", "qwen35moe", "qwen3next",
+    "qwen35-plain", "qwen35moe", "qwen3next", "gemma3", "gemma4", "gemma4-shared",
   ]
   /// Models whose integers become blocks, which the converter decodes.
   static let decoded = ["llama-int4", "llama-int8"]
@@ -97,6 +97,8 @@ import Testing
     case .bool(let x): "BOOL \(x ? 1 : 0)"
     case .string(let x): "STRING \(x)"
     case .array(.string(let x)): "ARRAY STRING " + digest(x.joined(separator: "\0"))
+    case .array(.bool(let x)): "ARRAY BOOL " + digest(x.map { $0 ? "True" : "False" }.joined(separator: ","))
+    case .array(.float32(let x)): "ARRAY FLOAT32 " + digest(x.map { "\(Double($0))" }.joined(separator: ","))
     case .array(.int32(let x)): "ARRAY INT32 " + digest(x.map(String.init).joined(separator: ","))
     default: "\(value)"
     }

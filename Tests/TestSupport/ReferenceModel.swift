@@ -7,11 +7,13 @@ public enum ReferenceModel {
     "llama2", "mistral", "mixtral", "qwen2", "qwen3", "qwen3moe", "deepseek2", "deepseek3",
   ]
 
-  /// A copy of one of them, with the shared tokenizer.
+  /// A copy of one of them, with its tokenizer.
   public static func copy(_ name: String) throws -> DemoCopy {
     let fixtures = Repository.root.appending(path: "Tests/CommandTests/Fixtures/reference")
+    // Gemma's tokenizer has a model of its own.
+    let tokenizer = name.hasPrefix("gemma") ? "gemma/tokenizer" : "tokenizer"
     return try DemoCopy(
-      [name, "tokenizer"].flatMap {
+      [name, tokenizer].flatMap {
         try FileManager.default.contentsOfDirectory(at: fixtures.appending(path: $0), includingPropertiesForKeys: nil)
       })
   }
