@@ -365,7 +365,8 @@ import Testing
   /// Published configurations have no unknown and no refused keys.
   @Test(arguments: [
     "Llama-3.1-405B", "Llama-3.3-70B", "Qwen2.5-72B", "Qwen2.5-Coder-32B", "Midnight-Miqu-103B", "Mistral-Large-2407",
-    "DeepSeek-Coder-V2", "DeepSeek-R1", "Mixtral-8x7B", "Qwen3-30B-A3B", "Qwen3-8B",
+    "DeepSeek-Coder-V2", "DeepSeek-R1", "Mixtral-8x7B", "Qwen3-30B-A3B", "Qwen3-8B", "Gemma-3-4B",
+    "Gemma-3-12B", "Gemma-3-27B", "Gemma-4-31B", "Gemma-4-26B-A4B", "Gemma-4-E2B",
   ])
   func publishedConfigurations(name: String) throws {
     let review = try ModelShapesTests.shapes(name).configReview

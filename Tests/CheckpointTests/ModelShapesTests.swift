@@ -19,7 +19,8 @@ import Testing
     ("Midnight-Miqu-103B", "llama", 103_202_824_192), ("Mistral-Large-2407", "llama", 122_610_069_504),
     ("DeepSeek-Coder-V2", "deepseek2", 235_741_434_880), ("DeepSeek-R1", "deepseek2", 671_026_419_200),
     ("Mixtral-8x7B", "llama", 46_702_792_704), ("Qwen3-30B-A3B", "qwen3moe", 30_532_122_624),
-    ("Qwen3-8B", "qwen3", 8_190_735_360),
+    ("Qwen3-8B", "qwen3", 8_190_735_360), ("Gemma-3-4B", "gemma3", 3_880_263_168),
+    ("Gemma-3-27B", "gemma3", 27_009_346_304),
   ])
   func parameters(name: String, architecture: String, count: Int) throws {
     let model = try Self.shapes(name)

@@ -9,7 +9,7 @@ extension GemmaConfig {
     rules: [
       .only("hidden_activation", are: .string("gelu_pytorch_tanh")), kindsOfLayers, slidingRotation,
       .none(
-        "attention_bias", "mlp_bias", "qkv_bias", "attn_logit_softcapping", "use_sliding_window",
+        "attention_bias", "mlp_bias", "qkv_bias", "use_sliding_window",
         "num_nextn_predict_layers"),
       .only("qk_norm", "use_qk_norm", "qk_layernorm", are: .bool(true)),
     ])
