@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""mlx.py QTOOL: MLX directories of small random models of every family, judged by mlx_lm.
+"""mlx_directories.py QTOOL: MLX directories of small random models of every family, judged by mlx_lm.
 
 Each is loaded strictly; its tensors decode as qtool decodes them, and its likelihood of a text in single precision is
 qtool's. Skipped with a message where python has no mlx. Prints a line a check, and ends with '<n> passed, <n> failed'.
@@ -15,7 +15,7 @@ import tempfile
 try:
     import mlx.core as mx
     import numpy as np
-    from mlx_lm.utils import load_model, load_tokenizer
+    from mlx_lm.utils import load_model
 except ImportError as error:
     print(f"skipped: the checks of MLX need mlx and mlx-lm ({error}): pip install 'mlx[cpu]' mlx-lm")
     sys.exit(0)
@@ -40,13 +40,22 @@ def qtool(*arguments):
     return subprocess.run([QTOOL, *map(str, arguments)], check=True, capture_output=True, text=True).stdout
 
 
-def ours(path, text):
-    out = qtool("perplexity", path, "--text", text, "--ctx", CONTEXT, "--chunks", WINDOWS, "--json", "--quiet")
-    return json.loads(out)["all"]
+def ours(path):
+    """Mean negative log-likelihood of the second half of every window."""
+    out = qtool("perplexity", path, "--text", TEXT, "--ctx", CONTEXT, "--chunks", WINDOWS, "--json", "--quiet")
+    return math.log(json.loads(out)["all"]["statistics"]["perplexity"]["value"])
+
+
+def windows(path, file):
+    """The tokens of the windows, from a file in the format of llama-perplexity."""
+    qtool("drift", path, "--save-logits", file, "--text", TEXT, "--ctx", CONTEXT, "--chunks", WINDOWS, "--quiet")
+    data = file.read_bytes()
+    context, _, count = np.frombuffer(data[8:20], "<i4")
+    return np.frombuffer(data[20:20 + 4 * context * count], "<i4").reshape(count, context).tolist()
 
 
 def theirs(path, tokens):
-    """Mean negative log-likelihood of the second half of every window, as qtool scores it."""
+    """The same by mlx_lm, in single precision."""
     model, _ = load_model(path)
     model.set_dtype(mx.float32)
     total, count = 0.0, 0
@@ -72,13 +81,7 @@ with tempfile.TemporaryDirectory() as folder:
             try:
                 qtool("quantize", source, "--format", "mlx", "--type", kind, "--no-importance", "--no-feedback", "-o", out,
                       "--quiet")
-                report = ours(out, TEXT)
-                encoded = load_tokenizer(out)._tokenizer.encode(TEXT.read_text(), add_special_tokens=False)
-                bos = report.get("bos")
-                size = CONTEXT
-                tokens = [encoded[i:i + size] for i in range(0, WINDOWS * size, size)]
-                mean = theirs(out, tokens)
-                found = math.log(report["statistics"]["perplexity"]["value"])
+                found, mean = ours(out), theirs(out, windows(out, folder / f"{out.name}.logits"))
                 check(f"{label}: likelihood", abs(mean - found) < 1e-5, f"{found:.6f} {mean:.6f}")
             except subprocess.CalledProcessError as error:
                 check(label, False, error.stderr.strip())
