@@ -173,7 +173,8 @@ public struct FitJob {
       try givenTable(matrix)
       ?? SensitivityMeasurement(
         of: source, matrix: matrix, windows: texts.probes,
-        budget: max(0, texts.budget - (now() - start)) * policy.sensitivityShare, in: settings, policy: policy
+        budget: max(0, texts.budget - (now() - start)) * policy.sensitivityShare, limitsErrors: budget != nil,
+        in: settings, policy: policy
       ).table(
         earlier: { workspace?.sensitivities(like: $0, observer) }, keep: { try workspace?.keep($0) })
     return Measured(
@@ -293,7 +294,9 @@ public struct FitJob {
   }
 
   /// As many windows as the remaining budget allows for some mixes and the source, by the speed of earlier measurements.
+  /// Without a given budget, all of them, so that the result does not depend on the clock.
   private func affordable(_ windows: ScoringWindows, _ measured: Measured, mixes: Int) throws -> ScoringWindows {
+    guard budget != nil else { return windows }
     let pass = try ForwardPass(source: source, options: settings.forward)
     let each =
       try measured.trials.windowSeconds

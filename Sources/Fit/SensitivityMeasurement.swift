@@ -14,10 +14,13 @@ public struct SensitivityMeasurement {
   /// - Parameters:
   ///   - windows: windows of the probes.
   ///   - budget: seconds; nil for no limit.
+  ///   - limitsErrors: whether errors are measured on less where they take longer than their share of the budget. The result
+  ///     then depends on the clock.
   ///   - bands: number of bands of layers; nil for as many as the budget allows.
   public init(
-    of source: any ModelSource, matrix: ImportanceMatrix?, windows: ScoringWindows, budget: Double?, bands: Int? = nil,
-    joinedWith evidence: SensitivityTable? = nil, in run: FitRun, policy: FitPolicy = FitPolicy()
+    of source: any ModelSource, matrix: ImportanceMatrix?, windows: ScoringWindows, budget: Double?,
+    limitsErrors: Bool = true, bands: Int? = nil, joinedWith evidence: SensitivityTable? = nil, in run: FitRun,
+    policy: FitPolicy = FitPolicy()
   ) {
     self.run = run
     let types = SensitivityTable.types(of: source, hasImportance: matrix != nil)
@@ -27,7 +30,7 @@ public struct SensitivityMeasurement {
     if let budget {
       passes.errors.weightLimit = RelativeErrors.weightLimit(
         of: source.tensors.count(where: \.isQuantizable), types: types.count, seconds: budget * policy.errorShare)
-      passes.errorSeconds = budget * policy.errorShare
+      if limitsErrors { passes.errorSeconds = budget * policy.errorShare }
     }
     passes.bands = bands
     passes.evidence = evidence

@@ -71,7 +71,8 @@ struct EvidenceOptions: ParsableArguments {
     }
     if table.failures > 0 { progress.note("note: \(file): \(table.failures) failed measurements are left out") }
     if let first = table.unusable.first {
-      progress.note("warning: \(file): \(table.unusable.count) values that can't be divergences are left out: \(first)")
+      let values = table.unusable.count == 1 ? "a value" : "\(table.unusable.count) values"
+      progress.note("warning: \(file): left out \(values) that can't be a divergence: \(first)")
     }
   }
 }
