@@ -28,7 +28,8 @@ struct ErrorMeasurement {
     var present = Set(table.entries.map(\.tensor))
     var saved = ContinuousClock.now
     let tensors = source.tensors.filter(\.isQuantizable)
-    for (index, tensor) in tensors.enumerated() where !present.contains(tensor.name) && chosen?.contains(tensor.name) != false {
+    for (index, tensor) in tensors.enumerated()
+    where !present.contains(tensor.name) && chosen?.contains(tensor.name) != false {
       do {
         try progress.advance(
           RunProgress(
