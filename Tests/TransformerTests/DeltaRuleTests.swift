@@ -6,8 +6,8 @@ import Transformer
 
 /// The gated delta rule in chunks, compared with the recurrence token by token in double precision.
 @Suite struct DeltaRuleTests {
-  /// For single precision in another order of additions.
-  static let tolerance = 1e-5
+  /// For single precision in another order of additions. The norm divides by a head's output, which may be small.
+  static let tolerance = 2e-4
 
   private func example(
     length: Int, size: Int, keyHeads: Int, valueHeads: Int, isGrouped: Bool, seed: UInt64
