@@ -175,6 +175,9 @@ extension QuantizeCommand {
       guard let writing, let destination = file.file.destination else { continue }
       let written = try writing.write(
         to: destination, importance: file.matrix, checksums: outputOptions.checksums, keepsJournal: isGroup)
+      if feedbackOptions.saveImatrix, file.measuresImportance, written.importance == nil {
+        progress.note("note: --save-imatrix: an earlier run had encoded every matrix, and no importance was measured")
+      }
       // A matrix of the whole text, which other runs may use too.
       guard let importance = written.importance, let workspace = file.file.workspace, let feedback = file.file.feedback
       else { continue }
