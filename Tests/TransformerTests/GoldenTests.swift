@@ -142,8 +142,8 @@ extension GGUFFile {
     #expect(relativeDifference(try allLogits(final), expected) < Self.tolerance(of: name))
   }
 
-  /// The logits of two engines differ only in the order of additions.
-  static let engineTolerance = 1e-5
+  /// The logits of two engines differ only in the order of additions (most by less than 1e-5, gemma4-shared by 1.1e-5).
+  static let engineTolerance = 2e-5
 
   @Test(arguments: Golden.names)
   func enginesAgree(name: String) throws {

@@ -104,9 +104,7 @@ extension Config {
 
   private func refused(_ architecture: any CheckpointArchitecture.Type) -> [RefusedKey] {
     let keys = architecture.keys
-    let shared = KeyTable.shared.rules.map { $0.without(keys.replaced) }.flatMap {
-      $0.refused(self, architecture.ggufName)
-    }
+    let shared = KeyTable.shared.rules.flatMap { $0.refused(self, architecture.ggufName) }
     return shared.filter { !keys.honoured.contains($0.name) }
       + keys.rules.flatMap { $0.refused(self, architecture.ggufName) }
   }
