@@ -82,7 +82,7 @@ import Testing
   @Test func thePlanNamesThePass() throws {
     let result = try run(["quantize", Repository.demoModel, "--type", "Q3_K_S", "--dry-run"] + calibration)
     let lines = result.error.split(separator: "\n")
-    #expect(lines.contains { $0 == "error feedback: effort 2, by news.txt" }, "\(result.error)")
+    #expect(lines.contains { $0 == "error feedback: effort 3, by news.txt" }, "\(result.error)")
     let with = try #require(lines.first { $0.hasPrefix("with feedback") })
     #expect(
       with.contains(" tokens in 2 streams, 8.") && with.contains(" MB of weights twice") && with.contains("up to "))

@@ -23,12 +23,13 @@ import Transformer
   }
 
   private func compareSpilled(_ golden: Golden) throws {
+    let length = golden.windows[0].count
     let windows = Array(repeating: golden.windows, count: 40).flatMap { $0 }
-    let minimum = try minimumBudget(golden.model, windows: windows.count, length: 24)
+    let minimum = try minimumBudget(golden.model, windows: windows.count, length: length)
     let small = try ForwardPass(source: golden.model, options: ForwardOptions(memory: minimum))
-    #expect(try small.plan(windows: windows.count, length: 24).spills)
+    #expect(try small.plan(windows: windows.count, length: length).spills)
     let large = try ForwardPass(source: golden.model)
-    #expect(try !large.plan(windows: windows.count, length: 24).spills)
+    #expect(try !large.plan(windows: windows.count, length: length).spills)
     let expected = try allLogits(large.run(windows: windows, scored: 3..<23))
     #expect(try allLogits(small.run(windows: windows, scored: 3..<23)) == expected)
   }

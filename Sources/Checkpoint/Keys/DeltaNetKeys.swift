@@ -47,7 +47,7 @@ extension DeltaNetConfig {
     return [
       RefusedKey(
         "mtp_num_hidden_layers", count.text,
-        "a GGUF of \(gguf) has at most one block for multi-token prediction, and --no-mtp leaves it out")
+        "a GGUF of \(gguf) has at most one block for multi-token prediction, which may be left out")
     ]
   }
 }
