@@ -132,7 +132,8 @@ public struct ForwardPlan: Sendable, Equatable {
     let longestRow = matrices.map(\.shape.columns).max() ?? decoder.width
     return MemoryBudget.LayerNeeds(
       program: programBytes(decoder, models: purpose.results),
-      fixed: purpose.observerBytes + (purpose.isObserved ? sums(parts, bytesPerColumn: purpose.bytesPerColumn) : 0) + (matrices.map(decodingBytes).max() ?? 0)
+      fixed: purpose.observerBytes + (purpose.isObserved ? sums(parts, bytesPerColumn: purpose.bytesPerColumn) : 0)
+        + (matrices.map(decodingBytes).max() ?? 0)
         + Threads.count * (engine.threadBytes + ScratchFile.workBytes)
         + (parts.map { $0.scratchBytes(length: length, isObserved: purpose.isObserved) }.max() ?? 0),
       window: length * perToken, weights: 4 * max(2 * 64 * longestRow, parts.map(\.minimumWeights).max() ?? 0))

@@ -70,7 +70,9 @@ extension Mix {
     if case .preset(let preset) = choice {
       throw Failure(.usage, "--preset \(preset): is a mix of GGUF types", hint: "--type names MLX's mixes")
     }
-    guard case .type(let name, _) = choice else { preconditionFailure("the types of \(name) are fitted, or of a recipe") }
+    guard case .type(let name, _) = choice else {
+      preconditionFailure("the types of \(name) are fitted, or of a recipe")
+    }
     guard let mix = MLXMix(name: name) else {
       throw Failure(
         .usage, "--type \(name): MLX has no such mix",

@@ -96,18 +96,6 @@ struct HubReadingTests {
     withExtendedLifetime(hub) {}
   }
 
-  /// A connection that ends early is continued at the byte, not begun again.
-  @Test func truncatedBodiesAreContinued() throws {
-    let server = try HubServer(serving: demo.path)
-    server.inject(Array(repeating: .truncated, count: 20), seed: 3)
-    let client = try client(server)
-    let (hub, model) = try open(client)
-    try expectSameContent(model.path)
-    let traffic = client.traffic
-    #expect(server.injected == 20 && traffic.receivedBytes <= traffic.neededBytes * 21 / 20)
-    withExtendedLifetime(hub) {}
-  }
-
   @Test func aServerThatFailsAlwaysIsNamed() throws {
     let server = try HubServer(serving: demo.path)
     server.inject(Array(repeating: .serverError, count: 1000), seed: 4, interval: 1)
