@@ -71,7 +71,7 @@ struct FeedbackTable {
   let types: [GGMLType]
   let efforts: [FeedbackEffort]
   let columns: [Int]
-  /// Of each type: for every number of columns, the efforts.
+  /// By type, then by number of columns: the efforts.
   var seconds: [GGMLType: [Double?]] = [:]
   var factorSeconds: [Double] = []
 

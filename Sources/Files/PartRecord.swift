@@ -9,7 +9,7 @@ public struct PartRecord: Codable, Sendable, Equatable {
   public let identity: RunIdentity
   /// The arguments of the command, without those that choose a part.
   public let arguments: [String]
-  /// What is finished: SHA-256 by name. Names of files are relative to the output's folder.
+  /// SHA-256 of finished files or tensors by name. Names of files are relative to the output's folder.
   public let contents: [String: String]
 
   /// - Parameters:

@@ -39,7 +39,7 @@ final class HTTPConnection: @unchecked Sendable {
   /// Whether this machine has libcurl. No connection can be made without.
   static var isAvailable: Bool { ccurl_load() != 0 }
 
-  /// What the callbacks of a request fill.
+  /// The answer that the callbacks of a request fill.
   private final class Transfer {
     var answer = HTTPAnswer()
     let accept: (HTTPAnswer, UnsafeRawBufferPointer) -> Bool

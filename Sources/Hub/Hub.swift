@@ -17,7 +17,7 @@ public final class Hub: @unchecked Sendable {
   private let lock = NSLock()
   private var models: [HubReference: HubModel] = [:]
 
-  /// What is stored on the disk between requests.
+  /// The blocks that are stored on the disk between requests.
   public struct Storage: Sendable {
     /// The folder of blocks.
     public var folder: String

@@ -158,7 +158,7 @@ final class MLXWriter: TensorWriter {
     }
   }
 
-  /// Of the rows as blocks, in GGUF's order.
+  /// SHA-256 of the rows as blocks, in GGUF's order.
   func digest(tensor index: Int) throws -> String {
     var digest = DataDigest()
     let tensor = tensors[index]

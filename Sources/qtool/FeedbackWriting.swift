@@ -72,7 +72,7 @@ struct FeedbackWriting {
 }
 
 extension FeedbackWork {
-  /// What the pass reads and takes, beside a run without.
+  /// The reading, memory and time of the pass, beside a run without.
   fileprivate var table: String {
     var table = Table([("", .left), ("reads", .left), ("memory", .right), ("estimated time", .right)])
     let text = "\(Figures.grouped(tokens)) tokens" + (streams > 1 ? " in \(streams) streams" : "")

@@ -11,7 +11,7 @@ import Testing
   static let plain = AffineFormat.Scales.allCases.flatMap { AffineFormat.all($0, encoder: .plain) }
   static let searched = AffineFormat.Scales.allCases.flatMap { AffineFormat.all($0) }
 
-  /// What mlx makes, written by Fixtures/affine.py: by format and kind the digests of groups and of floats.
+  /// Outputs of mlx, written by Fixtures/affine.py: by format and kind the digests of groups and of floats.
   static let digests: [String: [String: [String]]] = {
     guard let url = Bundle.module.url(forResource: "Fixtures/affine", withExtension: "json"),
       let data = try? Data(contentsOf: url)

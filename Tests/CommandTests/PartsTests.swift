@@ -59,7 +59,7 @@ import Testing
     #expect(try run(command + [directory.path("whole.gguf")]).status == 0)
     _ = try joined(command + [directory.path("out.gguf")], output: "out.gguf", parts: [3, 2, 1])
     #expect(data("out.gguf") == data("whole.gguf"))
-    // What parts would decide each for itself is refused.
+    // Parts must not decide types or feedback each for itself.
     for refused in [["--type", "Q4_0"], ["--target", "100kB", "--no-feedback", "--budget", "1m"]] {
       let result = try run(["quantize", tiny.path] + refused + ["-o", directory.path("a.gguf"), "--part", "1/2"])
       #expect(result.status == 64 && result.error.contains("--part:"), "\(result.error)")

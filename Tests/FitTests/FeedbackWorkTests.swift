@@ -71,7 +71,7 @@ import Transformer
     #expect(found == expected)
   }
 
-  /// What a type needs beside the metric counts: tables of its columns and the memory of all threads.
+  /// The needs of a type beside the metric count: tables of its columns and the memory of all threads.
   @Test func memoryHasTheTablesOfATypesSearch() {
     let tensor = TensorInfo(name: "blk.0.ffn_down.weight", shape: Shape([4096, 64])!, type: .bf16)
     for type in [GGMLType.q4_K, .iq2_xxs, .iq1_m] {

@@ -43,7 +43,7 @@ import Testing
     #expect(asked.withLock { $0 } == 1)
   }
 
-  /// What feedback is expected to leave of an error: rows are nearer to the weights by that factor, whether the tensor was
+  /// The part of an error that feedback is expected to leave: rows are nearer to the weights by that factor, whether the tensor was
   /// encoded before or not.
   @Test func remaindersScaleErrors() throws {
     var random = SplitMix(seed: 3)

@@ -58,7 +58,9 @@ struct Mix: Sendable {
     case .target(let size): size.description
     case .fit(let machine): machine
     case .type(let name, let isPure):
-      (StockMix(name: name)?.rawValue ?? GGMLType(name: name)?.name ?? name.uppercased()) + (isPure ? "-pure" : "")
+      // MLX's types name their groups after a slash.
+      (StockMix(name: name)?.rawValue ?? GGMLType(name: name)?.name ?? name.uppercased())
+        .replacing("/", with: "-") + (isPure ? "-pure" : "")
     case .preset(let name): name.uppercased()
     case .recipe(let path):
       String((path.split(separator: "/").last ?? "").split(separator: ".").first ?? "recipe")
