@@ -54,8 +54,8 @@ enum MLXDirectory {
   }
 
   /// Removes what earlier runs left in a temporary directory.
-  static func empty(_ path: String) {
-    for name in (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? [] {
+  static func empty(_ path: String, except kept: Set<String> = []) {
+    for name in (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? [] where !kept.contains(name) {
       try? FileManager.default.removeItem(atPath: path + "/" + name)
     }
   }

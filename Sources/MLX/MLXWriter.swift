@@ -33,6 +33,8 @@ final class MLXWriter: TensorWriter {
     keepsTemporary = resuming
     outputs = []
     let layout = container.layout
+    // A directory is published with all that is in it.
+    MLXDirectory.empty(folder, except: Set(layout.files.map { $0.name + ".part" }))
     do {
       let opened = try layout.files.map { try OutputFile(path: folder + "/" + $0.name, resuming: resuming) }
       let allocated = opened.reduce(0) { $0 + $1.allocated }

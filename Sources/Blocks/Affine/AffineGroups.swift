@@ -87,7 +87,7 @@ struct AffineGroupSearch {
     let plain = plainFit()
     tryBoth(rounded(fit), rounded(plain))
     tryNeighbours(of: fit)
-    for _ in 0..<3 {
+    for _ in 0..<6 {
       let (solved, shifted) = solved(found)
       let before = lowest
       tryBoth(rounded(solved), rounded(shifted))
@@ -186,15 +186,16 @@ struct AffineGroupSearch {
 extension AffineFormat {
   /// The candidates of the search.
   var shape: AffineShape {
-    // The finer the levels, the less there is to gain by clipping.
+    // The fewer the levels, the further beyond the last ones the extremes of a group are best clipped: normal weights by half a
+    // level to one and a half at two bits, by less than one at four.
     let offsets: ClipOffsets =
       switch bits {
-      case 2: ClipOffsets(first: -0.5, step: 0.125, count: 8)
-      case 3: ClipOffsets(first: -0.9, step: 0.2, count: 8)
-      case 4: ClipOffsets(first: -1.6, step: 0.3, count: 8)
-      case 5: ClipOffsets(first: -2, step: 0.5, count: 6)
-      case 6: ClipOffsets(first: -2, step: 0.6, count: 4)
-      default: ClipOffsets(first: -1.5, step: 0.5, count: 4)
+      case 2: ClipOffsets(first: -0.3, step: 0.2, count: 10)
+      case 3: ClipOffsets(first: -0.6, step: 0.25, count: 8)
+      case 4: ClipOffsets(first: -1, step: 0.3, count: 8)
+      case 5: ClipOffsets(first: -1.5, step: 0.5, count: 6)
+      case 6: ClipOffsets(first: -1.5, step: 0.6, count: 4)
+      default: ClipOffsets(first: -1, step: 0.5, count: 4)
       }
     return AffineShape(length: group, levels: Float((1 << bits) - 1), clipOffsets: offsets)
   }

@@ -117,6 +117,10 @@ struct SourceOptions: ParsableArguments {
   }
 
   func overrides(for source: any ModelSource) throws -> [MetadataOverrides.Override] {
-    try MetadataOverrides(texts: overrideKv).values(for: source)
+    if source.outputForm != nil, !overrideKv.isEmpty {
+      throw Failure(
+        .usage, "--override-kv \(overrideKv[0]): sets a key of a GGUF, which an MLX directory does not have")
+    }
+    return try MetadataOverrides(texts: overrideKv).values(for: source)
   }
 }

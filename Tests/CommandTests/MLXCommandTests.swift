@@ -1,0 +1,103 @@
+import Foundation
+import TestSupport
+import Testing
+
+/// MLX directories through the binary, of the demo model.
+@Suite(.serialized) struct MLXCommandTests {
+  let qtool = Binary(beside: .module)
+
+  private func run(_ arguments: [String], status: Int32 = 0) throws -> Binary.Result {
+    let result = try qtool.run(arguments)
+    #expect(result.status == status, "\(arguments): \(result.error)")
+    return result
+  }
+
+  private func quantize(_ path: String, _ options: [String], status: Int32 = 0) throws -> Binary.Result {
+    try run(["quantize", Repository.demoModel, "--format", "mlx", "-o", path] + options, status: status)
+  }
+
+  private static func size(of folder: String) throws -> Int {
+    try FileManager.default.contentsOfDirectory(atPath: folder).reduce(0) { sum, name in
+      sum + (try FileManager.default.attributesOfItem(atPath: folder + "/" + name)[.size] as? Int ?? 0)
+    }
+  }
+
+  private func drifts(_ paths: [String]) throws -> [Double] {
+    let text = Repository.root.appending(path: "Examples/held-out.txt").path
+    let output = try run(["drift", Repository.demoModel] + paths + ["--text", text, "--chunks", "2", "--csv", "-q"])
+      .output
+    let lines = output.split(separator: "\n").map { $0.split(separator: ",", omittingEmptySubsequences: false) }
+    let column = try #require(lines.first?.firstIndex(of: "kld"))
+    return try paths.map { path in
+      let line = try #require(lines.first { line in line.contains { !$0.isEmpty && path.hasSuffix($0) } })
+      return try #require(Double(line[column]))
+    }
+  }
+
+  @Test func directoriesAreReadAsModels() throws {
+    let out = try TemporaryDirectory()
+    let (plain, searched) = (out.path("plain"), out.path("searched"))
+    _ = try quantize(plain, ["--type", "3bit-plain", "--no-importance", "--no-feedback", "-q"])
+    _ = try quantize(searched + "/", ["--type", "3bit", "--no-importance", "--no-feedback", "--checksums", "-q"])
+    #expect(out.contents == ["plain", "searched", "searched.sha256"])
+    let drifts = try drifts([plain, searched])
+    #expect(drifts[1] < 0.85 * drifts[0], "\(drifts)")
+    let inspected = try run(["inspect", searched]).output
+    #expect(inspected.contains("MLX directory") && inspected.contains("3bit/64-f16"), "\(inspected)")
+    #expect(try run(["verify", searched]).output.contains("checksums match"))
+    #expect(try run(["diff", plain, searched], status: 0).output.contains("blk.0"))
+    // A weight file that is damaged.
+    let weights = searched + "/model.safetensors"
+    var data = try Data(contentsOf: URL(filePath: weights))
+    data[data.count - 3] ^= 0x7F
+    try data.write(to: URL(filePath: weights))
+    let damaged = try run(["verify", searched], status: 65)
+    #expect(damaged.error.contains("checksum") || damaged.error.contains("NaN or infinite"), "\(damaged.error)")
+    // The source of a GGUF is the original model.
+    for command in ["convert", "quantize"] {
+      let refused = try run(
+        [command, plain, "-o", out.path("x.gguf"), "--type", command == "convert" ? "F16" : "Q4_K_M"], status: 65)
+      #expect(refused.error.contains("is quantized for MLX"), "\(refused.error)")
+    }
+  }
+
+  @Test func aSizeIsNeverExceededAndThePlanIsExact() throws {
+    let out = try TemporaryDirectory()
+    let path = out.path("fitted")
+    _ = try quantize(
+      path,
+      ["--target", "2300000B", "--budget", "0", "--no-importance", "--no-feedback", "--pin", "attn_v=6bit/32", "-q"])
+    let size = try Self.size(of: path)
+    #expect(size <= 2_300_000 && size > 2_250_000, "\(size)")
+    let tensors = try run(["inspect", path, "--tensors"]).output.split(separator: "\n")
+    let values = tensors.filter { $0.contains("attn_v.weight") }
+    #expect(values.count == 4 && values.allSatisfy { $0.contains("6bit/32-f16") }, "\(values)")
+    let plan = try run(["plan", Repository.demoModel, "--format", "mlx", "--type", "4bit", "--memory", "8GB", "--json"])
+    _ = try quantize(out.path("four"), ["--type", "4bit", "--no-importance", "--no-feedback", "-q"])
+    let exact = try Self.size(of: out.path("four"))
+    #expect(plan.output.contains("\(exact)"), "\(exact): \(plan.output)")
+  }
+
+  @Test func wrongRequestsAreRefused() throws {
+    let out = try TemporaryDirectory()
+    let path = out.path("out")
+    for (options, part) in [
+      (["--type", "Q4_K_M"], "MLX has no such mix"), (["--type", "7bit"], "MLX has no such mix"),
+      (["--preset", "ud-q2_k"], "is a mix of GGUF types"),
+      (["--type", "4bit", "--pin", "attn_v=Q6_K"], "MLX has no such type"),
+      (["--type", "4bit", "--prune-layers", "1"], "--prune-layers is not possible"),
+      (["--type", "4bit", "--override-kv", "a.b=int:1"], "sets a key of a GGUF"),
+    ] {
+      let result = try quantize(path, options + ["--no-feedback"], status: 64)
+      #expect(result.error.contains(part), "\(options): \(result.error)")
+    }
+    let gguf = out.path("model.gguf")
+    _ = try run(["convert", Repository.demoModel, "-o", gguf, "-q"])
+    let refused = try run(["quantize", gguf, "--format", "mlx", "--type", "4bit", "-o", path], status: 64)
+    #expect(refused.error.contains("is not a Hugging Face directory"), "\(refused.error)")
+    let other = try run(
+      ["quantize", Repository.demoModel, "--type", "Q4_K_M", "--pin", "attn_v=4bit", "-o", path], status: 64)
+    #expect(other.error.contains("is a type of MLX"), "\(other.error)")
+    #expect(out.contents == ["model.gguf"])
+  }
+}
