@@ -46,6 +46,8 @@ import Testing
     #expect(inspected.contains("MLX directory") && inspected.contains("3bit/64-f16"), "\(inspected)")
     #expect(try run(["verify", searched]).output.contains("checksums match"))
     #expect(try run(["diff", plain, searched], status: 0).output.contains("blk.0"))
+    _ = try run(["report", searched, "-o", out.path("page.html")])
+    #expect(try String(contentsOfFile: out.path("page.html"), encoding: .utf8).contains("3bit/64-f16"))
     // A weight file that is damaged.
     let weights = searched + "/model.safetensors"
     var data = try Data(contentsOf: URL(filePath: weights))

@@ -2,6 +2,7 @@ import ArgumentParser
 import Files
 import Foundation
 import GGUF
+import MLX
 import Perplexity
 import Quantize
 import Report
@@ -34,6 +35,10 @@ struct ReportCommand: ParsableCommand {
     var drifts: [DriftReport] = []
     var sensitivity: SensitivityFindings?
     for path in inputs {
+      if MLXModel.isMLX(path) {
+        files.append(try Self.directory(path))
+        continue
+      }
       if try Self.isGGUF(path) {
         files.append(try Self.file(path))
         continue
@@ -68,6 +73,14 @@ struct ReportCommand: ParsableCommand {
   private static func isGGUF(_ path: String) throws -> Bool {
     let file = try PositionedFile(path: path)
     return try file.bytes(in: 0..<min(4, file.size)).elementsEqual("GGUF".utf8)
+  }
+
+  private static func directory(_ path: String) throws -> ReportPage.File {
+    let model = try MLXModel(path: path)
+    let names = (try? FileManager.default.contentsOfDirectory(atPath: path)) ?? []
+    return ReportPage.File(
+      name: model.name, bytes: names.reduce(0) { $0 + ((try? PositionedFile(path: path + "/" + $1).size) ?? 0) },
+      tensors: model.tensors, metadata: model.metadata, recipe: try Recipe(explaining: model).yaml())
   }
 
   private static func file(_ path: String) throws -> ReportPage.File {
