@@ -16,6 +16,8 @@ public struct ImportedEvidence: Sendable {
     public internal(set) var missing: [String] = []
     /// Names in the table altogether.
     public internal(set) var count = 0
+    /// What was subtracted from every measurement in a type, by the type's name (``MeasurementFloor``).
+    public internal(set) var floors: [String: Double] = [:]
   }
 
   public let table: SensitivityTable
@@ -27,19 +29,18 @@ public struct ImportedEvidence: Sendable {
   /// The same between siblings of other sizes, by class and relative depth (eight pairs).
   static let siblingSpread = 0.33
 
-  /// Log coefficients in an unknown unit, by the table's entries; nil where nothing is known.
-  private init(
-    joining logs: [Double?], spread: Double, _ base: SensitivityTable, grade: Evidence, fit: Fit
-  ) {
+  /// - Parameter known: log coefficients in an unknown unit and their spreads, by the table's entries; nil where nothing is
+  ///   known.
+  private init(joining known: [Expectation?], _ base: SensitivityTable, grade: Evidence, fit: Fit) {
     var table = base
-    let differences = zip(logs, base.entries).compactMap { log, entry in
-      log.flatMap { log in entry.expectation.map { log - $0.log } }
+    let differences = zip(known, base.entries).compactMap { known, entry in
+      known.flatMap { known in entry.expectation.map { known.log - $0.log } }
     }.sorted()
     let unit = differences.isEmpty ? 0 : differences[differences.count / 2]
-    for (index, log) in logs.enumerated() {
+    for (index, known) in known.enumerated() {
       guard let expected = base.entries[index].expectation else { continue }
       let prior = (log: expected.log + unit, weight: 1 / (expected.spread * expected.spread))
-      let own = (log: log ?? 0, weight: log == nil ? 0 : 1 / (spread * spread))
+      let own = known.map { (log: $0.log, weight: 1 / ($0.spread * $0.spread)) } ?? (log: 0, weight: 0)
       table.entries[index].expectation = Expectation(
         log: (prior.log * prior.weight + own.log * own.weight) / (prior.weight + own.weight),
         spread: (1 / (prior.weight + own.weight)).squareRoot())
@@ -65,25 +66,32 @@ public struct ImportedEvidence: Sendable {
     }
     let expected = Dictionary(
       base.entries.map { ($0.tensor, $0.expectation?.log ?? 0) }, uniquingKeysWith: { first, _ in first })
-    var logs: [String: [Double]] = [:]
+    let floors = Dictionary(
+      grouping: published.values.filter { TensorName($0.tensor).layer != nil }, by: \.type
+    ).mapValues { MeasurementFloor.estimate($0.map(\.divergence)) }
+    var measured: [String: [Expectation]] = [:]
     for (key, group) in groups {
       let tensors = key.layer == nil ? group.prefix(1) : group[...]
       let sum = tensors.reduce(0) { sum, one in
         sum + exp(expected[one.tensor] ?? 0) * Self.error(errors[one.tensor] ?? [:], as: key.type)
       }
-      guard sum > 0 else { continue }
-      for one in group { logs[one.tensor, default: []].append(log(key.value / sum) + (expected[one.tensor] ?? 0)) }
+      // A value at the floor says nothing: the prior stands in.
+      let value = key.value - (floors[key.type] ?? 0)
+      guard sum > 0, value > 0 else { continue }
+      // The noise of a value is a larger part of its difference to the floor.
+      let spread = Self.publishedSpread * key.value / value
+      for one in group {
+        measured[one.tensor, default: []].append(
+          Expectation(log: log(value / sum) + (expected[one.tensor] ?? 0), spread: spread))
+      }
     }
     let listed = Set(published.values.map(\.tensor))
     var fit = Fit()
     fit.leftOver = listed.subtracting(names).sorted()
-    fit.missing = base.entries.map(\.tensor).filter { logs[$0] == nil }
+    fit.missing = base.entries.map(\.tensor).filter { measured[$0] == nil }
     fit.count = listed.count
-    // Several rows give their mean. Sorted, so that the sum does not depend on the order of a dictionary.
-    let means = base.entries.map { entry in
-      logs[entry.tensor].map { $0.sorted().reduce(0, +) / Double($0.count) }
-    }
-    self.init(joining: means, spread: Self.publishedSpread, base, grade: .published, fit: fit)
+    for (type, floor) in floors where floor > 0 { fit.floors[type.name] = floor }
+    self.init(joining: base.entries.map { Self.mean(measured[$0.tensor]) }, base, grade: .published, fit: fit)
   }
 
   /// - Parameter base: this model's errors and prior (``PriorSensitivities``).
@@ -92,17 +100,27 @@ public struct ImportedEvidence: Sendable {
     let classes = Self.classes(base)
     let layers = Self.layers(base)
     var fit = Fit()
-    let logs = zip(base.entries, classes).map { entry, name -> Double? in
+    let known = zip(base.entries, classes).map { entry, name -> Expectation? in
       guard let points = own[name] else {
         fit.missing.append(entry.tensor)
         return nil
       }
       let depth = TensorName(entry.tensor).layer.map { (Double($0) + 0.5) / Double(layers) } ?? 0
-      return Self.interpolated(points, at: depth) - log(LowBitError.estimate(entry.errors))
+      return Expectation(
+        log: Self.interpolated(points, at: depth) - log(LowBitError.estimate(entry.errors)), spread: Self.siblingSpread)
     }
     fit.leftOver = Set(own.keys).subtracting(classes).sorted()
     fit.count = own.count
-    self.init(joining: logs, spread: Self.siblingSpread, base, grade: .sibling, fit: fit)
+    self.init(joining: known, base, grade: .sibling, fit: fit)
+  }
+
+  /// The mean of several rows of a table, which repeat each other's deviations: their spreads do not fall with the number.
+  private static func mean(_ rows: [Expectation]?) -> Expectation? {
+    guard let rows else { return nil }
+    // Sorted, so that sums do not depend on the order of a dictionary.
+    let logs = rows.map(\.log).sorted(), spreads = rows.map(\.spread).sorted()
+    let count = Double(rows.count)
+    return Expectation(log: logs.reduce(0, +) / count, spread: spreads.reduce(0, +) / count)
   }
 
   private static func error(_ errors: [String: Double], as type: GGMLType) -> Double {

@@ -49,6 +49,11 @@ struct EvidenceOptions: ParsableArguments {
       return nil
     }
     let fit = evidence.fit
+    for (type, floor) in fit.floors.sorted(by: { $0.key < $1.key }) {
+      progress.note(
+        "note: \(file): \(Figures.significant(floor, 3)) is common to all measurements in \(type), and subtracted: "
+          + "the divergence of the file around the tensor")
+    }
     if !fit.leftOver.isEmpty {
       progress.note(
         "note: \(file): \(fit.leftOver.count) of \(fit.count) names are not used: \(firstNames(of: fit.leftOver))")

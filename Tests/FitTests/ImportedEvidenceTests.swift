@@ -95,6 +95,34 @@ import Testing
     #expect(abs(together - 1) < 0.05 && apart > 1.7, "\(together), \(apart)")
   }
 
+  /// A divergence that all measurements contain is not worth: what remains counts, the less the nearer it is to nothing.
+  @Test func theFloorOfATableIsSubtracted() throws {
+    let layers = 32, floor = 0.0145
+    let names = (0..<layers).flatMap { ["blk.\($0).attn_k.weight", "blk.\($0).attn_v.weight"] }
+    // Log worths are spread evenly, so symmetrically.
+    let worths = names.indices.map { exp(-8 + 4 * Double(($0 * 37) % names.count) / Double(names.count)) }
+    func evidence(plus constant: Double) throws -> ImportedEvidence {
+      let lines = zip(names, worths).map { "\($0),IQ1_M,\($1 + constant)" }
+      let table = try PublishedTable(text: (["tensor,type,kld"] + lines).joined(separator: "\n"), file: "a.csv")
+      return ImportedEvidence(table, joinedWith: base(layers: layers))
+    }
+    let without = try evidence(plus: 0), with = try evidence(plus: floor)
+    let estimate = try #require(with.fit.floors["IQ1_M"])
+    #expect(abs(estimate - floor) < 0.0005 && without.fit.floors.isEmpty)
+    let order = worths.indices.sorted { worths[$0] < worths[$1] }
+    func ratio(_ evidence: ImportedEvidence, _ high: Int, _ low: Int) throws -> Double {
+      let table = evidence.table
+      return try log(coefficient(names[order[high]], table) / coefficient(names[order[low]], table))
+    }
+    // With a floor in both measurements, most of the ratio is still seen.
+    let largest = names.count - 1, middle = names.count * 3 / 4
+    let exact = try ratio(without, largest, middle), seen = try ratio(with, largest, middle)
+    #expect(seen > 0.5 * exact && seen < 1.2 * exact, "\(seen) of \(exact)")
+    // Next to the floor, a measurement says little, and the prior keeps its value.
+    let small = try ratio(with, 2, 1)
+    #expect(abs(small) < 0.05)
+  }
+
   @Test func tablesOfOtherModelsAreNamed() throws {
     let table = try PublishedTable(
       text:
