@@ -12,6 +12,9 @@ public struct ModelShapes: ModelSource {
   /// The model's keys without the tokenizer's.
   public let metadata: Metadata
   public let tensors: [TensorInfo]
+  /// Bytes of the weights as the checkpoint stores them. Matrices of layers, except routers, are FP8 where config.json
+  /// declares it; shapes alone do not tell of other exceptions.
+  public let storedBytes: Int
   /// The findings on config.json's keys.
   public let configReview: ConfigReview
   private let indices: [String: Int]
@@ -71,6 +74,14 @@ public struct ModelShapes: ModelSource {
       TensorInfo(
         name: $0.name, shape: $0.shape,
         type: $0.isExact ? .f32 : $0.declaredType ?? quantization.blockType(of: $0) ?? type)
+    }
+    let block = quantization.method?.hasSuffix("fp8") == true ? quantization.block : nil
+    storedBytes = tensors.reduce(0) { sum, tensor in
+      let plain = tensor.shape.bytes(as: tensor.type) ?? 0
+      guard let block, tensor.isQuantizable, TensorName(tensor.name).layer != nil, !tensor.type.isQuantized,
+        !tensor.name.contains("ffn_gate_inp")
+      else { return sum + plain }
+      return sum + tensor.shape.count + 4 * tensor.shape.count / (block.rows * block.columns)
     }
     metadata = try modelMetadata(
       architecture.ggufName, name: name, tensors, try model.hyperparameters(), config: config)

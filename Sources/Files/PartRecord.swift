@@ -65,13 +65,7 @@ public struct JoinedParts: Sendable {
 
   /// The counts of parts for which there are records beside `output`.
   public static func counts(beside output: String) -> [Int] {
-    let prefix = URL(filePath: output).lastPathComponent + ".part-"
-    var counts = Set<Int>()
-    for path in PrefixedFiles(output + ".part-").paths {
-      let name = URL(filePath: path).lastPathComponent.dropFirst(prefix.count)
-      if let match = name.wholeMatch(of: /(\d+)-of-(\d+)\.json/), let count = Int(match.2) { counts.insert(count) }
-    }
-    return counts.sorted()
+    Set(PartFile.all(beside: output).filter(\.isRecord).map(\.part.count)).sorted()
   }
 
   /// Reads the records of all parts.
@@ -97,15 +91,23 @@ public struct JoinedParts: Sendable {
 
   /// Throws where files beside `output` are of another run, or of a run in another number of parts.
   public static func requireOne(_ identity: RunIdentity, count: Int, beside output: String) throws {
-    let counts = counts(beside: output).filter { $0 != count }
+    let files = PartFile.all(beside: output)
+    let counts = Set(files.map(\.part.count)).subtracting([count]).sorted()
     guard counts.isEmpty else { throw PartsError.severalCounts(output: output, counts + [count]) }
-    for part in RunPart.all(count) {
-      guard let record = try PartRecord(of: part, beside: output),
-        let (field, mine, theirs) = identity.difference(from: record.identity)
+    for file in files {
+      // Another process may rename or remove its files meanwhile.
+      guard let other = try file.identity(beside: output), let (field, mine, theirs) = identity.difference(from: other)
       else { continue }
       throw PartsError.other(output: output, field: field, value: mine, recorded: theirs)
     }
     guard !RunJournal.isBegun(output) else { throw PartsError.begun(output: output) }
+  }
+
+  /// Throws where files of parts are beside the output of a run that is not divided.
+  public static func requireNone(beside output: String) throws(PartsError) {
+    var parts: [RunPart] = []
+    for file in PartFile.all(beside: output) where !parts.contains(file.part) { parts.append(file.part) }
+    guard parts.isEmpty else { throw .leftover(output: output, parts) }
   }
 
   /// Throws where the run that joins has other inputs than its parts.
@@ -130,6 +132,8 @@ public enum PartsError: Error, Sendable, Equatable {
   case severalCounts(output: String, [Int])
   /// A run of the whole output is unfinished.
   case begun(output: String)
+  /// Files of parts are beside the output of a run that is not divided.
+  case leftover(output: String, [RunPart])
   /// There are more parts than units of work.
   case tooMany(count: Int, units: Int, unit: String)
 }
@@ -138,8 +142,7 @@ extension PartsError: CustomStringConvertible {
   public var description: String {
     switch self {
     case .missing(let output, let parts, let count, _):
-      "\(output): \(parts.count) of \(count) parts are missing: "
-        + parts.prefix(8).map { "\($0)" }.joined(separator: ", ") + (parts.count > 8 ? ", ..." : "")
+      "\(output): \(parts.count) of \(count) parts are missing: \(Self.list(parts))"
     case .different(let output, let field, let first, let value, let other, let otherValue):
       "\(output): parts \(first) and \(other) are of different runs: \(field) is \(value.prefix(16)) and "
         + "\(otherValue.prefix(16))"
@@ -150,7 +153,36 @@ extension PartsError: CustomStringConvertible {
     case .severalCounts(let output, let counts):
       "\(output): has parts of runs in \(counts.map(String.init).joined(separator: ", ")) parts"
     case .begun(let output): "\(output): an unfinished run of the whole output has files beside it"
+    case .leftover(let output, let parts): "\(output): has files of parts beside it: \(Self.list(parts))"
     case .tooMany(let count, let units, let unit): "\(count) parts of \(units) \(unit): at least one is empty"
     }
+  }
+
+  private static func list(_ parts: [RunPart]) -> String {
+    parts.prefix(8).map { "\($0)" }.joined(separator: ", ") + (parts.count > 8 ? ", ..." : "")
+  }
+}
+
+/// The record of a finished part, or the journal of one that was begun.
+private struct PartFile {
+  let part: RunPart
+  let path: String
+  let isRecord: Bool
+
+  /// The files of all parts beside an output, in the order of the parts.
+  static func all(beside output: String) -> [PartFile] {
+    let prefix = URL(filePath: output).lastPathComponent + ".part-"
+    return PrefixedFiles(output + ".part-").paths.compactMap { path in
+      let name = URL(filePath: path).lastPathComponent.dropFirst(prefix.count)
+      guard let match = name.wholeMatch(of: /(\d+)-of-(\d+)\.(json|journal)/), let number = Int(match.1),
+        let count = Int(match.2), let part = RunPart(number: number, count: count)
+      else { return nil }
+      return PartFile(part: part, path: path, isRecord: match.3 == "json")
+    }.sorted { ($0.part.count, $0.part.number, $0.path) < ($1.part.count, $1.part.number, $1.path) }
+  }
+
+  /// The inputs of the run; nil for a journal without them.
+  func identity(beside output: String) throws -> RunIdentity? {
+    isRecord ? try PartRecord(of: part, beside: output)?.identity : RunJournal.identity(path: path)
   }
 }

@@ -24,6 +24,14 @@ public final class RunJournal {
   /// Whether an earlier run left a journal for `output`.
   public static func isBegun(_ output: String) -> Bool { access(path(for: output), F_OK) == 0 }
 
+  /// The inputs of the run of a journal; nil where they can't be read.
+  static func identity(path: String) -> RunIdentity? {
+    guard let text = FileManager.default.contents(atPath: path), let line = text.split(separator: 10).first else {
+      return nil
+    }
+    return try? JSONDecoder().decode(RunIdentity.self, from: Data(line))
+  }
+
   /// Opens the journal of `output`, or creates it.
   ///
   /// - Parameter restart: discard the entries of an earlier run.

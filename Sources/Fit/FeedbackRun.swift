@@ -26,6 +26,8 @@ public struct FeedbackRun {
   public var dataset: [String]?
   /// Tensors that are to be encoded with feedback, of those that can be.
   public var wants: (TensorInfo) -> Bool = { _ in true }
+  /// Sections of layers that do not depend on each other (FeedbackSections.swift). Only two streams depend on it.
+  public var sections = 1
   /// From one snapshot of the pass to the next.
   public var snapshotSeconds = 600.0
   /// The width of diagonal blocks, and the memory that they take.
@@ -101,16 +103,24 @@ public struct FeedbackRun {
   public func write(
     to path: String, options: RewriteOptions, progress: any RunObserver = NoObserver()
   ) throws -> FeedbackReport {
-    let snapshots = path + ".snapshot"
+    var options = options
+    var part: RunPart?
+    if case .one(let one, _) = options.parts {
+      part = one
+      options.chosen = try tensors(of: one)
+    }
+    let range = try layers(of: part)
+    let snapshots = (part.map { PartRecord.prefix(path, $0) } ?? path) + ".snapshot"
     if options.restart { PrefixedFiles(snapshots + "-").remove() }
     do {
       var report = FeedbackReport()
-      let progress = FeedbackProgress(
-        progress, work: try expectedWork ?? work(at: FeedbackWork.Speed()), rows: plan.source.tensors.map(\.shape.rows))
+      var work = try expectedWork ?? work(at: FeedbackWork.Speed())
+      work.keep(options.chosen, passing: Double(range.upperBound) / Double(max(1, pass.decoder.layerCount)))
+      let progress = FeedbackProgress(progress, work: work, rows: plan.source.tensors.map(\.shape.rows))
       let rewritten = try Rewriter(plan, importance: importance).write(
         to: path, options: options, progress: progress
       ) {
-        report = try encode($0, snapshots, progress)
+        report = try encode($0, chosen: options.chosen, range, snapshots, progress)
         progress.endPass()
       }
       PrefixedFiles(snapshots + "-").remove()
@@ -123,18 +133,19 @@ public struct FeedbackRun {
   }
 
   private func encode(
-    _ session: RewriteSession, _ snapshots: String, _ progress: FeedbackProgress
+    _ session: RewriteSession, chosen: Set<Int>?, _ layers: Range<Int>, _ snapshots: String,
+    _ progress: FeedbackProgress
   ) throws -> FeedbackReport {
     let encoder = FeedbackEncoder(
       session, effort: effort, importance: importance, rowBytes: rowBytes, progress: progress)
-    let planned = tensors
+    let planned = tensors.filter { chosen?.contains($0.value) != false }
     var remaining = try planned.filter { try !session.isWritten($0.value) }
     progress.start(
       without: planned.filter { remaining[$0.key] == nil }.map(\.value), hasPass: !remaining.isEmpty)
     guard !remaining.isEmpty else { return encoder.report }
     let sums = dataset.map { PassImportance($0, journal: session.journal, path: snapshots) }
     if isSequential {
-      try runPair(session, encoder, remaining, sums, snapshots, progress)
+      try runPair(session, encoder, planned, remaining, layers, sums, snapshots, progress)
       return encoder.report(sums?.matrix(of: windows))
     }
     let collector = GramCollector(
@@ -147,9 +158,10 @@ public struct FeedbackRun {
     let kept = session.journal.map {
       PassSnapshots($0, name: "feedback", path: snapshots, seconds: snapshotSeconds)
     }
-    let observer: any ForwardObserver = sums.map { ObserverPair(collector, $0.collector) } ?? collector
-    _ = try pass.run(
-      windows: windows, scored: 0..<0, observer: observer,
+    let whole: any ForwardObserver = sums.map { ObserverPair(collector, $0.collector) } ?? collector
+    let observer = layers.lowerBound > 0 ? LaterLayers(of: whole, from: layers.lowerBound) : whole
+    let states = try pass.advance(
+      windows: windows, before: layers.upperBound, observer: observer,
       resuming: try kept?.states(of: pass, windows: windows, observer: collector).flatMap {
         isWhole(before: $0.layer, remaining) && sums?.resume(behind: $0.layer) != false ? $0 : nil
       },
@@ -165,6 +177,9 @@ public struct FeedbackRun {
           try kept.write(states, of: windows, by: pass, keeping: Set([file].compactMap { $0 }))
         }
       })
+    if layers.upperBound == pass.decoder.layerCount {
+      _ = try pass.finish(states, scored: 0..<0, observer: observer)
+    }
     try collector.close()
     try encoder.endLayer()
     remaining = [:]
@@ -176,14 +191,15 @@ extension FeedbackRun {
   /// The text goes through the exact model and through the layers that are rounded so far, side by side: weights are
   /// rounded for the inputs that they will meet.
   private func runPair(
-    _ session: RewriteSession, _ encoder: FeedbackEncoder, _ remaining: [String: Int], _ sums: PassImportance?,
-    _ snapshots: String, _ progress: FeedbackProgress
+    _ session: RewriteSession, _ encoder: FeedbackEncoder, _ planned: [String: Int], _ remaining: [String: Int],
+    _ layers: Range<Int>, _ sums: PassImportance?, _ snapshots: String, _ progress: FeedbackProgress
   ) throws {
     let rounded = RoundedModel(session)
-    for (name, index) in tensors where remaining[name] == nil { if try session.isWritten(index) { rounded.add(name) } }
-    // A tied head is encoded at the end.
+    for (name, index) in planned where remaining[name] == nil { if try session.isWritten(index) { rounded.add(name) } }
+    // A tied head is encoded at the end. Only the first section begins with embedded tokens of the second stream.
     let embedding = "token_embd.weight"
-    if tensors[embedding] == nil, let index = plan.source.tensors.firstIndex(where: { $0.name == embedding }),
+    if layers.lowerBound == 0, tensors[embedding] == nil,
+      let index = plan.source.tensors.firstIndex(where: { $0.name == embedding }),
       plan.types[index] != plan.source.tensors[index].type, plan.types[index].isQuantized
     {
       if try !session.isWritten(index) { try encoder.encodePlainly(index) }
@@ -203,9 +219,12 @@ extension FeedbackRun {
     }
     try pass.runPair(
       windows: windows, rounded: rounded, observer: sums.map { PairedObservers(collector, $0.collector) } ?? collector,
+      layers: layers, starts: starts,
       resuming: try kept.flatMap { kept in
-        guard let exact = try kept.exact.states(of: pass, windows: windows),
-          let second = try kept.rounded.states(of: pass, windows: windows), exact.layer == second.layer,
+        guard let exact = try kept.exact.states(of: pass, windows: windows) else { return nil }
+        // Before the part's own layers, there is one stream.
+        if exact.layer <= layers.lowerBound { return exact.layer > 0 ? (exact, nil) : nil }
+        guard let second = try kept.rounded.states(of: pass, windows: windows), exact.layer == second.layer,
           isWhole(before: exact.layer, remaining), sums?.resume(behind: exact.layer) != false
         else { return nil }
         return (exact, second)
@@ -216,10 +235,11 @@ extension FeedbackRun {
         guard let kept, isPausing || kept.exact.isDue else { return }
         try session.flush()
         // The second first: states of both streams behind a layer exist where the first has them.
-        try kept.rounded.write(second, of: windows, by: pass)
+        if let second { try kept.rounded.write(second, of: windows, by: pass) }
         let file = try sums?.write(behind: exact.layer, of: windows)
         try kept.exact.write(
-          exact, of: windows, by: pass, keeping: Set([kept.rounded.file(exact.layer), file].compactMap { $0 }))
+          exact, of: windows, by: pass,
+          keeping: Set([second.map { _ in kept.rounded.file(exact.layer) }, file].compactMap { $0 }))
       }
     }
   }

@@ -42,6 +42,16 @@ public struct FeedbackWork: Sendable, Equatable {
   /// Seconds of writing the same types without feedback.
   public internal(set) var secondsWithout = 0.0
 
+  /// Leaves out tensors of other parts, and what the pass does behind a fraction of its layers.
+  mutating func keep(_ chosen: Set<Int>?, passing fraction: Double) {
+    pass *= fraction
+    passed = fraction
+    if let chosen { encoding = encoding.filter { chosen.contains($0.key) } }
+  }
+
+  /// The fraction of the whole pass that is run.
+  private(set) var passed = 1.0
+
   /// Seconds of the whole run.
   public var seconds: Double { pass + encoding.values.reduce(0, +) }
 }

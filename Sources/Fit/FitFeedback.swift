@@ -11,28 +11,33 @@ public struct FitFeedback: Sendable {
   /// Names of the texts.
   public let names: [String]
   public let effort: FeedbackEffort
+  /// The sections of layers, in each of which errors are fed on from the exact model's states; 1 for models whose layers
+  /// do not depend on each other.
+  public let sections: Int
   /// Names of the tensors that are encoded with feedback where their types take it.
   public let tensors: Set<String>
 
   /// - Parameter wants: whether feedback is used for a tensor of that name.
   /// - Throws: `ForwardError` where the model has no forward pass.
   public init(
-    of source: any ModelSource, windows: ScoringWindows, names: [String], effort: FeedbackEffort,
+    of source: any ModelSource, windows: ScoringWindows, names: [String], effort: FeedbackEffort, sections: Int = 1,
     wants: (String) -> Bool = { _ in true }
   ) throws {
     let decoder = try Decoder(source)
     self.init(
-      windows: windows, names: names, effort: effort,
+      windows: windows, names: names, effort: effort, sections: decoder.runsPairs ? sections : 1,
       tensors: Set((decoder.layerMatrices + [decoder.output]).map(\.name).filter(wants)))
   }
 
-  private init(windows: ScoringWindows, names: [String], effort: FeedbackEffort, tensors: Set<String>) {
-    (self.windows, self.names, self.effort, self.tensors) = (windows, names, effort, tensors)
+  private init(
+    windows: ScoringWindows, names: [String], effort: FeedbackEffort, sections: Int, tensors: Set<String>
+  ) {
+    (self.windows, self.names, self.effort, self.sections, self.tensors) = (windows, names, effort, sections, tensors)
   }
 
   /// The same for other windows of the texts.
   public func with(_ windows: ScoringWindows) -> FitFeedback {
-    FitFeedback(windows: windows, names: names, effort: effort, tensors: tensors)
+    FitFeedback(windows: windows, names: names, effort: effort, sections: sections, tensors: tensors)
   }
 
   var factors: FeedbackFactors { FeedbackFactors(tensors: tensors) }
@@ -47,6 +52,6 @@ public struct FitFeedback: Sendable {
   public var provenance: FeedbackProvenance {
     FeedbackProvenance(
       dataset: names.joined(separator: " "), chunks: windows.windows.count, effort: effort.rawValue,
-      fingerprint: windows.digest)
+      fingerprint: windows.digest, sections: sections)
   }
 }

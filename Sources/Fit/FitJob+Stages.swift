@@ -59,7 +59,7 @@ extension FitJob {
     }
     let encoding = StageEstimate(stage: .encoding, bytes: bytes, tokens: 0, seconds: encoded, isBound: false)
     guard runsModel, let text else {
-      return (given == nil ? [errors(RelativeErrors.leastWeights)] : []) + [encoding]
+      return (given == nil ? [errors(RelativeErrors.leastWeights)] : []) + [try feedbackStage() ?? encoding]
     }
     let texts = try FitTexts(text, for: source, options: settings.forward, budget: budget, policy: policy)
     let pass = try ForwardPass(source: source, options: settings.forward)

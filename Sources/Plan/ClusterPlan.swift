@@ -5,7 +5,7 @@ import Tensors
 /// Estimated times of a run in parts on the nodes of a cluster, and the number of nodes from which more do not help.
 ///
 /// A part of a pass over text reads the whole model, so N nodes read it N times from one file system. A part of an
-/// encoding reads only its own tensors.
+/// encoding reads only its own tensors; with error feedback it also runs the exact model up to its own layers.
 public struct ClusterPlan: Sendable {
   /// The assumptions of the estimates.
   public struct Assumptions: Sendable, Equatable {
@@ -13,9 +13,11 @@ public struct ClusterPlan: Sendable {
     public var operationsPerCore = 2e10
     /// Seconds of a core for a weight that is encoded, of the slower K-quants.
     public var encodingSeconds = 1e-7
+    /// Seconds of a core for a weight that is encoded with error feedback, without products.
+    public var feedbackSeconds = 4e-7
     /// Bytes per second of the shared file system, for all nodes together.
     public var sharedBandwidth = 2e9
-    /// Tokens of the text for importance: the text that ships with qtool.
+    /// Tokens of the text for importance and error feedback: the text that ships with qtool.
     public var importanceTokens = 93_184
     /// Tokens of the text of the comparison.
     public var driftTokens = 51_200
@@ -26,16 +28,18 @@ public struct ClusterPlan: Sendable {
 
   /// A command that is done in parts.
   public enum Stage: String, Sendable, CaseIterable {
-    case importance, encoding, drift
+    case importance, encoding, feedback, drift
   }
 
   /// The estimate of a stage on some nodes.
   public struct Estimate: Sendable, Equatable {
-    /// Bytes that each node reads.
+    /// Parts of the stage: the nodes, but with error feedback at most one for every layer.
+    public let parts: Int
+    /// Bytes that each node reads; the last part's with error feedback.
     public let bytesPerNode: Int
-    /// Seconds that reading takes when all nodes share the bandwidth.
+    /// Seconds that the reading of all nodes takes when they share the bandwidth.
     public let reading: Double
-    /// Seconds of arithmetic.
+    /// Seconds of the arithmetic of the longest part.
     public let computing: Double
     /// Reading and computing overlap.
     public var seconds: Double { max(reading, computing) }
@@ -45,49 +49,103 @@ public struct ClusterPlan: Sendable {
 
   public let cores: Int
   public let assumptions: Assumptions
-  private let modelBytes: Int
+  private let storedBytes: Int
   private let weights: Int
+  private let layers: Int
   private let operationsPerToken: Double
+  private let feedback: FeedbackOperations
 
-  /// - Parameter cores: the cores of a node.
-  public init(_ model: any ModelSource, cores: Int, assumptions: Assumptions = Assumptions()) throws {
+  /// - Parameters:
+  ///   - storedBytes: bytes of the weights as they are stored; nil for those of the model's types.
+  ///   - cores: the cores of a node.
+  public init(
+    _ model: any ModelSource, storedBytes: Int? = nil, cores: Int, assumptions: Assumptions = Assumptions()
+  ) throws {
     self.cores = cores
     self.assumptions = assumptions
-    modelBytes = model.tensors.reduce(0) { $0 + ($1.shape.bytes(as: $1.type) ?? 0) }
+    self.storedBytes = storedBytes ?? model.tensors.reduce(0) { $0 + ($1.shape.bytes(as: $1.type) ?? 0) }
     weights = model.tensors.reduce(0) { $0 + $1.shape.count }
     let dimensions = try ModelDimensions(of: model)
+    layers = max(1, model.tensors.reduce(0) { max($0, (TensorName($1.name).layer ?? -1) + 1) })
+    let used = dimensions.experts > 0 ? Double(dimensions.expertsUsed) / Double(dimensions.experts) : 1
     operationsPerToken = model.tensors.reduce(0) { sum, tensor in
       guard tensor.role != .tokenEmbedding, tensor.shape.rows > 1 else { return sum }
-      let isExpert = dimensions.experts > 0 && tensor.name.contains("_exps.")
-      let share = isExpert ? Double(dimensions.expertsUsed) / Double(dimensions.experts) : 1
-      return sum + 2 * share * Double(tensor.shape.count)
+      return sum + 2 * (tensor.name.contains("_exps.") ? used : 1) * Double(tensor.shape.count)
     }
+    feedback = FeedbackOperations(
+      model, tokens: Double(assumptions.importanceTokens), usedExperts: used, isSequential: dimensions.experts == 0)
   }
 
   /// The estimate of a stage in as many parts as nodes.
   public func estimate(_ stage: Stage, nodes: Int) -> Estimate {
-    let total = Double(nodes * cores)
-    func pass(_ tokens: Int) -> Double { operationsPerToken * Double(tokens) / (total * assumptions.operationsPerCore) }
-    let (bytes, computing) =
-      switch stage {
-      case .importance: (modelBytes, pass(assumptions.importanceTokens))
+    let parts = stage == .feedback ? min(nodes, layers) : nodes
+    let speed = Double(cores) * assumptions.operationsPerCore
+    // Seconds of the exact model on one node.
+    func pass(_ tokens: Int) -> Double { operationsPerToken * Double(tokens) / speed }
+    let share = 1 / Double(parts)
+    switch stage {
+    case .importance:
+      return estimate(parts, storedBytes, storedBytes * parts, share * pass(assumptions.importanceTokens))
+    case .drift:
       // Reference and result run over the same text; the result is a fraction of the model.
-      case .drift: (modelBytes, 2 * pass(assumptions.driftTokens))
-      case .encoding: (modelBytes / nodes, Double(weights) * assumptions.encodingSeconds / total)
-      }
-    return Estimate(
-      bytesPerNode: bytes, reading: Double(bytes) * Double(nodes) / assumptions.sharedBandwidth, computing: computing)
+      return estimate(parts, storedBytes, storedBytes * parts, share * 2 * pass(assumptions.driftTokens))
+    case .encoding:
+      return estimate(
+        parts, storedBytes / parts, storedBytes, share * Double(weights) * assumptions.encodingSeconds / Double(cores))
+    case .feedback:
+      let streams = feedback.isSequential ? 2.0 : 1
+      let encoding = Double(weights) * assumptions.feedbackSeconds / Double(cores)
+      let whole = streams * pass(assumptions.importanceTokens) + feedback.operations / speed + encoding
+      // The last part runs the exact model through all layers before its own, whose weights it then reads again.
+      return estimate(
+        parts, storedBytes + storedBytes / parts, storedBytes * (parts + 1) / 2 + storedBytes,
+        (1 - share) * pass(assumptions.importanceTokens) + share * whole)
+    }
   }
 
-  /// The number of nodes with the shortest time of a stage: from there on, reading takes as long as computing.
-  public func usefulNodes(_ stage: Stage) -> Int {
-    let one = estimate(stage, nodes: 1)
-    guard one.reading > 0 else { return 1 }
-    // Readings of a pass grow with the nodes and computing shrinks; those of an encoding stay.
-    let ratio = one.computing / one.reading
-    return max(1, Int((stage == .encoding ? ratio : ratio.squareRoot()).rounded(.down)))
+  private func estimate(_ parts: Int, _ bytesPerNode: Int, _ allBytes: Int, _ computing: Double) -> Estimate {
+    Estimate(
+      parts: parts, bytesPerNode: bytesPerNode, reading: Double(allBytes) / assumptions.sharedBandwidth,
+      computing: computing)
   }
+
+  /// The number of nodes with the shortest time of a stage: with more of them, reading takes longer than computing.
+  public func usefulNodes(_ stage: Stage) -> Int {
+    var best = (nodes: 1, seconds: estimate(stage, nodes: 1).seconds)
+    for nodes in 2...Self.maximumNodes {
+      let seconds = estimate(stage, nodes: nodes).seconds
+      // A hundredth is not worth a node.
+      if seconds < 0.99 * best.seconds { best = (nodes, seconds) }
+    }
+    return best.nodes
+  }
+
+  private static let maximumNodes = 4096
 
   /// Bytes of memory that a part needs at least: states of its windows in work, blocks of weights, a tile of logits.
   public static let minimumMemory = 2 << 30
+}
+
+/// Operations of error feedback beside the streams: Gram matrices, their factors, and products with the errors of rows.
+private struct FeedbackOperations: Sendable {
+  let operations: Double
+  /// Whether a second stream runs beside the exact model.
+  let isSequential: Bool
+
+  init(_ model: any ModelSource, tokens: Double, usedExperts: Double, isSequential: Bool) {
+    self.isSequential = isSequential
+    var operations = 0.0
+    for tensor in model.tensors where tensor.isQuantizable && TensorName(tensor.name).layer != nil {
+      let (n, matrices) = (Double(tensor.shape.columns), Double(tensor.shape.matrices))
+      // Errors go to half of the later columns on average; each sweep multiplies by all. Then the correction's product.
+      operations += Double(tensor.shape.count) * n * (isSequential ? 9 : 7)
+      // Matrices that share an input with another one.
+      let kind = TensorName(tensor.name).layerClass
+      if ["attn_k.weight", "attn_v.weight", "ffn_up.weight", "ffn_up_exps.weight"].contains(kind) { continue }
+      operations += tokens * (matrices > 1 ? usedExperts * matrices : 1) * n * n * (isSequential ? 3 : 1)
+      // Factors in double precision, at half the speed.
+      operations += 2 * matrices * n * n * n * (4.0 / 3 + (isSequential ? 2.0 / 3 + 2 : 0))
+    }
+    self.operations = operations
+  }
 }

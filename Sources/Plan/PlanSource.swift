@@ -15,6 +15,8 @@ public struct PlanSource: Sendable {
   public let isFile: Bool
   /// The folder with config.json and the tokenizer; nil where there is none.
   public var directory: String?
+  /// Bytes of the weights as they are published: with FP8, half of what the model's types say.
+  public let storedBytes: Int
   /// The findings on config.json; nil for a GGUF.
   public let configReview: ConfigReview?
 
@@ -34,7 +36,7 @@ public struct PlanSource: Sendable {
       }
       let shapes = try ModelShapes(
         configuration: shape.config, name: shape.name, ignoring: ignoring, carriesPrediction: carriesPrediction)
-      self.init(shapes, metadata: shape.metadataBytes)
+      self.init(shapes, metadata: shape.metadataBytes, storedBytes: shapes.storedBytes)
       return
     }
     if isDirectory.boolValue {
@@ -47,13 +49,14 @@ public struct PlanSource: Sendable {
       let shapes = try Self.explaining {
         try ModelShapes(path: directory, ignoring: ignoring, carriesPrediction: carriesPrediction)
       }
-      self.init(Self.withTokenizer(shapes, directory: directory), review: shapes.configReview)
+      self.init(
+        Self.withTokenizer(shapes, directory: directory), storedBytes: shapes.storedBytes, review: shapes.configReview)
       self.directory = directory
     } else if source.lowercased().hasSuffix(".json") {
       let shapes = try Self.explaining {
         try ModelShapes(path: source, ignoring: ignoring, carriesPrediction: carriesPrediction)
       }
-      self.init(shapes, review: shapes.configReview)
+      self.init(shapes, storedBytes: shapes.storedBytes, review: shapes.configReview)
       directory = source.lastIndex(of: "/").map { String(source[..<$0]) } ?? "."
     } else {
       if let key = ignoring.first { throw UnneededIgnoring(path: source, key: key) }
@@ -74,9 +77,11 @@ public struct PlanSource: Sendable {
   }
 
   private init(
-    _ model: any ModelSource, metadata: Int? = nil, isFile: Bool = false, review: ConfigReview? = nil
+    _ model: any ModelSource, metadata: Int? = nil, isFile: Bool = false, storedBytes: Int? = nil,
+    review: ConfigReview? = nil
   ) {
     self.model = model
+    self.storedBytes = storedBytes ?? model.tensors.reduce(0) { $0 + ($1.shape.bytes(as: $1.type) ?? 0) }
     configReview = review
     publishedMetadata = metadata
     self.isFile = isFile

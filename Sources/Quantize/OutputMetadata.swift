@@ -34,12 +34,15 @@ public struct FeedbackProvenance: Sendable, Equatable {
   public let effort: Int
   /// The SHA-256 of the text's tokens, in hexadecimal.
   public let fingerprint: String
+  /// The sections of layers, in each of which errors are fed on from the exact model's states.
+  public let sections: Int
 
-  public init(dataset: String, chunks: Int, effort: Int, fingerprint: String) {
+  public init(dataset: String, chunks: Int, effort: Int, fingerprint: String, sections: Int = 1) {
     self.dataset = String(dataset.prefix(127))
     self.chunks = chunks
     self.effort = effort
     self.fingerprint = fingerprint
+    self.sections = sections
   }
 }
 
@@ -68,7 +71,7 @@ extension ModelSource {
     // Keys about the quantization of the source do not apply to this file.
     for key in [
       "recipe", "evidence", "source.fingerprint", "imatrix.fingerprint", "feedback.dataset", "feedback.chunks_count",
-      "feedback.effort", "feedback.fingerprint",
+      "feedback.effort", "feedback.fingerprint", "feedback.sections",
     ] {
       metadata.removeValue(forKey: "quantize.\(key)")
     }
@@ -84,6 +87,7 @@ extension ModelSource {
       metadata["quantize.feedback.chunks_count"] = .uint32(UInt32(feedback.chunks))
       metadata["quantize.feedback.effort"] = .uint32(UInt32(feedback.effort))
       metadata["quantize.feedback.fingerprint"] = .string(feedback.fingerprint)
+      if feedback.sections > 1 { metadata["quantize.feedback.sections"] = .uint32(UInt32(feedback.sections)) }
     }
     if let recipe {
       metadata["quantize.recipe"] = .string(recipe.recipe)

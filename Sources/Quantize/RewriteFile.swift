@@ -17,7 +17,7 @@ final class RewriteFile {
   private(set) var session: RewriteSession?
   private var sums = TensorChecksums()
   /// The tensors that this process writes.
-  let range: Range<Int>
+  let chosen: Set<Int>
   var report = RewriteReport()
 
   /// Opens the journal. Existing outputs are checked first, so that none of them leaves a journal.
@@ -25,21 +25,22 @@ final class RewriteFile {
     (plan, path, options) = (member.plan, member.path, member.options)
     (importance, importanceKey) = (member.importance, member.importanceKey)
     report.bytes = plan.totalBytes
-    range = try member.range()
+    chosen = try member.chosen()
     guard let identity = options.identity else {
       (journal, isComplete) = (nil, false)
       return
     }
     if case .one(let part, _) = options.parts {
-      report.bytes = member.bytes(of: range)
+      report.bytes = member.bytes(of: chosen)
       try plan.check(path, overwrite: options.overwrite)
       try JoinedParts.requireOne(identity, count: part.count, beside: path)
-      journal = try RunJournal(
-        output: PartRecord.prefix(path, part), identity: identity,
-        restart: options.restart || !plan.isBegun(path))
+      let restart = options.restart || !plan.isBegun(path)
+      if !restart { try Self.prepareRepeating(part, path, identity) }
+      journal = try RunJournal(output: PartRecord.prefix(path, part), identity: identity, restart: restart)
       isComplete = false
       return
     }
+    if options.parts == nil { try JoinedParts.requireNone(beside: path) }
     if case .join(let count) = options.parts { try Self.prepareJoining(count, path, identity) }
     if !options.restart, plan.container == nil, let ended = Self.ended(member, identity, plan.shards.paths(path)) {
       (journal, sums, isComplete) = (ended.journal, ended.sums, true)
@@ -115,7 +116,7 @@ final class RewriteFile {
   func commit() throws {
     if case .one(let part, let arguments) = options.parts, let journal, let identity = options.identity {
       try (writer as? GGUFWriter)?.sync()
-      let names = Set(plan.source.tensors[range].map(\.name))
+      let names = Set(chosen.map { plan.source.tensors[$0].name })
       return try PartRecord(
         part: part, identity: identity, arguments: arguments,
         contents: journal.entries.filter { names.contains($0.key) }

@@ -110,7 +110,7 @@ public struct RewriteGroup: Sendable {
       var pending: [(file: RewriteFile, form: RowEncoder.Form)] = []
       // By key of the importance.
       var weights: [String: [Float]?] = [:]
-      for file in files where file.range.contains(index) && file.session?.written.contains(index) == false {
+      for file in files where file.chosen.contains(index) && file.session?.written.contains(index) == false {
         let type = file.plan.types[index]
         guard let rowBytes = type.rowBytes(columns: tensor.shape.columns) else {
           throw QuantizeError.notEncodable(tensor: tensor.name, type: type)

@@ -13,26 +13,35 @@ public enum RewriteParts: Sendable {
 
 extension RewriteGroup.Member {
   /// The tensors that this process writes.
-  func range() throws -> Range<Int> {
-    guard case .one(let part, _) = options.parts else { return plan.source.tensors.indices }
+  func chosen() throws -> Set<Int> {
+    guard case .one(let part, _) = options.parts else { return Set(plan.source.tensors.indices) }
     guard plan.container == nil else {
       throw QuantizeError.unsupported("\(path): parts are written of GGUF files, not of MLX directories")
     }
     guard options.identity != nil, part.count <= plan.source.tensors.count else {
       throw PartsError.tooMany(count: part.count, units: plan.source.tensors.count, unit: "tensors")
     }
-    return part.range(ofWork: plan.source.tensors.map(\.shape.count))
+    return options.chosen ?? Set(part.range(ofWork: plan.source.tensors.map(\.shape.count)))
   }
 }
 
 extension RewriteGroup.Member {
   /// The bytes of some tensors' data.
-  func bytes(of range: Range<Int>) -> Int {
-    range.reduce(0) { $0 + (plan.source.tensors[$1].shape.bytes(as: plan.types[$1]) ?? 0) }
+  func bytes(of chosen: Set<Int>) -> Int {
+    chosen.reduce(0) { $0 + (plan.source.tensors[$1].shape.bytes(as: plan.types[$1]) ?? 0) }
   }
 }
 
 extension RewriteFile {
+  /// Makes the journal of a part that is finished from its record, so that a repeated run only checks its tensors.
+  static func prepareRepeating(_ part: RunPart, _ path: String, _ identity: RunIdentity) throws {
+    guard let record = try PartRecord(of: part, beside: path) else { return }
+    let journal = try RunJournal(output: PartRecord.prefix(path, part), identity: identity, restart: false)
+    for (name, sum) in record.contents.sorted(by: { $0.key < $1.key }) where journal.entries[name] == nil {
+      try journal.record(name, sha256: sum)
+    }
+  }
+
   /// Makes the journal of a run that has written all tensors, from the records of the parts. The run that continues it
   /// compares every tensor with its SHA-256.
   static func prepareJoining(_ count: Int, _ path: String, _ identity: RunIdentity) throws {

@@ -92,6 +92,8 @@ public struct RewriteOptions: Sendable {
   public var checksums = false
   /// The part of the tensors to write, or the parts to join; nil for the whole model. Needs an identity.
   public var parts: RewriteParts?
+  /// The tensors of the part; nil for a share of equal work.
+  public var chosen: Set<Int>?
 
   /// Whether the journal remains when the output is complete, so that a later run of a group of outputs takes it as
   /// finished. The caller removes it with ``RunJournal/remove(of:)``.

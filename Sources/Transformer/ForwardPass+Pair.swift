@@ -6,9 +6,7 @@ import Tensors
 extension ForwardPass {
   /// True where every layer can run in two streams: grouped attention, and a feed-forward network without experts,
   /// both without norms of their outputs.
-  public var runsPairs: Bool {
-    decoder.layers.allSatisfy { $0.parts.allSatisfy { ($0 as? any PairedPart)?.runsPairs == true } }
-  }
+  public var runsPairs: Bool { decoder.runsPairs }
 
   /// The memory and work of the pass.
   ///
@@ -21,24 +19,34 @@ extension ForwardPass {
     return plan
   }
 
-  /// Runs the whole model in two streams.
+  /// Runs the whole model, or some layers of it, in two streams.
   ///
   /// - Parameters:
   ///   - rounded: the model of the second stream. Its embedding is known; the tensors of a layer are read after
   ///     ``PairObserver/end(_:)`` has named them.
-  ///   - resuming: states of both streams that an interrupted run of the same windows came to.
+  ///   - layers: those that run in two streams; the exact model alone runs the layers before them. nil for all.
+  ///   - starts: layers before which the second stream begins again as a copy of the exact one. The first of `layers`
+  ///     is one of them, except layer 0.
+  ///   - resuming: states of both streams that an interrupted run of the same windows came to; those of the exact stream
+  ///     alone where it had not come to `layers`.
   ///   - progress: hears of every product.
   ///   - snapshot: called after every layer but the last with the states to resume from.
   public func runPair(
-    windows: [[Int32]], rounded source: any ModelSource, observer: any PairObserver,
-    resuming: (exact: HiddenStates, rounded: HiddenStates)? = nil, progress: any RunObserver = NoObserver(),
-    snapshot: (_ exact: HiddenStates, _ rounded: HiddenStates) throws -> Void = { _, _ in }
+    windows: [[Int32]], rounded source: any ModelSource, observer: any PairObserver, layers: Range<Int>? = nil,
+    starts: Set<Int> = [], resuming: (exact: HiddenStates, rounded: HiddenStates?)? = nil,
+    progress: any RunObserver = NoObserver(),
+    snapshot: (_ exact: HiddenStates, _ rounded: HiddenStates?) throws -> Void = { _, _ in }
   ) throws {
+    let layers = layers ?? 0..<decoder.layerCount
     let plan = try pairPlan(windows: windows.count, length: windows.first?.count ?? 0, observer: observer)
     var exact = try resuming?.exact ?? embed(windows, plan)
-    var second = try resuming?.rounded ?? embed(windows, plan, source: source)
-    precondition(exact.layer == second.layer, "streams before layers \(exact.layer) and \(second.layer)")
     exact.plan = plan
+    var second =
+      try resuming?.rounded
+      ?? (layers.lowerBound == 0 ? embed(windows, plan, source: source) : unwritten(like: exact, plan))
+    precondition(
+      exact.layer == second.layer || exact.layer <= layers.lowerBound,
+      "streams before layers \(exact.layer) and \(second.layer)")
     second.plan = plan
     let contexts = [
       try makeContext(for: exact, source: self.source, observer: nil),
@@ -50,21 +58,51 @@ extension ForwardPass {
     defer { for context in contexts { context.stream.cancel() } }
     let pair = PairContext(exact: contexts[0], rounded: contexts[1], observer: observer)
     if exact.layer > 0 { try meter.finish(layers: exact.layer) }
-    for (index, layer) in decoder.layers.enumerated().dropFirst(exact.layer) {
-      for part in layer.parts {
+    if exact.layer < layers.lowerBound {
+      contexts[0].stream.announce(decoder.layers[exact.layer].firstReads(contexts[0].weightLimit))
+      for index in exact.layer..<layers.lowerBound {
+        try run(index, &exact, contexts[0], keeping: nil, isLast: index == layers.lowerBound - 1)
+        try snapshot(exact, nil)
+        try meter.finish(layers: index + 1)
+      }
+    }
+    for index in exact.layer..<max(exact.layer, layers.upperBound) {
+      if index > 0, starts.contains(index) || index == layers.lowerBound {
+        try second.activations.assign(exact.activations)
+        second.layer = index
+      }
+      for part in decoder.layers[index].parts {
         guard let part = part as? any PairedPart else { preconditionFailure("layer \(index) runs no pairs") }
         try part.runPair(&exact.activations, &second.activations, pair)
       }
       exact.layer = index + 1
       second.layer = index + 1
-      if index < decoder.layerCount - 1 { try snapshot(exact, second) }
+      if index < layers.upperBound - 1 { try snapshot(exact, second) }
       try meter.finish(layers: index + 1)
     }
-    try observeOutput(exact, second, pair)
+    if layers.upperBound == decoder.layerCount { try observeOutput(exact, second, pair) }
+  }
+
+  /// States of the same layout in storage of their own, whose rows are not written.
+  private func unwritten(like states: HiddenStates, _ plan: ForwardPlan) throws -> HiddenStates {
+    let storage = ActivationStorage(
+      account: MemoryAccount(limit: plan.activationLimit),
+      scratch: plan.needsScratch ? try ScratchFile(directory: options.scratchDirectory) : nil)
+    return HiddenStates(
+      layer: states.layer,
+      activations: Activations(states.activations.layout, columns: states.activations.columns, storage: storage),
+      plan: plan)
   }
 
   private func observeOutput(_ exact: HiddenStates, _ rounded: HiddenStates, _ pair: PairContext) throws {
     try pair.observe([decoder.output], norm: decoder.outputNorm, exact.activations, rounded.activations)
+  }
+}
+
+extension Decoder {
+  /// True where every layer can run in two streams (``ForwardPass/runsPairs``).
+  public var runsPairs: Bool {
+    layers.allSatisfy { $0.parts.allSatisfy { ($0 as? any PairedPart)?.runsPairs == true } }
   }
 }
 

@@ -75,6 +75,24 @@ public final class ForwardPass {
     windows: [[Int32]], scored: Range<Int>, observer: (any ForwardObserver)? = nil, resuming: HiddenStates? = nil,
     progress: any RunObserver = NoObserver(), snapshot: (HiddenStates) throws -> Void = { _ in }
   ) throws -> FinalStates {
+    let states = try advance(
+      windows: windows, before: decoder.layerCount, scored: scored, observer: observer, resuming: resuming,
+      progress: progress, snapshot: snapshot)
+    return try finish(states, scored: scored, observer: observer)
+  }
+
+  /// Runs the layers before one.
+  ///
+  /// - Parameters:
+  ///   - end: the number of layers to run.
+  ///   - scored: the positions of every window that are kept behind the last layer of the model, if there is no observer.
+  ///   - observer, resuming, progress: as in ``run(windows:scored:observer:resuming:progress:snapshot:)``
+  ///   - snapshot: called after every layer except the last of these.
+  package func advance(
+    windows: [[Int32]], before end: Int, scored: Range<Int> = 0..<0, observer: (any ForwardObserver)? = nil,
+    resuming: HiddenStates? = nil, progress: any RunObserver = NoObserver(),
+    snapshot: (HiddenStates) throws -> Void = { _ in }
+  ) throws -> HiddenStates {
     let plan = try plan(
       windows: windows.count, length: windows.first?.count ?? 0, scored: scored.count, observer: observer)
     var states = try resuming ?? embed(windows, plan)
@@ -85,17 +103,18 @@ public final class ForwardPass {
     context.meter = meter
     defer { context.stream.cancel() }
     if states.layer > 0 { try meter.finish(layers: states.layer) }
-    if states.layer < decoder.layerCount {
+    if states.layer < end {
       context.stream.announce(decoder.layers[states.layer].firstReads(context.weightLimit))
     }
-    for index in states.layer..<decoder.layerCount {
+    for index in states.layer..<max(end, states.layer) {
       // An observer receives all tokens. Without one, the last layer is needed only at scored positions.
-      let isLast = index == decoder.layerCount - 1
-      try run(index, &states, context, keeping: isLast && observer == nil ? scored : nil, isLast: isLast)
+      let isRestricted = index == decoder.layerCount - 1 && observer == nil
+      let isLast = index == end - 1
+      try run(index, &states, context, keeping: isRestricted ? scored : nil, isLast: isLast)
       if !isLast { try snapshot(states) }
       try meter.finish(layers: index + 1)
     }
-    return try finish(states, scored: scored, observer: observer)
+    return states
   }
 
   /// The embedded tokens of all windows: the states before layer 0.
@@ -209,7 +228,7 @@ public final class ForwardPass {
     return factors
   }
 
-  private func run(
+  func run(
     _ index: Int, _ states: inout HiddenStates, _ context: LayerContext, keeping: Range<Int>?, isLast: Bool
   ) throws {
     precondition(states.layer == index, "states are before layer \(states.layer), not \(index)")

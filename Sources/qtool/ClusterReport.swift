@@ -41,7 +41,7 @@ struct ClusterReport {
       for stage in ClusterPlan.Stage.allCases {
         let estimate = plan.estimate(stage, nodes: nodes)
         table.add([
-          "\(nodes)", stage.rawValue, "\(nodes)", Figures.bytes(estimate.bytesPerNode),
+          "\(nodes)", stage.rawValue, "\(estimate.parts)", Figures.bytes(estimate.bytesPerNode),
           Figures.duration(estimate.reading), Figures.duration(estimate.computing), Figures.duration(estimate.seconds),
           estimate.isSaturated ? "file system" : "cores",
         ])
@@ -57,7 +57,7 @@ struct ClusterReport {
       More nodes than these do not help: \(useful).
       Assumed: \(Figures.bytes(Int(assumed.sharedBandwidth)))/s of the file system for all nodes together, \
       \(Figures.significant(assumed.operationsPerCore / 1e9, 3)) GFLOP/s per core, \
-      \(Figures.significant(assumed.encodingSeconds * 1e6, 2)) µs per weight, \
+      \(Figures.significant(assumed.encodingSeconds * 1e6, 2)) µs per weight (\(Figures.significant(assumed.feedbackSeconds * 1e6, 2)) with feedback), \
       \(Figures.grouped(assumed.importanceTokens)) tokens for importance, \(Figures.grouped(assumed.driftTokens)) for drift.
       """
   }

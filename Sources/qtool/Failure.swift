@@ -112,7 +112,7 @@ extension Failure {
       switch error {
       case .missing: .missing
       case .tooMany: .usage
-      case .different, .other, .damaged, .severalCounts, .begun: .data
+      case .different, .other, .damaged, .severalCounts, .begun, .leftover: .data
       }
     self.init(code, error.description, hint: error.hint)
   }

@@ -10,25 +10,30 @@ import Transformer
 struct FeedbackWriting {
   private var run: FeedbackRun
   private let input: FitFeedback
+  private let share: PartOptions.Choice?
   private let progress: Progress
 
   /// Prints the plan of the pass. nil where no tensor gets a type that takes feedback.
   ///
-  /// - Parameter savesImportance: whether the pass measures the importance of all matrices.
+  /// - Parameters:
+  ///   - savesImportance: whether the pass measures the importance of all matrices.
+  ///   - share: the part to write, or the parts to join; nil for the whole file.
   init?(
     _ plan: RewritePlan, feedback input: FitFeedback, importance: ImportanceMatrix?, savesImportance: Bool,
-    forward: ForwardOptions, _ progress: Progress
+    share: PartOptions.Choice?, forward: ForwardOptions, _ progress: Progress
   ) throws {
-    (self.input, self.progress) = (input, progress)
+    (self.input, self.share, self.progress) = (input, share, progress)
     run = try FeedbackRun(plan, windows: input.windows.windows, forward: forward)
     run.effort = input.effort
     run.importance = importance?.lookup
     run.wants = { input.tensors.contains($0.name) }
     run.dataset = savesImportance ? input.names : nil
+    run.sections = input.sections
     guard run.hasWork else {
       progress.note("note: no tensor gets a type that takes error feedback: written without")
       return nil
     }
+    if case .join = share { return }
     let work = try run.work()
     run.expectedWork = work
     progress.note("error feedback: effort \(input.effort.rawValue), by \(firstNames(of: input.names))\n" + work.table)
@@ -50,12 +55,14 @@ struct FeedbackWriting {
     options.restart = output.restart
     options.checksums = checksums
     options.keepsJournal = keepsJournal
+    options.parts = share.map(RewriteParts.init)
     let widths = run.blocks.widths.sorted { $0.key < $1.key }.map { "\($0.key):\($0.value)" }.joined(separator: " ")
     options.identity = RunIdentity([
       RunIdentity.Field("source model", try ModelFingerprint(of: plan.source).hex),
       RunIdentity.Field("importance matrix", importance?.digest ?? "none"),
       RunIdentity.Field("recipe", plan.digest), RunIdentity.Field("error feedback", input.windows.digest),
       RunIdentity.Field("--effort", "\(input.effort.rawValue)"),
+      RunIdentity.Field("--feedback-sections", "\(input.sections)"),
       RunIdentity.Field("blocks of Gram matrices, which --memory decides", widths),
       RunIdentity.Field("version of qtool", QTool.version),
     ])

@@ -37,6 +37,8 @@ extension PartsError {
       "remove the files of the parts (.part-*) that are not wanted, or name another output"
     case .damaged(let output, let part, _):
       "remove \(PartRecord.prefix(output, part)).json, and do the part again with --part \(part)"
+    case .leftover(let output, _):
+      "`qtool join \(output)` makes their result; else remove \(output).part*, or name another output"
     case .begun(let output): "finish it, or remove \(output).journal and \(output).part"
     case .tooMany(_, let units, _): "use at most \(units) parts"
     }

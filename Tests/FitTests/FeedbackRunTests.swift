@@ -177,6 +177,46 @@ import Transformer
     }
   }
 
+  /// Parts in any order, each interrupted once, give the bytes of one run. Without experts they are sections of layers.
+  @Test(arguments: [(0, 1), (0, 4), (0, 12), (4, 1), (4, 9)])
+  func partsGiveTheSameBytes(experts: Int, pause: Int) throws {
+    let source = FeedbackModel(layers: 4, experts: experts).model()
+    let windows = FeedbackModel().windows(20)
+    func run(memory: Int? = nil) throws -> FeedbackRun {
+      var run = try self.run(source, windows, memory: memory)
+      run.sections = 3
+      run.snapshotSeconds = 0
+      return run
+    }
+    let expected = try written(run()).file
+    if experts == 0 { #expect(try written(self.run(source, windows)).file != expected) }
+    let directory = try TemporaryDirectory()
+    let path = directory.path("out.gguf")
+    var options = RewriteOptions()
+    options.identity = RunIdentity([RunIdentity.Field("model", "m")])
+    var interrupted = 0
+    for number in [3, 1, 2] {
+      options.parts = .one(try #require(RunPart(number: number, count: 3)), arguments: [])
+      do {
+        _ = try run(memory: number == 2 ? 96 << 20 : nil).write(
+          to: path, options: options,
+          progress: RunRecorder(onPause: { if $0.pauses == pause { throw StoppedByTest() } }))
+      } catch is Paused {
+        interrupted += 1
+        _ = try run().write(to: path, options: options)
+      }
+      #expect(directory.contents.contains("out.gguf.part-\(number)-of-3.json"))
+      #expect(!directory.contents.contains { $0.contains(".snapshot") || $0.hasSuffix(".journal") })
+    }
+    #expect(interrupted > 0)
+    options.parts = .join(count: 3)
+    _ = try run().write(to: path, options: options)
+    #expect(try Data(contentsOf: directory.url.appending(path: "out.gguf")) == expected)
+    #expect(directory.contents == ["out.gguf"])
+    options.parts = .one(try #require(RunPart(number: 1, count: 5)), arguments: [])
+    #expect(throws: PartsError.self) { try run().write(to: directory.path("b.gguf"), options: options) }
+  }
+
   /// The output of an interrupted run has changed since: that tensor is encoded with feedback again.
   @Test(arguments: [0, 4]) func damageOfAnEarlierLayerIsMadeGood(experts: Int) throws {
     let source = FeedbackModel(layers: 3, experts: experts).model()

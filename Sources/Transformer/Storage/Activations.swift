@@ -73,6 +73,20 @@ struct Activations: Sendable {
     try layout.locating(inSlab: slab) { try body(buffer.floats.from(range.lowerBound), columns) }
   }
 
+  /// Takes the elements of a matrix of the same layout, in this matrix's storage.
+  mutating func assign(_ other: Activations) throws {
+    precondition(layout == other.layout && columns == other.columns, "\(layout) and \(other.layout)")
+    for slab in 0..<layout.slabs {
+      let rows = try other.read(slab)
+      // Nothing is kept of a spilled slab.
+      drop(slab)
+      let (count, width) = (layout.tokens(inSlab: slab), columns)
+      try update(slab) {
+        copyRows(from: rows.floats, stride: width, to: $0, stride: width, rows: count, columns: width)
+      }
+    }
+  }
+
   /// Frees a slab's rows.
   mutating func drop(_ slab: Int) { slabs[slab] = .empty }
 

@@ -73,6 +73,7 @@ struct DriftCommand: ParsableCommand {
     parts.note(choice, progress)
     if let choice { return try share(choice, of: run, progress) }
     guard let name else { return try measure(run, texts, progress) }
+    try JoinedParts.requireNone(beside: name)
     let kept = try journal.keptRun(output: name, identity: try run.identity(stoppingAt: stopAt))
     run.kept = kept
     try kept.keeping { try measure(run, texts, progress) }

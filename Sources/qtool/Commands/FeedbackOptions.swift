@@ -22,6 +22,12 @@ struct FeedbackOptions: ParsableArguments {
       "How long error feedback searches: 1 feeds back alone, 2 chooses scales too, 3 (the default) rounds all blocks "
         + "again.", valueName: "1-3"))
   var effort: FeedbackEffort?
+  @Option(
+    name: .long,
+    help: ArgumentHelp(
+      "Divide the layers into sections that do not make up for each other's errors, so that parts can be encoded "
+        + "(default: 1). Models with experts have no need of it.", valueName: "count"))
+  var feedbackSections: Int?
   @Flag(
     name: .long,
     help: "Write the importance that the pass of error feedback measures beside the output, as --target does.")
@@ -29,6 +35,10 @@ struct FeedbackOptions: ParsableArguments {
 
   func validate() throws {
     if feedback == false, effort != nil { throw ValidationError("--effort contradicts --no-feedback") }
+    if let feedbackSections {
+      if feedback == false { throw ValidationError("--feedback-sections contradicts --no-feedback") }
+      if feedbackSections < 1 { throw ValidationError("--feedback-sections must be at least 1") }
+    }
     if feedback == false, saveImatrix { throw ValidationError("--save-imatrix contradicts --no-feedback") }
   }
 
@@ -49,9 +59,10 @@ struct FeedbackOptions: ParsableArguments {
       guard feedback == true else { return nil }
       throw Failure(.usage, "--feedback contradicts --no-importance", hint: "leave one of them out")
     }
-    if weighing.imatrix != nil, weighing.calibration.isEmpty {
+    if weighing.imatrix != nil, weighing.calibration.isEmpty, feedback != true {
       progress.note(
-        "note: --imatrix alone has no text to feed errors back by: written without feedback; --calibration names one")
+        "note: --imatrix alone has no text to feed errors back by: written without feedback; --calibration names one, and "
+          + "--feedback takes the text that ships with qtool")
       return nil
     }
     do {
@@ -78,6 +89,14 @@ struct FeedbackOptions: ParsableArguments {
         hint: "--no-feedback writes the file without")
     }
     let decoder = try Decoder(source)
+    if let feedbackSections, feedbackSections > decoder.layerCount {
+      throw Failure(
+        .usage, "--feedback-sections \(feedbackSections): \(source.name) has \(decoder.layerCount) layers",
+        hint: "give at most that many")
+    }
+    if feedbackSections ?? 1 > 1, !decoder.runsPairs {
+      progress.note("note: --feedback-sections changes nothing: the layers of this model are encoded independently")
+    }
     let text = try weighing.text(for: source)
     progress.noteOnce(text.notes)
     let context = min(FitPolicy().context, max(8, decoder.contextLength), decoder.slidingWindow ?? .max)
@@ -88,6 +107,7 @@ struct FeedbackOptions: ParsableArguments {
     }
     return try FitFeedback(
       of: source, windows: windows, names: text.text.names, effort: effort ?? .descent,
+      sections: feedbackSections ?? 1,
       wants: weighing.concerns)
   }
 }

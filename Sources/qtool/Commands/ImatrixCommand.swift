@@ -1,5 +1,6 @@
 import ArgumentParser
 import Checkpoint
+import Files
 import Fit
 import Foundation
 import GGUF
@@ -117,7 +118,7 @@ struct ImatrixCommand: ParsableCommand {
       let matrix = sums.matrix(datasets: calibration.names, chunkCount: windows.count, chunkSize: text.ctx)
       try write(merged + [matrix], to: output)
       return files.remove()
-    case nil: break
+    case nil: try JoinedParts.requireNone(beside: output)
     }
     _ = try measurement.matrix(
       in: run, beside: journal.snapshotEvery > 0 ? output : nil, restart: journal.restart

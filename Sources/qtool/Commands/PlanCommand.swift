@@ -105,9 +105,10 @@ struct PlanCommand: ParsableCommand {
     }
     var assumptions = ClusterPlan.Assumptions()
     if let bandwidth = machine.bandwidth { assumptions.sharedBandwidth = bandwidth.bytesPerSecond }
-    let model = try open(source).model
-    let plan = try ClusterPlan(model, cores: cluster.cores, assumptions: assumptions)
-    print(ClusterReport(name: model.name, plan: plan, size: cluster).text)
+    let opened = try open(source)
+    let plan = try ClusterPlan(
+      opened.model, storedBytes: opened.storedBytes, cores: cluster.cores, assumptions: assumptions)
+    print(ClusterReport(name: opened.model.name, plan: plan, size: cluster).text)
   }
 
   private func plan(_ source: String) throws -> MemoryPlan {

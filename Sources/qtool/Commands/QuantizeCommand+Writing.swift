@@ -5,6 +5,7 @@ import GGUF
 import Imatrix
 import Quantize
 import Tensors
+import Transformer
 
 extension QuantizeCommand {
   /// Tensors that are published in blocks, beside matrices of floats: MXFP4, and those of a directory.
@@ -54,26 +55,39 @@ extension QuantizeCommand {
       guard let destination = outputOptions.destination(mix, name: name) else { continue }
       // A file that an interrupted run of several has completed is checked by its journal.
       var file = destination
+      if try parts.choice() == nil { try JoinedParts.requireNone(beside: file.output) }
       if mixes.count > 1, RunJournal.isBegun(file.output) { file.force = true }
       try file.check(inputs: inputs + weighing.calibration)
     }
   }
 
   /// Refuses runs in parts that would measure, each part for itself, what must be the same for all.
-  func checkSharing(_ files: [QuantizedFile], runsModel: Bool) throws {
+  func checkSharing(
+    _ files: [QuantizedFile], runsModel: Bool, _ feedback: FitFeedback?, _ source: any ModelSource,
+    _ choice: PartOptions.Choice
+  ) throws {
     guard files.count == 1 else { throw Failure(.usage, "--part: makes one file", hint: "run once for every file") }
     guard !runsModel else {
       throw Failure(
         .usage, "--part: the types of a size must be the same for all parts",
         hint: "give --budget 0, with --sensitivity FILE of an earlier run, or a --recipe")
     }
-    guard feedbackOptions.feedback == false || fittingOptions.budget.isNothing || weighing.noImportance else {
+    if let feedback, case .one(let part) = choice, try Decoder(source).runsPairs, part.count > feedback.sections {
       throw Failure(
-        .usage, "--part: errors are fed back through all layers, one after the other",
-        hint: "give --no-feedback, or do the whole run on one machine")
+        .usage,
+        "--part: \(part.count) parts of \(feedback.sections == 1 ? "one section" : "\(feedback.sections) sections") of "
+          + "layers, each of which is rounded for what the layers before it have lost",
+        hint: "give --feedback-sections \(part.count) or more to all parts, or --no-feedback")
     }
-    let isFitted = files.contains { $0.target != nil }
-    guard isFitted || weighing.imatrix != nil || weighing.noImportance || !files[0].mix.needsImportance else {
+    guard !feedbackOptions.saveImatrix else {
+      throw Failure(
+        .usage, "--part: --save-imatrix needs all layers", hint: "measure it in parts with qtool imatrix")
+    }
+    // The matrices of a part see the whole text.
+    guard
+      files[0].target != nil || feedback != nil || weighing.imatrix != nil || weighing.noImportance
+        || !files[0].mix.needsImportance
+    else {
       throw Failure(
         .usage, "--part: the importance must be the same for all parts", hint: "give --imatrix FILE of an earlier run")
     }
@@ -117,7 +131,8 @@ extension QuantizeCommand {
       try file.file.feedback.flatMap {
         try FeedbackWriting(
           file.plan, feedback: $0, importance: file.matrix,
-          savesImportance: feedbackOptions.saveImatrix && file.measuresImportance, forward: options.forward, progress)
+          savesImportance: feedbackOptions.saveImatrix && file.measuresImportance, share: share,
+          forward: options.forward, progress)
       }
     }
     if feedbackOptions.saveImatrix, files.contains(where: { $0.file.job == nil && !$0.measuresImportance }) {

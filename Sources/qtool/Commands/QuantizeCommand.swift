@@ -44,14 +44,11 @@ struct QuantizeCommand: ParsableCommand {
     if fittingOptions.sensitivity != nil, !mixes.contains(where: \.isFitted) {
       throw ValidationError("--sensitivity needs --target or --fit")
     }
-    if fittingOptions.budget.isNothing, fitsAll, !weighing.calibration.isEmpty {
-      throw ValidationError("--budget 0 contradicts --calibration: no text is run")
+    if fittingOptions.budget.isNothing, fitsAll, !weighing.calibration.isEmpty, feedbackOptions.feedback != true {
+      throw ValidationError("--budget 0 contradicts --calibration: no text is run, unless --feedback is given")
     }
     if feedbackOptions.saveImatrix, weighing.imatrix != nil || weighing.noImportance {
       throw ValidationError("--save-imatrix contradicts --\(weighing.noImportance ? "no-importance" : "imatrix")")
-    }
-    if fittingOptions.budget.isNothing, fitsAll, feedbackOptions.feedback == true {
-      throw ValidationError("--budget 0 contradicts --feedback: no text is run")
     }
   }
 
@@ -88,10 +85,10 @@ struct QuantizeCommand: ParsableCommand {
     let runsModel = try isFitted && fittingOptions.runsModel(source, progress)
     let share = try parts.choice()
     parts.note(share, progress)
-    if share != nil { try checkSharing(files, runsModel: runsModel) }
     let feedback = try feedbackOptions.input(
       for: source, weighing, isWanted: runsModel || files.contains { $0.target == nil },
       makesNothing: files.allSatisfy(\.isCopy), progress)
+    if let share { try checkSharing(files, runsModel: runsModel, feedback, source, share) }
     // Files with the same needs share what is read or measured.
     var inputs: [ImportanceNeed: ImportanceInput] = [:]
     for index in files.indices {

@@ -9,6 +9,7 @@ import Perplexity
 import Quantize
 import Tensors
 import Tokenizers
+import Transformer
 
 struct SensitivityCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -48,6 +49,12 @@ struct SensitivityCommand: ParsableCommand {
     name: .long,
     help: ArgumentHelp("Bands of layers to probe (default: as many as the budget allows).", valueName: "count"))
   var bands: Int?
+  @Option(
+    name: .long,
+    help: ArgumentHelp(
+      "Windows of text to probe (default: as many as the budget allows, at most 32; 32 with --bands and without --budget).",
+      valueName: "count"))
+  var windows: Int?
   @OptionGroup(title: "Evidence from elsewhere") var evidence: EvidenceOptions
   @OptionGroup(title: "Parts") var parts: PartOptions
   @OptionGroup(title: "Output") var destination: OutputOptions
@@ -56,14 +63,30 @@ struct SensitivityCommand: ParsableCommand {
 
   func validate() throws {
     if let bands, bands < 1 { throw ValidationError("--bands must be at least 1") }
+    if let windows, windows < 1 { throw ValidationError("--windows must be at least 1") }
     if noImportance, imatrix != nil { throw ValidationError("--no-importance can't be combined with --imatrix") }
-    if seconds == 0, !calibration.isEmpty || bands != nil {
-      throw ValidationError("--calibration and --bands measure, and --budget is 0")
+    if seconds == 0, !calibration.isEmpty || bands != nil || windows != nil {
+      throw ValidationError("--calibration, --bands and --windows measure, and --budget is 0")
     }
   }
 
   /// Time to measure.
   private var seconds: Double { budget?.seconds ?? (evidence.files.isEmpty ? 7200 : 0) }
+
+  /// Whether a given number of bands is measured completely, however long it takes. Neither the clock nor the machine's
+  /// processors then change what is measured.
+  private var isComplete: Bool { bands != nil && budget == nil }
+
+  /// The windows of the probes.
+  private func probes(
+    _ text: CalibrationText, of source: any ModelSource, _ forward: ForwardOptions
+  ) throws -> ScoringWindows {
+    var policy = FitPolicy()
+    if let windows { policy.probeWindows = windows...windows }
+    return try FitTexts(
+      text, for: source, options: forward, budget: isComplete ? .infinity : seconds, policy: policy
+    ).probes
+  }
 
   func run() throws {
     let progress = options.apply()
@@ -77,7 +100,7 @@ struct SensitivityCommand: ParsableCommand {
     let start = ContinuousClock.now
     let given = try imatrix.map { try ImportanceMatrix(path: $0, for: source, progress) }
     let run = options.fitRun(progress)
-    let probes = try FitTexts(text.text, for: source, options: run.forward, budget: seconds).probes
+    let probes = try probes(text.text, of: source, run.forward)
     let isMeasured = given == nil && !noImportance
     let windows =
       isMeasured
@@ -85,7 +108,7 @@ struct SensitivityCommand: ParsableCommand {
     let identity = RunIdentity([
       RunIdentity.Field("source model", try ModelFingerprint(of: source).hex),
       RunIdentity.Field("importance matrix", given?.digest ?? windows.map { "computed: " + $0.digest } ?? "none"),
-      RunIdentity.Field("number of windows to probe (from the text and --budget)", "\(probes.windows.count)"),
+      RunIdentity.Field("number of windows to probe", "\(probes.windows.count)"),
       RunIdentity.Field("calibration text", probes.digest),
       RunIdentity.Field("--bands", bands.map(String.init) ?? "none"),
       RunIdentity.Field("--import or --sibling", try evidence.files.first.map { try DataDigest.ofFile($0) } ?? "none"),
@@ -97,6 +120,7 @@ struct SensitivityCommand: ParsableCommand {
       let files = PartFiles(output: destination.output, identity: identity)
       return try share(choice, files, of: source, given, probes, run, progress)
     }
+    try JoinedParts.requireNone(beside: destination.output)
     let kept = try KeptRun(output: destination.output, identity: identity, restart: destination.restart)
     let tables = KeptTables(kept)
     let table = try kept.keeping {
@@ -110,7 +134,7 @@ struct SensitivityCommand: ParsableCommand {
       if last != nil { progress.note("continuing an interrupted run") }
       let measurement = SensitivityMeasurement(
         of: source, matrix: matrix, windows: probes,
-        budget: max(1, seconds - (ContinuousClock.now - start).seconds), bands: bands,
+        budget: isComplete ? nil : max(1, seconds - (ContinuousClock.now - start).seconds), bands: bands,
         joinedWith: try evidence.table(for: source, matrix, in: run, progress), in: run)
       let table = try measurement.table(earlier: { _ in last }, keep: tables.keep)
       try table.write(to: destination.output, overwrite: destination.force)
@@ -128,6 +152,11 @@ struct SensitivityCommand: ParsableCommand {
       throw Failure(
         .usage, "parts of sensitivities need --bands, and --imatrix or --no-importance",
         hint: "the number of bands of layers and the importance must be the same for all parts")
+    }
+    guard budget == nil else {
+      throw Failure(
+        .usage, "parts of sensitivities measure everything, and --budget is a limit of time",
+        hint: "leave it out; fewer --bands and --windows take less time")
     }
     var measurement = SensitivityMeasurement(
       of: source, matrix: matrix, windows: probes, budget: nil, bands: bands,
