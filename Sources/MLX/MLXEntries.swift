@@ -12,9 +12,27 @@ struct MLXEntries {
     self.path = path
   }
 
+  /// Whether a module is MXFP4, and its tensors have the shapes of that.
+  func isMicroscaled(
+    _ module: String, _ codes: StoredTensor, _ scales: StoredTensor, _ shape: [Int]
+  ) throws -> Bool {
+    let entry = root[module]?.object != nil ? root[module] : root
+    guard entry?["mode"]?.string == "mxfp4" else { return false }
+    let columns = shape.last ?? 0
+    let leading = Array(shape.dropLast())
+    guard columns % 32 == 0, codes.element == .u32, scales.element == .u8, codes.shape == leading + [columns / 8],
+      scales.shape == leading + [columns / 32]
+    else {
+      throw FormatError(
+        path: codes.file.path, subject: "tensor \(codes.name)",
+        "has shape \(codes.shape) and scales of \(scales.shape), which are not those of MXFP4 with rows of \(columns)")
+    }
+    return true
+  }
+
   /// The format of a module, which config.json and the shapes of its tensors must agree on.
   func format(
-    of module: String, _ codes: StoredTensor, _ scales: StoredTensor, biases: StoredTensor?, _ shape: Shape
+    of module: String, _ codes: StoredTensor, _ scales: StoredTensor, biases: StoredTensor?, _ shape: [Int]
   ) throws -> AffineFormat {
     func failure(_ reason: String, hint: String? = nil) -> FormatError {
       FormatError(path: codes.file.path, subject: "tensor \(codes.name)", reason, hint: hint)
@@ -24,10 +42,10 @@ struct MLXEntries {
     guard mode == "affine", let biases else {
       throw failure(
         "is quantized in mode \(mode == "affine" ? "without biases" : mode), which is not supported",
-        hint: "known: affine with 2, 3, 4, 5, 6 or 8 bits")
+        hint: "known: affine with 2, 3, 4, 5, 6 or 8 bits, and mxfp4")
     }
-    let leading = Array(shape.dimensions.dropFirst().reversed())
-    let columns = shape.columns
+    let leading = Array(shape.dropLast())
+    let columns = shape.last ?? 0
     guard let words = codes.shape.last, let groups = scales.shape.last, groups > 0, columns % groups == 0,
       codes.element == .u32, Array(codes.shape.dropLast()) == leading, Array(scales.shape.dropLast()) == leading,
       biases.shape == scales.shape, biases.element == scales.element, words * 32 % columns == 0

@@ -48,15 +48,27 @@ struct MLXFolder: Sendable {
   }
 
   /// config.json with the formats of quantized tensors.
-  func configuration(_ layout: MLXLayout, floats: String, isTied: Bool, provenance: [(key: String, value: String)])
-    -> String
-  {
+  ///
+  /// - Parameter missing: keys that mlx_lm reads where the `transformers` package has others.
+  func configuration(
+    _ layout: MLXLayout, floats: String, isTied: Bool, missing: [(key: String, value: Int)],
+    provenance: [(key: String, value: String)]
+  ) -> String {
     var config = config
     // Defaults of a missing key differ between readers.
     config.set("tie_word_embeddings", isTied ? "true" : "false")
+    if let text = config["text_config"], var inner = try? JSONText(Array(text.utf8), path: configPath) {
+      inner.set("tie_word_embeddings", isTied ? "true" : "false")
+      complete(&inner, floats, missing)
+      config.set("text_config", inner.text)
+    }
+    complete(&config, floats, missing)
+    // Towers are left out.
+    for key in ["vision_config", "audio_config"] { config.remove(key) }
+    if modelType.hasPrefix("qwen3_5"), modelType.hasSuffix("_text") {
+      config.set("model_type", JSONText.quoted(String(modelType.dropLast("_text".count))))
+    }
     for key in ["_name_or_path", "quantization_config", "quantization"] { config.remove(key) }
-    for key in ["torch_dtype", "dtype"] where config.has(key) { config.set(key, JSONText.quoted(floats)) }
-    spreadRope(&config)
     // The `transformers` package takes both names, mlx_lm one.
     if modelType == "qwen3_moe", !config.has("num_experts"), let count = config["num_local_experts"] {
       config.set("num_experts", count)
@@ -71,12 +83,33 @@ struct MLXFolder: Sendable {
     return config.text
   }
 
+  /// Sets what is the same in the configuration of a larger model and in that of its language model.
+  private func complete(_ config: inout JSONText, _ floats: String, _ missing: [(key: String, value: Int)]) {
+    for (key, value) in missing where config.has("hidden_size") && (!config.has(key) || config[key] == "null") {
+      config.set(key, "\(value)")
+    }
+    for key in ["torch_dtype", "dtype"] where config.has(key) { config.set(key, JSONText.quoted(floats)) }
+    // Blocks for multi-token prediction are not written.
+    if config.has("mtp_num_hidden_layers") { config.set("mtp_num_hidden_layers", "0") }
+    spreadRope(&config)
+  }
+
   /// Version 5 of the `transformers` package writes `rope_parameters`; most classes of mlx_lm read `rope_theta` and
   /// `rope_scaling` alone, and take their defaults where these are missing.
   private func spreadRope(_ config: inout JSONText) {
-    guard let text = config["rope_parameters"], var rope = try? JSONText(Array(text.utf8), path: configPath) else {
-      return
+    func object(_ text: String?) -> JSONText? { text.flatMap { try? JSONText(Array($0.utf8), path: configPath) } }
+    guard let all = object(config["rope_parameters"]) else { return }
+    // Gemma has one for each kind of layers. Gemma 4's class reads these, Gemma 3's only the older keys.
+    if object(all["full_attention"]) != nil {
+      guard modelType.hasPrefix("gemma3") else { return }
+      config.remove("rope_parameters")
     }
+    if let sliding = object(all["sliding_attention"]), let theta = sliding["rope_theta"],
+      !config.has("rope_local_base_freq")
+    {
+      config.set("rope_local_base_freq", theta)
+    }
+    var rope = object(all["full_attention"]) ?? all
     if let theta = rope["rope_theta"] {
       if !config.has("rope_theta") || config["rope_theta"] == "null" { config.set("rope_theta", theta) }
       rope.remove("rope_theta")
@@ -92,12 +125,12 @@ struct MLXFolder: Sendable {
 
   /// The commonest format, and an entry for every tensor that differs; nil for a model of floats.
   private static func quantization(_ layout: MLXLayout) -> String? {
-    var counts: [String: (count: Int, format: AffineFormat)] = [:]
-    func text(_ format: AffineFormat) -> String {
-      "\"group_size\": \(format.group), \"bits\": \(format.bits), \"mode\": \"affine\""
+    func text(_ format: MLXLayout.Format) -> String {
+      "\"group_size\": \(format.group), \"bits\": \(format.bits), \"mode\": \(JSONText.quoted(format.mode))"
     }
-    for (_, format) in layout.quantized { counts[text(format), default: (0, format)].count += 1 }
-    guard let base = counts.max(by: { ($0.value.count, $1.key) < ($1.value.count, $0.key) })?.key else { return nil }
+    var counts: [String: Int] = [:]
+    for (_, format) in layout.quantized { counts[text(format), default: 0] += 1 }
+    guard let base = counts.max(by: { ($0.value, $1.key) < ($1.value, $0.key) })?.key else { return nil }
     let entries =
       layout.quantized.filter { text($0.format) != base }
       .map { "        \(JSONText.quoted($0.module)): {\(text($0.format))}" }

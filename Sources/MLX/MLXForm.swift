@@ -13,12 +13,19 @@ struct MLXForm: OutputForm {
 
   func bytes(of tensor: TensorInfo, as type: GGMLType) -> Int? {
     if MLXNames.isOmitted(tensor.name) { return 0 }
+    // Groups must not cross heads that change places.
+    if type.affine != nil, MLXColumnOrder(tensor, of: source)?.admits(type) == false { return nil }
     guard type == tensor.type || type.affine?.scales == source.scales else { return nil }
     return tensor.shape.bytes(as: type)
   }
 
   func container(_ types: [GGMLType], _ header: OutputHeader) throws -> any OutputContainer {
     for (tensor, type) in zip(source.tensors, types) where bytes(of: tensor, as: type) == nil {
+      if let order = MLXColumnOrder(tensor, of: source), type.affine != nil {
+        throw QuantizeError.unsupported(
+          "tensor \(tensor.name): MLX has heads of \(order.size) columns in another order, which groups of \(type) cross"
+        )
+      }
       throw QuantizeError.unsupported(
         "tensor \(tensor.name): MLX has no \(type), only 2, 3, 4, 5, 6 and 8 bits (4bit/64) and \(source.scales.type)")
     }
@@ -47,7 +54,8 @@ struct MLXContainer: OutputContainer {
       .map { (name: $0.key.affine.map { "\($0.bits)bit/\($0.group)" } ?? $0.key.name, weights: $0.value) }
     let config = source.folder.configuration(
       layout, floats: source.scales == .f16 ? "float16" : "bfloat16",
-      isTied: source.tensor(named: "output.weight") == nil, provenance: header.provenance(source.folder.version))
+      isTied: source.tensor(named: "output.weight") == nil, missing: source.missingKeys,
+      provenance: header.provenance(source.folder.version))
     let card = source.folder.card(bytes: layout.dataBytes, parameters: layout.parameters, formats: table)
     texts = [("README.md", card), ("config.json", config), ("model.safetensors.index.json", layout.index)]
   }
@@ -78,6 +86,21 @@ struct MLXContainer: OutputContainer {
   }
 }
 
+extension MLXSource {
+  /// The size and number of key heads in Gemma 4's layers of full attention, which newer configurations give by layer.
+  fileprivate var missingKeys: [(key: String, value: Int)] {
+    guard names.family == .gemma4, let size = metadata.optionalInt("gemma4.attention.key_length") else { return [] }
+    var keys = [(key: "global_head_dim", value: size)]
+    if case .array(.int32(let counts))? = metadata["gemma4.attention.head_count_kv"],
+      case .array(.bool(let sliding))? = metadata["gemma4.attention.sliding_window_pattern"],
+      let index = sliding.firstIndex(of: false), index < counts.count
+    {
+      keys.append((key: "num_global_key_value_heads", value: Int(counts[index])))
+    }
+    return keys
+  }
+}
+
 extension OutputHeader {
   /// The origin of types and blocks, under the keys of a GGUF. Values have a constant length where they are not known yet.
   fileprivate func provenance(_ version: String) -> [(key: String, value: String)] {
@@ -91,6 +114,7 @@ extension OutputHeader {
         ("feedback.dataset", feedback.dataset), ("feedback.effort", "\(feedback.effort)"),
         ("feedback.fingerprint", feedback.fingerprint),
       ]
+      if feedback.sections > 1 { fields.append(("feedback.sections", "\(feedback.sections)")) }
     }
     return fields.map { (key: $0.0, value: $0.1) }
   }

@@ -18,9 +18,11 @@ struct MLXLayout: Sendable {
 
   /// A tensor of the model.
   struct Placement: Sendable {
-    /// Codes, scales and biases of a quantized tensor; one part of any other; none of an omitted one.
-    let parts: [Int]
+    /// Codes, scales and biases of a quantized tensor (MXFP4: without biases); one part of any other; none of an omitted
+    /// one. For each of MLX's tensors, where one of a GGUF is several.
+    let parts: [[Int]]
     let order: MLXRowOrder?
+    let columns: MLXColumnOrder?
   }
 
   struct File: Sendable {
@@ -35,9 +37,16 @@ struct MLXLayout: Sendable {
   /// Weights, without scales and biases of groups.
   private(set) var parameters = 0
   /// The module path of every quantized tensor, with its format.
-  private(set) var quantized: [(module: String, format: AffineFormat)] = []
+  private(set) var quantized: [(module: String, format: Format)] = []
   /// The module paths of matrices that stay float, although MLX has them quantized by default.
   private(set) var floatMatrices: [String] = []
+
+  /// An entry of config.json's `quantization`.
+  struct Format: Sendable, Hashable {
+    let bits: Int
+    let group: Int
+    let mode: String
+  }
 
   /// Bytes of tensors in a file, except where one tensor has more.
   static let shardBytes = 5 << 30
@@ -45,27 +54,40 @@ struct MLXLayout: Sendable {
   init(_ source: MLXSource, types: [GGMLType], shardBytes: Int = Self.shardBytes) {
     for (tensor, type) in zip(source.tensors, types) {
       guard let (module, suffix) = source.names.name(of: tensor.name), !MLXNames.isOmitted(tensor.name) else {
-        placements.append(Placement(parts: [], order: nil))
+        placements.append(Placement(parts: [], order: nil, columns: nil))
         continue
       }
-      let dimensions = Array(tensor.shape.dimensions.reversed())
-      let first = parts.count
+      let order = MLXRowOrder(tensor, of: source)
+      var dimensions = source.names.dimensions(of: tensor)
+      let second = source.names.second(of: tensor.name)
+      if second != nil { dimensions[dimensions.count - 2] /= 2 }
       parameters += tensor.shape.count
       func add(_ name: String, _ element: String, _ shape: [Int], width: Int) {
         parts.append(Part(name: name, element: element, shape: shape, bytes: shape.reduce(width, *)))
       }
-      if let format = type.affine {
-        let columns = tensor.shape.columns
-        let scales = format.scales.type.name
-        add("\(module).weight", "U32", dimensions.dropLast() + [columns * format.bits / 32], width: 4)
-        add("\(module).scales", scales, dimensions.dropLast() + [columns / format.group], width: 2)
-        add("\(module).biases", scales, dimensions.dropLast() + [columns / format.group], width: 2)
-        quantized.append((module, format))
-      } else {
-        add("\(module).\(suffix)", type.name, dimensions, width: type.blockBytes)
-        if tensor.isQuantizable { floatMatrices.append(module) }
+      let columns = tensor.shape.columns
+      func place(_ module: String) -> [Int] {
+        let first = parts.count
+        if let format = type.affine {
+          let scales = format.scales.type.name
+          add("\(module).weight", "U32", dimensions.dropLast() + [columns * format.bits / 32], width: 4)
+          add("\(module).scales", scales, dimensions.dropLast() + [columns / format.group], width: 2)
+          add("\(module).biases", scales, dimensions.dropLast() + [columns / format.group], width: 2)
+          quantized.append((module, Format(bits: format.bits, group: format.group, mode: "affine")))
+        } else if type == .mxfp4 {
+          add("\(module).weight", "U32", dimensions.dropLast() + [columns / 8], width: 4)
+          add("\(module).scales", "U8", dimensions.dropLast() + [columns / 32], width: 1)
+          quantized.append((module, Format(bits: 4, group: 32, mode: "mxfp4")))
+        } else {
+          add("\(module).\(suffix)", type.name, dimensions, width: type.blockBytes)
+          if tensor.isQuantizable, !tensor.name.contains("ssm_conv1d") { floatMatrices.append(module) }
+        }
+        return Array(first..<parts.count)
       }
-      placements.append(Placement(parts: Array(first..<parts.count), order: MLXRowOrder(tensor, of: source)))
+      placements.append(
+        Placement(
+          parts: ([module] + [second].compactMap { $0 }).map(place), order: order,
+          columns: MLXColumnOrder(tensor, of: source)))
     }
     place(shardBytes)
   }
@@ -82,9 +104,9 @@ struct MLXLayout: Sendable {
       size += parts[index].bytes
     }
     for (file, group) in groups.enumerated() {
-      // Words before halves, so that both are aligned.
-      let order =
-        group.filter { parts[$0].element.hasSuffix("32") } + group.filter { !parts[$0].element.hasSuffix("32") }
+      // Words before halves and bytes, so that all are aligned.
+      let widths = ["32", "16", "8"]
+      let order = widths.flatMap { width in group.filter { parts[$0].element.hasSuffix(width) } }
       var text = #"{"__metadata__":{"format":"mlx"}"#
       var end = 0
       for index in order {

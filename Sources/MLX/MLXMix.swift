@@ -42,7 +42,16 @@ public struct MLXMix: Sendable, Hashable {
     let layers = (source.tensors.compactMap(\.layer).max() ?? -1) + 1
     return source.tensors.map { tensor in
       guard tensor.isQuantizable else { return tensor.exactType }
-      let format = isException(tensor, layers) ? high ?? low : low
+      if tensor.type == .mxfp4 { return .mxfp4 }
+      var format = isException(tensor, layers) ? high ?? low : low
+      // Groups must not cross heads that change places.
+      if let order = MLXColumnOrder(tensor, of: source), !order.admits(format.type) {
+        guard
+          let smaller = AffineFormat.allGroups.reversed().first(where: { order.size % $0 == 0 && $0 < format.group }),
+          let other = AffineFormat(bits: format.bits, group: smaller, scales: format.scales, encoder: format.encoder)
+        else { return tensor.type }
+        format = other
+      }
       return format.with(source.scales).type.fitting(columns: tensor.shape.columns)
     }
   }

@@ -16,8 +16,22 @@ public struct MLXModel: ModelSource {
   private enum Stored: Sendable {
     /// rope factors, which config.json gives.
     case computed
-    case float(StoredTensor, MLXRowOrder?)
-    case groups(codes: StoredTensor, scales: StoredTensor, biases: StoredTensor, MLXRowOrder?)
+    case float([StoredTensor], Order)
+    /// Elements that MLX has in another form.
+    case changed(StoredTensor, MLXElementChange, Order)
+    case groups([Groups], Order)
+    case microscaled([Groups], Order)
+  }
+
+  private struct Groups: Sendable {
+    let codes: StoredTensor
+    let scales: StoredTensor
+    var biases: StoredTensor?
+  }
+
+  private struct Order: Sendable {
+    let rows: MLXRowOrder?
+    let columns: MLXColumnOrder?
   }
 
   private let shapes: ModelShapes
@@ -28,11 +42,14 @@ public struct MLXModel: ModelSource {
       let config = try? JSONValue.read(location.directory + "/config.json", limit: 16 << 20)
     else { return false }
     if config["quantization"]?["bits"]?.int != nil, config["quantization"]?["group_size"]?.int != nil { return true }
-    guard ["mixtral", "qwen3_moe", "deepseek_v2", "deepseek_v3", "kimi_k2"].contains(config["model_type"]?.string),
+    guard let type = config["model_type"]?.string, MLXNames(modelType: type) != nil,
       let first = Self.files(in: location.directory).first,
       let weights = try? Safetensors(path: location.directory + "/" + first)
     else { return false }
-    return weights.tensors.contains { $0.name.contains(".switch_mlp.") || $0.name.contains(".embed_q.") }
+    return weights.tensors.contains { tensor in
+      [".switch_mlp.", ".embed_q.", ".switch_glu.", ".experts.gate_proj."].contains { tensor.name.contains($0) }
+        || tensor.name.hasSuffix(".conv1d.weight") && tensor.shape.last == 1
+    }
   }
 
   /// - Parameters:
@@ -45,16 +62,18 @@ public struct MLXModel: ModelSource {
     let configPath = directory + "/config.json"
     let config = try JSONValue.read(configPath, limit: 16 << 20)
     let modelType = config["model_type"]?.string ?? "missing"
-    guard let family = MLXNames.Family(modelType: modelType) else {
+    guard let names = MLXNames(modelType: modelType) else {
       throw FormatError(
         path: configPath, subject: "key model_type", "is \(modelType), whose names in MLX are unknown",
         hint: "known: " + MLXNames.modelTypes.joined(separator: ", "))
     }
     let weights = try Self.weights(in: directory)
-    let shapes = try ModelShapes(path: directory, ignoring: ignoring) { weights[$0] != nil }
+    let family = names.family
+    let shapes = try ModelShapes(path: directory, ignoring: ignoring) {
+      weights[$0] != nil || weights["language_model." + $0] != nil
+    }
     self.shapes = shapes
     name = shapes.name
-    let names = MLXNames(family: family)
     let entries = MLXEntries(config["quantization"] ?? .null, path: configPath)
     var metadata = shapes.metadata
     metadata.merge(
@@ -75,23 +94,59 @@ public struct MLXModel: ModelSource {
           path: directory, subject: "tensor \(names.path(of: tensor.name) ?? tensor.name)", "is missing",
           hint: "config.json implies it; the download is incomplete, or another version of MLX wrote the model")
       }
-      used.insert(main.name)
-      let order = MLXRowOrder(tensor, of: shapes)
-      guard suffix == "weight", let scales = weights["\(module).scales"] else {
-        guard let type = main.element.type, main.shape == tensor.shape.dimensions.reversed() else {
+      let order = Order(rows: MLXRowOrder(tensor, of: shapes), columns: MLXColumnOrder(tensor, of: shapes))
+      var shape = names.dimensions(of: tensor)
+      let second = names.second(of: tensor.name)
+      if second != nil { shape[shape.count - 2] /= 2 }
+      var floats: [StoredTensor] = []
+      var groups: [Groups] = []
+      var types = Set<GGMLType>()
+      for module in [module, second].compactMap({ $0 }) {
+        guard let main = weights["\(module).\(suffix)"] else {
+          throw FormatError(path: directory, subject: "tensor \(module).\(suffix)", "is missing")
+        }
+        used.insert(main.name)
+        guard suffix == "weight", let scales = weights["\(module).scales"] else {
+          guard let type = main.element.type, main.shape == shape else {
+            throw FormatError(
+              path: main.file.path, subject: "tensor \(main.name)",
+              "is \(main.element.rawValue) of shape \(main.shape); config.json implies \(shape)")
+          }
+          floats.append(main)
+          types.insert(type)
+          continue
+        }
+        used.insert(scales.name)
+        if try entries.isMicroscaled(module, main, scales, shape) {
+          groups.append(Groups(codes: main, scales: scales))
+          types.insert(.mxfp4)
+          continue
+        }
+        let biases = weights["\(module).biases"]
+        let format = try entries.format(of: module, main, scales, biases: biases, shape)
+        used.insert("\(module).biases")
+        groups.append(Groups(codes: main, scales: scales, biases: biases))
+        types.insert(format.type)
+        if order.columns?.admits(format.type) == false {
           throw FormatError(
             path: main.file.path, subject: "tensor \(main.name)",
-            "is \(main.element.rawValue) of shape \(main.shape); config.json implies \(Array(tensor.shape.dimensions.reversed()))"
-          )
+            "has groups that cross heads, whose order differs in a GGUF; such a directory can't be read as a model")
         }
-        tensors.append(TensorInfo(name: tensor.name, shape: tensor.shape, type: type))
-        stored[tensor.name] = .float(main, order)
-        return
       }
-      let format = try entries.format(of: module, main, scales, biases: weights["\(module).biases"], tensor.shape)
-      used.formUnion([scales.name, "\(module).biases"])
-      tensors.append(TensorInfo(name: tensor.name, shape: tensor.shape, type: format.type))
-      stored[tensor.name] = .groups(codes: main, scales: scales, biases: weights["\(module).biases"]!, order)
+      guard types.count == 1, let type = types.first, floats.isEmpty || groups.isEmpty else {
+        throw FormatError(
+          path: main.file.path, subject: "tensor \(main.name)",
+          "and \(second ?? "")'s have different types, which one tensor of a GGUF can't have")
+      }
+      let change = names.change(of: tensor.name)
+      tensors.append(TensorInfo(name: tensor.name, shape: tensor.shape, type: change == nil ? type : .f32))
+      if let change {
+        stored[tensor.name] = .changed(main, change, order)
+      } else if groups.isEmpty {
+        stored[tensor.name] = .float(floats, order)
+      } else {
+        stored[tensor.name] = type == .mxfp4 ? .microscaled(groups, order) : .groups(groups, order)
+      }
     }
     for tensor in shapes.tensors {
       guard family == .deepseek2 || weights[names.path(of: tensor.name) ?? ""] == nil,
@@ -158,8 +213,9 @@ public struct MLXModel: ModelSource {
 
   public func path(of tensor: TensorInfo) -> String? {
     switch stored[tensor.name] {
-    case .float(let tensor, _): tensor.file.path
-    case .groups(let codes, _, _, _): codes.file.path
+    case .float(let tensors, _): tensors.first?.file.path
+    case .changed(let tensor, _, _): tensor.file.path
+    case .groups(let groups, _), .microscaled(let groups, _): groups.first?.codes.file.path
     default: nil
     }
   }
@@ -187,32 +243,60 @@ public struct MLXModel: ModelSource {
     var result = [UInt8](repeating: 0, count: rows.count * rowBytes)
     switch stored {
     case .computed: break
-    case .float(let float, let order):
+    case .changed(let float, let change, let order):
+      guard let type = float.element.type else { break }
+      // All of them are vectors.
+      let stored = try Self.floats([float], order.rows, 0..<tensor.shape.columns, size: type.blockBytes)
+      var values = [Float](repeating: 0, count: tensor.shape.columns)
+      var span = values.mutableSpan
+      decodeRows(stored.span.bytes, as: type, into: &span)
+      result = values.flatMap { value in withUnsafeBytes(of: change.fromMLX(value)) { Array($0) } }
+    case .float(let parts, let order):
       // A vector has an element a row.
       let isVector = tensor.shape.dimensions.count == 1
       let (rows, size) = isVector ? (0..<tensor.shape.columns, tensor.type.blockBytes) : (rows, rowBytes)
-      for run in MLXRowRun.all(rows.lowerBound, rows.count, order) {
-        let data = try float.bytes(run.target, run.sources.count, rowBytes: size)
-        for (number, source) in run.sources.enumerated() {
-          result.replaceSubrange(source * size..<(source + 1) * size, with: data[number * size..<(number + 1) * size])
-        }
+      result = try Self.floats(parts, order.rows, rows, size: size)
+      if let columns = order.columns { result = columns.fromMLX(result, rowBytes: rowBytes) }
+    case .microscaled(let parts, let order):
+      let groups = tensor.shape.columns / 32
+      for run in MLXRowRun.all(rows.lowerBound, rows.count, order.rows) {
+        let (part, count) = (parts[run.part], run.sources.count)
+        let split = MicroscaledRows(
+          codes: try part.codes.bytes(run.target, count, rowBytes: groups * MicroscaledRows.codeBytes),
+          scales: try part.scales.bytes(run.target, count, rowBytes: groups))
+        result.withUnsafeMutableBytes { split.join(into: $0, run.sources, groups: groups) }
       }
-    case .groups(let codes, let scales, let biases, let order):
+    case .groups(let parts, let order):
       guard let format = tensor.type.affine else { break }
       let groups = tensor.shape.columns / format.group
-      for run in MLXRowRun.all(rows.lowerBound, rows.count, order) {
-        let count = run.sources.count
+      for run in MLXRowRun.all(rows.lowerBound, rows.count, order.rows) {
+        let (part, count) = (parts[run.part], run.sources.count)
+        guard let biases = part.biases else { break }
         let split = SplitRows(
-          codes: try codes.bytes(run.target, count, rowBytes: groups * (format.type.blockBytes - 4)),
-          scales: try scales.bytes(run.target, count, rowBytes: 2 * groups),
+          codes: try part.codes.bytes(run.target, count, rowBytes: groups * (format.type.blockBytes - 4)),
+          scales: try part.scales.bytes(run.target, count, rowBytes: 2 * groups),
           biases: try biases.bytes(run.target, count, rowBytes: 2 * groups))
         result.withUnsafeMutableBytes { split.join(into: $0, run.sources, groups: groups, format) }
+      }
+      if let columns = order.columns { result = columns.fromMLX(result, rowBytes: rowBytes) }
+    }
+    return result
+  }
+
+  /// Rows of floats in GGUF's order.
+  private static func floats(
+    _ parts: [StoredTensor], _ order: MLXRowOrder?, _ rows: Range<Int>, size: Int
+  ) throws -> [UInt8] {
+    var result = [UInt8](repeating: 0, count: rows.count * size)
+    for run in MLXRowRun.all(rows.lowerBound, rows.count, order) {
+      let data = try parts[run.part].bytes(run.target, run.sources.count, rowBytes: size)
+      for (number, source) in run.sources.enumerated() {
+        result.replaceSubrange(source * size..<(source + 1) * size, with: data[number * size..<(number + 1) * size])
       }
     }
     return result
   }
 }
-
 extension StoredTensor {
   fileprivate func bytes(_ row: Int, _ count: Int, rowBytes: Int) throws -> [UInt8] {
     let start = offset + row * rowBytes

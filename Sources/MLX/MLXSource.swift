@@ -39,13 +39,14 @@ public struct MLXSource: FormedSource {
   ///   - directory: the folder with its config.json and tokenizer.
   public init(describing base: any ModelSource, directory: String, version: String) throws {
     folder = try MLXFolder(directory: directory, name: base.name, version: version)
-    guard let family = MLXNames.Family(modelType: folder.modelType) else {
+    guard let names = MLXNames(modelType: folder.modelType) else {
       throw FormatError(
         path: folder.configPath, subject: "key model_type",
         "is \(folder.modelType), whose names in MLX are unknown",
         hint: "known: " + MLXNames.modelTypes.joined(separator: ", "))
     }
-    names = MLXNames(family: family)
+    self.names = names
+    let family = names.family
     self.base = base
     let halfWeights = base.tensors.reduce(0) { $0 + ($1.type == .f16 ? $1.shape.count : 0) }
     let otherWeights = base.tensors.reduce(0) { $0 + ($1.isQuantizable && $1.type != .f16 ? $1.shape.count : 0) }
@@ -53,7 +54,8 @@ public struct MLXSource: FormedSource {
     var metadata = base.metadata
     var tensors: [TensorInfo] = []
     var halves: [String: (k: TensorInfo, v: TensorInfo)] = [:]
-    for tensor in base.tensors {
+    let layers = family == .qwen35 ? metadata.withoutPrediction() : .max
+    for tensor in base.tensors where TensorName(tensor.name).layer ?? 0 < layers {
       guard MLXNames.isOmitted(tensor.name) || names.name(of: tensor.name) != nil else {
         throw FormatError(path: folder.directory, subject: "tensor \(tensor.name)", "has no name in MLX")
       }
@@ -70,7 +72,9 @@ public struct MLXSource: FormedSource {
         halves[joint] = (tensor, v)
         continue
       }
-      let keeps = tensor.type.isInteger || MLXNames.isOmitted(tensor.name) || MLXNames.isSingle(tensor.name)
+      let keeps =
+        tensor.type.isInteger || tensor.type == .mxfp4 || MLXNames.isOmitted(tensor.name)
+        || MLXNames.isSingle(tensor.name)
       tensors.append(TensorInfo(name: tensor.name, shape: tensor.shape, type: keeps ? tensor.type : scales.type))
     }
     if let (k, v) = halves.values.first {
@@ -98,11 +102,16 @@ public struct MLXSource: FormedSource {
   }
 
   public func readBytes(of tensor: TensorInfo, rows: Range<Int>, into output: inout MutableRawSpan) throws {
-    if let stored = stored(tensor), stored.type == tensor.type {
+    let change = names.change(of: tensor.name)
+    if change == nil, let stored = stored(tensor), stored.type == tensor.type {
       return try base.readBytes(of: stored, rows: rows, into: &output)
     }
     let columns = tensor.shape.columns
-    let floats = try self.rows(rows, of: tensor)
+    var floats = try self.rows(rows, of: tensor)
+    if let change { for index in floats.indices { floats[index] = change.toMLX(floats[index]) } }
+    if tensor.type == .f32 {
+      return output.withUnsafeMutableBytes { output in floats.withUnsafeBytes { output.copyMemory(from: $0) } }
+    }
     if tensor.type == .f16, let index = floats.firstIndex(where: { abs($0) >= 65520 && $0.isFinite }) {
       throw QuantizeError.beyondHalf(
         tensor: tensor.name, row: rows.lowerBound + index / columns, column: index % columns, path: path(of: tensor))
@@ -143,6 +152,16 @@ public struct MLXSource: FormedSource {
 }
 
 extension Metadata {
+  /// Removes the blocks for multi-token prediction, which MLX does not have, and returns the number of layers.
+  mutating func withoutPrediction() -> Int {
+    let name = optionalString("general.architecture") ?? ""
+    let (all, prediction) = ("\(name).block_count", "\(name).nextn_predict_layers")
+    let count = (optionalInt(all) ?? 0) - (optionalInt(prediction) ?? 0)
+    removeValue(forKey: prediction)
+    self[all] = .uint32(UInt32(clamping: count))
+    return count
+  }
+
   /// The keys of latent attention whose keys and values are expanded per head.
   mutating func expandLatents(heads: Int, key: Int, value: Int) {
     let name = optionalString("general.architecture") ?? ""

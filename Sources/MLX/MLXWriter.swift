@@ -93,25 +93,43 @@ final class MLXWriter: TensorWriter {
     let placement = container.layout.placements[index]
     let rows = rows(index, byteCount: bytes.byteCount, row: row)
     guard rows.count > 0 else { return }
-    guard let first = placement.parts.first else {
+    guard !placement.parts.isEmpty else {
       var kept = omitted[index] ?? [UInt8](repeating: 0, count: rows.bytes * tensors[index].shape.rows)
       bytes.withUnsafeBytes { kept.replaceSubrange(row * rows.bytes..<row * rows.bytes + bytes.byteCount, with: $0) }
       omitted[index] = kept
       return
     }
+    if let columns = placement.columns {
+      let moved = columns.toMLX(bytes.withUnsafeBytes { Array($0) }, rowBytes: rows.bytes)
+      return try write(moved.span.bytes, index, placement, rows)
+    }
+    try write(bytes, index, placement, rows)
+  }
+
+  private func write(_ bytes: RawSpan, _ index: Int, _ placement: MLXLayout.Placement, _ rows: Rows) throws {
     for run in MLXRowRun.all(rows.first, rows.count, placement.order) {
+      let parts = placement.parts[run.part]
+      if tensors[index].type == .mxfp4 {
+        let split = bytes.withUnsafeBytes {
+          MicroscaledRows($0, run.sources, groups: tensors[index].shape.columns / 32)
+        }
+        for (part, data) in zip(parts, [split.codes, split.scales]) {
+          try write(data, part: part, at: run.target * data.count / run.sources.count)
+        }
+        continue
+      }
       guard let format = tensors[index].type.affine else {
         let data = bytes.withUnsafeBytes { bytes in
           run.sources.count == rows.count && placement.order == nil
             ? Array(bytes)
             : run.sources.flatMap { UnsafeRawBufferPointer(rebasing: bytes[$0 * rows.bytes..<($0 + 1) * rows.bytes]) }
         }
-        try write(data, part: first, at: run.target * rows.bytes)
+        try write(data, part: parts[0], at: run.target * rows.bytes)
         continue
       }
       let groups = rows.bytes / format.type.blockBytes
       let split = bytes.withUnsafeBytes { SplitRows($0, run.sources, groups: groups, format) }
-      for (part, data) in zip(placement.parts, [split.codes, split.scales, split.biases]) {
+      for (part, data) in zip(parts, [split.codes, split.scales, split.biases]) {
         try write(data, part: part, at: run.target * data.count / run.sources.count)
       }
     }
@@ -126,7 +144,7 @@ final class MLXWriter: TensorWriter {
     let placement = container.layout.placements[index]
     let rows = rows(index, byteCount: output.byteCount, row: row)
     guard rows.count > 0 else { return }
-    guard let first = placement.parts.first else {
+    guard !placement.parts.isEmpty else {
       let kept = omitted[index] ?? [UInt8](repeating: 0, count: rows.bytes * tensors[index].shape.rows)
       output.withUnsafeMutableBytes {
         $0.copyBytes(from: kept[row * rows.bytes..<row * rows.bytes + $0.count])
@@ -134,6 +152,7 @@ final class MLXWriter: TensorWriter {
       return
     }
     for run in MLXRowRun.all(rows.first, rows.count, placement.order) {
+      let parts = placement.parts[run.part]
       func bytes(_ part: Int, _ rowBytes: Int) throws -> [UInt8] {
         let part = container.layout.parts[part]
         var data = [UInt8](repeating: 0, count: run.sources.count * rowBytes)
@@ -142,8 +161,15 @@ final class MLXWriter: TensorWriter {
         try outputs[part.file].read(into: &raw, at: part.offset + run.target * rowBytes)
         return data
       }
+      if tensors[index].type == .mxfp4 {
+        let groups = tensors[index].shape.columns / 32
+        let split = MicroscaledRows(
+          codes: try bytes(parts[0], groups * MicroscaledRows.codeBytes), scales: try bytes(parts[1], groups))
+        output.withUnsafeMutableBytes { split.join(into: $0, run.sources, groups: groups) }
+        continue
+      }
       guard let format = tensors[index].type.affine else {
-        let data = try bytes(first, rows.bytes)
+        let data = try bytes(parts[0], rows.bytes)
         output.withUnsafeMutableBytes { output in
           for (number, source) in run.sources.enumerated() {
             UnsafeMutableRawBufferPointer(rebasing: output[source * rows.bytes..<(source + 1) * rows.bytes])
@@ -154,10 +180,13 @@ final class MLXWriter: TensorWriter {
       }
       let groups = rows.bytes / format.type.blockBytes
       let split = SplitRows(
-        codes: try bytes(placement.parts[0], groups * (format.type.blockBytes - 4)),
-        scales: try bytes(placement.parts[1], groups * 2), biases: try bytes(placement.parts[2], groups * 2))
+        codes: try bytes(parts[0], groups * (format.type.blockBytes - 4)),
+        scales: try bytes(parts[1], groups * 2), biases: try bytes(parts[2], groups * 2))
       output.withUnsafeMutableBytes { split.join(into: $0, run.sources, groups: groups, format) }
     }
+    guard let columns = placement.columns else { return }
+    let inOrder = columns.fromMLX(output.withUnsafeMutableBytes { Array($0) }, rowBytes: rows.bytes)
+    output.withUnsafeMutableBytes { $0.copyBytes(from: inOrder) }
   }
 
   /// SHA-256 of the rows as blocks, in GGUF's order.

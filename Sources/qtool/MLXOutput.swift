@@ -1,7 +1,9 @@
 import ArgumentParser
 import Checkpoint
+import Foundation
 import GGUF
 import MLX
+import Plan
 import Quantize
 import Tensors
 
@@ -19,17 +21,60 @@ enum OutputFormat: String, ExpressibleByArgument, CaseIterable {
       try whole.refuseMLX()
       return source
     }
-    guard let checkpoint = whole as? CheckpointDirectory else {
-      throw Failure(
-        .usage, "--format mlx: \(whole.name) is not a Hugging Face directory of floats",
-        hint:
-          "rows of queries and keys have another order in a GGUF, and config.json and the tokenizer's files are needed: "
-          + "name the original model")
-    }
     guard !prunes else {
       throw Failure(.usage, "--format mlx: --prune-layers is not possible: config.json describes the whole model")
     }
-    return try MLXSource(checkpoint, reading: source, version: QTool.version)
+    if let checkpoint = whole as? CheckpointDirectory {
+      return try MLXSource(checkpoint, reading: source, version: QTool.version)
+    }
+    return try MLXSource(describing: source, directory: try whole.folderOfFloats(), version: QTool.version)
+  }
+}
+
+extension ModelSource {
+  /// The folder of a GGUF of floats, with the config.json and the tokenizer's files of the same model. Its order of rows and
+  /// the weights of its norms are undone exactly.
+  fileprivate func folderOfFloats() throws -> String {
+    func refused(_ reason: String, _ hint: String) -> Failure {
+      Failure(.usage, "--format mlx: \(name) \(reason)", hint: hint)
+    }
+    guard let path = tensors.first.flatMap({ path(of: $0) }), !(self is MLXModel) else {
+      throw refused("is not a Hugging Face directory of floats", "name the original model")
+    }
+    if let tensor = tensors.first(where: { $0.type.isQuantized && $0.type != .mxfp4 }) {
+      throw refused(
+        "is not a Hugging Face directory of floats: \(tensor.name) is \(tensor.type), whose errors would remain",
+        "name the original model")
+    }
+    let folder = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
+    guard FileManager.default.fileExists(atPath: folder + "/config.json") else {
+      throw refused(
+        "is not a Hugging Face directory of floats: config.json and the tokenizer's files are needed",
+        "name the original model, or put those files beside the GGUF")
+    }
+    let shapes = try ModelShapes(path: folder)
+    for tensor in shapes.tensors + tensors {
+      guard
+        let (a, b) = (shapes.tensor(named: tensor.name), self.tensor(named: tensor.name)) as? (TensorInfo, TensorInfo),
+        a.shape == b.shape
+      else {
+        throw refused(
+          "and \(folder)/config.json are of different models: they differ in tensor \(tensor.name)",
+          "name the original model")
+      }
+    }
+    return folder
+  }
+}
+
+extension PlannedMix {
+  /// Mixes of MLX: all of them without a group, and the named ones.
+  static func mlx(and named: [String] = []) -> [PlannedMix] {
+    Set(MLXMix.names + named.filter { MLXMix(name: $0) != nil }).sorted().compactMap { name in
+      MLXMix(name: name).map { mix in
+        PlannedMix(name: name) { ($0 as? MLXSource).map(mix.types(for:)) ?? $0.tensors.map(\.type) }
+      }
+    }
   }
 }
 
@@ -70,8 +115,12 @@ extension Mix {
     if case .preset(let preset) = choice {
       throw Failure(.usage, "--preset \(preset): is a mix of GGUF types", hint: "--type names MLX's mixes")
     }
-    guard case .type(let name, _) = choice else {
+    guard case .type(let name, let isPure) = choice else {
       preconditionFailure("the types of \(name) are fitted, or of a recipe")
+    }
+    guard !isPure || !name.lowercased().hasPrefix("mixed_") else {
+      throw Failure(
+        .usage, "--pure contradicts --type \(name), which has two types", hint: "leave --pure out, or name one type")
     }
     guard let mix = MLXMix(name: name) else {
       throw Failure(

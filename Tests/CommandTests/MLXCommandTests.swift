@@ -80,6 +80,35 @@ import Testing
     #expect(plan.output.contains("\(exact)"), "\(exact): \(plan.output)")
   }
 
+  /// A GGUF of floats beside the files of its model gives the same weights: its order of rows is undone.
+  @Test func aFloatGGUFIsASource() throws {
+    let out = try TemporaryDirectory()
+    for name in try FileManager.default.contentsOfDirectory(atPath: Repository.demoModel)
+    where !name.hasSuffix(".safetensors") {
+      try FileManager.default.copyItem(atPath: Repository.demoModel + "/" + name, toPath: out.path(name))
+    }
+    let gguf = out.path("model.gguf")
+    _ = try run(["convert", Repository.demoModel, "-o", gguf, "-q"])
+    let options = ["--type", "4bit", "--no-importance", "--no-feedback", "-q"]
+    _ = try quantize(out.path("a"), options)
+    _ = try run(["quantize", gguf, "--format", "mlx", "-o", out.path("b")] + options)
+    let weights = try ["a", "b"].map { try Data(contentsOf: URL(filePath: out.path($0) + "/model.safetensors")) }
+    #expect(weights[0] == weights[1])
+    // Its errors would remain.
+    _ = try run(["quantize", gguf, "--type", "Q8_0", "--no-feedback", "-o", out.path("q8.gguf"), "-q"])
+    let quantized = try run(
+      ["quantize", out.path("q8.gguf"), "--format", "mlx", "--type", "4bit", "-o", out.path("c")], status: 64)
+    #expect(quantized.error.contains("Q8_0, whose errors would remain"), "\(quantized.error)")
+    // The configuration of another model.
+    let config = out.path("config.json")
+    let text = try String(contentsOfFile: config, encoding: .utf8)
+    try text.replacing("\"hidden_size\": 256", with: "\"hidden_size\": 512").write(
+      toFile: config, atomically: true, encoding: .utf8)
+    let other = try run(
+      ["quantize", gguf, "--format", "mlx", "--type", "4bit", "-o", out.path("c")], status: 64)
+    #expect(other.error.contains("are of different models"), "\(other.error)")
+  }
+
   @Test func wrongRequestsAreRefused() throws {
     let out = try TemporaryDirectory()
     let path = out.path("out")
@@ -87,6 +116,7 @@ import Testing
       (["--type", "Q4_K_M"], "MLX has no such mix"), (["--type", "7bit"], "MLX has no such mix"),
       (["--preset", "ud-q2_k"], "is a mix of GGUF types"),
       (["--type", "4bit", "--pin", "attn_v=Q6_K"], "MLX has no such type"),
+      (["--type", "mixed_3_6", "--pure"], "--pure contradicts --type mixed_3_6"),
       (["--type", "4bit", "--prune-layers", "1"], "--prune-layers is not possible"),
       (["--type", "4bit", "--override-kv", "a.b=int:1"], "sets a key of a GGUF"),
     ] {

@@ -113,8 +113,7 @@ import Testing
     #expect(whole.status == 0, "\(whole.error)")
     _ = try joined(command + [directory.path("out.gguf")], output: "out.gguf", parts: [1, 2])
     #expect(data("out.gguf") == data("whole.gguf"))
-    let keys = try run(["inspect", directory.path("out.gguf"), "--metadata"])
-    #expect(keys.output.contains("quantize.feedback.sections"), "\(keys.output) \(keys.error)")
+    #expect(data("out.gguf")?.range(of: Data("quantize.feedback.sections".utf8)) != nil)
   }
 
   /// A finished part that is started again writes nothing, and a part of a changed file is done again.
@@ -124,24 +123,23 @@ import Testing
       directory.path("out.gguf"), "--part", "1/2",
     ]
     #expect(try run(command).status == 0)
-    let before = (data("out.gguf.part"), data("out.gguf.part-1-of-2.json"))
-    #expect(before.0 != nil && before.1 != nil)
+    let before = try #require(data("out.gguf.part"))
     let again = try qtool.run(command)
     #expect(again.status == 0 && again.error.contains("resumed:"), "\(again.error)")
-    #expect(data("out.gguf.part") == before.0 && data("out.gguf.part-1-of-2.json") == before.1)
+    #expect(data("out.gguf.part") == before)
     let url = directory.url.appending(path: "out.gguf.part")
-    var damaged = try #require(before.0)
+    var damaged = before
     // Within the first layer's tensors.
     let index = damaged.count / 3
     damaged[index] ^= 1
     try damaged.write(to: url)
     #expect(try run(command).status == 0)
-    #expect(data("out.gguf.part") == before.0)
+    #expect(data("out.gguf.part") == before)
   }
 
   @Test func sensitivities() throws {
     let command = [
-      "sensitivity", tiny.path, "--calibration", text, "--bands", "2", "--windows", "3", "--no-importance", "-o",
+      "sensitivity", tiny.path, "--calibration", text, "--bands", "2", "--windows", "2", "--no-importance", "-o",
     ]
     #expect(try run(command + [directory.path("whole.json")]).status == 0)
     _ = try joined(command + [directory.path("out.json")], output: "out.json", parts: [2, 1])
@@ -151,7 +149,7 @@ import Testing
     #expect(limited.status == 64 && limited.error.contains("--budget"), "\(limited.error)")
     // Parts of other windows do not belong to the same run.
     #expect(try run(command + [directory.path("b.json"), "--part", "1/2"]).status == 0)
-    let other = try run(command + [directory.path("b.json"), "--windows", "2", "--part", "2/2"])
+    let other = try run(command + [directory.path("b.json"), "--windows", "1", "--part", "2/2"])
     #expect(other.status == 65 && other.error.contains("number of windows to probe"), "\(other.error)")
   }
 

@@ -5,6 +5,7 @@ import Foundation
 import GGUF
 import Imatrix
 import Inspection
+import MLX
 import Perplexity
 import Plan
 import Quantize
@@ -41,6 +42,8 @@ struct Reader: Sendable {
       try refusable { _ = try Safetensors(path: "model.safetensors") }
       try decode(try CheckpointDirectory(path: "."))
     },
+    "mlx": Reader(file: "model.safetensors") { try decode(try MLXModel(path: ".")) },
+    "mlx-config": Reader(file: "config.json") { try decode(try MLXModel(path: ".")) },
     "index.json": Reader(file: "model.safetensors.index.json") { _ = try CheckpointDirectory(path: ".") },
     "tokenizer.json": tokenizer("tokenizer.json"),
     "tokenizer.model": tokenizer("tokenizer.model"),

@@ -25,7 +25,8 @@ QTOOL = sys.argv[1]
 FIXTURES = pathlib.Path("Tests/CommandTests/Fixtures/reference")
 TEXT = pathlib.Path("Examples/held-out.txt")
 MODELS = ["llama2", "llama3", "llama-biases", "mistral", "mixtral", "qwen2", "qwen3", "qwen3moe", "deepseek2", "deepseek3",
-          "deepseek3-fp8"]
+          "deepseek3-fp8", "gemma3", "gemma4", "gemma4-shared", "qwen35", "qwen35-plain", "qwen35moe", "gpt-oss",
+          "gpt-oss-mxfp4"]
 TYPES = ["COPY", "4bit/32", "mixed_3_6/32"]
 CONTEXT, WINDOWS = 64, 4
 results = []
@@ -74,7 +75,8 @@ with tempfile.TemporaryDirectory() as folder:
     for name in MODELS:
         source = folder / name
         shutil.copytree(FIXTURES / name, source)
-        for file in (FIXTURES / "tokenizer").iterdir(): shutil.copy(file, source)
+        tokenizer = FIXTURES / ("gemma/tokenizer" if name.startswith("gemma") else "tokenizer")
+        for file in tokenizer.iterdir(): shutil.copy(file, source)
         for kind in TYPES:
             label = f"{name} as {kind}"
             out = folder / f"{name}-{kind.replace('/', '-')}"

@@ -30,7 +30,10 @@ import Testing
         number += 1
         let bits = AffineFormat.allBits[number % AffineFormat.allBits.count]
         let format = AffineFormat(bits: bits, group: number % 2 == 0 ? 64 : 32, scales: source.scales)
-        return number % 7 == 0 ? tensor.type : format?.type.fitting(columns: tensor.shape.columns) ?? tensor.type
+        let type = format?.type.fitting(columns: tensor.shape.columns) ?? tensor.type
+        // Published blocks stay, and groups must not cross heads that change places.
+        let isPossible = tensor.type != .mxfp4 && source.form.bytes(of: tensor, as: type) != nil
+        return number % 7 != 0 && isPossible ? type : tensor.type
       }
     }
 
@@ -63,7 +66,11 @@ import Testing
     return result
   }
 
-  @Test(arguments: ReferenceModel.architectures) func whatIsWrittenIsRead(name: String) throws {
+  @Test(
+    arguments: ReferenceModel.architectures + [
+      "gemma3", "gemma4", "gemma4-shared", "qwen35", "qwen35-plain", "qwen35moe", "gpt-oss", "gpt-oss-mxfp4",
+    ])
+  func whatIsWrittenIsRead(name: String) throws {
     let model = try Model(name)
     let folder = try TemporaryDirectory()
     let path = folder.path("out")
@@ -80,6 +87,16 @@ import Testing
         == model.source.metadata.optionalString("general.architecture"))
     for (tensor, type) in zip(model.source.tensors, types) {
       let found = try #require(read.tensor(named: tensor.name))
+      if tensor.name.hasSuffix(".ssm_a") || name == "gemma3" && tensor.name.hasSuffix("_norm.weight") {
+        // MLX has other elements, which are a GGUF's again when they are read.
+        #expect(found.type == .f32 && found.shape == tensor.shape, "\(tensor.name)")
+        let (a, b) = (
+          try model.source.rows(0..<tensor.shape.rows, of: tensor), try read.rows(0..<found.shape.rows, of: found)
+        )
+        #expect(zip(a, b).allSatisfy { abs($0 - $1) < 1e-2 * max(1, abs($0)) } && a.count == b.count, "\(tensor.name)")
+        #expect(try Self.rows(tensor, of: model.source) != Self.rows(found, of: read))
+        continue
+      }
       #expect(found.type == type && found.shape == tensor.shape, "\(tensor.name)")
       var expected = try Self.rows(tensor, of: model.source)
       if type != tensor.type {

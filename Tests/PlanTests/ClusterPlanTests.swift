@@ -13,10 +13,11 @@ import Testing
     return try ClusterPlan(source.model, storedBytes: source.storedBytes, cores: cores, assumptions: assumptions)
   }
 
-  /// `total_size` of the index of DeepSeek-R1's checkpoint is 688,586,727,753 bytes; Llama's is of BF16.
+  /// `total_size` of the index of DeepSeek-R1's checkpoint is 688,586,727,753 bytes, of which the block for multi-token
+  /// prediction, with an embedding and a head, takes two percent; Llama's is of BF16.
   @Test func checkpointsHaveTheirPublishedSizes() throws {
     let r1 = try PlanSource("DeepSeek-R1").storedBytes
-    #expect(abs(Double(r1) / 688_586_727_753 - 1) < 0.01, "\(r1)")
+    #expect(abs(Double(r1) / (0.98 * 688_586_727_753) - 1) < 0.005, "\(r1)")
     let llama = try PlanSource("Llama-3.1-405B").storedBytes
     #expect(abs(Double(llama) / (2 * 405_853_388_800) - 1) < 1e-3, "\(llama)")
   }

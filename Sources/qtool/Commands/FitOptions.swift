@@ -1,5 +1,6 @@
 import ArgumentParser
 import GGUF
+import MLX
 import Plan
 import Quantize
 import Tensors
@@ -32,9 +33,8 @@ struct FitOptions: ParsableArguments {
     var plan = try MemoryPlan(
       model, machine: try namedMachine(fit), context: context?.tokens ?? min(trained ?? 8192, 8192),
       cache: kv ?? .f16)
-    for mix in PlannedMix.all(hasImportance: hasImportance) where hasImportance || !mix.needsImportance {
-      plan.add(mix)
-    }
+    let mixes = model is MLXSource ? PlannedMix.mlx() : PlannedMix.all(hasImportance: hasImportance)
+    for mix in mixes where hasImportance || !mix.needsImportance { plan.add(mix) }
     try plan.checkThatSomethingFits()
     let metadata = plan.metadata.bytes
     let whole = model.tensors.reduce(metadata) { $0 + ($1.shape.bytes(as: $1.type) ?? 0) }

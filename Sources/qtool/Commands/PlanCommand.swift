@@ -79,11 +79,7 @@ struct PlanCommand: ParsableCommand {
 
   private var mixes: [PlannedMix] {
     guard format == .mlx else { return PlannedMix.all(hasImportance: !noImportance, beforeSplitLatents: oldMla) }
-    return Set(MLXMix.names + type.filter { MLXMix(name: $0) != nil }).sorted().compactMap { name in
-      MLXMix(name: name).map { mix in
-        PlannedMix(name: name) { ($0 as? MLXSource).map(mix.types(for:)) ?? $0.tensors.map(\.type) }
-      }
-    }
+    return PlannedMix.mlx(and: type)
   }
 
   private func open(_ source: String) throws -> PlanSource {

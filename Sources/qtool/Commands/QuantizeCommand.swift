@@ -3,6 +3,7 @@ import Checkpoint
 import Fit
 import GGUF
 import Imatrix
+import MLX
 import Quantize
 import Tensors
 
@@ -68,7 +69,7 @@ struct QuantizeCommand: ParsableCommand {
     var files = try mixes.map { mix in
       let destination = outputOptions.destination(mix, name: source.metadata.conventionalName)
       return QuantizedFile(
-        mix, destination, target: try target(of: mix, pruned ?? whole, progress), source)
+        mix, destination, target: try target(of: mix, source is MLXSource ? source : pruned ?? whole, progress), source)
     }
     var constraints = try constraintOptions.constraints(for: source, progress).mapping { try source.formed($0) }
     if !allowRequantize { constraints.kept = publishedBlocks(of: source, isDirectory: whole is CheckpointDirectory) }
