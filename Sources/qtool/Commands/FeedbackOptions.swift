@@ -59,10 +59,9 @@ struct FeedbackOptions: ParsableArguments {
       guard feedback == true else { return nil }
       throw Failure(.usage, "--feedback contradicts --no-importance", hint: "leave one of them out")
     }
-    if weighing.imatrix != nil, weighing.calibration.isEmpty, feedback != true {
+    if weighing.imatrix != nil, weighing.calibration.isEmpty, feedbackSections == nil {
       progress.note(
-        "note: --imatrix alone has no text to feed errors back by: written without feedback; --calibration names one, and "
-          + "--feedback takes the text that ships with qtool")
+        "note: --imatrix alone has no text to feed errors back by: written without feedback; --calibration names one")
       return nil
     }
     do {
