@@ -228,7 +228,15 @@ final class FeedbackEncoder {
     for start in stride(from: first, to: first + rows, by: most) {
       let range = start..<min(first + rows, start + most)
       var floats = try plan.source.rows(range, of: tensor)
-      try correction?.apply(to: &floats, first: start)
+      if let correction {
+        // Its product would name another place.
+        if let bad = floats.firstIndex(where: { !$0.isFinite }) {
+          throw QuantizeError.nonFiniteWeight(
+            tensor: tensor.name, row: start + bad / tensor.shape.columns, column: bad % tensor.shape.columns,
+            path: plan.source.path(of: tensor))
+        }
+        try correction.apply(to: &floats, first: start)
+      }
       let bytes = try encoded(
         floats, tensor, firstRow: start, metric: metric, importance: importance, as: plan.types[index], effort: effort)
       progress.encoded(range.count, of: index)

@@ -68,7 +68,10 @@ public struct PublishedTable: Sendable, Equatable {
       throw .malformed(file: file, reason: "begins neither with tensor,type,kld nor with QTYPE and names of tensors")
     }
     guard !reader.values.isEmpty || reader.unusable.count > 0 else {
-      throw .malformed(file: file, reason: "holds no measurements")
+      let types = reader.unknownTypes.sorted().joined(separator: ", ")
+      throw .malformed(
+        file: file,
+        reason: "holds no measurements" + (types.isEmpty ? "" : " in a type that is like one here: \(types)"))
     }
     values = reader.values
     (replaced, unknownTypes) = (reader.replaced, reader.unknownTypes.sorted())

@@ -154,6 +154,10 @@ extension SensitivityTable {
       entries.allSatisfy({ $0.errors.values.allSatisfy { $0 >= 0 && $0.isFinite } }),
       entries.allSatisfy({ $0.expectation.map { $0.log.isFinite && $0.spread > 0 && $0.spread.isFinite } ?? true })
     else { throw SensitivityError.malformed(file: name, reason: "has a negative or non-finite number") }
+    // A coefficient is at most a divergence over the smallest error of a type: far from e^100.
+    guard entries.allSatisfy({ abs($0.expectation?.log ?? 0) < 100 && $0.coefficient < exp(100) }) else {
+      throw SensitivityError.malformed(file: name, reason: "has a coefficient beyond e^100")
+    }
     var names = Set<String>()
     for entry in entries where !names.insert(entry.tensor).inserted {
       throw SensitivityError.malformed(file: name, reason: "tensor \(entry.tensor) appears twice")

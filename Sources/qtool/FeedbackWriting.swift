@@ -60,9 +60,11 @@ struct FeedbackWriting {
     options.identity = RunIdentity([
       RunIdentity.Field("source model", try ModelFingerprint(of: plan.source).hex),
       RunIdentity.Field("importance matrix", importance?.digest ?? "none"),
-      RunIdentity.Field("recipe", plan.digest), RunIdentity.Field("error feedback", input.windows.digest),
+      RunIdentity.Field("text of error feedback", input.windows.digest),
       RunIdentity.Field("--effort", "\(input.effort.rawValue)"),
       RunIdentity.Field("--feedback-sections", "\(input.sections)"),
+      // It contains the metadata, which name the text and the effort.
+      RunIdentity.Field("recipe or metadata", plan.digest),
       RunIdentity.Field("blocks of Gram matrices, which --memory decides", widths),
       RunIdentity.Field("version of qtool", QTool.version),
     ])

@@ -3,7 +3,9 @@ import Fit
 extension FitReport {
   /// The choice of types and its evidence, one line per fact.
   var lines: [String] {
-    ["evidence: \(evidence.line)"] + [unmeasuredLine].compactMap { $0 } + floors.map(\.line)
+    let isMeasured = written != nil || comparison != nil
+    return ["evidence: \(isMeasured ? evidence.source : evidence.line)"]
+      + [unmeasuredLine].compactMap { $0 } + floors.map(\.line)
       + [searchLine, isEstimated ? choiceLine : comparisonLine, writtenLine, shortageLine].compactMap { $0 }
   }
 
@@ -84,13 +86,20 @@ extension FitReport {
 }
 
 extension Evidence {
-  /// The grade and what it means.
+  /// The grade, and whether this model was measured.
   var line: String {
     switch self {
-    case .prior:
-      "prior (worth by class and depth, from 26 other models); the divergence was not measured on this model"
-    case .sibling: "sibling (another model's table); the divergence was not measured on this model"
-    case .published: "published (an imported table); the divergence was not measured on this model"
+    case .prior, .sibling, .published: source + "; the divergence was not measured on this model"
+    case .measured, .searched: source
+    }
+  }
+
+  /// The grade and where it comes from.
+  var source: String {
+    switch self {
+    case .prior: "prior (worth by class and depth, from 26 other models)"
+    case .sibling: "sibling (another model's table)"
+    case .published: "published (an imported table)"
     case .measured: "measured (probes of this model)"
     case .searched: "searched (trials of whole mixes of this model)"
     }

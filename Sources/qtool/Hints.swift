@@ -83,7 +83,7 @@ extension ForwardError {
     switch self {
     case .nonFinite: "the model's weights or its metadata are damaged; try the original checkpoint"
     case .budgetTooSmall(_, let minimum):
-      "pass --memory \((minimum + (1 << 20) - 1) >> 20)MiB or more, a shorter --ctx, or fewer --chunks"
+      "pass --memory \((minimum + (1 << 20) - 1) >> 20)MiB or more, or a shorter text"
     case .missingKey, .invalidKey, .missingTensor, .wrongShape, .integers:
       "the model was converted incompletely; convert it again"
     default: nil

@@ -49,9 +49,9 @@ import Tensors
   private static func checkOptions(_ arguments: ArraySlice<String>) throws {
     guard let name = arguments.first, let command = commands.first(where: { $0.configuration.commandName == name })
     else { return }
-    // Rows of options are `  -o, --output <file>`. A large width keeps each on one line.
+    // Rows of options are `  -o, --output <file>` and `  --feedback/--no-feedback`. A large width keeps each on one line.
     let names = helpMessage(for: command, columns: 1000).split(separator: "\n").filter { $0.hasPrefix("  -") }
-      .flatMap { row in row.matches(of: /(?:^|,)\s+(--[a-z][a-z0-9-]*)/).map { String($0.1) } }
+      .flatMap { row in row.matches(of: /(?:^\s+|,\s+|\/)(--[a-z][a-z0-9-]*)/).map { String($0.1) } }
     let written = arguments.dropFirst().prefix { $0 != "--" }
     guard
       let option = written.lazy.compactMap({ $0.firstMatch(of: /^--[a-zA-Z][^=]*/).map { String($0.0) } })

@@ -54,7 +54,9 @@ import Testing
     let matrix = out.path("m.gguf")
     _ = try run(["imatrix", Repository.demoModel, "-o", matrix, "-q"] + calibration)
     let (asked, plain) = (out.path("asked.gguf"), out.path("plain.gguf"))
-    let result = try quantize(asked, ["--type", "Q4_K_S", "--imatrix", matrix, "--feedback"])
+    let refused = try quantize(asked, ["--type", "Q4_K_S", "--imatrix", matrix, "--feedback"], status: 64)
+    #expect(refused.error.contains("--feedback needs a text"), "\(refused.error)")
+    let result = try quantize(asked, ["--type", "Q4_K_S", "--imatrix", matrix])
     #expect(result.error.contains("--imatrix alone has no text to feed errors back by"), "\(result.error)")
     _ = try quantize(plain, ["--type", "Q4_K_S", "--imatrix", matrix, "--no-feedback"])
     #expect(try Data(contentsOf: URL(filePath: asked)) == Data(contentsOf: URL(filePath: plain)))
@@ -128,8 +130,38 @@ import Testing
     #expect(out.contents == ["a.gguf", "b.gguf", "demo-model.imatrix.gguf"])
   }
 
+  /// A weight that is not finite is named by file, tensor, row and column, as it is without feedback.
+  @Test func nonFiniteWeightsAreNamed() throws {
+    let (out, model) = (try TemporaryDirectory(), try DemoCopy())
+    let url = model.directory.url.appending(path: "model.safetensors")
+    var data = try Data(contentsOf: url)
+    let header = data.prefix(8).enumerated().reduce(0) { $0 | Int($1.element) << (8 * $1.offset) }
+    let tensors = try #require(
+      JSONSerialization.jsonObject(with: data[8..<8 + header]) as? [String: [String: Any]])
+    let down = try #require(tensors["model.layers.2.mlp.down_proj.weight"]?["data_offsets"] as? [Int])
+    // A half-precision NaN in row 17, column 33 of 768.
+    let offset = 8 + header + down[0] + 2 * (17 * 768 + 33)
+    (data[offset], data[offset + 1]) = (0x01, 0x7E)
+    try data.write(to: url)
+    let result = try run(
+      ["quantize", model.path, "--type", "Q4_0", "--effort", "1", "-o", out.path("a.gguf"), "-q"] + calibration,
+      status: 65)
+    #expect(
+      result.error.contains("tensor blk.2.ffn_down.weight: the weight in row 17, column 33 is NaN")
+        && result.error.contains("--replace-nonfinite") && result.error.contains("model.safetensors"), "\(result.error)"
+    )
+    #expect(!out.contents.contains("a.gguf"))
+  }
+
+  @Test func contradictionsNameBothOptions() throws {
+    let out = try TemporaryDirectory()
+    let result = try quantize(out.path("a.gguf"), ["--type", "Q4_0", "--no-feedback", "--effort", "2"], status: 64)
+    #expect(result.error.contains("--effort contradicts --no-feedback"), "\(result.error)")
+  }
+
   @Test(arguments: [
-    ["--feedback", "--no-importance"], ["--no-feedback", "--effort", "3"], ["--effort", "4"],
+    ["--feedback", "--no-feedback"], ["--feedback", "--no-importance"], ["--no-feedback", "--effort", "3"],
+    ["--effort", "4"],
     ["--save-imatrix", "--no-feedback"], ["--save-imatrix", "--no-importance"],
     ["--save-imatrix", "--imatrix", "m.gguf"],
   ])

@@ -11,7 +11,7 @@ import Transformer
 /// Whether rounding errors are fed back, and how long that may take.
 struct FeedbackOptions: ParsableArguments {
   @Flag(
-    inversion: .prefixedNo,
+    inversion: .prefixedNo, exclusivity: .exclusive,
     help: ArgumentHelp(
       "Feed each weight's rounding error into the weights that are rounded after it, by the calibration text (default: "
         + "wherever the model and text allow it)."))
@@ -60,6 +60,10 @@ struct FeedbackOptions: ParsableArguments {
       throw Failure(.usage, "--feedback contradicts --no-importance", hint: "leave one of them out")
     }
     if weighing.imatrix != nil, weighing.calibration.isEmpty, feedbackSections == nil {
+      if feedback == true {
+        throw Failure(
+          .usage, "--feedback needs a text, and --imatrix alone has none", hint: "name a text with --calibration")
+      }
       progress.note(
         "note: --imatrix alone has no text to feed errors back by: written without feedback; --calibration names one")
       return nil

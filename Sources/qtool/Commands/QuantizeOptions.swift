@@ -92,7 +92,7 @@ struct WeighingOptions: ParsableArguments {
       input = ImportanceInput(.given(pruned.map { matrix.following($0) } ?? matrix, file: imatrix))
     } else if !canRun {
       progress.note(
-        "note: no importance is measured: types below two bits are left out, and files come out worse; "
+        "note: no importance is measured: IQ1_S, IQ1_M, IQ2_XXS and IQ2_XS are left out, and files come out worse; "
           + "give an importance matrix with --imatrix")
     } else if isWanted || !calibration.isEmpty {
       let text = try text(for: source)
