@@ -41,7 +41,7 @@ struct ErrorMeasurement {
       }
       let all = Set(types + [more(tensor)].compactMap { $0 }).sorted { $0.rawValue < $1.rawValue }
       var errors = errors
-      if isLate() { errors.weightLimit = RelativeErrors.leastWeights }
+      if isLate() { errors.weightLimit = RelativeErrors.minimumWeights }
       let measured = try errors.measure(tensor, of: source, types: all, importance: importance?(tensor))
       table.entries.append(
         SensitivityTable.Entry(

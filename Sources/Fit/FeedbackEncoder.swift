@@ -6,25 +6,25 @@ import Quantize
 import Tensors
 import Transformer
 
-/// Encodes the matrices of a rewriting while a forward pass hands on the Gram matrices of their inputs.
+/// Encodes the matrices of a rewriting while a forward pass delivers the Gram matrices of their inputs.
 final class FeedbackEncoder {
   private let session: RewriteSession
   private let effort: FeedbackEffort
-  /// The importance of a given matrix; nil to use the mean squares of the Gram matrices.
+  /// Importance from an importance matrix; nil to use the mean squares of the inputs.
   private let importance: Importance?
   /// Bytes of rows in work at once.
   private let rowBytes: Int
   private let progress: FeedbackProgress
   private var shrinkage = FeedbackShrinkage()
   private var stacks: [Int: Stack] = [:]
-  /// The input of the experts of the layer in work.
+  /// The Gram matrix of the input of the current layer's experts.
   private var layer: GramMatrix?
   private(set) var report = FeedbackReport()
 
-  /// A tensor whose matrices come one by one.
+  /// A tensor whose matrices arrive one by one.
   private struct Stack {
     var done: Set<Int> = []
-    /// Sums of squares and tokens of all matrices that came.
+    /// Sums of squares and tokens over the matrices in `done`.
     var sums: [Double]
     var tokens = 0
   }
@@ -42,7 +42,7 @@ final class FeedbackEncoder {
 
   private var plan: RewritePlan { session.plan }
 
-  /// The report with importance that the same pass has measured.
+  /// The report with the importance that the same pass has measured.
   func report(_ importance: ImportanceMatrix?) -> FeedbackReport {
     var report = report
     report.importance = importance
@@ -51,23 +51,25 @@ final class FeedbackEncoder {
 
   // MARK: inputs
 
-  /// Encodes the matrices that an input goes into.
+  /// Encodes the matrices that are multiplied by an input.
   ///
-  /// - Parameter planned: the tensors of this input that are encoded with feedback, whether an earlier run has written them
-  ///   or not: the same one judges shrinkage in both runs.
+  /// - Parameters:
+  ///   - wanted: the tensors of this input that are to be written.
+  ///   - planned: `wanted`, and those that an earlier run has written. The first of them judges the shrinkage, so that a
+  ///     resumed run judges by the same tensor.
   func receive(_ input: GramInput, wanted: [Int], planned: [Int]) throws {
     guard !wanted.isEmpty else { return }
     if let gram = input.layer { layer = gram }
     let (index, columns) = (Self.index(input.matrix), input.gram.columns)
     let judge = planned.first { plan.types[$0].takesFeedback }
     let metric = try judge.flatMap { try self.metric(of: input, judgedBy: $0, matrix: index) }
-    note(input, columns)
+    noteShortText(input)
     for tensor in wanted {
       let info = plan.source.tensors[tensor]
-      let mean = input.meanSquares
+      let means = input.meanSquares
       try encode(
         tensor, matrix: index, metric: plan.types[tensor].takesFeedback ? metric : nil,
-        importance: given(info, index) ?? (mean.contains { $0 > 0 } ? mean : nil))
+        importance: columnWeights(of: info, matrix: index, orMeans: means))
       guard info.shape.matrices > 1 else {
         try end(tensor)
         continue
@@ -75,7 +77,7 @@ final class FeedbackEncoder {
       var stack = stacks[tensor] ?? Stack(sums: [Double](repeating: 0, count: columns))
       stack.done.insert(index)
       stack.tokens += input.tokens
-      for column in 0..<columns { stack.sums[column] += Double(mean[column]) * Double(input.tokens) }
+      for column in 0..<columns { stack.sums[column] += Double(means[column]) * Double(input.tokens) }
       stacks[tensor] = stack
       if stack.done.count == info.shape.matrices {
         stacks[tensor] = nil
@@ -84,7 +86,7 @@ final class FeedbackEncoder {
     }
   }
 
-  /// Encodes the matrices that an input of two streams goes into, corrected for what layers before have lost.
+  /// Encodes the matrices that are multiplied by an input of two streams, corrected for the losses of earlier layers.
   func receive(_ input: PairedInput, wanted: [Int], into rounded: RoundedModel) throws {
     guard !wanted.isEmpty else { return }
     let columns = input.gram.columns
@@ -93,7 +95,7 @@ final class FeedbackEncoder {
       report.short.append(
         FeedbackReport.Short(tensor: input.tensors[0], tokens: input.gram.tokens, columns: columns))
     }
-    let mean = input.gram.diagonal.map { $0 / Float(max(1, input.gram.tokens)) }
+    let means = input.gram.diagonal.map { $0 / Float(max(1, input.gram.tokens)) }
     let takers = wanted.filter { plan.types[$0].takesFeedback }
     let metric = takers.isEmpty ? nil : try factored(FeedbackShrinkage.shrunk(input.gram))
     // A short text does not determine a correction.
@@ -103,10 +105,10 @@ final class FeedbackEncoder {
     }
     for tensor in wanted {
       let info = plan.source.tensors[tensor]
-      // A tied head is the embedding too, whose rows must stay what they are.
+      // A tied head is also the embedding, whose rows must not be corrected for inputs of the head.
       try encode(
         tensor, matrix: 0, metric: plan.types[tensor].takesFeedback ? metric : nil,
-        importance: given(info, 0) ?? (mean.contains { $0 > 0 } ? mean : nil),
+        importance: columnWeights(of: info, matrix: 0, orMeans: means),
         correction: info.role == .tokenEmbedding ? nil : correction)
       try end(tensor)
     }
@@ -114,7 +116,7 @@ final class FeedbackEncoder {
     for tensor in wanted { rounded.add(plan.source.tensors[tensor].name) }
   }
 
-  /// Encodes a tensor that no product meets, as ``Rewriter`` does.
+  /// Encodes a tensor without a metric, as ``Rewriter`` does.
   func encodePlainly(_ tensor: Int) throws {
     let info = plan.source.tensors[tensor]
     for matrix in 0..<info.shape.matrices {
@@ -124,18 +126,18 @@ final class FeedbackEncoder {
     try session.flush()
   }
 
-  /// Encodes the experts that no token went through.
+  /// Encodes the experts that received no token, and ends the layer.
   func endLayer() throws {
     for (tensor, stack) in stacks.sorted(by: { $0.key < $1.key }) {
       let info = plan.source.tensors[tensor]
+      // The down matrices have another input, which may have the same width.
       let usesLayer = layer?.columns == info.shape.columns && !info.name.contains("ffn_down")
       let metric =
         try usesLayer && plan.types[tensor].takesFeedback ? layer.flatMap { try factored($0) } : nil
-      let mean = stack.sums.map { Float($0 / Double(max(1, stack.tokens))) }
+      let means = stack.sums.map { Float($0 / Double(max(1, stack.tokens))) }
       for index in 0..<info.shape.matrices where !stack.done.contains(index) {
         try encode(
-          tensor, matrix: index, metric: metric,
-          importance: given(info, index) ?? (mean.contains { $0 > 0 } ? mean : nil))
+          tensor, matrix: index, metric: metric, importance: columnWeights(of: info, matrix: index, orMeans: means))
         report.unseenExperts += 1
       }
       try end(tensor)
@@ -151,12 +153,18 @@ final class FeedbackEncoder {
     do { try progress.pause() } catch { throw Paused(reason: error) }
   }
 
-  private func note(_ input: GramInput, _ columns: Int) {
-    guard 4 * input.tokens < columns else { return }
+  private func noteShortText(_ input: GramInput) {
+    let columns = input.gram.columns
+    guard FeedbackShrinkage.isShort(tokens: input.tokens, columns: columns) else { return }
     switch input.matrix {
     case .expert: report.shortExperts += 1
     default: report.short.append(FeedbackReport.Short(tensor: input.tensors[0], tokens: input.tokens, columns: columns))
     }
+  }
+
+  /// The importance of a matrix's columns: given, or else their mean squares, unless these are zero throughout.
+  private func columnWeights(of tensor: TensorInfo, matrix: Int, orMeans means: [Float]) -> [Float]? {
+    given(tensor, matrix) ?? (means.contains { $0 > 0 } ? means : nil)
   }
 
   private func given(_ tensor: TensorInfo, _ matrix: Int) -> [Float]? {
@@ -186,14 +194,13 @@ final class FeedbackEncoder {
 
   private func factored(_ gram: GramMatrix) throws -> FeedbackMetric? {
     do {
-      // MLX's groups stay together.
       return try FeedbackMetric(
         diagonalBlocks: gram.values.span, columns: gram.columns, blockColumns: gram.blockColumns,
-        groupColumns: plan.types.reduce(32) { max($0, $1.affine?.group ?? 32) })
+        groupColumns: plan.types.map(\.feedbackGroupColumns).max() ?? 32)
     } catch FeedbackMetricError.empty { return nil }
   }
 
-  /// Rows that shares of shrinkage are judged by.
+  /// Rows that judge a share of shrinkage: each is encoded once for every share.
   private static let sampleRows = 16
 
   private func sample(_ tensor: TensorInfo, _ matrix: Int) throws -> [Float] {
@@ -223,10 +230,10 @@ final class FeedbackEncoder {
   ) throws {
     let tensor = plan.source.tensors[index]
     let rows = tensor.shape.rowsPerMatrix
-    let most = max(1, rowBytes / max(1, 4 * tensor.shape.columns))
+    let step = max(1, rowBytes / max(1, 4 * tensor.shape.columns))
     let first = matrix * rows
-    for start in stride(from: first, to: first + rows, by: most) {
-      let range = start..<min(first + rows, start + most)
+    for start in stride(from: first, to: first + rows, by: step) {
+      let range = start..<min(first + rows, start + step)
       var floats = try plan.source.rows(range, of: tensor)
       if let correction {
         // Its product would name another place.
@@ -253,7 +260,7 @@ final class FeedbackEncoder {
     var span = bytes.mutableSpan
     var raw = span.mutableBytes
     do {
-      // Types that need importance get equal weights where no token says otherwise.
+      // Equal weights where nothing is known: types that need importance are not encoded without any.
       let weights = importance ?? [Float](repeating: 1, count: columns)
       if let metric {
         try encodeRowsInParallel(
@@ -272,7 +279,7 @@ final class FeedbackEncoder {
 }
 
 extension GramInput {
-  /// Mean squares of every column, over all tokens.
+  /// Mean square of every column over all tokens, held-out ones included.
   var meanSquares: [Float] {
     let held = heldOut?.diagonal
     return gram.diagonal.enumerated().map { column, sum in

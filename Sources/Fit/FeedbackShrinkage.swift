@@ -1,27 +1,28 @@
 import Imatrix
 import Tensors
 
-/// How far Gram matrices of few tokens are believed, by what they are worth on tokens that they have not seen.
+/// Shrinks Gram matrices of few tokens, by a share that is judged on held-out tokens.
 ///
-/// Each share of shrinkage makes a metric, in which some rows are rounded; the share whose errors cost least on the tokens
-/// that were held out is taken. Shares that were found for some experts of a layer serve the others: a share is
-/// κ / (κ + tokens), and κ is the median of those that were found.
+/// Each share makes a metric, in which some rows are rounded. The share whose errors cost the minimum on the held-out tokens
+/// is taken. The shares of some experts of a layer serve the others: a share is κ / (κ + tokens), and κ is the median of the
+/// measured ones.
 struct FeedbackShrinkage {
-  /// By class of tensor, within a layer.
+  /// The measured κ of the current layer, by class of tensor.
   private var strengths: [String: [Double]] = [:]
 
+  /// Candidates, from no shrinkage to none of the input's own correlations.
   static let shares: [Float] = [0, 0.1, 0.3, 0.6, 1]
   /// Experts of a layer whose shares are found by trial; each trial factors a matrix for every share.
   static let trials = 4
-  /// Tokens for each column from which on nothing is shrunk: with 3 the error behind rounding was 2 % above that of 27.
+  /// Minimum tokens for each column with which nothing is shrunk: with 3 the error after rounding was 2 % above that with 27.
   static let ample = 8
 
-  /// Forgets what was found: a layer has ended.
+  /// Forgets the shares of a layer.
   mutating func endLayer() { strengths = [:] }
 
-  /// Sums of all tokens, shrunk.
+  /// The Gram matrix of all tokens, shrunk.
   ///
-  /// - Parameter rounding: the errors [rows, columns] of some rows that are rounded in a metric.
+  /// - Parameter rounding: rounds some rows in the metric of a Gram matrix, and returns their errors [rows, columns].
   mutating func gram(of input: GramInput, rounding: (GramMatrix) throws -> [Float]) throws -> GramMatrix {
     guard let heldOut = input.heldOut else { return Self.shrunk(input.gram) }
     let share = try share(input, heldOut, rounding)
@@ -31,8 +32,10 @@ struct FeedbackShrinkage {
     return whole
   }
 
-  /// Whether an input has fewer tokens than a quarter of its columns.
-  static func isShort(_ gram: GramMatrix) -> Bool { 4 * gram.tokens < gram.columns }
+  /// Whether there are fewer tokens than a quarter of the columns: the Gram matrix then has less than a quarter of its rank.
+  static func isShort(tokens: Int, columns: Int) -> Bool { 4 * tokens < columns }
+
+  static func isShort(_ gram: GramMatrix) -> Bool { isShort(tokens: gram.tokens, columns: gram.columns) }
 
   /// Sums of a short text with correlations reduced to tokens / (tokens + columns) of their value; other sums unchanged.
   ///
@@ -40,21 +43,24 @@ struct FeedbackShrinkage {
   static func shrunk(_ gram: GramMatrix) -> GramMatrix {
     guard isShort(gram) else { return gram }
     var result = gram
-    result.shrink(by: Float(gram.columns) / Float(gram.columns + gram.tokens))
+    result.shrink(by: untriedShare(tokens: gram.tokens, columns: gram.columns))
     return result
   }
+
+  /// The share where nothing can be tried: κ is the number of columns.
+  private static func untriedShare(tokens: Int, columns: Int) -> Float { Float(columns) / Float(columns + tokens) }
 
   private mutating func share(
     _ input: GramInput, _ heldOut: GramMatrix, _ rounding: (GramMatrix) throws -> [Float]
   ) throws -> Float {
     guard input.tokens < Self.ample * heldOut.columns else { return 0 }
     let kind = input.tensors.joined(separator: " ").split(separator: ".").dropFirst(2).joined()
-    let known = strengths[kind, default: []]
-    if known.count >= Self.trials { return Self.share(known, tokens: input.tokens) }
-    // Nothing to judge by: as if it were a matter of tokens alone.
+    let earlier = strengths[kind, default: []]
+    if earlier.count >= Self.trials { return Self.share(earlier, tokens: input.tokens) }
     guard heldOut.tokens > 0, input.gram.diagonal.contains(where: { $0 > 0 }) else {
-      return known.isEmpty
-        ? Float(heldOut.columns) / Float(heldOut.columns + input.tokens) : Self.share(known, tokens: input.tokens)
+      return earlier.isEmpty
+        ? Self.untriedShare(tokens: input.tokens, columns: heldOut.columns)
+        : Self.share(earlier, tokens: input.tokens)
     }
     var best: (share: Float, cost: Double) = (0, .infinity)
     for share in Self.shares {
@@ -64,9 +70,9 @@ struct FeedbackShrinkage {
       let cost = heldOut.cost(of: errors.span)
       if cost < best.cost { best = (share, cost) }
     }
-    // A share of 1 says no more than that it is large.
-    let found = Double(min(best.share, 0.9))
-    strengths[kind, default: []].append(found / (1 - found) * Double(input.gram.tokens))
+    // A share of 1 would make κ infinite, and says only that the share is large: it counts as one between 0.6 and 1.
+    let limited = Double(min(best.share, 0.9))
+    strengths[kind, default: []].append(limited / (1 - limited) * Double(input.gram.tokens))
     return best.share
   }
 

@@ -6,40 +6,43 @@ import Quantize
 import Tensors
 import Transformer
 
-/// The work of a run with error feedback in seconds, by which its progress is told: of the pass with its sums, and of
-/// encoding each tensor.
+/// The work of a run with error feedback in seconds: that of the pass with its sums, and that of encoding each tensor. Progress
+/// is reported in it.
 public struct FeedbackWork: Sendable, Equatable {
   /// The speed of a machine.
   struct Speed {
-    /// Floating-point operations in a second of matrix products, on all threads.
+    /// Floating-point operations per second in matrix products, on all threads.
     var operations = FitPolicy.nominalSpeed
-    /// Seconds for each stored byte of weights that is read and decoded.
+    /// Seconds to read and decode a stored byte of weights.
     var reading = 0.0
-    /// Seconds for a weight in rows of 256 columns, by type; those of one panel without products.
+    /// Seconds to encode a weight, by type, in rows of one panel: without the products between panels.
     var feedback: [GGMLType: Double] = [:]
     var plain: [GGMLType: Double] = [:]
 
     /// Nominal seconds for a weight where none were measured.
     static var nominal: Double { FitPolicy.nominalEncoding(1) }
+    /// K-quants of 256 columns take 0.4 to 0.6 µs at the default effort, and the mean of plain encoders is 0.04 µs
+    /// (Documentation/benchmarks.md).
     static var nominalFeedback: Double { 10 * nominal }
   }
 
-  /// Tokens that go through each stream.
+  /// Tokens of each stream.
   public internal(set) var tokens = 0
-  /// 2 where the layers that are rounded run beside the exact ones.
+  /// 2 if the rounded layers run beside the exact ones, else 1.
   public internal(set) var streams = 1
   /// Stored bytes of weights that the pass reads.
   public internal(set) var passBytes = 0
   /// Stored bytes that the encoder reads.
   public internal(set) var encoderBytes = 0
-  /// Maximum bytes in memory, with feedback and without.
+  /// Maximum bytes in memory with feedback.
   public internal(set) var residentBytes = 0
+  /// Maximum bytes in memory without feedback.
   public internal(set) var residentBytesWithout = 0
   /// Seconds of the pass: the streams, and the sums over their inputs.
   public internal(set) var pass = 0.0
-  /// Seconds of every tensor that is encoded, by index: factors, corrections and rows.
+  /// Seconds of factors, corrections and rows, by the index of an encoded tensor.
   var encoding: [Int: Double] = [:]
-  /// Seconds of writing the same types without feedback.
+  /// Seconds to write the same types without feedback.
   public internal(set) var secondsWithout = 0.0
 
   /// Leaves out tensors of other parts, and what the pass does behind a fraction of its layers.
@@ -57,16 +60,16 @@ public struct FeedbackWork: Sendable, Equatable {
 }
 
 extension FeedbackRun {
-  /// The work of this run, by a few tenths of a second of products and of encoding on this machine.
+  /// The work of this run, from timing products and encoders on this machine for a few tenths of a second.
   public func work() throws -> FeedbackWork {
     var speed = FeedbackWork.Speed()
     (speed.operations, speed.reading) = try pass.measuredSpeed(try passPlan())
-    // Types of few weights don't matter.
+    // A type of less than 2 % of the weights hardly changes the sum, and takes as long to time.
     let weights = Dictionary(zip(plan.source.tensors, plan.types).map { ($1, $0.shape.count) }, uniquingKeysWith: +)
     let all = weights.values.reduce(0, +)
     for (type, count) in weights where type.isQuantized && 50 * count > all {
-      speed.plain[type] = try Self.encodingSeconds(type, effort: nil)
-      if type.takesFeedback { speed.feedback[type] = try Self.encodingSeconds(type, effort: effort) }
+      speed.plain[type] = try EncodingSpeed.seconds(of: type)
+      if type.takesFeedback { speed.feedback[type] = try EncodingSpeed.seconds(of: type, effort: effort) }
     }
     return try work(at: speed)
   }
@@ -84,39 +87,58 @@ extension FeedbackRun {
     work.residentBytes = forward.residentBytes
     work.residentBytesWithout = pass.programBytes + 3 * plan.chunkBytes
     let encoded = tensors
-    let used = expertShare
-    var operations = 0.0
+    var operations = forward.operations
     var inputs = Set<String>()
     for (index, tensor) in source.tensors.enumerated() where types[index] != tensor.type {
-      let (type, n) = (types[index], Double(tensor.shape.columns))
-      let weights = Double(tensor.shape.count)
-      let plain = weights * (speed.plain[type] ?? FeedbackWork.Speed.nominal)
+      let type = types[index]
+      let plain = Double(tensor.shape.count) * (speed.plain[type] ?? FeedbackWork.Speed.nominal)
       work.secondsWithout += plain + Double(stored(tensor)) * speed.reading
       guard encoded[tensor.name] != nil, type.takesFeedback else {
         work.encoding[index] = plain
         continue
       }
-      let block = Double(blocks.width(tensor.shape.columns))
-      // Errors go to half of the later columns on average; each sweep multiplies by all.
-      let products = weights * (effort >= .descent ? 7 : 1) * block / speed.operations
-      var seconds = weights * (speed.feedback[type] ?? FeedbackWork.Speed.nominalFeedback) + products
+      var seconds = rowSeconds(of: tensor, as: type, at: speed)
       if inputs.insert(Self.input(of: tensor)).inserted {
-        let matrices = Double(tensor.shape.matrices)
-        let tokens = Double(work.tokens) * (tensor.shape.matrices > 1 ? used : 1)
-        operations += tokens * n * block * (isSequential ? 3 : 1) * (tensor.shape.matrices > 1 ? matrices : 1)
-        // In double precision, at half the speed.
-        let cubes = matrices * n / block * block * block * block
-        seconds += 2 * cubes * (4.0 / 3 + (isSequential ? 2.0 / 3 + 2 : 0)) / speed.operations
+        operations += sumOperations(of: tensor, tokens: work.tokens)
+        seconds += factorSeconds(of: tensor, at: speed)
       }
-      if isSequential { seconds += 2 * weights * n / speed.operations }
       work.encoding[index] = seconds
     }
-    work.pass =
-      (forward.operations + operations) / speed.operations + Double(forward.bytesToRead) * speed.reading
+    work.pass = operations / speed.operations + Double(forward.bytesToRead) * speed.reading
     return work
   }
 
-  /// Tokens of an expert, as a part of all.
+  /// Seconds to encode the rows of a tensor in a metric, and to correct them.
+  private func rowSeconds(of tensor: TensorInfo, as type: GGMLType, at speed: FeedbackWork.Speed) -> Double {
+    let weights = Double(tensor.shape.count)
+    let block = Double(blocks.width(tensor.shape.columns))
+    // A weight's error goes to half of the block's columns on average; each of three sweeps multiplies by all of them.
+    let perColumn = effort >= .descent ? 1.0 + 3 * 2 : 1
+    var operations = weights * perColumn * block
+    if isSequential { operations += 2 * weights * Double(tensor.shape.columns) }
+    return weights * (speed.feedback[type] ?? FeedbackWork.Speed.nominalFeedback) + operations / speed.operations
+  }
+
+  /// Operations of the sums over a tensor's input: half of a symmetric matrix, or that and the difference of two streams.
+  private func sumOperations(of tensor: TensorInfo, tokens: Int) -> Double {
+    let columns = Double(tensor.shape.columns)
+    let perToken = columns * Double(blocks.width(tensor.shape.columns)) * (isSequential ? 3 : 1)
+    let matrices = Double(tensor.shape.matrices)
+    return perToken * Double(tokens) * (matrices > 1 ? expertShare * matrices : 1)
+  }
+
+  /// Seconds to factor the metrics of a tensor's input, and to solve for its correction.
+  private func factorSeconds(of tensor: TensorInfo, at speed: FeedbackWork.Speed) -> Double {
+    let columns = Double(tensor.shape.columns)
+    let block = Double(blocks.width(tensor.shape.columns))
+    let cubes = Double(tensor.shape.matrices) * columns / block * block * block * block
+    // 2/3 multiplications for a factor and its inverse; for the correction another factor, and two triangular solutions.
+    let operations = cubes * (4.0 / 3 + (isSequential ? 2.0 / 3 + 2 : 0))
+    // In double precision, at half the speed.
+    return 2 * operations / speed.operations
+  }
+
+  /// The fraction of tokens that an expert receives on average.
   private var expertShare: Double {
     let metadata = plan.source.metadata
     let architecture = metadata.optionalString("general.architecture") ?? ""
@@ -127,7 +149,7 @@ extension FeedbackRun {
     return Double(used) / Double(max(1, count))
   }
 
-  /// A name for the input of a tensor, which those of a layer share.
+  /// A name for the input of a tensor: equal for tensors that share one.
   private static func input(of tensor: TensorInfo) -> String {
     let name = TensorName(tensor.name)
     let kind =
@@ -138,39 +160,5 @@ extension FeedbackRun {
       default: name.layerClass
       }
     return "\(name.layer.map(String.init) ?? "") \(kind)"
-  }
-
-  /// Seconds for a weight on all threads, in rows of one panel.
-  ///
-  /// - Parameter effort: nil without feedback.
-  static func encodingSeconds(_ type: GGMLType, effort: FeedbackEffort?) throws -> Double {
-    var random = SplitMix(seed: 1)
-    let columns = FeedbackMetric.panelColumns
-    guard let rowBytes = type.rowBytes(columns: columns) else { return 0 }
-    let rows = 32 * max(1, Threads.count)
-    let weights = (0..<rows * columns).map { _ in Float(random.normal()) }
-    let importance = [Float](repeating: 1, count: columns)
-    var gram = GramMatrix(columns: columns)
-    try gram.add(weights.span)
-    try gram.finish()
-    let metric = try FeedbackMetric(diagonalBlocks: gram.values.span, columns: columns, blockColumns: columns)
-    func encode(_ rows: Int) throws {
-      let part = Array(weights[..<(rows * columns)])
-      var bytes = [UInt8](repeating: 0, count: rows * rowBytes)
-      if let effort {
-        var span = bytes.mutableSpan
-        var raw = span.mutableBytes
-        try encodeRowsInParallel(
-          part.span, columns: columns, metric: metric, importance: importance.span, as: type, effort: effort, into: &raw
-        )
-      } else {
-        _ = try encodeInParallel(part, columns: columns, importance[...], as: type, into: &bytes)
-      }
-    }
-    // Tables are made once.
-    try encode(1)
-    let start = ContinuousClock.now
-    try encode(rows)
-    return Double((ContinuousClock.now - start) / .seconds(1)) / Double(weights.count)
   }
 }

@@ -38,7 +38,7 @@ extension FitJob {
   public func stages() throws -> [StageEstimate] {
     let quantizable = source.tensors.filter(\.isQuantizable)
     let types = SensitivityTable.types(of: source, hasImportance: !importanceInput.isNothing)
-    let seconds = try Self.encodingSeconds(types)
+    let seconds = Dictionary(uniqueKeysWithValues: try types.map { ($0, try EncodingSpeed.seconds(of: $0)) })
     let all = types.reduce(0) { $0 + (seconds[$1] ?? 0) }
     let weights = quantizable.reduce(0) { $0 + $1.shape.count }
     func stored(_ tensors: [TensorInfo]) -> Int { tensors.reduce(0) { $0 + ($1.shape.bytes(as: $1.type) ?? 0) } }
@@ -59,7 +59,7 @@ extension FitJob {
     }
     let encoding = StageEstimate(stage: .encoding, bytes: bytes, tokens: 0, seconds: encoded, isBound: false)
     guard runsModel, let text else {
-      return (given == nil ? [errors(RelativeErrors.leastWeights)] : []) + [try feedbackStage() ?? encoding]
+      return (given == nil ? [errors(RelativeErrors.minimumWeights)] : []) + [try feedbackStage() ?? encoding]
     }
     let texts = try FitTexts(text, for: source, options: settings.forward, budget: budget, policy: policy)
     let pass = try ForwardPass(source: source, options: settings.forward)
@@ -86,7 +86,7 @@ extension FitJob {
         of: quantizable.count, types: types.count, seconds: remaining * policy.sensitivityShare * policy.errorShare)
       let measured = errors(limit)
       result.append(measured)
-      // A probe of every tensor is the most that there is to measure.
+      // At most, every tensor is probed by itself.
       let groups = ProbeGroup.all(of: source, layers: layers, bands: layers)
       let count = texts.probes.windows.count
       let whole = (1 + ProbeGroup.passes(groups, layers: layers)) * window * Double(count)
@@ -103,8 +103,8 @@ extension FitJob {
       let mixes = Double(policy.stockMixes + (searches ? 3 : 2))
       let whole = (1 + mixes) * window * Double(final.windows.count) + mixes * encoding.seconds
       let spent = result.filter { $0.stage != .importance }.reduce(0) { $0 + $1.seconds }
-      let least = whole * Double(policy.fewestWindows) / Double(max(policy.fewestWindows, final.windows.count))
-      let limit = max(least, remaining - spent)
+      let minimum = whole * Double(policy.fewestWindows) / Double(max(policy.fewestWindows, final.windows.count))
+      let limit = max(minimum, remaining - spent)
       add(.comparison, windows: final.windows.count, seconds: min(whole, limit), isBound: whole > limit)
     }
     return result + [try feedbackStage() ?? encoding]
@@ -152,27 +152,5 @@ extension FitJob {
     table.expect(Prior(of: source), source.tensors)
     table.distribute()
     return table
-  }
-
-  /// Seconds that a weight takes in each type on all threads.
-  private static func encodingSeconds(_ types: [GGMLType]) throws -> [GGMLType: Double] {
-    var random = SplitMix(seed: 1)
-    let columns = 256
-    let rows = 64 * max(1, Threads.count)
-    let weights = (0..<rows * columns).map { _ in Float(random.normal()) }
-    let importance = [Float](repeating: 1, count: columns)
-    let clock = ContinuousClock()
-    var result: [GGMLType: Double] = [:]
-    for type in types {
-      guard let rowBytes = type.rowBytes(columns: columns) else { continue }
-      var bytes = [UInt8](repeating: 0, count: rows * rowBytes)
-      // The tables of codebooks are made once.
-      var first = [UInt8](repeating: 0, count: rowBytes)
-      _ = try encodeInParallel(Array(weights[..<columns]), columns: columns, importance[...], as: type, into: &first)
-      let start = clock.now
-      _ = try encodeInParallel(weights, columns: columns, importance[...], as: type, into: &bytes)
-      result[type] = Double((clock.now - start) / .seconds(1)) / Double(weights.count)
-    }
-    return result
   }
 }

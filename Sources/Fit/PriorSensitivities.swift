@@ -17,7 +17,8 @@ public struct PriorSensitivities {
     var errors = ErrorMeasurement(
       source: source, importance: matrix?.lookup,
       types: SensitivityTable.types(of: source, hasImportance: matrix != nil))
-    errors.errors.weightLimit = RelativeErrors.leastWeights
+    errors.errors.weightLimit = RelativeErrors.minimumWeights
+    // At least 16 rows of each matrix are encoded: with more matrices, the sample would exceed its limit.
     errors.errors.matrixLimit = 4
     self.errors = errors
     importanceFingerprint = matrix?.digest
@@ -30,7 +31,7 @@ public struct PriorSensitivities {
       probeTokens: 0, scoredPositions: 0, bands: 0, isComplete: true, probes: [], entries: [])
     let stage = FitStage.sensitivities(model: source.name, measurements: source.tensors.count(where: \.isQuantizable))
     run.observer.begin(stage)
-    // Worths refer to errors of GGUF's types.
+    // Worths refer to errors of GGUF's types, which a form such as MLX's lacks.
     let isFormed = source.outputForm != nil
     try errors.complete(
       &table, adding: { isFormed ? GGMLType.q2_K.fitting(columns: $0.shape.columns) : nil }, progress: run.observer)
@@ -49,7 +50,7 @@ extension SensitivityTable {
       ?? GGMLType.allCases.filter { $0.canEncode && $0.isQuantized && (hasImportance || !$0.needsImportance) }
   }
 
-  /// Gives entries without an expectation that of the prior.
+  /// Sets the expectation of entries without one, from the prior.
   mutating func expect(_ prior: Prior, _ tensors: [TensorInfo]) {
     let tensors = Dictionary(tensors.map { ($0.name, $0) }, uniquingKeysWith: { first, _ in first })
     for index in entries.indices where entries[index].expectation == nil {

@@ -105,11 +105,11 @@ public struct KeptTables {
 
 extension RelativeErrors {
   /// The smallest sample of a tensor: a percent or two is enough beside the spread of worths.
-  static let leastWeights = 1 << 16
+  static let minimumWeights = 1 << 16
 
   /// Weights of each tensor that errors can be measured from in some seconds of nominal speed.
   static func weightLimit(of tensors: Int, types: Int, seconds: Double) -> Int {
     let each = FitPolicy.nominalEncoding(types) * Double(max(1, tensors))
-    return max(leastWeights, min(RelativeErrors().weightLimit, Int(min(1e9, seconds / max(each, 1e-12)))))
+    return max(minimumWeights, min(RelativeErrors().weightLimit, Int(min(1e9, seconds / max(each, 1e-12)))))
   }
 }

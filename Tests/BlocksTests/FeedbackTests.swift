@@ -12,9 +12,6 @@ import Testing
       AffineFormat(bits: bits, group: group, scales: scales)?.type
     }
 
-  /// Columns that a metric must keep together for a type.
-  static func group(_ type: GGMLType) -> Int { max(32, type.affine?.group ?? 32) }
-
   /// Two panels and a narrow one where blocks allow it.
   static func columns(_ type: GGMLType) -> Int { type.blockLength == 32 ? 352 : 512 }
 
@@ -75,7 +72,7 @@ import Testing
   @Test(arguments: types) func feedbackLowersTheErrorAndEffortLowersItFurther(type: GGMLType) throws {
     let columns = Self.columns(type)
     let gram = Self.gram(columns, seed: 31)
-    let metric = try FeedbackMetric(gram: gram.span, columns: columns, groupColumns: Self.group(type))
+    let metric = try FeedbackMetric(gram: gram.span, columns: columns, groupColumns: type.feedbackGroupColumns)
     let rows = EncodeTests.normal(20 * columns, seed: 32)
     let diagonal = (0..<columns).map { gram[$0 * columns + $0] }
     let plain = Self.error(
@@ -96,7 +93,8 @@ import Testing
     var gram = [Float](repeating: 0, count: columns * columns)
     for c in 0..<columns { gram[c * columns + c] = [0.5, 1.5, 1.25, 0.75][c % 4] }
     let diagonal = (0..<columns).map { gram[$0 * columns + $0] }
-    let metric = try FeedbackMetric(gram: gram.span, columns: columns, groupColumns: Self.group(type), damping: 0)
+    let metric = try FeedbackMetric(
+      gram: gram.span, columns: columns, groupColumns: type.feedbackGroupColumns, damping: 0)
     let rows = EncodeTests.normal(3 * columns, seed: 33)
     let decoded = Self.decoded(
       try Self.encoded(rows, columns: columns, metric, as: type, .feedback), as: type)
@@ -117,7 +115,7 @@ import Testing
   func bytesDependOnTheRowAlone(type: GGMLType, effort: FeedbackEffort) throws {
     let columns = Self.columns(type)
     let gram = Self.gram(columns, seed: 34)
-    let metric = try FeedbackMetric(gram: gram.span, columns: columns, groupColumns: Self.group(type))
+    let metric = try FeedbackMetric(gram: gram.span, columns: columns, groupColumns: type.feedbackGroupColumns)
     let rows = EncodeTests.normal(43 * columns, seed: 35)
     let whole = try Self.encoded(rows, columns: columns, metric, as: type, effort)
     for threads in [1, 3] {
@@ -146,7 +144,7 @@ import Testing
     }
     for k in 0..<columns { gram[12 * columns + k] = gram[300 * columns + k] }
     for k in 0..<columns { gram[k * columns + 12] = gram[k * columns + 300] }
-    let metric = try FeedbackMetric(gram: gram.span, columns: columns, groupColumns: Self.group(type))
+    let metric = try FeedbackMetric(gram: gram.span, columns: columns, groupColumns: type.feedbackGroupColumns)
     let rows = PlainTests.rows(columns: columns).flatMap { $0 } + [Float](repeating: 0, count: columns)
     for effort in FeedbackEffort.allCases {
       let bytes = try Self.encoded(rows, columns: columns, metric, as: type, effort)
@@ -222,7 +220,7 @@ import Testing
   @Test(arguments: plainTypes) func vectorsDoWhatPlainLoopsDo(type: GGMLType) throws {
     let columns = Self.columns(type)
     let gram = Self.gram(columns, seed: 43)
-    let metric = try FeedbackMetric(gram: gram.span, columns: columns, groupColumns: Self.group(type))
+    let metric = try FeedbackMetric(gram: gram.span, columns: columns, groupColumns: type.feedbackGroupColumns)
     let rows = EncodeTests.normal(2 * columns, seed: 44)
     for effort in FeedbackEffort.allCases {
       let decoded = Self.decoded(try Self.encoded(rows, columns: columns, metric, as: type, effort), as: type)

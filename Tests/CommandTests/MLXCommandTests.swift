@@ -63,6 +63,17 @@ import Testing
     }
   }
 
+  /// Groups of 64 and 128 columns, which are wider than those of GGUF's types, with error feedback.
+  @Test(arguments: ["4bit", "3bit/128"]) func feedbackLowersDrift(type: String) throws {
+    let out = try TemporaryDirectory()
+    let (plain, fed) = (out.path("plain"), out.path("fed"))
+    let options = ["--type", type, "--calibration", Repository.calibration + "/news.txt", "-q"]
+    _ = try quantize(plain, options + ["--no-feedback"])
+    _ = try quantize(fed, options + ["--effort", "1"])
+    let drifts = try drifts([plain, fed])
+    #expect(drifts[1] < 0.8 * drifts[0], "\(drifts)")
+  }
+
   @Test func aSizeIsNeverExceededAndThePlanIsExact() throws {
     let out = try TemporaryDirectory()
     let path = out.path("fitted")

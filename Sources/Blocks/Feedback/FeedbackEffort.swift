@@ -1,19 +1,20 @@
 import Tensors
 
-/// How long encoding with error feedback searches.
+/// The extent of the search in encoding with error feedback.
 public enum FeedbackEffort: Int, Sendable, CaseIterable, Comparable {
   /// Feedback alone, with the scales that the plain encoder finds for a super-block's fed-back target.
   case feedback = 1
   /// Scales are chosen by the error after feedback.
   case scales = 2
-  /// Then sweeps over all sub-blocks, each rounded again given all others, with super-block scales fitted again.
+  /// As `scales`, then sweeps over all sub-blocks: each is rounded again given all others, and super-block scales are fitted
+  /// again.
   case descent = 3
 
   public static func < (a: FeedbackEffort, b: FeedbackEffort) -> Bool { a.rawValue < b.rawValue }
 }
 
 extension GGMLType {
-  /// True where rows can be encoded with error feedback. Other types are encoded plainly.
+  /// Whether rows can be encoded with error feedback. Other types are encoded plainly.
   public var takesFeedback: Bool {
     switch self {
     case .q4_0, .q4_1, .q5_0, .q5_1, .q8_0, .iq4_nl, .iq4_xs, .q2_K, .q3_K, .q4_K, .q5_K, .q6_K: true
@@ -21,4 +22,8 @@ extension GGMLType {
     default: affine?.encoder == .search
     }
   }
+
+  /// Columns that a metric must keep together so that rows can be encoded in this type: those of a group with one scale
+  /// (`FeedbackMetric.groupColumns`).
+  package var feedbackGroupColumns: Int { max(32, affine?.group ?? 32) }
 }
