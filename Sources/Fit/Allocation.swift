@@ -1,12 +1,12 @@
 import Tensors
 
 /// A type that a tensor may get, with its bytes in the file and its cost in drift.
-public struct AllocationOption: Sendable, Equatable {
-  public let type: GGMLType
-  public let bytes: Int
-  public let cost: Double
+package struct AllocationOption: Sendable, Equatable {
+  package let type: GGMLType
+  package let bytes: Int
+  package let cost: Double
 
-  public init(type: GGMLType, bytes: Int, cost: Double) {
+  package init(type: GGMLType, bytes: Int, cost: Double) {
     self.type = type
     self.bytes = bytes
     self.cost = cost
@@ -22,14 +22,14 @@ public struct AllocationOption: Sendable, Equatable {
 /// tensors, options off the hull included, then use up the remaining bytes.
 ///
 /// Pure and deterministic: ties go to the first tensor and option.
-public struct Allocation: Sendable, Equatable {
+package struct Allocation: Sendable, Equatable {
   /// The index of the chosen option of each tensor.
-  public let choices: [Int]
-  public let bytes: Int
-  public let cost: Double
+  package let choices: [Int]
+  package let bytes: Int
+  package let cost: Double
 
   /// nil if even the smallest options exceed the budget.
-  public init?(_ tensors: [[AllocationOption]], budget: Int) {
+  package init?(_ tensors: [[AllocationOption]], budget: Int) {
     guard let allocation = AllocationSolver(tensors, upTo: budget).allocation(budget: budget) else { return nil }
     self = allocation
   }
@@ -42,15 +42,15 @@ public struct Allocation: Sendable, Equatable {
 }
 
 /// Allocations of one set of tensors for any budget up to a maximum. The table of budgets is built once.
-public struct AllocationSolver: Sendable {
+package struct AllocationSolver: Sendable {
   private let tensors: [[AllocationOption]]
   /// The index of each tensor's smallest option.
   private let smallest: [Int]
   /// Sum of the bytes of the smallest options.
-  public let leastBytes: Int
+  package let minimumBytes: Int
   private let table: AllocationTable?
 
-  public init(_ tensors: [[AllocationOption]], upTo budget: Int) {
+  package init(_ tensors: [[AllocationOption]], upTo budget: Int) {
     self.init(tensors, upTo: budget, tableLimit: 1 << 29)
   }
 
@@ -61,15 +61,15 @@ public struct AllocationSolver: Sendable {
     smallest = tensors.map { options in
       options.indices.min { (options[$0].bytes, options[$0].cost, $0) < (options[$1].bytes, options[$1].cost, $1) } ?? 0
     }
-    leastBytes = zip(tensors, smallest).reduce(0) { $0 + $1.0[$1.1].bytes }
-    table = AllocationTable(tensors, smallest, spare: budget - leastBytes, limit: tableLimit)
+    minimumBytes = zip(tensors, smallest).reduce(0) { $0 + $1.0[$1.1].bytes }
+    table = AllocationTable(tensors, smallest, spare: budget - minimumBytes, limit: tableLimit)
   }
 
   /// The allocation for a budget; nil if even the smallest options exceed it.
-  public func allocation(budget: Int) -> Allocation? {
-    guard leastBytes <= budget else { return nil }
+  package func allocation(budget: Int) -> Allocation? {
+    guard minimumBytes <= budget else { return nil }
     let choices =
-      table?.choices(spare: budget - leastBytes) ?? Self.lagrangian(tensors, smallest, budget: budget)
+      table?.choices(spare: budget - minimumBytes) ?? Self.lagrangian(tensors, smallest, budget: budget)
     return Allocation(tensors, choices: choices)
   }
 
@@ -117,8 +117,8 @@ public struct AllocationSolver: Sendable {
           (options[current].cost - options[index].cost) / Double(options[index].bytes - options[current].bytes)
         guard slope > 0 else { continue }
         // With equal slopes, the longer step wins.
-        if let known = best,
-          slope < known.slope || slope == known.slope && options[index].bytes <= options[known.target].bytes
+        if let best,
+          slope < best.slope || slope == best.slope && options[index].bytes <= options[best.target].bytes
         {
           continue
         }

@@ -10,7 +10,7 @@ extension SensitivityTable {
   /// - Parameters:
   ///   - scale: factor of each tensor's costs, in the source's order; nil for 1.
   ///   - feedback: the file is written with error feedback; nil if it is not.
-  public func options(
+  package func options(
     _ menus: TypeMenus, alignment: Int, scale: [Double]? = nil, feedback: FeedbackFactors? = nil
   ) -> [[AllocationOption]] {
     let entries = Dictionary(uniqueKeysWithValues: entries.map { ($0.tensor, $0) })
@@ -31,7 +31,7 @@ extension SensitivityTable {
   }
 
   /// Group number of every tensor, in the source's order. Tensors that share a coefficient have the same number.
-  public func groups(of source: any ModelSource) -> [Int] {
+  package func groups(of source: any ModelSource) -> [Int] {
     let entries = Dictionary(uniqueKeysWithValues: entries.map { ($0.tensor, $0) })
     var numbers: [String: Int] = [:]
     return source.tensors.map { tensor in

@@ -26,8 +26,8 @@ struct CoefficientRound {
     let (space, policy, incumbent) = (state.space, state.policy, state.incumbent)
     let around = (0..<space.groupCount).compactMap { group in
       // One type higher if there is no lower one.
-      space.stepped(incumbent.types, group: group, .down, least: policy.leastStep)
-        ?? space.stepped(incumbent.types, group: group, .up, least: policy.leastStep)
+      space.stepped(incumbent.types, group: group, .down, minimum: policy.minimumStep)
+        ?? space.stepped(incumbent.types, group: group, .up, minimum: policy.minimumStep)
     }
     // Probes on fewer windows need the incumbent's drift on the same windows.
     var base = windows.windows.count < state.screen.windows.count ? nil : incumbent.drift

@@ -53,7 +53,7 @@ struct ExchangeRound {
     var around: [(group: Int, types: [GGMLType])] = []
     for group in 0..<space.groupCount {
       for direction in [SearchSpace.Direction.down, .up] {
-        guard let types = space.stepped(incumbent.types, group: group, direction, least: policy.leastStep),
+        guard let types = space.stepped(incumbent.types, group: group, direction, minimum: policy.minimumStep),
           !around.contains(where: { $0.types == types })
         else { continue }
         around.append((group, types))

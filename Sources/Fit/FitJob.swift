@@ -150,7 +150,7 @@ public struct FitJob {
     public let matrix: ImportanceMatrix?
     public let table: SensitivityTable
     public let texts: FitTexts
-    public let goal: FitTarget
+    let goal: FitTarget
     /// Runs mixes. The search and the last comparison share the tensors that it has encoded.
     let trials: MixTrials
     /// System uptime at the start of the budget.

@@ -55,5 +55,5 @@ public struct FitPolicy: Sendable {
 
   /// Floating-point operations per second, for converting seconds to work. About the speed of a core with weights in its
   /// cache, times the number of processors (not of threads).
-  public static let nominalSpeed = 2e10 * Double(ProcessInfo.processInfo.activeProcessorCount)
+  static let nominalSpeed = 2e10 * Double(ProcessInfo.processInfo.activeProcessorCount)
 }

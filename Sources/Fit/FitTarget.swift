@@ -3,15 +3,15 @@ import Quantize
 import Tensors
 
 /// A maximum size, and the files that can be written.
-public struct FitTarget: Sendable {
-  public let bytes: Int
-  public let size: FileSize
-  public let menus: TypeMenus
+package struct FitTarget: Sendable {
+  package let bytes: Int
+  package let size: FileSize
+  package let menus: TypeMenus
   private let source: any ModelSource
   private let hasImportance: Bool
   let constraints: TypeConstraints
 
-  public init(
+  package init(
     _ bytes: Int, header: OutputHeader, hasImportance: Bool, constraints: TypeConstraints = TypeConstraints()
   ) {
     self.bytes = bytes
@@ -23,17 +23,17 @@ public struct FitTarget: Sendable {
   }
 
   /// Bytes of the smallest file.
-  public func smallest() throws -> Int { try size.bytes(of: size.smallest(menus.types)) }
+  package func smallest() throws -> Int { try size.bytes(of: size.smallest(menus.types)) }
 
   /// Bytes of the largest file: every tensor keeps its source type where the constraints allow it.
-  public func largest() throws -> Int {
+  package func largest() throws -> Int {
     try size.bytes(of: constraints.applied(to: source.tensors.map(\.type), of: source))
   }
 
   /// Refuses a target that no file can have.
   ///
   /// - Throws: `QuantizeError`
-  public func check() throws {
+  package func check() throws {
     let smallest = try smallest()
     guard smallest <= bytes else {
       var free = TypeConstraints()

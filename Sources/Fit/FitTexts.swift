@@ -26,7 +26,7 @@ public struct FitTexts: Sendable {
   public let budget: Double
 
   /// Minimum number of windows for all three parts.
-  public static let neededWindows = 3
+  static let neededWindows = 3
 
   /// Cuts a text by its windows. Of each four, two are for probes, one is for the search and one for the last comparison,
   /// so that every part has all kinds of text.
@@ -34,7 +34,7 @@ public struct FitTexts: Sendable {
   /// - Parameters:
   ///   - seconds: time of a forward pass over one window.
   ///   - budget: seconds for all measurements; limits the windows of each part.
-  public init(_ text: ScoringWindows, seconds: Double, budget: Double, policy: FitPolicy = FitPolicy()) {
+  package init(_ text: ScoringWindows, seconds: Double, budget: Double, policy: FitPolicy = FitPolicy()) {
     let count = text.windows.count
     self.budget = budget
     windowCount = count

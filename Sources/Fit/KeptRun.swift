@@ -18,7 +18,7 @@ public struct KeptRun {
   }
 
   /// Removes journal and snapshots, once the result is stored or nothing is worth keeping.
-  public func finish() {
+  private func finish() {
     PrefixedFiles(path + "-").remove()
     journal.remove()
   }

@@ -15,7 +15,7 @@ extension TypeConstraints {
   /// Excludes types that need importance for the tensors that have none.
   ///
   /// - Parameter matrix: nil if it is still to be measured. A forward pass measures the matrices of its layers.
-  public mutating func follow(_ matrix: ImportanceMatrix?, of model: any ModelSource) throws {
+  mutating func follow(_ matrix: ImportanceMatrix?, of model: any ModelSource) throws {
     if let matrix {
       withoutImportance = Set(matrix.tensorsWithoutImportance(in: model).map(\.name))
     } else {
@@ -27,7 +27,7 @@ extension TypeConstraints {
   /// Refuses pins that need importance, for a fit without any.
   ///
   /// - Throws: `QuantizeError`
-  public func checkNoImportance(_ model: any ModelSource) throws {
+  func checkNoImportance(_ model: any ModelSource) throws {
     for tensor in model.tensors where tensor.isQuantizable {
       if let pinned = pinned(tensor), pinned != tensor.type, pinned.needsImportance {
         throw QuantizeError.needsImportance(tensor: tensor.name, type: pinned)

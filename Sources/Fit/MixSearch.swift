@@ -23,22 +23,22 @@ public struct MixSearch {
     public let isCutShort: Bool
   }
 
-  public let trials: any MixMeasuring
+  package let trials: any MixMeasuring
   /// Windows that candidates are measured on.
-  public let windows: ScoringWindows
+  package let windows: ScoringWindows
   /// Windows that single steps are measured on; none of them is in `windows`.
-  public let stepWindows: ScoringWindows
-  public let space: SearchSpace
-  public var policy = SearchPolicy()
+  package let stepWindows: ScoringWindows
+  package let space: SearchSpace
+  package var policy = SearchPolicy()
   /// Seed of the random numbers.
-  public var seed: UInt64 = 1
+  package var seed: UInt64 = 1
   /// Seconds to search; nil for no limit. Probes see as much text as leaves time for a whole round, and a round begins only
   /// if it is expected to end in time.
-  public var budget: Double?
+  package var budget: Double?
   /// A clock in seconds.
-  public var clock: () -> Double = { ProcessInfo.processInfo.systemUptime }
+  package var clock: () -> Double = { ProcessInfo.processInfo.systemUptime }
 
-  public init(
+  package init(
     trials: any MixMeasuring, windows: ScoringWindows, stepWindows: ScoringWindows, space: SearchSpace
   ) {
     self.trials = trials
@@ -48,7 +48,7 @@ public struct MixSearch {
   }
 
   /// - Parameter progress: its steps are rounds; ``FitNote/incumbent(divergence:)`` is noted after each.
-  public func run(from initial: [GGMLType], progress: any RunObserver = NoObserver()) throws -> Result {
+  package func run(from initial: [GGMLType], progress: any RunObserver = NoObserver()) throws -> Result {
     let start = clock()
     let screen = windows.spread(policy.tokens / max(1, windows.context))
     var state = SearchState(

@@ -124,10 +124,10 @@ package struct MixSteps {
 
   private func bestExchange(of moves: [Move], spare: Int) -> [Move]? {
     var best: [Move]?
-    var least = -1e-12
+    var minimum = -1e-12
     func offer(_ set: @autoclosure () -> [Move], _ change: Double, _ bytes: Int) {
-      guard change < least, bytes <= spare else { return }
-      least = change
+      guard change < minimum, bytes <= spare else { return }
+      minimum = change
       best = set()
     }
     for move in moves { offer([move], move.change, move.bytes) }

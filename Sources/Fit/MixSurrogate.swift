@@ -41,11 +41,11 @@ package struct MixSurrogate {
     /// The lower Cholesky factor of the precision matrix.
     let factor: [[Double]]
     /// The lower bound of a multiplier.
-    let least: Double
+    let minimum: Double
 
     /// Multipliers of the table's coefficients: from 1 each (share 0) to the fitted ones (share 1).
     package func weights(share: Double = 1) -> [Double] {
-      mean.map { pow(max(least, $0 / scale), share) }
+      mean.map { pow(max(minimum, $0 / scale), share) }
     }
 
     /// Multipliers from a random sample, whose standard deviations are multiplied by `temperature`.
@@ -56,7 +56,7 @@ package struct MixSurrogate {
         for later in row + 1..<max(row + 1, z.count) { z[row] -= factor[later][row] * z[later] }
         z[row] /= factor[row][row]
       }
-      return zip(mean, z).map { max(least, ($0 + temperature * $1) / scale) }
+      return zip(mean, z).map { max(minimum, ($0 + temperature * $1) / scale) }
     }
   }
 
@@ -82,7 +82,7 @@ package struct MixSurrogate {
       above += row.weight * total * row.y
       below += row.weight * total * total
     }
-    let scale = max(policy.leastScale, below > 0 ? above / below : 1)
+    let scale = max(policy.minimumScale, below > 0 ? above / below : 1)
     let prior = 1 / pow(policy.spread * scale, 2)
     var precision = [[Double]](repeating: [Double](repeating: 0, count: count), count: count)
     var right = [Double](repeating: 0, count: count)
@@ -105,7 +105,7 @@ package struct MixSurrogate {
       for j in i + 1..<max(i + 1, count) { solution[i] -= factor[j][i] * solution[j] }
       solution[i] /= factor[i][i]
     }
-    return Fit(scale: scale, mean: solution.map { scale + $0 }, factor: factor, least: policy.least)
+    return Fit(scale: scale, mean: solution.map { scale + $0 }, factor: factor, minimum: policy.minimum)
   }
 
   /// The lower Cholesky factor of a symmetric matrix, given by its lower half. The ridge keeps it positive definite.

@@ -6,7 +6,7 @@ import Tensors
 import Transformer
 
 /// Measures the drift of a model's mixes.
-public protocol MixMeasuring {
+package protocol MixMeasuring {
   /// The drift of each mix (types in the source's order) from the source.
   ///
   /// - Parameter progress: its steps are layers.
@@ -14,15 +14,15 @@ public protocol MixMeasuring {
 }
 
 extension MixMeasuring {
-  public func drifts(of mixes: [[GGMLType]], windows: ScoringWindows) throws -> [Drift] {
+  package func drifts(of mixes: [[GGMLType]], windows: ScoringWindows) throws -> [Drift] {
     try drifts(of: mixes, windows: windows, progress: NoObserver())
   }
 }
 
 /// Runs mixes of one model side by side and measures the drift of each, without writing a file. A probe is a mix that
 /// differs from the source in a few tensors.
-public final class MixTrials: MixMeasuring {
-  public let source: any ModelSource
+package final class MixTrials: MixMeasuring {
+  package let source: any ModelSource
   private let importance: Importance?
   private let pass: ForwardPass
   private let encoded: EncodedTensors?
@@ -34,7 +34,7 @@ public final class MixTrials: MixMeasuring {
   ///   - keepsEncoded: whether to keep encoded tensors in memory, for other mixes that contain them.
   ///   - feedback: estimates the drift of mixes that are written with error feedback: tensors are rounded without, and the
   ///     difference from their weights is reduced until its square has the part that feedback leaves.
-  public init(
+  package init(
     source: any ModelSource, importance: Importance?, options: ForwardOptions, keepsEncoded: Bool = true,
     feedback: FeedbackFactors? = nil
   ) throws {
@@ -45,7 +45,7 @@ public final class MixTrials: MixMeasuring {
     encoded = keepsEncoded ? EncodedTensors() : nil
   }
 
-  public func drifts(
+  package func drifts(
     of mixes: [[GGMLType]], windows: ScoringWindows, progress: any RunObserver
   ) throws -> [Drift] {
     try drifts(of: mixes, beside: [], windows: windows, progress: progress)

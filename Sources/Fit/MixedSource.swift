@@ -9,7 +9,7 @@ package struct MixedSource: ModelSource {
   private let base: any ModelSource
   /// Types by tensor name. Tensors without an entry, or with their source type, are read unchanged.
   private let types: [String: GGMLType]
-  /// The part of the rounding error that is kept, by tensor name; 1 without an entry. Stands for encoders with less error.
+  /// The fraction of the rounding error that remains, by tensor name; 1 without an entry. It models encoders with less error.
   private let remainders: [String: Float]
   private let importance: ImportanceOnce
   private let encoded: EncodedTensors?
@@ -50,13 +50,13 @@ package struct MixedSource: ModelSource {
     let columns = tensor.shape.columns
     let weights = importance.columns(of: tensor)
     // Ranges within a matrix, small enough to stay in a core's cache from encoding to decoding.
-    let most = max(1, (1 << 16) / columns)
-    var bytes = [UInt8](repeating: 0, count: stored == nil ? min(most, rows.count) * rowBytes : 0)
-    var decoded = [Float](repeating: 0, count: remainder == 1 ? 0 : min(most, rows.count) * columns)
+    let step = max(1, (1 << 16) / columns)
+    var bytes = [UInt8](repeating: 0, count: stored == nil ? min(step, rows.count) * rowBytes : 0)
+    var decoded = [Float](repeating: 0, count: remainder == 1 ? 0 : min(step, rows.count) * columns)
     var row = rows.lowerBound
     while row < rows.upperBound {
       let matrix = row / tensor.shape.rowsPerMatrix
-      let end = min(rows.upperBound, row + most, (matrix + 1) * tensor.shape.rowsPerMatrix)
+      let end = min(rows.upperBound, row + step, (matrix + 1) * tensor.shape.rowsPerMatrix)
       let first = (row - rows.lowerBound) * columns
       var slice = output._mutatingExtracting(first..<first + (end - row) * columns)
       if stored == nil {
@@ -116,6 +116,8 @@ package final class EncodedTensors: Sendable {
     var limit = 0
   }
   private let state = Mutex(State())
+  /// Bytes of floats that are encoded at a time.
+  private static let readBytes = 64 << 20
 
   package init() {}
 
@@ -143,7 +145,7 @@ package final class EncodedTensors: Sendable {
     let weights = ColumnImportance(of: tensor, importance)
     let columns = tensor.shape.columns
     let perMatrix = tensor.shape.rowsPerMatrix
-    let step = max(1, (64 << 20) / max(1, columns * 4))
+    let step = max(1, Self.readBytes / max(1, columns * 4))
     var bytes: [UInt8] = []
     bytes.reserveCapacity(size)
     for matrix in 0..<tensor.shape.matrices {

@@ -99,13 +99,14 @@ extension Prior {
     .small: ClassWorth(models: 0, log: -1.241, spread: 2.003, profile: [0, 0, 0, 0, 0, 0, 0, 0], last: 0),
   ]
 
-  /// Parts of the squared spread that all tensors of a class share, and that a tensor has for itself.
+  /// Fractions of the squared spread: of the part that all tensors of a class share, and of a single tensor's.
   package static let classShare = 0.38
   package static let tensorShare = 0.20
   /// Standard deviation of the log factor that all tensors of a layer share.
   package static let layerSpread = 0.25
-  /// The worth of a head is in proportion to this power of the number of layers; the table has it for so many layers.
+  /// The worth of a head is in proportion to this power of the number of layers.
   package static let logitDepth = 0.44
+  /// The number of layers that the table has the worth of a head for.
   package static let logitLayers = 48
   /// The spread of classes that were not measured.
   package static let widestSpread = 2.003

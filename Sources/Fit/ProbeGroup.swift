@@ -23,8 +23,8 @@ struct ProbeGroup: Sendable, Equatable {
         classes[tensor.layerClass, default: []].append(tensor)
       }
       groups += order.map { name in
-        let place = range.count == 1 ? "\(range.lowerBound)" : "\(range.lowerBound)-\(range.upperBound - 1)"
-        return ProbeGroup(name: "blk.\(place).\(name)", layers: range, tensors: classes[name]!)
+        let numbers = range.count == 1 ? "\(range.lowerBound)" : "\(range.lowerBound)-\(range.upperBound - 1)"
+        return ProbeGroup(name: "blk.\(numbers).\(name)", layers: range, tensors: classes[name]!)
       }
     }
     return groups

@@ -10,16 +10,16 @@ import Transformer
 /// A probe is a mix that differs from the source in one group. A probe of layers i to j starts from the reference's hidden
 /// states before layer i. In a layer that it does not round, it shares one reading of the weights with the reference and
 /// all other probes (``MixTrials``).
-public struct Probes {
-  public let source: any ModelSource
-  public let importance: Importance?
-  public let windows: ScoringWindows
-  public var options: ForwardOptions
+package struct Probes {
+  package let source: any ModelSource
+  package let importance: Importance?
+  package let windows: ScoringWindows
+  package var options: ForwardOptions
   /// The type that tensors are rounded to: low enough that the drift exceeds arithmetic noise, high enough that the errors
   /// of several tensors are still additive.
-  public var type: GGMLType = .q3_K
+  package var type: GGMLType = .q3_K
 
-  public init(
+  package init(
     source: any ModelSource, importance: Importance?, windows: ScoringWindows, options: ForwardOptions
   ) {
     self.source = source

@@ -3,7 +3,7 @@ import Files
 import Foundation
 import Tensors
 
-/// A published table of what single tensors cost: the KL divergence of a whole model when one tensor alone has a type.
+/// A published table of the cost of single tensors: the KL divergence of a whole model when one tensor alone has a type.
 ///
 /// Two forms are read:
 ///
@@ -15,22 +15,22 @@ import Tensors
 public struct PublishedTable: Sendable, Equatable {
   public struct Value: Sendable, Equatable {
     public let tensor: String
-    /// The type of this package that comes nearest to the measured one.
+    /// The type of this package that is nearest to the measured one.
     public let type: GGMLType
     public let divergence: Double
   }
 
   public let values: [Value]
-  /// Types of other programs, and what they count as.
+  /// Types of other programs, with the types that replace them.
   public private(set) var replaced: [String: GGMLType] = [:]
-  /// Types that are like none here, whose values are left out.
+  /// Types without a similar type in this package. Their values are left out.
   public private(set) var unknownTypes: [String] = []
-  /// Values that can't be, in words: the first of them, and how many.
+  /// Values that can't be divergences: their number, and a description of the first.
   public private(set) var unusable: (count: Int, first: String?) = (0, nil)
   /// Failed measurements.
   public private(set) var failures = 0
 
-  /// - Throws: ``SensitivityError/malformed(file:reason:)`` for a file that is no such table, and what reading throws.
+  /// - Throws: ``SensitivityError/malformed(file:reason:)`` for a file that is not such a table, and errors of reading.
   public init(path: String) throws {
     let name = String(path.split(separator: "/").last ?? "")
     let file = try PositionedFile(path: path)
@@ -38,8 +38,8 @@ public struct PublishedTable: Sendable, Equatable {
     try self.init(text: String(decoding: bytes, as: UTF8.self), file: name)
   }
 
-  /// - Parameter file: the name of the text in messages.
-  public init(text: String, file: String) throws(SensitivityError) {
+  /// - Parameter file: the name of the file in messages.
+  package init(text: String, file: String) throws(SensitivityError) {
     let lines = text.split(whereSeparator: \.isNewline).map { line in
       line.split(separator: ",", omittingEmptySubsequences: false).map { $0.trimmingCharacters(in: .whitespaces) }
     }
@@ -99,12 +99,12 @@ public struct PublishedTable: Sendable, Equatable {
       }
       let isPercent = cell.hasSuffix("%")
       let number = Double(isPercent ? String(cell.dropLast()) : cell).map { isPercent ? $0 / 100 : $0 }
-      // A vocabulary of e^100 tokens does not exist: no divergence is as large.
+      // Of a vocabulary of e^100 tokens, a uniform prediction has this divergence at most: larger ones are mistakes.
       guard let number, number >= 0, number < 100 else {
         unusable = (unusable.count + 1, unusable.first ?? "line \(line): tensor \(tensor): \(cell)")
         return
       }
-      // Zero is less than the file's digits show.
+      // A zero is a divergence below the file's digits.
       if number > 0 { values.append(Value(tensor: tensor, type: type, divergence: number)) } else { failures += 1 }
     }
   }
@@ -118,8 +118,8 @@ enum ForeignType {
     "IQ6_K": 6.625, "Q6_0": 6.5, "Q8_KV": 8,
   ]
 
-  /// The type itself, without the suffix of interleaved rows (`_R4`), or the one that is nearest in bits; nil for types
-  /// whose error is another kind of thing, such as those for ternary models.
+  /// The type itself, without the suffix of interleaved rows (`_R4`), or the type that is nearest in bits; nil for types
+  /// whose errors are not comparable, such as those for ternary models.
   static func nearest(to name: String) -> GGMLType? {
     let plain = name.uppercased().replacing(/_R(4|8|16)$/, with: "")
     if let type = GGMLType(name: plain) { return type.canEncode && type.isQuantized ? type : nil }

@@ -41,7 +41,7 @@ public struct SearchPolicy: Sendable {
   public var temperature = 0.3
   /// Minimum relative change of a tensor's bytes in a single step; a smaller one measures little. From the sizes of types:
   /// Q4_K and IQ4_XS differ by 6 %, IQ1_S and TQ1_0 by 8 %, IQ1_S and IQ1_M by 12 %.
-  public var leastStep = 0.07
+  public var minimumStep = 0.07
 
   // MARK: exchanges
 
@@ -70,9 +70,9 @@ public struct SurrogatePolicy: Sendable {
   /// (``Prior``: 0.2 to 0.8).
   public var spread = 0.7
   /// Lower bound of a returned multiplier. A coefficient fitted near 0 is usually noise.
-  public var least = 0.1
+  public var minimum = 0.1
   /// Lower bound of the common scale.
-  public var leastScale = 0.2
+  public var minimumScale = 0.2
   /// A trial whose relative drift differs by y from the incumbent's gets an extra standard error of this times y: the error
   /// of the linear model grows with the distance. Chosen: sums of costs are off by a tenth to a third at the distance of a
   /// whole mix.

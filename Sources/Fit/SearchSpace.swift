@@ -4,21 +4,21 @@ import Quantize
 import Tensors
 
 /// The domain of a search: each tensor's options, the groups that change together, and the bytes available.
-public struct SearchSpace {
+package struct SearchSpace {
   /// Options of every tensor at the table's costs, in the source's order.
-  public let options: [[AllocationOption]]
+  package let options: [[AllocationOption]]
   /// Group number of every tensor, from 0 in order of appearance. Tensors of a group share a coefficient.
-  public let groups: [Int]
-  public let groupCount: Int
+  package let groups: [Int]
+  package let groupCount: Int
   /// Cost of probing all groups, in passes over a text. A probe starts at its group's first layer.
-  public let probePasses: Double
+  package let probePasses: Double
   /// The allocation for costs multiplied by factors, in the source's order; nil if nothing fits.
-  public let allocate: ([Double]) throws -> [GGMLType]?
+  package let allocate: ([Double]) throws -> [GGMLType]?
   /// Target minus the bytes of a file of these types; negative if the file is too large.
-  public let spare: ([GGMLType]) throws -> Int
+  package let spare: ([GGMLType]) throws -> Int
 
   /// - Parameter groups: group by tensor, as any numbers.
-  public init(
+  package init(
     tensors: [TensorInfo], options: [[AllocationOption]], groups: [Int],
     allocate: @escaping ([Double]) throws -> [GGMLType]?, spare: @escaping ([GGMLType]) throws -> Int
   ) {
@@ -61,28 +61,28 @@ public struct SearchSpace {
   enum Direction { case down, up }
 
   /// The mix with all tensors of a group one type lower or higher; nil if none of them has such a type.
-  func stepped(_ types: [GGMLType], group: Int, _ direction: Direction, least: Double) -> [GGMLType]? {
+  func stepped(_ types: [GGMLType], group: Int, _ direction: Direction, minimum: Double) -> [GGMLType]? {
     var result = types
     for index in groups.indices where groups[index] == group && options[index].count > 1 {
-      result[index] = step(options[index], from: types[index], direction, least: least)
+      result[index] = step(options[index], from: types[index], direction, minimum: minimum)
     }
     return result == types ? nil : result
   }
 
   /// Down: the smaller option of minimum cost per freed byte. Up: the smallest of the larger options that gain. The relative
-  /// change of bytes is at least `least`.
+  /// change of bytes is at least `minimum`.
   private func step(
-    _ options: [AllocationOption], from type: GGMLType, _ direction: Direction, least: Double
+    _ options: [AllocationOption], from type: GGMLType, _ direction: Direction, minimum: Double
   ) -> GGMLType {
     guard let now = options.first(where: { $0.type == type }) else { return type }
     let bytes = Double(now.bytes)
     switch direction {
     case .down:
-      let smaller = options.filter { Double($0.bytes) < (1 - least) * bytes && $0.cost > now.cost }
+      let smaller = options.filter { Double($0.bytes) < (1 - minimum) * bytes && $0.cost > now.cost }
       func price(_ option: AllocationOption) -> Double { (option.cost - now.cost) / Double(now.bytes - option.bytes) }
       return smaller.min { (price($0), $0.bytes) < (price($1), $1.bytes) }?.type ?? type
     case .up:
-      let larger = options.filter { Double($0.bytes) > (1 + least) * bytes && $0.cost < now.cost }
+      let larger = options.filter { Double($0.bytes) > (1 + minimum) * bytes && $0.cost < now.cost }
       return larger.min { ($0.bytes, $0.cost) < ($1.bytes, $1.cost) }?.type ?? type
     }
   }

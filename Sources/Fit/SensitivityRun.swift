@@ -8,26 +8,26 @@ import Transformer
 
 /// Measures a model's sensitivities: the error of every tensor in every type, and coefficients from probes, as many as a
 /// time budget allows. The table is saved after every round, and a later run continues from it.
-public struct SensitivityRun {
-  public let probes: Probes
+package struct SensitivityRun {
+  package let probes: Probes
   /// Types whose errors are measured.
-  public let types: [GGMLType]
-  public var errors = RelativeErrors()
+  package let types: [GGMLType]
+  package var errors = RelativeErrors()
   /// Seconds for all measurements; nil for no limit. The first round always runs.
-  public var budget: Double?
+  package var budget: Double?
   /// Seconds after which the remaining errors are measured on small samples; nil for no limit.
-  public var errorSeconds: Double?
+  package var errorSeconds: Double?
   /// Number of bands of layers; nil for as many as the budget allows, at most one per layer.
-  public var bands: Int?
+  package var bands: Int?
   /// A table whose expectations the probes are joined with; nil for the prior.
-  public var evidence: SensitivityTable?
-  public var importanceFingerprint: String?
+  package var evidence: SensitivityTable?
+  package var importanceFingerprint: String?
   /// SHA-256 of the probes' windows.
-  public var textFingerprint = ""
+  package var textFingerprint = ""
   /// The part of the tensors and of the rounds of probes to measure; nil for all. Needs a number of bands.
-  public var part: RunPart?
+  package var part: RunPart?
 
-  public init(probes: Probes, types: [GGMLType]) {
+  package init(probes: Probes, types: [GGMLType]) {
     self.probes = probes
     self.types = types
   }
@@ -39,7 +39,7 @@ public struct SensitivityRun {
   ///   - progress: hears of every measurement of errors and every layer of probes, half of the work each.
   ///   - save: receives the table so far.
   /// - Throws: `ForwardError`, `ScoringError`, `QuantizeError`, and errors of reading the source.
-  public func run(
+  package func run(
     continuing earlier: SensitivityTable? = nil, progress: any RunObserver = NoObserver(),
     save: (SensitivityTable) throws -> Void = { _ in }
   ) throws -> SensitivityTable {
@@ -75,8 +75,8 @@ public struct SensitivityRun {
     let done = Set(table.probes.map(\.name))
     // An incomplete round is run again: probes of one round share memory, which affects the last bits of their results.
     let rounds = rounds(groups)
-    let own = part.map { Array(rounds[$0.range(of: rounds.count)]) } ?? rounds
-    let missing = own.filter { !$0.allSatisfy { done.contains($0.name) } }
+    let wanted = part.map { Array(rounds[$0.range(of: rounds.count)]) } ?? rounds
+    let missing = wanted.filter { !$0.allSatisfy { done.contains($0.name) } }
     for (number, round) in missing.enumerated() {
       let before = spent()
       if number > 0, let budget, before * Double(number + 1) / Double(number) > budget { break }
@@ -98,7 +98,7 @@ public struct SensitivityRun {
   }
 
   /// The measurements of all parts as one table, from which ``run(continuing:progress:save:)`` makes that of the whole.
-  public func joining(_ parts: [SensitivityTable]) throws -> SensitivityTable {
+  package func joining(_ parts: [SensitivityTable]) throws -> SensitivityTable {
     var table = try emptyTable()
     table.entries = parts.flatMap(\.entries)
     table.bands = parts.first?.bands ?? 0
@@ -116,7 +116,7 @@ public struct SensitivityRun {
   }
 
   /// A table without measurements, which describes the inputs of this run.
-  public func emptyTable() throws -> SensitivityTable {
+  package func emptyTable() throws -> SensitivityTable {
     SensitivityTable(
       model: source.name, modelFingerprint: try ModelFingerprint(of: source).hex,
       importanceFingerprint: importanceFingerprint, textFingerprint: textFingerprint, types: types.map(\.name),
@@ -167,7 +167,7 @@ public struct SensitivityRun {
 
 extension SensitivityTable {
   /// Whether two tables have the same inputs.
-  public func matches(_ other: SensitivityTable) -> Bool {
+  package func matches(_ other: SensitivityTable) -> Bool {
     modelFingerprint == other.modelFingerprint && importanceFingerprint == other.importanceFingerprint
       && textFingerprint == other.textFingerprint && probeTokens == other.probeTokens
       && Set(types).isSuperset(of: other.types) && (other.bands == 0 || bands == 0 || bands == other.bands)

@@ -55,7 +55,7 @@ public struct SensitivityTable: Codable, Sendable, Equatable {
     }
   }
 
-  public static let currentFormat = 3
+  static let currentFormat = 3
   /// Formats that are read. Version 2 has no expectations, and no errors of probes.
   private static let readFormats = 2...currentFormat
 
@@ -141,7 +141,9 @@ extension SensitivityTable {
     }
     guard Self.readFormats.contains(version.format) else {
       throw SensitivityError.malformed(
-        file: name, reason: "has format \(version.format), but only \(Self.currentFormat) is supported")
+        file: name,
+        reason: "has format \(version.format); formats \(Self.readFormats.lowerBound) to \(Self.currentFormat) are read"
+      )
     }
     do {
       self = try JSONDecoder().decode(Self.self, from: data)
@@ -178,8 +180,8 @@ extension SensitivityTable {
     guard try ModelFingerprint(of: model).hex == modelFingerprint else {
       throw SensitivityError.otherModel(file: file, model: self.model)
     }
-    let known = Set(entries.map(\.tensor))
-    for tensor in model.tensors where tensor.isQuantizable && !known.contains(tensor.name) {
+    let measured = Set(entries.map(\.tensor))
+    for tensor in model.tensors where tensor.isQuantizable && !measured.contains(tensor.name) {
       throw SensitivityError.missingTensor(file: file, tensor: tensor.name)
     }
   }

@@ -86,14 +86,14 @@ struct StockComparison {
       of: fitted.map(\.types) + stock.map(\.types), windows: windows, progress: progress)
     let stockDrifts = drifts[fitted.count...]
     let chosen = fitted.indices.min { drifts[$0].mean < drifts[$1].mean } ?? 0
-    let own = drifts[chosen]
+    let fittedDrift = drifts[chosen]
     func divergence(_ choice: FitReport.Choice) -> Double? {
       fitted.firstIndex { $0.choice == choice }.map { drifts[$0].mean }
     }
     let best = stockDrifts.min { $0.mean < $1.mean }
-    let difference = best.map { Bootstrap.difference(own, $0, rowsPerWindow: windows.scored.count) }
+    let difference = best.map { Bootstrap.difference(fittedDrift, $0, rowsPerWindow: windows.scored.count) }
     // The best stock mix that fits replaces the fitted mix if it is better.
-    let fitting = zip(stock, stockDrifts).filter { $0.0.bytes <= target.bytes && $0.1.mean < own.mean }
+    let fitting = zip(stock, stockDrifts).filter { $0.0.bytes <= target.bytes && $0.1.mean < fittedDrift.mean }
     let written = fitting.min { $0.1.mean < $1.1.mean }?.0
     let comparison = FitReport.Comparison(
       windows: windows.windows.count, allocation: drifts[0].mean, search: divergence(.search),

@@ -3,14 +3,14 @@ import Quantize
 import Tensors
 
 /// Finds the types of minimum cost for a file of a given size, header included.
-public struct TargetAllocator: Sendable {
-  public let size: FileSize
+package struct TargetAllocator: Sendable {
+  package let size: FileSize
   /// Options by tensor, in the file's order.
-  public let options: [[AllocationOption]]
+  package let options: [[AllocationOption]]
   private let solver: AllocationSolver
 
   /// - Parameter target: the maximum target.
-  public init(_ options: [[AllocationOption]], size: FileSize, upTo target: Int) {
+  package init(_ options: [[AllocationOption]], size: FileSize, upTo target: Int) {
     self.options = options
     self.size = size
     solver = AllocationSolver(options, upTo: target - size.minimumHeaderBytes)
@@ -20,7 +20,7 @@ public struct TargetAllocator: Sendable {
   ///
   /// The header contains the recipe, so its length depends on the types. Bytes are reserved for it, and the reserve grows
   /// until the file fits. If that leaves too few bytes for the tensors, the result is the smallest file.
-  public func types(for target: Int) throws -> [GGMLType]? {
+  package func types(for target: Int) throws -> [GGMLType]? {
     var reserved = try size.headerBytes(of: size.tensors.map(\.type))
     var round = 0
     while let allocation = solver.allocation(budget: target - reserved) {
@@ -37,5 +37,5 @@ public struct TargetAllocator: Sendable {
   }
 
   /// The types of the smallest file.
-  public func smallest() throws -> [GGMLType] { try size.smallest(options.map { $0.map(\.type) }) }
+  package func smallest() throws -> [GGMLType] { try size.smallest(options.map { $0.map(\.type) }) }
 }

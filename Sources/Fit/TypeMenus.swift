@@ -4,18 +4,18 @@ import Quantize
 import Tensors
 
 /// The types that each tensor of a model may have in a file: its source type, and others that the constraints allow.
-public struct TypeMenus: Sendable {
-  public let tensors: [TensorInfo]
+package struct TypeMenus: Sendable {
+  package let tensors: [TensorInfo]
   /// Types by tensor; no menu is empty.
-  public let types: [[GGMLType]]
+  package let types: [[GGMLType]]
 
   /// The block formats that can be encoded, without those for models that were trained with their levels.
-  public static let allTypes = GGMLType.allCases.filter { $0.canEncode && $0.isQuantized && !$0.isForTrainedLevels }
+  package static let allTypes = GGMLType.allCases.filter { $0.canEncode && $0.isQuantized && !$0.isForTrainedLevels }
 
   /// - Parameters:
   ///   - types: the types to choose from; default: all that the form of the output has.
   ///   - hasImportance: whether there is importance at all. The constraints list the tensors without it.
-  public init(
+  package init(
     of source: any ModelSource, types: [GGMLType]? = nil,
     hasImportance: Bool, constraints: TypeConstraints = TypeConstraints()
   ) {
@@ -26,7 +26,7 @@ public struct TypeMenus: Sendable {
       if let pinned = constraints.pinned(tensor) {
         return [tensor.shape.bytes(as: pinned) == nil ? tensor.type : pinned]
       }
-      let most = tensor.shape.bytes(as: tensor.type) ?? Int.max
+      let limit = tensor.shape.bytes(as: tensor.type) ?? Int.max
       // An explicit list of allowed types may have those for trained levels.
       let types =
         types
@@ -35,7 +35,7 @@ public struct TypeMenus: Sendable {
         }
       let smaller = constraints.menu(for: tensor, from: types).filter { type in
         type != tensor.type && (hasImportance || !type.needsImportance)
-          && tensor.shape.bytes(as: type).map { $0 < most } ?? false
+          && tensor.shape.bytes(as: type).map { $0 < limit } ?? false
       }
       return constraints.allows(tensor.type) || smaller.isEmpty ? smaller + [tensor.type] : smaller
     }

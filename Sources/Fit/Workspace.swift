@@ -29,9 +29,9 @@ public struct Workspace: Sendable {
   public init(output: String, model: String, restart: Bool = false) {
     let folder = URL(filePath: output).deletingLastPathComponent().path
     let stem = model.hasSuffix(".gguf") ? String(model.dropLast(5)) : model
-    let own = output.hasSuffix(".gguf") ? String(output.dropLast(5)) : output
-    imatrixPaths = ["\(folder)/\(stem).imatrix.gguf", own + ".imatrix.gguf"]
-    sensitivityPaths = ["\(folder)/\(stem).sensitivity.json", own + ".sensitivity.json"]
+    let outputStem = output.hasSuffix(".gguf") ? String(output.dropLast(5)) : output
+    imatrixPaths = ["\(folder)/\(stem).imatrix.gguf", outputStem + ".imatrix.gguf"]
+    sensitivityPaths = ["\(folder)/\(stem).sensitivity.json", outputStem + ".sensitivity.json"]
     mixPath = output + ".mix"
     self.restart = restart
   }
