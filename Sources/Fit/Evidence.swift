@@ -1,6 +1,6 @@
-/// The evidence that a choice of types rests on. Every grade is better than the one before it.
+/// The grade of evidence for a choice of types. Every grade is better than the one before it.
 public enum Evidence: String, Codable, Sendable, CaseIterable, Comparable {
-  /// ``Prior``: worth by class and depth, from other models.
+  /// Worth by class and depth, from other models (``Prior``).
   case prior
   /// A table of another model of the family.
   case sibling
@@ -11,7 +11,7 @@ public enum Evidence: String, Codable, Sendable, CaseIterable, Comparable {
   /// Trials of whole mixes of this model.
   case searched
 
-  /// True where the divergence of this model was measured.
+  /// Whether the divergence of this model was measured.
   public var isMeasured: Bool { self >= .measured }
 
   public static func < (one: Evidence, other: Evidence) -> Bool {

@@ -3,47 +3,47 @@ import GGUF
 import Quantize
 import Tensors
 
-/// Joins what is known of other models, or was published of this one, with the prior, in a table without probes.
+/// A table without probes, from a published table or a table of another model, joined with the prior.
 ///
-/// Both speak of log coefficients; one of them in another unit, so that the median difference is taken out. Each counts by
-/// its variance. Errors of (tensor, type) are those of this model's weights.
+/// Both give log coefficients, in different units: the median difference is removed. Each is weighted by its inverse
+/// variance. Errors of tensors in types are those of this model's weights.
 public struct ImportedEvidence: Sendable {
-  /// Tensors and classes that did not fit, for messages.
+  /// Tensors and classes that do not fit, for messages.
   public struct Fit: Sendable, Equatable {
-    /// Names in the table that this model does not have.
+    /// Tensors or classes of the table that this model does not have.
     public internal(set) var leftOver: [String] = []
-    /// Quantizable tensors of the model that the table does not speak of: the prior stands in for them.
+    /// Quantizable tensors of the model that the table has nothing for: they get the prior.
     public internal(set) var missing: [String] = []
-    /// Names in the table altogether.
+    /// Number of tensors or classes in the table.
     public internal(set) var count = 0
-    /// What was subtracted from every measurement in a type, by the type's name (``MeasurementFloor``).
+    /// The floor that was subtracted from every measurement in a type, by the type's name (``MeasurementFloor``).
     public internal(set) var floors: [String: Double] = [:]
   }
 
   public let table: SensitivityTable
   public let fit: Fit
 
-  /// Robust standard deviation of log worth between two models of a kin with the same layers (Qwen3.6-27B by Qwen3.5-27B,
+  /// Robust standard deviation of log worth between two models of one kin with the same layers (Qwen3.6-27B by Qwen3.5-27B,
   /// GLM-4.6 by GLM-4.5 and six other pairs of the tables behind ``Prior``).
   static let publishedSpread = 0.12
-  /// The same between siblings of other sizes, by class and relative depth (eight pairs).
+  /// The same between siblings of different sizes, by class and relative depth (eight pairs).
   static let siblingSpread = 0.33
 
-  /// - Parameter known: log coefficients in an unknown unit and their spreads, by the table's entries; nil where nothing is
-  ///   known.
-  private init(joining known: [Expectation?], _ base: SensitivityTable, grade: Evidence, fit: Fit) {
+  /// - Parameter imported: log coefficients in an unknown unit, with their spreads, by the base's entries; nil where the import
+  ///   has nothing.
+  private init(joining imported: [Expectation?], _ base: SensitivityTable, grade: Evidence, fit: Fit) {
     var table = base
-    let differences = zip(known, base.entries).compactMap { known, entry in
-      known.flatMap { known in entry.expectation.map { known.log - $0.log } }
+    let differences = zip(imported, base.entries).compactMap { one, entry in
+      one.flatMap { one in entry.expectation.map { one.log - $0.log } }
     }.sorted()
     let unit = differences.isEmpty ? 0 : differences[differences.count / 2]
-    for (index, known) in known.enumerated() {
+    for (index, one) in imported.enumerated() {
       guard let expected = base.entries[index].expectation else { continue }
       let prior = (log: expected.log + unit, weight: 1 / (expected.spread * expected.spread))
-      let own = known.map { (log: $0.log, weight: 1 / ($0.spread * $0.spread)) } ?? (log: 0, weight: 0)
+      let other = one.map { (log: $0.log, weight: 1 / ($0.spread * $0.spread)) } ?? (log: 0, weight: 0)
       table.entries[index].expectation = Expectation(
-        log: (prior.log * prior.weight + own.log * own.weight) / (prior.weight + own.weight),
-        spread: (1 / (prior.weight + own.weight)).squareRoot())
+        log: (prior.log * prior.weight + other.log * other.weight) / (prior.weight + other.weight),
+        spread: (1 / (prior.weight + other.weight)).squareRoot())
     }
     table.evidence = grade
     table.distribute()
@@ -55,7 +55,7 @@ public struct ImportedEvidence: Sendable {
   public init(_ published: PublishedTable, joinedWith base: SensitivityTable) {
     let names = Set(base.entries.map(\.tensor))
     let errors = Dictionary(base.entries.map { ($0.tensor, $0.errors) }, uniquingKeysWith: { first, _ in first })
-    // Tensors of one layer that repeat a value were measured together: it is shared out by their expectations.
+    // Tensors of one layer that repeat a value were measured together: each gets a share of it, by its expectation.
     struct Key: Hashable {
       let layer: Int?
       let type: GGMLType
@@ -75,7 +75,7 @@ public struct ImportedEvidence: Sendable {
       let sum = tensors.reduce(0) { sum, one in
         sum + exp(expected[one.tensor] ?? 0) * Self.error(errors[one.tensor] ?? [:], as: key.type)
       }
-      // A value at the floor says nothing: the prior stands in.
+      // A value at the floor contains no information: the tensor gets the prior.
       let value = key.value - (floors[key.type] ?? 0)
       guard sum > 0, value > 0 else { continue }
       // The noise of a value is a larger part of its difference to the floor.
@@ -96,25 +96,25 @@ public struct ImportedEvidence: Sendable {
 
   /// - Parameter base: this model's errors and prior (``PriorSensitivities``).
   public init(sibling: SensitivityTable, joinedWith base: SensitivityTable) {
-    let own = Self.profiles(sibling)
+    let profiles = Self.profiles(sibling)
     let classes = Self.classes(base)
     let layers = Self.layers(base)
     var fit = Fit()
-    let known = zip(base.entries, classes).map { entry, name -> Expectation? in
-      guard let points = own[name] else {
+    let imported = zip(base.entries, classes).map { entry, name -> Expectation? in
+      guard let points = profiles[name] else {
         fit.missing.append(entry.tensor)
         return nil
       }
-      let depth = TensorName(entry.tensor).layer.map { (Double($0) + 0.5) / Double(layers) } ?? 0
+      let depth = Self.depth(of: entry.tensor, layers: layers)
       return Expectation(
         log: Self.interpolated(points, at: depth) - log(LowBitError.estimate(entry.errors)), spread: Self.siblingSpread)
     }
-    fit.leftOver = Set(own.keys).subtracting(classes).sorted()
-    fit.count = own.count
-    self.init(joining: known, base, grade: .sibling, fit: fit)
+    fit.leftOver = Set(profiles.keys).subtracting(classes).sorted()
+    fit.count = profiles.count
+    self.init(joining: imported, base, grade: .sibling, fit: fit)
   }
 
-  /// The mean of several rows of a table, which repeat each other's deviations: their spreads do not fall with the number.
+  /// The mean over several types of a tensor, whose deviations are the same: the spread does not fall with their number.
   private static func mean(_ rows: [Expectation]?) -> Expectation? {
     guard let rows else { return nil }
     // Sorted, so that sums do not depend on the order of a dictionary.
@@ -123,16 +123,16 @@ public struct ImportedEvidence: Sendable {
     return Expectation(log: logs.reduce(0, +) / count, spread: spreads.reduce(0, +) / count)
   }
 
+  /// The error of a tensor in a type. In a type that its rows can't have, estimated by the ratio of mean errors.
   private static func error(_ errors: [String: Double], as type: GGMLType) -> Double {
     if let error = errors[type.name], error > 0 { return error }
-    // A type that this model's rows can't have: by the ratio of mean errors.
     let low = LowBitError.estimate(errors)
     return low * (LowBitError.mean(of: type) ?? 0) / (LowBitError.mean(of: .iq1_m) ?? 1)
   }
 
   // MARK: refusals
 
-  /// Refuses a table that names other tensors than the model has, or values that can't be.
+  /// Refuses a table with impossible values, or with tensors that the model does not have.
   ///
   /// - Throws: ``SensitivityError``
   public func check(_ published: PublishedTable, file: String) throws(SensitivityError) {
@@ -145,7 +145,7 @@ public struct ImportedEvidence: Sendable {
     }
   }
 
-  /// Refuses a sibling without some of the model's classes.
+  /// Refuses a sibling that lacks classes of the model.
   ///
   /// - Throws: ``SensitivityError``
   public func checkClasses(file: String) throws(SensitivityError) {
@@ -153,7 +153,7 @@ public struct ImportedEvidence: Sendable {
     guard classes.isEmpty else { throw .otherClasses(file: file, model: table.model, classes: classes) }
   }
 
-  /// Refuses a table of which nothing fits, however lenient one is.
+  /// Refuses a table of which nothing fits, which can't be used even in part.
   ///
   /// - Throws: ``SensitivityError``
   public func checkThatSomethingFits(file: String) throws(SensitivityError) {
@@ -168,7 +168,7 @@ public struct ImportedEvidence: Sendable {
     (table.entries.compactMap { TensorName($0.tensor).layer }.max() ?? 0) + 1
   }
 
-  /// The class of every entry. A tied embedding is another class than one that is not.
+  /// The class of every entry. Tied and untied embeddings are two classes.
   private static func classes(_ table: SensitivityTable) -> [String] {
     let isTied = !table.entries.contains { $0.tensor == "output.weight" }
     return table.entries.map { entry in
@@ -177,12 +177,17 @@ public struct ImportedEvidence: Sendable {
     }
   }
 
+  /// The middle of a tensor's layer as a fraction of the model's depth; 0 outside layers.
+  private static func depth(of tensor: String, layers: Int) -> Double {
+    TensorName(tensor).layer.map { (Double($0) + 0.5) / Double(layers) } ?? 0
+  }
+
   /// Log worth by class and relative depth, in the order of depths.
   private static func profiles(_ table: SensitivityTable) -> [String: [(depth: Double, log: Double)]] {
     let layers = layers(table)
     var result: [String: [(depth: Double, log: Double)]] = [:]
     for (entry, name) in zip(table.entries, classes(table)) where entry.coefficient > 0 {
-      let depth = TensorName(entry.tensor).layer.map { (Double($0) + 0.5) / Double(layers) } ?? 0
+      let depth = depth(of: entry.tensor, layers: layers)
       result[name, default: []].append((depth, log(entry.coefficient * LowBitError.estimate(entry.errors))))
     }
     return result.mapValues { $0.sorted { ($0.depth, $0.log) < ($1.depth, $1.log) } }

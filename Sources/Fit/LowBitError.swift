@@ -1,12 +1,11 @@
 import Foundation
 import Tensors
 
-/// The relative error of a tensor at about 1.8 bits, which worths were measured at.
+/// The relative error of a tensor at about 1.8 bits, at which worths were measured: coefficient = worth / error.
 ///
-/// coefficient = worth / error at 1.8 bits. The error is that of IQ1_M where the tensor can have it. Elsewhere (rows that
-/// are not multiples of 256, no importance) it is that of the measured type with the fewest bits, times the ratio of the
-/// two types' mean errors over the demo model's tensors (Documentation/benchmarks.md): the ratio of two types hardly
-/// depends on the tensor.
+/// The error is that of IQ1_M where the tensor can have it. Otherwise (rows that are not multiples of 256, no importance) it
+/// is that of the measured type with the fewest bits, times the ratio of the two types' mean errors over the demo model's
+/// tensors (Documentation/benchmarks.md): the ratio hardly depends on the tensor.
 enum LowBitError {
   /// Mean errors with importance, the types with the fewest bits first.
   private static let means: [(type: GGMLType, error: Double)] = [
@@ -19,11 +18,11 @@ enum LowBitError {
   /// The mean error of a type; nil where it was not measured.
   static func mean(of type: GGMLType) -> Double? { means.first { $0.type == type }?.error }
 
-  /// The types that are worth measuring for this alone.
+  /// The types that have a mean error.
   static let types = means.map(\.type)
 
-  /// - Parameter errors: of a tensor by type name. Errors of zero say nothing, as all zeros in a tensor do.
-  /// - Returns: the mean of the demo model where nothing is known.
+  /// - Parameter errors: errors of a tensor, by type name. Errors of zero, as of a tensor of zeros, are ignored.
+  /// - Returns: the demo model's mean error if nothing is known.
   static func estimate(_ errors: [String: Double]) -> Double {
     for (type, mean) in means {
       if let error = errors[type.name], error > 0 { return error * means[0].error / mean }

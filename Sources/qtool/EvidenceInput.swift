@@ -3,7 +3,7 @@ import Fit
 import GGUF
 import Imatrix
 
-/// Evidence that was not measured on the model itself.
+/// Options for evidence from other models or published tables.
 struct EvidenceOptions: ParsableArguments {
   @Option(
     name: .customLong("import"),
@@ -26,7 +26,7 @@ struct EvidenceOptions: ParsableArguments {
     if lenient, files.isEmpty { throw ValidationError("--lenient goes with --import or --sibling") }
   }
 
-  /// The table that joins the evidence with the prior; nil where none is given.
+  /// The given evidence joined with the prior, as a table; nil if none is given.
   func table(for source: any ModelSource, _ matrix: ImportanceMatrix?, in run: FitRun, _ progress: Progress) throws
     -> SensitivityTable?
   {

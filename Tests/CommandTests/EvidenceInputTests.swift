@@ -2,7 +2,7 @@ import Foundation
 import TestSupport
 import Testing
 
-/// Tables from elsewhere, through the binary: what does not fit is refused and named, and nothing is written.
+/// Tables from elsewhere, through the binary: a table that does not fit is refused with its reason, and nothing is written.
 @Suite struct EvidenceInputTests {
   let qtool = Binary(beside: .module)
   let out: TemporaryDirectory
@@ -20,7 +20,7 @@ import Testing
   @Test(arguments: [
     ("blk.77.attn_q.weight,IQ1_M,0.1", "1 of 2 names fit no tensor of demo-model: blk.77.attn_q.weight"),
     ("blk.1.attn_q.weight,IQ1_M,-3", "a value can't be a divergence: line 3: tensor blk.1.attn_q.weight: -3"),
-  ]) func aTableThatFitsInPart(line: String, message: String) throws {
+  ]) func tablesThatFitInPartNeedLenient(line: String, message: String) throws {
     let table = try file("a.csv", "tensor,type,kld\nblk.0.attn_q.weight,IQ1_M,0.1\n\(line)\n")
     let refused = try sensitivity(["--import", table])
     #expect(refused.status == 65 && refused.error.contains("a.csv: \(message)"), "\(refused.error)")
@@ -39,14 +39,14 @@ import Testing
     ("--import", "tensor,type,kld\nblk.0.attn_q.weight,IQ1_M,404\n", "holds no measurements"),
     ("--import", "tensor,type,kld\nblk.9.attn_z.weight,IQ1_M,1\n", "nothing in it fits demo-model"),
     ("--sibling", "", "is not a file of sensitivities"), ("--sibling", "{}", "is not a file of sensitivities"),
-  ]) func aTableOfNothing(option: String, text: String, message: String) throws {
+  ]) func tablesWithoutMeasurementsAreRefused(option: String, text: String, message: String) throws {
     let result = try sensitivity([option, try file("a.csv", text)])
     #expect(result.status == 65 && result.error.contains("a.csv: \(message)"), "\(result.error)")
     #expect(out.contents == ["a.csv"])
   }
 
   /// A sibling without some class is refused; --lenient takes the prior for it.
-  @Test func aSiblingWithOtherClasses() throws {
+  @Test func siblingsWithOtherClassesNeedLenient() throws {
     let made = try sensitivity(["--budget", "0"])
     #expect(made.status == 0, "\(made.error)")
     let data = try Data(contentsOf: URL(filePath: out.path("table.json")))

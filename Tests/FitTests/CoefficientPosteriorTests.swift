@@ -3,7 +3,7 @@ import Foundation
 import Tensors
 import Testing
 
-/// How what is expected of coefficients and what probes say are joined.
+/// Coefficients from expectations and probes.
 @Suite struct CoefficientPosteriorTests {
   private func table(_ expected: [(String, Double)], _ probes: [SensitivityTable.Probe]) -> SensitivityTable {
     var table = SensitivityTable(
@@ -34,7 +34,7 @@ import Testing
     #expect(abs(found[0] - 2) < 1e-12 && abs(found[1] - 6) < 1e-12)
   }
 
-  /// Probes that agree with what is expected give the scale: here 5 nats for 1.
+  /// Probes that agree with the expectations give the scale: here 5 nats for 1.
   @Test func probesGiveTheScale() {
     let expected = zip(names, [1.0, 2, 4, 1, 2, 4, 1, 2]).map { ($0, $1) }
     let table = table(expected, expected.prefix(6).map { probe([$0.0], 5 * $0.1 * 0.02) })
@@ -44,8 +44,8 @@ import Testing
     #expect(table.entries.map(\.probe) == names.prefix(6).map { $0 } + [nil, nil])
   }
 
-  /// One of eight tensors measures ten times the others: taken over where it was measured well, and not where its
-  /// standard error is as large as itself.
+  /// One of eight tensors has ten times the drift of the others. This counts if it was measured well, and not if its standard
+  /// error is as large as itself.
   @Test func anOutlierCountsByItsError() {
     func outlier(error: Double) -> Double {
       let found = coefficients(
@@ -58,7 +58,7 @@ import Testing
     #expect(outlier(error: 0.2) < 1.3)
   }
 
-  /// A probe that found nothing leaves its tensor worth something.
+  /// A probe without drift leaves its tensor a positive worth.
   @Test func nothingIsWorthZero() {
     let found = coefficients(
       table(names.map { ($0, 1) }, names.map { probe([$0], $0 == names[0] ? 0 : 0.02, error: 0.002) }))
@@ -71,7 +71,7 @@ import Testing
   @Test func classesAndLayersShare() {
     let down = (0..<8).map { "blk.\($0).ffn_down.weight" }
     let expected = (names + down).map { ($0, 1.0) }
-    // ffn_down is worth twice what was expected.
+    // ffn_down is worth twice its expectation.
     let probes = names.map { probe([$0], 0.02) } + down.dropLast().map { probe([$0], 0.04) }
     let found = coefficients(table(expected, probes))
     #expect(found[15] / found[7] > 1.5 && found[15] / found[7] < 2.1)
@@ -85,7 +85,7 @@ import Testing
     #expect(abs(found[1] / found[0] - 3) < 0.01 && abs(found[0] - 1) < 0.01)
   }
 
-  @Test func theStandardErrorGoesByWindows() {
+  @Test func theStandardErrorIsThatOfWindows() {
     // Four windows of two positions: means 1, 2, 3, 6.
     let few = Probes.standardError([1, 1, 2, 2, 1, 5, 6, 6], of: 2)
     let expected = (14.0 / 4 / 3).squareRoot() * 3.0.squareRoot()

@@ -49,11 +49,11 @@ import Testing
   @Test(arguments: [
     "", "QTYPE,a.weight\n", "hello\nworld\n", "tensor,type,kld\na.weight,IQ1_M\n", "QTYPE,a.weight\nIQ1_M,1,2\n",
     "tensor,type,kld\na.weight,IQ1_M,404\n",
-  ]) func filesThatAreNone(_ text: String) {
+  ]) func otherFilesAreRefused(_ text: String) {
     #expect(throws: SensitivityError.self) { try PublishedTable(text: text, file: "a.csv") }
   }
 
-  @Test(arguments: ["nan", "-0.1", "abc", "inf", "1e6"]) func valuesThatCannotBe(_ value: String) throws {
+  @Test(arguments: ["nan", "-0.1", "abc", "inf", "1e6"]) func impossibleValuesAreNamed(_ value: String) throws {
     let table = try PublishedTable(
       text: "tensor,type,kld\nblk.0.attn_k.weight,IQ1_M,0.1\nblk.1.attn_k.weight,IQ1_M,\(value)\n", file: "a.csv")
     let evidence = ImportedEvidence(table, joinedWith: base(layers: layers))

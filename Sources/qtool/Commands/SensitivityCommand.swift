@@ -187,7 +187,7 @@ struct SensitivityCommand: ParsableCommand {
     )
   }
 
-  /// Writes what is known without a forward pass.
+  /// Writes the table of the prior, or of the given evidence, without a forward pass.
   private func writeEvidence(for source: any ModelSource, _ progress: Progress) throws {
     let matrix = try imatrix.map { try ImportanceMatrix(path: $0, for: source, progress) }
     let run = options.fitRun(progress)
