@@ -4,76 +4,78 @@ import Imatrix
 import Tensors
 import Transformer
 
-/// The memory of error feedback: how wide the diagonal blocks of each Gram matrix are, so that sums and factor of an input
-/// keep within their share of the budget.
+/// The widths of each Gram matrix's diagonal blocks, chosen so that the sums and the factor of an input keep within their
+/// share of the budget, and the memory that they take.
 public struct FeedbackBlocks: Sendable, Equatable {
-  /// By columns of an input, those of a block.
+  /// Columns of a diagonal block, by columns of an input.
   public private(set) var widths: [Int: Int] = [:]
-  /// Bytes of sums, factor and rows in work, at most.
-  public private(set) var bytes = 0
+  /// Maximum bytes of sums, factor and rows in work.
+  package private(set) var bytes = 0
+
+  /// The effort whose tables are counted. The highest, whatever the run's, so that the effort does not change the widths.
+  private static let effort = FeedbackEffort.descent
 
   /// - Parameters:
-  ///   - matrices: those that are encoded with feedback, and their types.
-  ///   - tokens: of the text.
+  ///   - matrices: the matrices that are encoded with feedback, and their types.
+  ///   - tokens: tokens of the text.
   ///   - isPaired: whether the sums of two streams are kept.
-  ///   - rowBytes: of rows in work.
-  ///   - share: bytes that may be used.
+  ///   - rowBytes: bytes of rows in work.
+  ///   - share: maximum bytes.
   package init(
     _ matrices: [(tensor: TensorInfo, type: GGMLType)], tokens: Int, isPaired: Bool, rowBytes: Int, share: Int
   ) {
+    func sums(_ tensor: TensorInfo) -> Int { isPaired ? Self.pairedSums : Self.sums(tensor, tokens: tokens) }
+    func otherBytes(_ tensor: TensorInfo) -> Int { rowBytes + (isPaired ? Self.residualBytes(tensor) : 0) }
     for (tensor, type) in matrices {
       let columns = tensor.shape.columns
-      let sums = isPaired ? Self.pairedSums : Self.sums(tensor, tokens: tokens)
-      let beside =
-        rowBytes + (isPaired ? Self.residualBytes(tensor) : 0)
-        + type.feedbackTableBytes(columns: columns, effort: .descent)
-      let width = min(widths[columns] ?? columns, Self.width(columns, sums: sums, share: share - beside))
-      widths[columns] = width
+      let tables = type.feedbackTableBytes(columns: columns, effort: Self.effort)
+      let available = share - otherBytes(tensor) - tables
+      widths[columns] = min(
+        widths[columns] ?? columns, Self.width(columns, sums: sums(tensor), share: available))
     }
     for (tensor, type) in matrices {
       let columns = tensor.shape.columns
-      let sums = isPaired ? Self.pairedSums : Self.sums(tensor, tokens: tokens)
-      let width = widths[columns] ?? columns
-      // The metric is built, then it serves.
+      let width = width(columns)
+      // The metric is built before rows are encoded in it.
+      let building = FeedbackMetric.peakBytes(columns: columns, blockColumns: width)
       let encoding =
         FeedbackMetric.bytes(columns: columns, blockColumns: width)
-        + type.feedbackTableBytes(columns: columns, effort: .descent)
-        + Threads.count * type.feedbackThreadBytes(columns: columns, effort: .descent)
-      bytes = max(
-        bytes,
-        rowBytes + (isPaired ? Self.residualBytes(tensor) : 0) + sums
-          * GramMatrix.bytes(columns: columns, blockColumns: width)
-          + max(FeedbackMetric.peakBytes(columns: columns, blockColumns: width), encoding))
+        + type.feedbackTableBytes(columns: columns, effort: Self.effort)
+        + Threads.count * type.feedbackThreadBytes(columns: columns, effort: Self.effort)
+      let gram = GramMatrix.bytes(columns: columns, blockColumns: width)
+      bytes = max(bytes, otherBytes(tensor) + sums(tensor) * gram + max(building, encoding))
     }
   }
 
-  /// Columns of a diagonal block for inputs of so many columns.
+  /// Columns of a diagonal block for an input of `columns` columns.
   package func width(_ columns: Int) -> Int { widths[columns] ?? columns }
 
-  /// The inputs that do not get their whole matrix.
+  /// Inputs whose matrix is cut into blocks.
   public var cuts: [(columns: Int, block: Int)] {
     widths.filter { $0.key > $0.value }.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
   }
 
-  /// For two streams: the Gram matrix, what the streams differ in, and the correction; it is solved for in double precision,
-  /// before the metric is made.
+  /// Matrices of two streams: the Gram matrix, the difference of the streams, and three for the correction, which is solved
+  /// for in double precision before the metric is made.
   private static let pairedSums = 5
 
   /// The difference of hidden states, and its correction.
   private static func residualBytes(_ tensor: TensorInfo) -> Int { 8 * tensor.shape.count }
 
-  /// Sums of an input's size that are in memory together.
+  /// Gram matrices of an input that are in memory together, for one stream.
   private static func sums(_ tensor: TensorInfo, tokens: Int) -> Int {
     let kind = tensor.layerClass
-    // Heads are summed side by side, of keys and of values.
+    // Heads are summed side by side, those of keys and those of values.
     if kind == "attn_k_b.weight" || kind == "attn_v_b.weight" { return 2 * tensor.shape.matrices }
-    // An expert's tokens, those that are held out, its layer's, and one that is shrunk.
+    // An expert's tokens, its held-out tokens, its layer's tokens, and the sum that is shrunk.
     if tensor.shape.matrices > 1 { return 4 }
+    // A short text has held-out tokens, and a sum that is shrunk.
     return tokens < GramCollector.ampleTokens * tensor.shape.columns ? 3 : 1
   }
 
-  /// Without what each thread works with: the width must not depend on their number.
+  /// Bytes without those of each thread: the width must not depend on the number of threads.
   private static func bytes(_ columns: Int, _ width: Int, sums: Int) -> Int {
+    // While the metric is built, a block is held in double precision.
     sums * GramMatrix.bytes(columns: columns, blockColumns: width)
       + FeedbackMetric.bytes(columns: columns, blockColumns: width) + 8 * width * width
   }

@@ -1,22 +1,22 @@
 import Tensors
 
-/// Tells an observer how far a run with error feedback is, in work instead of bytes: the pass takes time before the first
-/// byte is written, and a byte of one type more than one of another.
+/// Reports the progress of a run with error feedback in work instead of bytes: the pass takes time before the first byte is
+/// written, and bytes of some types take more time than those of others.
 final class FeedbackProgress: RunObserver {
   private let base: any RunObserver
   private var work: FeedbackWork
   /// Rows of every tensor.
   private let rows: [Int]
-  /// Seconds of the pass that this run has to do, and of its tensors.
+  /// Seconds of the pass, and of encoding the tensors that this run has to write.
   private var pass: Double
   private var encoding: Double
-  /// The part of the pass that is done, of that which this run has to do.
+  /// The fraction of this run's part of the pass that is done.
   private var passed = 0.0
   /// The fraction of the pass that an earlier run has done; nil before it is known.
   private var resumedAt: Double?
   /// Seconds of rows that were encoded in the pass.
   private var encoded = 0.0
-  /// The fraction of bytes when the pass ended.
+  /// The fraction of bytes that were written when the pass ended.
   private var bytes = 0.0
   private var isPassing = true
 
@@ -25,7 +25,7 @@ final class FeedbackProgress: RunObserver {
     encoding = work.encoding.values.reduce(0, +)
   }
 
-  /// Leaves out what an earlier run has written.
+  /// Leaves out the tensors that an earlier run has written.
   func start(without written: some Sequence<Int>, hasPass: Bool) {
     for index in written { work.encoding[index] = nil }
     encoding = work.encoding.values.reduce(0, +)
@@ -34,7 +34,7 @@ final class FeedbackProgress: RunObserver {
 
   /// - Parameters:
   ///   - fraction: of the whole pass.
-  ///   - step: layers that are done.
+  ///   - step: the number of layers that are done.
   func advancePass(_ fraction: Double, step: Int) {
     let fraction = min(1, fraction / max(work.passed, 1e-9))
     let start = resumedAt ?? (step > 0 ? fraction : 0)
@@ -42,12 +42,12 @@ final class FeedbackProgress: RunObserver {
     passed = start < 1 ? min(1, max(passed, (fraction - start) / (1 - start))) : 1
   }
 
-  /// Rows of a tensor were encoded in the pass.
+  /// Counts rows of a tensor that were encoded in the pass.
   func encoded(_ count: Int, of tensor: Int) {
     encoded += (work.encoding[tensor] ?? 0) * Double(count) / Double(max(1, rows[tensor]))
   }
 
-  /// From here on, all bytes are of tensors that no text goes through.
+  /// Ends the pass: all further bytes are those of tensors that it does not encode.
   func endPass() { (passed, isPassing) = (1, false) }
 
   func advance(_ progress: RunProgress) throws {

@@ -7,32 +7,32 @@ import Tensors
 import Transformer
 
 /// Writes a model with error feedback: the rounding error of each weight is fed into the weights that are not rounded yet,
-/// as the inputs of their layer ask for it.
+/// in the metric of their layer's inputs.
 ///
 ///     var run = try FeedbackRun(plan, windows: windows, forward: options)
 ///     let report = try run.write(to: path, options: RewriteOptions())
 ///
-/// The text goes through the model layer by layer. When an input of a layer is known for all tokens, the matrices that are
-/// multiplied by it are encoded and written; what no token goes through is encoded as ``Rewriter`` does.
+/// The text goes through the model layer by layer. When an input of a layer is complete, the matrices that are multiplied by it
+/// are encoded and written. Tensors without an input are encoded as ``Rewriter`` does.
 public struct FeedbackRun {
   public let plan: RewritePlan
   public let windows: [[Int32]]
   public var effort = FeedbackEffort.descent
-  /// Round each layer for the inputs that the rounded layers before it give, where the model's layers allow it.
+  /// Whether each layer is rounded for its inputs behind the rounded layers. False for models whose layers don't allow it.
   public let isSequential: Bool
-  /// The importance of a given matrix, for types without feedback; if nil, mean squares come from the same pass.
+  /// Importance for types without feedback; nil to use the mean squares of the same pass.
   public var importance: Importance?
-  /// Names of the texts; the importance of the exact model's inputs is summed for a matrix under these names. nil for none.
+  /// Names of the texts for ``FeedbackReport/importance``; nil to measure none.
   public var dataset: [String]?
-  /// Tensors that are to be encoded with feedback, of those that can be.
+  /// Whether to use feedback for a tensor that can have it.
   public var wants: (TensorInfo) -> Bool = { _ in true }
   /// Sections of layers that do not depend on each other (FeedbackSections.swift). Only two streams depend on it.
   public var sections = 1
-  /// From one snapshot of the pass to the next.
+  /// Seconds between two snapshots of the pass.
   public var snapshotSeconds = 600.0
   /// The width of diagonal blocks, and the memory that they take.
   public let blocks: FeedbackBlocks
-  /// The work by which progress is told; nil for that of a nominal machine.
+  /// The work that progress is reported in; nil for that of a nominal machine.
   public var expectedWork: FeedbackWork?
   let pass: ForwardPass
   private let rowBytes: Int
@@ -46,6 +46,7 @@ public struct FeedbackRun {
     pass = try ForwardPass(source: plan.source, options: forward)
     self.isSequential = isSequential && pass.runsPairs
     let share = forward.budget.feedback
+    // Rows are small beside sums and factor, and at least a megabyte, so that a call serves all threads.
     rowBytes = min(plan.chunkBytes, max(1 << 20, share / 16))
     let seen = Self.seen(by: pass.decoder)
     let encoded = plan.source.tensors.indices.filter { Self.isEncoded($0, of: plan, seen: seen) }
@@ -75,7 +76,7 @@ public struct FeedbackRun {
         receive: { _ in }))
   }
 
-  /// True where some tensor can be encoded with feedback.
+  /// Whether any tensor is encoded with feedback.
   public var hasWork: Bool {
     let seen = Self.seen(by: pass.decoder)
     return zip(plan.source.tensors, plan.types).contains {
@@ -83,7 +84,7 @@ public struct FeedbackRun {
     }
   }
 
-  /// Tensors by name, of those that the pass encodes: with feedback, or with importance where their types take none.
+  /// Indices of the tensors that the pass encodes, by name: with feedback, or with importance if their types take none.
   var tensors: [String: Int] {
     let seen = Self.seen(by: pass.decoder)
     var result: [String: Int] = [:]
@@ -97,9 +98,11 @@ public struct FeedbackRun {
     return seen.contains(tensor.name) && type != tensor.type && type.isQuantized && tensor.isQuantizable
   }
 
-  /// - Parameter progress: hears of every block of rows that was encoded; its steps are tensors. May pause after every
+  /// Writes the file.
+  ///
+  /// - Parameter progress: receives every block of rows that was encoded; its steps are tensors. May pause after every
   ///   tensor and layer.
-  /// - Throws: `Paused`, ``QuantizeError``, `ForwardError`, and what reading and writing throw.
+  /// - Throws: `Paused`, ``QuantizeError``, `ForwardError`, and errors of reading and writing.
   public func write(
     to path: String, options: RewriteOptions, progress: any RunObserver = NoObserver()
   ) throws -> FeedbackReport {
@@ -171,7 +174,7 @@ public struct FeedbackRun {
         try encoder.endLayer()
         try pausing(progress) { isPausing in
           guard let kept, isPausing || kept.isDue else { return }
-          // States behind a layer say that its tensors are written.
+          // A snapshot of the states behind a layer implies that the layer's tensors are written.
           try session.flush()
           let file = try sums?.write(behind: states.layer, of: windows)
           try kept.write(states, of: windows, by: pass, keeping: Set([file].compactMap { $0 }))
@@ -188,15 +191,15 @@ public struct FeedbackRun {
 }
 
 extension FeedbackRun {
-  /// The text goes through the exact model and through the layers that are rounded so far, side by side: weights are
-  /// rounded for the inputs that they will meet.
+  /// Runs the text through the exact model and through the layers that are rounded so far, side by side: weights are rounded
+  /// for the inputs that they will have.
   private func runPair(
     _ session: RewriteSession, _ encoder: FeedbackEncoder, _ planned: [String: Int], _ remaining: [String: Int],
     _ layers: Range<Int>, _ sums: PassImportance?, _ snapshots: String, _ progress: FeedbackProgress
   ) throws {
     let rounded = RoundedModel(session)
     for (name, index) in planned where remaining[name] == nil { if try session.isWritten(index) { rounded.add(name) } }
-    // A tied head is encoded at the end. Only the first section begins with embedded tokens of the second stream.
+    // The second stream of the first section reads the rounded embedding. A tied head is encoded at the end.
     let embedding = "token_embd.weight"
     if layers.lowerBound == 0, tensors[embedding] == nil,
       let index = plan.source.tensors.firstIndex(where: { $0.name == embedding }),
@@ -234,7 +237,7 @@ extension FeedbackRun {
       try pausing(progress) { isPausing in
         guard let kept, isPausing || kept.exact.isDue else { return }
         try session.flush()
-        // The second first: states of both streams behind a layer exist where the first has them.
+        // The rounded stream's states are written first: where the exact stream's exist, both do.
         if let second { try kept.rounded.write(second, of: windows, by: pass) }
         let file = try sums?.write(behind: exact.layer, of: windows)
         try kept.exact.write(
@@ -244,33 +247,13 @@ extension FeedbackRun {
     }
   }
 
-  /// Whether every tensor of the layers before one is written. Else the text goes through those layers again.
+  /// Whether every tensor of the layers before `layer` is written. If not, the text goes through those layers again.
   private func isWhole(before layer: Int, _ remaining: [String: Int]) -> Bool {
     layer <= remaining.keys.compactMap { TensorName($0).layer }.min() ?? .max
   }
 }
 
-/// The results of a run with error feedback.
-public struct FeedbackReport: Sendable, Equatable {
-  /// An input with fewer tokens than a quarter of its columns.
-  public struct Short: Sendable, Equatable {
-    public let tensor: String
-    public let tokens: Int
-    public let columns: Int
-  }
-
-  public var rewrite = RewriteReport()
-  /// Tensors that the pass encoded.
-  public var tensors = 0
-  public var short: [Short] = []
-  /// Matrices of experts with fewer tokens than a quarter of their columns, and with none.
-  public var shortExperts = 0
-  public var unseenExperts = 0
-  /// The importance of all matrices, where it was asked for and the pass ran.
-  public var importance: ImportanceMatrix?
-}
-
-/// Tells a rewriting's observer which layer is in work.
+/// Reports the current layer to a rewriting's observer.
 private struct SessionProgress: RunObserver {
   let session: RewriteSession
   let layers: Int

@@ -5,7 +5,7 @@ import Quantize
 import Tensors
 import Transformer
 
-/// The text by which a file's errors are fed back, and the tensors of which they are.
+/// The error feedback of a file: its text, its effort and its tensors.
 public struct FitFeedback: Sendable {
   public let windows: ScoringWindows
   /// Names of the texts.
@@ -17,7 +17,7 @@ public struct FitFeedback: Sendable {
   /// Names of the tensors that are encoded with feedback where their types take it.
   public let tensors: Set<String>
 
-  /// - Parameter wants: whether feedback is used for a tensor of that name.
+  /// - Parameter wants: whether to use feedback for a tensor, by its name.
   /// - Throws: `ForwardError` where the model has no forward pass.
   public init(
     of source: any ModelSource, windows: ScoringWindows, names: [String], effort: FeedbackEffort, sections: Int = 1,

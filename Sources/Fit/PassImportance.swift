@@ -4,7 +4,7 @@ import Imatrix
 import Tensors
 import Transformer
 
-/// Importance that is summed in the pass of error feedback, and kept with its snapshots.
+/// Importance that is summed in the pass of error feedback, and stored with its snapshots.
 final class PassImportance {
   let collector = ImportanceCollector()
   private let datasets: [String]
@@ -42,7 +42,7 @@ final class PassImportance {
   }
 }
 
-/// Tells two observers of every input.
+/// Passes every input on to two observers.
 final class ObserverPair: ForwardObserver {
   private let first: any ForwardObserver
   private let second: any ForwardObserver
@@ -61,7 +61,7 @@ final class ObserverPair: ForwardObserver {
   }
 }
 
-/// Tells an observer of two streams of every input, and another one of the exact stream's.
+/// Passes every input on to an observer of two streams, and that of the exact stream to another observer.
 final class PairedObservers: PairObserver {
   private let pair: any PairObserver
   private let exact: any ForwardObserver

@@ -3,8 +3,8 @@ import Quantize
 import Synchronization
 import Tensors
 
-/// A model of which some tensors are read from the file that is being written: what runs beside the exact model while its
-/// layers are rounded one after the other.
+/// A model whose rounded tensors are read from the file that is being written. It runs beside the exact model while layers are
+/// rounded one after the other.
 ///
 /// Unchecked: the session's rows are read by position, from any thread; the set of names is locked.
 final class RoundedModel: ModelSource, @unchecked Sendable {
@@ -19,7 +19,7 @@ final class RoundedModel: ModelSource, @unchecked Sendable {
     indices = Dictionary(uniqueKeysWithValues: session.plan.source.tensors.enumerated().map { ($1.name, $0) })
   }
 
-  /// From here on a tensor is read from the file.
+  /// Reads a tensor from the file from now on.
   func add(_ name: String) { written.withLock { _ = $0.insert(name) } }
 
   var name: String { base.name }

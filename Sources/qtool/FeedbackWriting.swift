@@ -6,14 +6,14 @@ import Quantize
 import Tensors
 import Transformer
 
-/// A run with error feedback, and how its errors are fed back.
+/// A run with error feedback, with its plan, progress and report in words.
 struct FeedbackWriting {
   private var run: FeedbackRun
   private let input: FitFeedback
   private let share: PartOptions.Choice?
   private let progress: Progress
 
-  /// Prints the plan of the pass. nil where no tensor gets a type that takes feedback.
+  /// Prints the plan of the pass. nil if no tensor gets a type that takes feedback.
   ///
   /// - Parameters:
   ///   - savesImportance: whether the pass measures the importance of all matrices.
@@ -44,9 +44,9 @@ struct FeedbackWriting {
     }
   }
 
-  /// Writes the model while telling how far it is. An interrupted run goes on when it is started again.
+  /// Writes the model and reports progress. A repeated run continues an interrupted one.
   ///
-  /// - Parameter keepsJournal: whether the caller removes the journal, when further files are complete too.
+  /// - Parameter keepsJournal: whether the journal remains, for the caller to remove when all files of the run are complete.
   func write(
     to output: OutputOptions, importance: ImportanceMatrix?, checksums: Bool, keepsJournal: Bool
   ) throws -> FeedbackReport {
@@ -68,7 +68,7 @@ struct FeedbackWriting {
       RunIdentity.Field("blocks of Gram matrices, which --memory decides", widths),
       RunIdentity.Field("version of qtool", QTool.version),
     ])
-    // Parts of a thousand: the time that is left follows from the work, and bytes are written unevenly.
+    // In thousandths of the work: bytes are written unevenly.
     progress.start("writing \(output.output)", total: 1000, unit: .percent)
     let report = try run.write(
       to: output.output, options: options,
@@ -81,7 +81,7 @@ struct FeedbackWriting {
 }
 
 extension FeedbackWork {
-  /// The reading, memory and time of the pass, beside a run without.
+  /// The reading, memory and time of the pass, beside those of a run without.
   fileprivate var table: String {
     var table = Table([("", .left), ("reads", .left), ("memory", .right), ("estimated time", .right)])
     let text = "\(Figures.grouped(tokens)) tokens" + (streams > 1 ? " in \(streams) streams" : "")
@@ -98,7 +98,7 @@ extension FeedbackWork {
 }
 
 extension Progress {
-  /// Where the text was short.
+  /// Notes the inputs for which the text was short.
   fileprivate func note(_ report: FeedbackReport) {
     for short in report.short {
       note(

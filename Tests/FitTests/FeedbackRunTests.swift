@@ -19,7 +19,7 @@ import Transformer
     return RewritePlan(source: source, types: types, metadata: source.metadata)
   }
 
-  /// Runs of the cheapest search: what is tested is the way of inputs and rows, not the encoder.
+  /// A run with the cheapest search: these tests are about inputs and rows, not about the encoder.
   private func run(
     _ source: MemoryModel, _ windows: [[Int32]], memory: Int? = nil, as type: GGMLType = .q3_K,
     isSequential: Bool = true
@@ -46,7 +46,7 @@ import Transformer
     return bytes
   }
 
-  /// Every matrix is what the encoder makes of it in the metric of its input.
+  /// Every matrix has the bytes of the encoder in the metric of its input.
   @Test func matricesAreEncodedInTheMetricOfTheirInput() throws {
     let source = FeedbackModel().model()
     let windows = FeedbackModel().windows(64)
@@ -116,7 +116,7 @@ import Transformer
     }
   }
 
-  /// Rounding for what the rounded layers give brings the whole model nearer than rounding for the exact inputs.
+  /// Rounding for the inputs behind rounded layers brings the whole model nearer than rounding for the exact inputs.
   @Test func laterLayersMakeUpForEarlierOnes() throws {
     let source = FeedbackModel().model()
     let windows = FeedbackModel().windows(200)
@@ -145,15 +145,15 @@ import Transformer
     return logits
   }
 
-  /// Columns that no token drives, and a text of fewer tokens than a quarter of the columns.
-  @Test func shortTextIsTold() throws {
+  /// A text of fewer tokens than a quarter of the columns.
+  @Test func shortTextIsReported() throws {
     let source = FeedbackModel().model()
     let report = try written(run(source, FeedbackModel().windows(3))).report
     #expect(report.short.contains { $0.tensor.hasSuffix("ffn_down.weight") && $0.tokens == 48 && $0.columns == 512 })
     #expect(report.short.allSatisfy { 4 * $0.tokens < $0.columns })
   }
 
-  @Test(arguments: [0, 4]) func anInterruptedRunGoesOnWithTheSameBytes(experts: Int) throws {
+  @Test(arguments: [0, 4]) func anInterruptedRunContinuesWithTheSameBytes(experts: Int) throws {
     let source = FeedbackModel(layers: 3, experts: experts).model()
     let windows = FeedbackModel().windows(20)
     let expected = try written(run(source, windows)).file
@@ -218,7 +218,7 @@ import Transformer
   }
 
   /// The output of an interrupted run has changed since: that tensor is encoded with feedback again.
-  @Test(arguments: [0, 4]) func damageOfAnEarlierLayerIsMadeGood(experts: Int) throws {
+  @Test(arguments: [0, 4]) func aDamagedTensorIsEncodedAgain(experts: Int) throws {
     let source = FeedbackModel(layers: 3, experts: experts).model()
     let windows = FeedbackModel().windows(20)
     let expected = try written(run(source, windows)).file

@@ -72,7 +72,7 @@ import Transformer
   }
 
   /// The needs of a type beside the metric count: tables of its columns and the memory of all threads.
-  @Test func memoryHasTheTablesOfATypesSearch() {
+  @Test func memoryContainsTheTablesOfTheSearch() {
     let tensor = TensorInfo(name: "blk.0.ffn_down.weight", shape: Shape([4096, 64])!, type: .bf16)
     for type in [GGMLType.q4_K, .iq2_xxs, .iq1_m] {
       let (low, high) = (

@@ -7,7 +7,7 @@ import Tensors
 struct FeedbackBatch<Format: FeedbackFormat>: ~Copyable {
   /// Rows of a batch.
   static var capacity: Int { 32 }
-  /// Rows of H or U that a tile sums at a time: they stay in the first cache, with the rows' errors.
+  /// Rows of H or U that a tile sums at a time: they stay in the L1 cache, with the rows' errors.
   private static var depth: Int { 256 }
   /// Rows side by side in an array of errors.
   private static var half: Int { 16 }
@@ -16,9 +16,9 @@ struct FeedbackBatch<Format: FeedbackFormat>: ~Copyable {
   private let metric: FeedbackMetric
   private let sweeps: Int
   private let columns: Int
-  /// Errors of columns, [2][columns][16]: fed-back ones, then (after descent began) those of the weights.
+  /// e = t - v, [2][columns][16], of targets with the errors of earlier columns fed in.
   private let errors: UnsafeMutablePointer<Float>
-  /// w - v, likewise; the same memory where there is no descent.
+  /// e = w - v for descent, likewise; without descent, the memory of `errors`.
   private let remaining: UnsafeMutablePointer<Float>
   /// A panel's targets or gradients, [columns][32], as the product's tiles write them.
   private let tile: UnsafeMutablePointer<Float>

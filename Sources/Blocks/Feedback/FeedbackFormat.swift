@@ -1,10 +1,10 @@
 import CBlocks
 import Tensors
 
-// Error feedback, one panel of 256 columns after another: all columns of a panel are encoded in place, and what their errors
-// do to later panels is a matrix product. Eight rows are in work at a time, one in each lane of a vector.
+// Error feedback, one panel of 256 columns after another: all columns of a panel are encoded in place, and a matrix product
+// feeds their errors into later panels. Eight rows are encoded at a time, one in each lane of a vector.
 //
-// A format chooses codes and scales for a panel. It has two tasks:
+// A format chooses codes and scales for a panel, in two functions:
 //
 // - `encode`: the panel's targets are given, with the errors of all earlier panels fed in. Column after column it rounds,
 //   records the error e = t - v, and feeds it into the panel's later columns: t_k -= e_j U_jk. The cost of a choice is
@@ -15,14 +15,14 @@ import Tensors
 // Columns come in the order of processing (`FeedbackMetric.order`), which moves whole groups of eight columns: sub-blocks
 // of 32, of 16 within those, and groups of 8 within those, stay together. `FeedbackPanel.column` gives the natural index.
 
-/// A format's part in error feedback.
+/// The part of error feedback that depends on the block format.
 protocol FeedbackFormat: Sendable {
   /// Codes and scales of one row's panel until they are packed.
   associatedtype Choice: BitwiseCopyable
 
   var type: GGMLType { get }
 
-  /// A choice to begin with, of zeros.
+  /// A choice of zeros, to start with.
   var blank: Choice { get }
 
   /// Chooses codes and scales of eight rows for `panel.targets`, which it may overwrite, and sets `panel.errors` and

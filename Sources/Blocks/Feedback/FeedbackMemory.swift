@@ -1,8 +1,8 @@
 import Tensors
 
 extension GGMLType {
-  /// Bytes of the tables of a metric's columns that all threads share while rows are encoded with error feedback; 0 for types
-  /// without.
+  /// Bytes of the tables that all threads share while rows are encoded with error feedback: those of the metric's columns. 0
+  /// for types without feedback.
   public func feedbackTableBytes(columns: Int, effort: FeedbackEffort) -> Int {
     if let shape = ScalarShape(self) {
       return 4 * columns * (effort >= .descent ? 3 * shape.length + 1 : shape.length)
@@ -11,7 +11,7 @@ extension GGMLType {
     return (effort >= .descent ? 2 : 1) * CodebookMetric.bytes(shape, columns: columns)
   }
 
-  /// Bytes that each thread works with then.
+  /// Bytes of a thread while rows are encoded with error feedback. 0 for types without feedback.
   public func feedbackThreadBytes(columns: Int, effort: FeedbackEffort) -> Int {
     if ScalarShape(self) != nil { return FeedbackBatch<ScalarFeedback>.bytes(columns: columns, effort: effort) }
     guard let shape = CodebookShape.of(self) else { return 0 }

@@ -19,7 +19,7 @@ public func encodeRows(
     try encodeRows(rows, columns: columns, importance: importance, as: type, into: &output)
     return
   }
-  let encoder = try FeedbackEncoder(metric, columns: columns, as: type, effort: effort)
+  let encoder = try FeedbackRowEncoder(metric, columns: columns, as: type, effort: effort)
   try encoder.encode(rows, into: &output)
 }
 
@@ -33,12 +33,12 @@ public func encodeRowsInParallel(
     try encodeRowsInParallel(rows, columns: columns, importance: importance, as: type, into: &output)
     return
   }
-  let encoder = try FeedbackEncoder(metric, columns: columns, as: type, effort: effort)
+  let encoder = try FeedbackRowEncoder(metric, columns: columns, as: type, effort: effort)
   precondition(
     rows.count % columns == 0 && output.byteCount == rows.count / columns * encoder.rowBytes,
     "\(output.byteCount) bytes for \(rows.count) weights in rows of \(columns)")
   let source = SharedFloats(rows)
-  try parallelRows(of: &output, rowBytes: encoder.rowBytes, grain: FeedbackEncoder.grain) { range, slice in
+  try parallelRows(of: &output, rowBytes: encoder.rowBytes, grain: FeedbackRowEncoder.grain) { range, slice in
     do {
       let rows = Span(_unsafeElements: source.buffer[range.lowerBound * columns..<range.upperBound * columns])
       try encoder.encode(rows, into: &slice)
@@ -49,9 +49,11 @@ public func encodeRowsInParallel(
 }
 
 /// A format with its tables, for all rows of a matrix.
-private struct FeedbackEncoder: Sendable {
+private struct FeedbackRowEncoder: Sendable {
   /// Rows that a thread encodes at a time.
   static let grain = FeedbackBatch<ScalarFeedback>.capacity
+  /// Sweeps of descent.
+  private static let sweeps = 3
 
   private enum Format: Sendable {
     case scalar(ScalarFeedback)
@@ -90,19 +92,18 @@ private struct FeedbackEncoder: Sendable {
       output.withUnsafeMutableBytes { output in
         let bytes = output.baseAddress!.assumingMemoryBound(to: UInt8.self)
         switch format {
-        case .scalar(let format): encode(rows.baseAddress!, count: count, format, sweeps: 3, into: bytes)
-        case .codebook(let format): encode(rows.baseAddress!, count: count, format, sweeps: 3, into: bytes)
+        case .scalar(let format): encode(rows.baseAddress!, count: count, format, into: bytes)
+        case .codebook(let format): encode(rows.baseAddress!, count: count, format, into: bytes)
         }
       }
     }
   }
 
-  /// - Parameter sweeps: where there is descent.
   private func encode<F: FeedbackFormat>(
-    _ rows: Floats, count: Int, _ format: F, sweeps: Int, into bytes: UnsafeMutablePointer<UInt8>
+    _ rows: Floats, count: Int, _ format: F, into bytes: UnsafeMutablePointer<UInt8>
   ) {
     let capacity = FeedbackBatch<F>.capacity
-    let batch = FeedbackBatch(format, metric: metric, sweeps: effort >= .descent ? sweeps : 0)
+    let batch = FeedbackBatch(format, metric: metric, sweeps: effort >= .descent ? Self.sweeps : 0)
     for row in stride(from: 0, to: count, by: capacity) {
       batch.encode(
         rows + row * metric.columns, count: min(capacity, count - row), into: bytes + row * rowBytes,

@@ -1,18 +1,18 @@
 import CBlocks
 import Tensors
 
-/// How many scales of a sub-block are tried.
+/// The scales of a sub-block that are tried.
 enum ScaleSearch {
   /// The given one.
   case none
   /// Its neighbours: during descent.
   case near
-  /// All within a tenth or more.
+  /// All within a tenth of the given one, or more.
   case wide
 }
 
-// Candidates come in fives, so that their chains of sums run side by side. Ranges were chosen by eᵀHe after descent over
-// matrices of a trained model: twice as many gain less than half a percent.
+// Candidates are rounded five at a time, so that their chains of sums run side by side. Ranges were chosen by eᵀHe after
+// descent over matrices of a trained model: twice as many candidates gain less than half a percent.
 
 extension ScalarFeedback {
   /// Sets the trial's scale and min of sub-block `s` to the best near `scale` and `offset`, which are real numbers, for
@@ -37,6 +37,7 @@ extension ScalarFeedback {
     let middle = integerScale(scale * d.reciprocal)
     (scratch.trial.scales[s], scratch.trial.mins[s]) = (middle, cv_splat(0))
     var lowest = cv_splat(.infinity)
+    // -2 to 2 when near; then -7 to -3, and 3 to 7.
     for batch in 0..<(search == .none ? 0 : search == .near ? 1 : 3) {
       let first: Float = [-2, -7, 3][batch]
       evaluate(table, s, &lowest, scratch) { k in
@@ -129,7 +130,7 @@ private struct Candidate {
   let offset: Lane
 }
 
-/// Factors of a block's first step.
+/// Factors of a block's first step. A shorter search tries the first of them.
 private let stepFactors: InlineArray<20, Float> = [
   1, 0.98, 1.02, 0.96, 1.04, 0.94, 0.92, 0.9, 0.87, 0.84, 0.99, 1.01, 0.97, 1.03, 0.95, 0.93, 0.91, 1.06, 0.885, 1.09,
 ]

@@ -1,7 +1,7 @@
 import CBlocks
 import Tensors
 
-/// Error feedback in the formats that round every weight by itself.
+/// Error feedback in formats that round each weight separately.
 ///
 /// The plain encoder chooses the first scales of a super-block (or block) for its targets, with D as weights. Then, sub-block
 /// after sub-block, the errors of the panel's earlier columns are fed in, and scales near the first are tried: each rounds
@@ -34,7 +34,7 @@ struct ScalarFeedback: FeedbackFormat {
     }
   }
 
-  /// Factors of the first d and dmin.
+  /// Factors of the plain encoder's d and dmin that are tried.
   private static let factors: [Float] = [1, 0.97, 1.03, 0.94, 1.06, 0.91]
 
   func encode(_ panel: FeedbackPanel, into choices: UnsafeMutablePointer<Choice>) {

@@ -1,9 +1,9 @@
 import CBlocks
 import Tensors
 
-// Descent. With all other weights fixed, the error of a sub-block with values v is least near t = v + H⁻¹g, where H and g
-// are those of the sub-block, and costs (t - v)ᵀH(t - v) more there than at t: the same search as before, with the factor of
-// H within the sub-block instead of U. After all sub-blocks of a super-block, d and dmin are fitted by least squares.
+// Descent. With all other weights fixed, the error of a sub-block with values v is minimal at t = v + H⁻¹g, with H and g of the
+// sub-block; other values v' cost (t - v')ᵀH(t - v') more. This is the search of encoding, with the factor of H within the
+// sub-block instead of U. After all sub-blocks of a super-block, d and dmin are fitted by least squares.
 
 extension ScalarFeedback {
   func refine(_ panel: FeedbackPanel, choices: UnsafeMutablePointer<Choice>) {
@@ -23,7 +23,7 @@ extension ScalarFeedback {
     }
   }
 
-  /// Rounds a sub-block again, with scales near its own, in the lanes where that costs less.
+  /// Rounds a sub-block again, with scales near its present one, in the lanes where that costs less.
   private func refineSubBlock(_ panel: FeedbackPanel, _ s: Int, _ scratch: ScalarScratch) {
     let (best, trial, length) = (scratch.best, scratch.trial, shape.length)
     let start = s * length
@@ -36,6 +36,7 @@ extension ScalarFeedback {
     choose(
       table, s, scale: best.scales[s] * best.steps[0], offset: best.mins[s] * best.steps[1], .near, scratch)
     let cost = round(table, s, at: 0, scratch)
+    // Smaller gains are rounding errors of the two costs.
     let bound = old * cv_splat(1 - 1e-5)
     guard cv_largest(cv_where_less(cost, bound, cv_splat(1), cv_splat(0))) > 0 else { return }
     for i in 0..<length {

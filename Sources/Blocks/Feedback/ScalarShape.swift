@@ -4,7 +4,8 @@ import Tensors
 /// A format that rounds every weight by itself: v = step * level - offset.
 ///
 /// In a super-block, step = d * scale and offset = dmin * min with small integers of the sub-block. In formats of 32
-/// weights, and in MLX's groups, step and offset are numbers of 16 bits of the block; `scale` and `min` hold these then, and d = dmin = 1.
+/// weights, and in MLX's groups, step and offset are the block's numbers of 16 bits: `scale` and `min` hold these, with
+/// d = dmin = 1.
 struct ScalarShape {
   let type: GGMLType
   /// Columns of a sub-block.
@@ -21,8 +22,7 @@ struct ScalarShape {
 
   private init(
     _ type: GGMLType, length: Int, _ low: Float, _ high: Float, isIQ4: Bool = false, scales: ClosedRange<Float>? = nil,
-    largestMin: Float = 0, isAffine: Bool = false,
-    groups: AffineFormat? = nil
+    largestMin: Float = 0, isAffine: Bool = false, groups: AffineFormat? = nil
   ) {
     self.type = type
     self.length = length
@@ -54,8 +54,7 @@ struct ScalarShape {
     case .q5_1: self.init(type, length: 32, 0, 31, isAffine: true)
     default:
       guard let format = type.affine, format.encoder == .search else { return nil }
-      self.init(
-        type, length: format.group, 0, Float((1 << format.bits) - 1), isAffine: true, groups: format)
+      self.init(type, length: format.group, 0, Float((1 << format.bits) - 1), isAffine: true, groups: format)
     }
   }
 }

@@ -3,16 +3,16 @@
 ///
 ///     W + share (W (X - X')ᵀX' + (S - S')ᵀX') (X'ᵀX')⁻¹
 ///
-/// with S and S' the hidden states that the product is added to, where it is: the least-squares answer to what the layers
-/// before have lost, of which a share is taken. The matrix is damped as a ``FeedbackMetric`` is.
+/// with S and S' the hidden states that the product is added to, if it is: a share of the least-squares correction of the losses
+/// of earlier layers. The matrix is damped as a ``FeedbackMetric`` is.
 public struct FeedbackCorrection: Sendable {
-  /// The share of the least-squares answer: of 0, 1/2 and 1 the best for the demo model's drift.
+  /// The share of the least-squares correction: of 0, 1/2 and 1 the best for the demo model's drift.
   public static let share: Float = 0.5
 
   public let columns: Int
   /// The transpose of (X - X')ᵀX' (X'ᵀX')⁻¹, [columns, columns], in panels.
   private let matrix: [Float]
-  /// (S - S')ᵀX' (X'ᵀX')⁻¹, [rows, columns]; empty where there is none.
+  /// (S - S')ᵀX' (X'ᵀX')⁻¹, [rows, columns]; empty without hidden states.
   private let offsets: [Float]
 
   /// Solves for the correction, on all threads; nil where the matrix can't be factored.

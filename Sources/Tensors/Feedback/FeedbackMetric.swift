@@ -13,14 +13,14 @@
 /// order of their part of H's diagonal, groups of 16 within these, groups of 8 within those: early errors find many columns
 /// to go to.
 ///
-/// Where memory does not allow the whole matrix, H is cut into diagonal blocks: what lies outside of them counts as zero.
+/// If the whole matrix does not fit in memory, H is cut into diagonal blocks: elements outside of them count as zero.
 ///
 /// Holds 6 bytes for every pair of columns of a block; building it takes 8 more (``bytes(columns:blockColumns:)``,
 /// ``peakBytes(columns:blockColumns:)``) and 2/3 columns³ multiplications a block.
 public struct FeedbackMetric: Sendable {
-  /// Columns that are encoded in place before the others learn of their errors. Diagonal blocks are multiples of it.
+  /// Columns that are encoded in place before their errors are fed into later columns. Diagonal blocks are multiples of it.
   public static let panelColumns = 256
-  /// The share of the mean of the diagonal that is added to the diagonal.
+  /// The share of the mean of the diagonal that is added to the diagonal: that of GPTQ.
   public static let defaultDamping = 0.01
 
   /// Columns of the matrix.

@@ -8,7 +8,7 @@ import Quantize
 import Tokenizers
 import Transformer
 
-/// Whether rounding errors are fed back, and how long that may take.
+/// Options of error feedback.
 struct FeedbackOptions: ParsableArguments {
   @Flag(
     inversion: .prefixedNo, exclusivity: .exclusive,
@@ -42,19 +42,15 @@ struct FeedbackOptions: ParsableArguments {
     if feedback == false, saveImatrix { throw ValidationError("--save-imatrix contradicts --no-feedback") }
   }
 
-  /// Whether errors are fed back where nobody says.
-  private static let isDefault = true
-
-  /// The text that errors are fed back by; nil where they are not. Where nobody asks for feedback, a note says why a file is
-  /// made without.
+  /// The error feedback of a run's files; nil for none. If feedback is not asked for and impossible, a note gives the reason.
   ///
   /// - Parameters:
-  ///   - isWanted: whether to feed errors back by default.
+  ///   - isWanted: whether to use feedback without an option.
   ///   - makesNothing: whether every tensor is copied.
   func input(
     for source: any ModelSource, _ weighing: WeighingOptions, isWanted: Bool, makesNothing: Bool, _ progress: Progress
   ) throws -> FitFeedback? {
-    guard feedback ?? (Self.isDefault && isWanted), !makesNothing else { return nil }
+    guard feedback ?? isWanted, !makesNothing else { return nil }
     if weighing.noImportance {
       guard feedback == true else { return nil }
       throw Failure(.usage, "--feedback contradicts --no-importance", hint: "leave one of them out")

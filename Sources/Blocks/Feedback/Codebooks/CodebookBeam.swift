@@ -6,7 +6,7 @@ struct CodebookPath {
   let v: UnsafeMutablePointer<Float>
   /// Errors e = t - v as they are fed back: of every column after those before it.
   let e: UnsafeMutablePointer<Float>
-  /// Errors of a group, and what a scan reads.
+  /// Errors of a group, and the products that a scan reads.
   let work: UnsafeMutablePointer<Float>
   /// The cost of the super-block so far; and after every octet of the sub-block.
   var cost: Float = 0
@@ -17,11 +17,13 @@ struct CodebookPath {
   var codes = InlineArray<8, UInt16>(repeating: 0)
   var signs = InlineArray<4, UInt8>(repeating: 0)
 
-  /// Floats of its memory.
-  static let size = 160
+  /// Floats of its memory: four arrays of a sub-block's 32 columns, and 8 more that vectors write beyond their end.
+  static let size = 4 * array
+  private static let array = 32 + 8
 
   init(_ memory: UnsafeMutablePointer<Float>) {
-    (t, v, e, work) = (memory, memory + 40, memory + 80, memory + 120)
+    let array = Self.array
+    (t, v, e, work) = (memory, memory + array, memory + 2 * array, memory + 3 * array)
   }
 
   @inline(__always)
@@ -33,7 +35,7 @@ struct CodebookPath {
 
 /// The best paths of one row through a sub-block.
 struct CodebookBeam {
-  /// Most paths that are kept.
+  /// Maximum number of paths that are kept.
   let width: Int
   /// The paths that are kept, best first, and one that is free.
   private let order: UnsafeMutablePointer<UnsafeMutablePointer<CodebookPath>>
@@ -41,8 +43,8 @@ struct CodebookBeam {
   private let floats: UnsafeMutablePointer<Float>
   private(set) var count = 0
   private var limit = Float.nan
-  /// For each octet, a part of the least that the octets behind it cost on any path so far. Paths that would exceed the
-  /// bound with it are left: that saves a tenth to a fifth of the time, and changes the error by less than 0.5 %.
+  /// For each octet, a fraction of the minimum cost of the octets behind it over all paths so far. Paths that would exceed
+  /// the bound with it are left: that saves a tenth to a fifth of the time, and changes the error by less than 0.5 %.
   private(set) var tails = InlineArray<4, Float>(repeating: 0)
 
   init(width: Int) {
@@ -64,7 +66,7 @@ struct CodebookBeam {
     floats.deallocate()
   }
 
-  /// Forgets all paths. Those to come are kept only below `limit`, if that is a number.
+  /// Forgets all paths. Later ones are kept only below `limit`, unless it is NaN.
   mutating func clear(limit: Float = .nan) {
     (count, self.limit) = (0, limit)
     tails = InlineArray(repeating: 0)
@@ -75,7 +77,7 @@ struct CodebookBeam {
   /// The path to work on.
   @inline(__always) var free: UnsafeMutablePointer<CodebookPath> { order[count] }
 
-  /// Paths that cost as much are not kept. NaN where all are.
+  /// The cost from which on paths are not kept. NaN if all are kept.
   @inline(__always) var bound: Float { count < width ? limit : order[width - 1].pointee.cost }
 
   /// Keeps the free path, whose cost is below the bound.

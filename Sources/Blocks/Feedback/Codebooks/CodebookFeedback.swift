@@ -1,7 +1,7 @@
 import CBlocks
 
-// The choice of codewords with feedback. A sub-block is encoded group by group: the group's codeword is the best in its
-// metric, its error moves the targets of the groups behind it.
+// The choice of codewords with feedback. A sub-block is encoded group by group: each group gets the best codeword in its
+// metric, and its error moves the targets of the groups behind it.
 
 /// A sub-block's metric and the search in it.
 struct CodebookFeedback {
@@ -9,7 +9,7 @@ struct CodebookFeedback {
   let metric: CodebookSubBlock
   private let squares: CodewordSquares
   private let table: CodewordTable
-  /// Whether vectors of sixteen are at hand.
+  /// Nonzero to use vectors of sixteen.
   private let wide: Int32
 
   private var dims: Int { metric.dims }
@@ -25,9 +25,9 @@ struct CodebookFeedback {
   /// Encodes targets at some scales and keeps the best paths.
   ///
   /// - Parameters:
-  ///   - base: what the earlier sub-blocks of this state cost.
-  ///   - step: the least scale.
-  ///   - beam: takes the paths; each is left as soon as it costs more than those that are kept.
+  ///   - base: the cost of the earlier sub-blocks of this state.
+  ///   - step: the minimum scale.
+  ///   - beam: keeps the paths; each is left as soon as it costs more than those that are kept.
   func extend(
     _ targets: UnsafePointer<Float>, base: Float, parent: Int, step: Float, _ scales: CodebookScales,
     into beam: inout CodebookBeam
@@ -79,6 +79,7 @@ struct CodebookFeedback {
       for _ in 0..<count {
         var i = 0
         for other in 1..<max(1, count) where costs[other] < costs[i] { i = other }
+        // The cost of the group is exact up to rounding, which its energy bounds.
         guard !(base + costs[i] - 1e-5 * energy + beam.tails[0] >= beam.bound) else { break }
         costs[i] = .infinity
         let k = scales.indices[i]

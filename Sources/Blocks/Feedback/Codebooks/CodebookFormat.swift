@@ -3,13 +3,13 @@ import Tensors
 
 // The i-quants with codebooks, with error feedback.
 //
-// 1. d and a first scale of every sub-block come from the plain encoder, which sees the fed-back targets.
-// 2. Sub-block after sub-block: all scales (or eight) are tried, one at the lowest effort; at each, groups choose their codewords one
-//    after the other in the full metric (see CodebookMetric). The errors of the best scale are fed into later sub-blocks.
-//    At the highest effort several states of a super-block are kept: those of the lowest cost so far, whatever their scales.
+// 1. d and a first scale of every sub-block come from the plain encoder, which gets the fed-back targets.
+// 2. Sub-block after sub-block, scales around the first are tried: five, or one at the lowest effort. At each, groups choose
+//    their codewords one after the other in the full metric (see CodebookMetric). The errors of the best scale are fed into
+//    later sub-blocks. At the highest effort several states of a super-block are kept: those of the lowest cost so far,
+//    whatever their scales.
 // 3. Descent: a sub-block's best real values are v + g inv(H_bb), and any others cost their distance from these in the
 //    metric H_bb. Step 2 chooses codewords for them at neighbouring scales. d is fitted again after all sub-blocks.
-
 //
 // Measured on two matrices of a small model (256 columns, inputs strongly correlated; 768 columns, weakly): a beam of four
 // lowers the error by 7 and 1 % after descent, and takes two to three times as long as a beam of one.
@@ -17,16 +17,13 @@ import Tensors
 extension CodebookShape {
   /// States of a super-block that are kept at the highest effort: fewer where scans take long.
   fileprivate var beamWidth: Int { signs == .sharedShift ? 2 : 4 }
-
-  /// Scales that are tried around the first. Where the first group has four columns, its costs do not sort out scales; eight
-  /// of them find as much as all sixteen, within 0.2 %.
-  fileprivate var scalesTried: Int { codebook.dims == 4 ? 8 : scaleLevels }
 }
 
 struct CodebookFormat: FeedbackFormat {
   let type: GGMLType
   private let shape: CodebookShape
-  private let choosesScales: Bool
+  /// Scales of a sub-block that are tried.
+  private let scaleCount: Int
   /// The metrics of all sub-blocks in the order of processing: with the columns behind them adapting, and as they are.
   private let conditional: CodebookMetric
   private let fixed: CodebookMetric?
@@ -35,7 +32,7 @@ struct CodebookFormat: FeedbackFormat {
   init(_ type: GGMLType, _ shape: CodebookShape, metric: FeedbackMetric, effort: FeedbackEffort) {
     self.type = type
     self.shape = shape
-    choosesScales = effort > .feedback
+    scaleCount = effort > .feedback ? min(5, shape.scaleLevels) : 1
     scratch = CodebookScratchPool(shape, width: Self.beamWidth(shape, effort: effort))
     let count = metric.columns / shape.subBlock
     conditional = CodebookMetric(shape, subBlocks: count)
@@ -79,7 +76,7 @@ struct CodebookFormat: FeedbackFormat {
       for j in 0..<shape.subBlocks {
         let feedback = scratch.feedback(conditional[panel.index * shape.subBlocks + j])
         for row in 0..<rows {
-          scratch.extend(row, j, feedback, panel, scales: choosesScales ? min(5, shape.scaleLevels) : 1)
+          scratch.extend(row, j, feedback, panel, scales: scaleCount)
         }
       }
       for row in 0..<rows { choices[row] = scratch.finish(row) }

@@ -1,6 +1,6 @@
 import CBlocks
 
-/// Which sign patterns a group may have.
+/// The sign patterns that a group may have.
 enum SignRule {
   /// All.
   case free
@@ -15,7 +15,7 @@ extension CodebookShape {
 }
 
 /// A group's target, ready to be scanned: the products with its metric and the sign patterns that are tried. These are the
-/// signs of the target, and the same with the likeliest turned: one where all patterns are allowed, two where their number
+/// signs of the target, and the same with the likeliest flipped: one where all patterns are allowed, two where their number
 /// is even or odd.
 struct CodebookGroup: ~Copyable {
   /// The first pattern, and the second.
@@ -65,14 +65,14 @@ struct CodebookGroup: ~Copyable {
     case .even: if isOdd { signs ^= first }
     case .odd: if !isOdd { signs ^= first }
     }
-    let turned = rule == .free ? signs ^ first : signs ^ first ^ second
-    patterns = (signs, turned)
+    let flipped = rule == .free ? signs ^ first : signs ^ first ^ second
+    patterns = (signs, flipped)
     cv_store(c, cv_flip(h * cv_splat(-2), signs))
     let (i, k) = (Int(weak.first), Int(weak.second))
     kind = dims == 8 ? rule == .free ? .eightOne : .eightTwo : rule == .free ? .fourOne : .fourTwo
     arguments = cv_scan(
       m: table.values, count: table.count, q0: feedback.squares(g, table.pattern(signs)),
-      q1: feedback.squares(g, table.pattern(turned)), c: c, i: i, j: k, fi: -2 * c[i], fj: -2 * c[k])
+      q1: feedback.squares(g, table.pattern(flipped)), c: c, i: i, j: k, fi: -2 * c[i], fj: -2 * c[k])
   }
 
   /// The signs of a codeword that a scan found.

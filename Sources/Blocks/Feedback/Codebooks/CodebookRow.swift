@@ -8,7 +8,7 @@ struct CodebookRow {
   let v: UnsafeMutablePointer<Float>
   /// Errors to feed back.
   let e: UnsafeMutablePointer<Float>
-  /// When codes are refined, (w - v) H; kept up to date.
+  /// (w - v) H while codes are refined, updated after every sub-block.
   let g: UnsafeMutablePointer<Float>
 
   private var length: Int { shape.subBlock }
@@ -40,6 +40,7 @@ struct CodebookRow {
     guard step > 0 else { return }
     let metric = feedback.metric
     let cost = cv_solve(g + start, metric.u, metric.pivots, length, v + start, t + start)
+    // Smaller gains are rounding errors of the two costs.
     beam.clear(limit: cost * 0.99999)
     feedback.extend(
       t + start, base: 0, parent: 0, step: step,
@@ -53,9 +54,7 @@ struct CodebookRow {
   }
 
   /// Fits d again for the codes as they are.
-  func refit(
-    gram: UnsafePointer<Float>, into block: inout CodebookSuperBlock
-  ) {
+  func refit(gram: UnsafePointer<Float>, into block: inout CodebookSuperBlock) {
     let d = Float(block.d)
     guard d > 0 else { return }
     let (codes, product) = (t, e)

@@ -1,7 +1,7 @@
 import CBlocks
 
-/// gᵀ M_gg g of all codewords g = s m for the groups of a sub-block, summed up when a pattern of signs (or a shift) is first
-/// asked for. One thread's memory, for one sub-block after the other.
+/// gᵀ M_gg g of all codewords g = s m for the groups of a sub-block, computed when a pattern of signs (or a shift) is first
+/// used. One thread's memory, for one sub-block after the other.
 ///
 /// With eight coordinates the square is that of the first four, that of the last four, and mixed terms; each half has few
 /// patterns, so that most of the work is shared by all patterns.
@@ -13,13 +13,16 @@ struct CodewordSquares {
 
   /// Arrays of a group: its patterns; then, of eight signed coordinates, eight squares of each half, and eight times four
   /// mixed terms.
-  private var arrays: Int { table.patterns + (isSplit ? 48 : 0) }
-  private var isSplit: Bool { !table.isShifted && table.dims == 8 }
+  private var arrays: Int { Self.arrays(table) }
+
+  @inline(__always) private static func arrays(_ table: CodewordTable) -> Int {
+    table.patterns + (!table.isShifted && table.dims == 8 ? 2 * 8 + 8 * 4 : 0)
+  }
 
   init(_ shape: CodebookShape) {
     table = shape.table
     groups = shape.subBlock / table.dims
-    let arrays = table.patterns + (!table.isShifted && table.dims == 8 ? 48 : 0)
+    let arrays = Self.arrays(table)
     floats = .allocate(capacity: groups * arrays * table.count)
     isSet = .allocate(capacity: groups * arrays)
     isSet.initialize(repeating: false, count: groups * arrays)
@@ -27,8 +30,7 @@ struct CodewordSquares {
 
   static func bytes(_ shape: CodebookShape) -> Int {
     let table = shape.table
-    let arrays = table.patterns + (!table.isShifted && table.dims == 8 ? 48 : 0)
-    return 4 * (shape.subBlock / table.dims) * arrays * table.count
+    return 4 * (shape.subBlock / table.dims) * arrays(table) * table.count
   }
 
   func deallocate() {
@@ -72,7 +74,7 @@ struct CodewordSquares {
         } else if table.dims == 4 {
           cv_squares4(values, count, metric, signs, squares)
         } else {
-          // All signs of a half may be turned; the last of the pattern is positive.
+          // All signs of a half may be flipped; the last of the pattern is positive.
           let low = pattern & 8 == 0 ? pattern & 7 : ~pattern & 7
           let high = pattern >> 4
           let offset = table.patterns
