@@ -19,7 +19,7 @@ struct ErrorMeasurement {
   ///
   /// - Parameters:
   ///   - more: a type that a tensor needs beside the others.
-  ///   - progress: told before every tensor.
+  ///   - progress: advances before every tensor.
   ///   - save: called with the table so far, every half minute and before an error of `progress`.
   func complete(
     _ table: inout SensitivityTable, adding more: (TensorInfo) -> GGMLType? = { _ in nil },

@@ -128,8 +128,8 @@ extension FitJob {
       feedback: work)
   }
 
-  /// The types that the file will have, as far as they can be said without reading weights: of the given table, or of the
-  /// prior with the mean errors of types; nil where these do not tell, such as for types without a mean error.
+  /// The expected types of the file, without reading weights: by the given table, or by the prior with the mean errors of types;
+  /// nil if no allocation follows from these, as for types without a mean error.
   package func expectedTypes(_ types: [GGMLType]) throws -> [GGMLType]? {
     do { return try expectedAllocation(given?.table ?? expectedTable(types)) } catch is QuantizeError { return nil }
   }

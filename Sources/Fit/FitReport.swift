@@ -84,7 +84,7 @@ public struct FitReport: Codable, Sendable, Equatable {
   public let evidence: Evidence
   /// Floors of tensors that break at few bits.
   public internal(set) var floors: [FragileTensors.Floor] = []
-  /// Classes whose worth no other model says, where the types rest on that.
+  /// Classes that no other model was measured on, if the types follow from the prior alone.
   public internal(set) var unmeasuredClasses: [String] = []
   /// nil if no search ran.
   public internal(set) var search: Search?

@@ -2,14 +2,14 @@ import GGUF
 import Quantize
 import Tensors
 
-/// Tensors that are known to break a model at few bits although their error says little, each with the source of that.
+/// Tensors that break a model at few bits although their error is small, each with the source of that fact.
 /// A mix for a size gives them no fewer bits than their floor; a pin lifts it.
 public enum FragileTensors {
   public struct Floor: Sendable, Equatable, Codable {
     /// Names without the layer: `ssm_alpha`.
     public let classes: [String]
     public let type: String
-    /// Tensors of the model that it holds for.
+    /// Number of the model's tensors with this floor.
     public let tensors: Int
   }
 
@@ -31,9 +31,8 @@ public enum FragileTensors {
     Kind(floor: .q5_K) { $0 == "attn_k_b" },
   ]
 
-  /// A matrix of a class that nobody has measured, and this much smaller than the largest matrix of a layer, is treated
-  /// as a router: a decision about whole tokens, which llama-quantize never quantizes (ffn_gate_inp). The bytes are
-  /// nothing.
+  /// A matrix of an unmeasured class, this many times smaller than the largest matrix of a layer, is treated as a router: a
+  /// decision about whole tokens, which llama-quantize never quantizes (ffn_gate_inp). Its bytes are negligible.
   private static let routerShare = 500
 
   /// The floors of a model by tensor name.

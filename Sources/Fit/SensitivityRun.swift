@@ -36,7 +36,7 @@ package struct SensitivityRun {
 
   /// - Parameters:
   ///   - earlier: a table to continue, finished or not; ignored if its model, importance or text differ.
-  ///   - progress: hears of every measurement of errors and every layer of probes, half of the work each.
+  ///   - progress: advances with every tensor's errors and every layer of the probes; each is half of the work.
   ///   - save: receives the table so far.
   /// - Throws: `ForwardError`, `ScoringError`, `QuantizeError`, and errors of reading the source.
   package func run(

@@ -30,7 +30,7 @@ extension FitReport {
     }
   }
 
-  /// With error feedback, the choice rests on estimates, and only the written file has a drift to tell.
+  /// With error feedback, the choice follows from estimates, and only the written file has a measured drift.
   private var choiceLine: String? {
     guard let comparison else { return nil }
     if let written = comparison.written {

@@ -87,7 +87,7 @@ import Testing
     }
   }
 
-  /// Without correlations there is nobody to feed an error to: weights are rounded by the plain encoder's scales.
+  /// Without correlations no error is fed back: weights are rounded with the plain encoder's scales.
   @Test(arguments: types) func independentColumnsAreRoundedPlainly(type: GGMLType) throws {
     let columns = Self.columns(type)
     var gram = [Float](repeating: 0, count: columns * columns)

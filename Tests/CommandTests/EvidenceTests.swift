@@ -10,7 +10,7 @@ import Testing
   let out: TemporaryDirectory
   init() throws { out = try TemporaryDirectory() }
 
-  /// The demo model under an architecture's name that nobody knows.
+  /// The demo model under the name of an unknown architecture.
   private func foreign() throws -> String {
     let plain = out.path("plain.gguf")
     #expect(try qtool.run(["convert", Repository.demoModel, "-o", plain, "--quiet"]).status == 0)

@@ -30,7 +30,7 @@ import Testing
     }
   }
 
-  /// Less drift at the same types and bytes, and the file says how it was made.
+  /// Less drift at the same types and bytes; the header names text and effort.
   @Test func feedbackLowersDrift() throws {
     let out = try TemporaryDirectory()
     let (plain, fed) = (out.path("plain.gguf"), out.path("fed.gguf"))
@@ -48,7 +48,7 @@ import Testing
     #expect(!a.metadata.keys.contains { $0.hasPrefix("quantize.feedback") })
   }
 
-  /// A matrix alone holds no text: one line says so, and the file is that without feedback.
+  /// A matrix alone holds no text: a note reports that, and the file equals that without feedback.
   @Test func anImportanceMatrixAloneCannotFeedBack() throws {
     let out = try TemporaryDirectory()
     let matrix = out.path("m.gguf")
@@ -75,7 +75,7 @@ import Testing
       "\(result.error)")
     #expect(!FileManager.default.fileExists(atPath: file))
     _ = try run(["quantize", unknown, "--type", "Q4_K_S", "--no-feedback", "-o", file, "-q"])
-    // Nobody asked for feedback: a note says that there is none.
+    // Without --feedback, a note reports that errors are not fed back.
     let plain = try run(["quantize", unknown, "--type", "Q4_K_S", "--force", "-o", file])
     #expect(plain.error.contains("written without error feedback: "), "\(plain.error)")
   }
@@ -92,7 +92,7 @@ import Testing
     #expect(without.contains(" MB of weights ") && without.hasSuffix(" s"))
   }
 
-  /// The text of the last comparison is not that of the feedback, and the comparison says what it compares.
+  /// The last comparison uses other text than the feedback, and names what it compares.
   @Test func aFittedFileIsComparedAsItIsWritten() throws {
     let out = try TemporaryDirectory()
     let (mix, file) = (out.path("mix.gguf"), out.path("fitted.gguf"))

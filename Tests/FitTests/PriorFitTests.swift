@@ -9,7 +9,7 @@ import Testing
 @Suite struct PriorFitTests {
   private let model: MemoryModel
 
-  /// Two layers of an architecture that nobody knows, with normal weights.
+  /// Two layers of an unknown architecture, with uniform weights.
   init() {
     var random = SplitMix(seed: 11)
     var tensors: [(name: String, shape: [Int], values: [Float])] = []

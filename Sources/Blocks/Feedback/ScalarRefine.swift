@@ -83,7 +83,7 @@ extension ScalarFeedback {
       bg += b[c] * g
     }
     let (d, dmin) = isBlock ? (best.scales[block], best.mins[block]) : (best.steps[0], best.steps[1])
-    // d alone, where there is no dmin or the two cannot be told apart.
+    // d alone, if there is no dmin, or d and dmin are nearly dependent.
     var x = ag * aa.reciprocal
     var z = cv_splat(0)
     if shape.isAffine {

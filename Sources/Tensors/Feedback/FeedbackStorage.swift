@@ -30,7 +30,7 @@ package final class FeedbackStorage: @unchecked Sendable {
     package let start: Int
     package let width: Int
     package let block: FeedbackBlock
-    /// Where the matrices begin.
+    /// Offsets of the arrays.
     package let far: Int
     package let gram: Int
     package let near: Int
