@@ -36,78 +36,82 @@ extension FitJob {
   /// types. That of error feedback is for the type whose bits are nearest to the target's. What an earlier run has left in
   /// the workspace is not considered.
   public func stages() throws -> [StageEstimate] {
-    let quantizable = source.tensors.filter(\.isQuantizable)
     let types = SensitivityTable.types(of: source, hasImportance: !importanceInput.isNothing)
-    let seconds = Dictionary(uniqueKeysWithValues: try types.map { ($0, try EncodingSpeed.seconds(of: $0)) })
-    let all = types.reduce(0) { $0 + (seconds[$1] ?? 0) }
-    let weights = quantizable.reduce(0) { $0 + $1.shape.count }
-    func stored(_ tensors: [TensorInfo]) -> Int { tensors.reduce(0) { $0 + ($1.shape.bytes(as: $1.type) ?? 0) } }
-    let bytes = stored(source.tensors)
-    func errors(_ limit: Int) -> StageEstimate {
-      let sampled = quantizable.reduce(0) { $0 + min($1.shape.count, limit) }
-      return StageEstimate(
-        stage: .errors, bytes: weights > 0 ? Int(Double(stored(quantizable)) * Double(sampled) / Double(weights)) : 0,
-        tokens: 0, seconds: Double(sampled) * all, isBound: false)
-    }
-    let mean = all / Double(max(1, types.count))
-    let expected = try expectedTypes(types)
-    let encoded = source.tensors.enumerated().reduce(0.0) { sum, one in
-      guard let type = expected?[one.offset] else {
-        return sum + (one.element.isQuantizable ? mean : 0) * Double(one.element.shape.count)
-      }
-      return sum + (type == one.element.type ? 0 : Double(one.element.shape.count) * (seconds[type] ?? mean))
-    }
-    let encoding = StageEstimate(stage: .encoding, bytes: bytes, tokens: 0, seconds: encoded, isBound: false)
+    let costs = try WeightCosts(source, types: types)
+    let encoding = costs.encoding(as: try expectedTypes(types))
     guard runsModel, let text else {
-      return (given == nil ? [errors(RelativeErrors.minimumWeights)] : []) + [try feedbackStage() ?? encoding]
+      let measuring = given == nil ? [costs.errors(limit: RelativeErrors.minimumWeights)] : []
+      return measuring + [try feedbackStage() ?? encoding]
     }
     let texts = try FitTexts(text, for: source, options: settings.forward, budget: budget, policy: policy)
     let pass = try ForwardPass(source: source, options: settings.forward)
     let window = try pass.estimatedSeconds(try pass.plan(windows: 1, length: texts.context))
-    var result: [StageEstimate] = []
-    func add(_ stage: StageEstimate.Stage, windows: Int, seconds: Double, isBound: Bool = false) {
-      result.append(
-        StageEstimate(
-          stage: stage, bytes: bytes, tokens: windows * texts.context, seconds: seconds, isBound: isBound))
-    }
-    if case .measured = importanceInput.origin {
-      var input = importanceInput
-      input.seconds = budget.map { $0 * policy.importanceShare }
-      let count = min(texts.windowCount, try input.windowLimit(for: source, in: settings) ?? texts.windowCount)
-      add(
-        .importance, windows: count,
-        seconds: try pass.estimatedSeconds(try pass.plan(windows: count, length: texts.context)))
-    }
-    let before = budget == nil ? 0 : result.reduce(0) { $0 + $1.seconds }
-    let remaining = max(0, texts.budget - before)
-    let layers = try Decoder(source).layerCount
-    if given == nil {
-      let limit = RelativeErrors.weightLimit(
-        of: quantizable.count, types: types.count, seconds: remaining * policy.sensitivityShare * policy.errorShare)
-      let measured = errors(limit)
-      result.append(measured)
-      // At most, every tensor is probed by itself.
-      let groups = ProbeGroup.all(of: source, layers: layers, bands: layers)
-      let count = texts.probes.windows.count
-      let whole = (1 + ProbeGroup.passes(groups, layers: layers)) * window * Double(count)
-      let limitSeconds = max(0, remaining * policy.sensitivityShare - measured.seconds)
-      add(.probes, windows: count, seconds: min(whole, limitSeconds), isBound: whole > limitSeconds)
-    }
+    let importance = try importanceStage(pass, texts, bytes: encoding.bytes)
+    // A given budget includes the importance.
+    let available = max(0, texts.budget - (budget == nil ? 0 : importance?.seconds ?? 0))
+    var measuring = given == nil ? try sensitivityStages(costs, texts, window: window, available: available) : []
+    func remaining() -> Double { available - measuring.reduce(0) { $0 + $1.seconds } }
     if searches, let search = texts.search {
-      let spent = result.filter { $0.stage != .importance }.reduce(0) { $0 + $1.seconds }
-      add(
-        .search, windows: search.windows.count, seconds: max(0, remaining - spent) * policy.searchShare, isBound: true)
+      measuring.append(
+        StageEstimate(
+          stage: .search, bytes: encoding.bytes, tokens: search.windows.count * texts.context,
+          seconds: max(0, remaining()) * policy.searchShare, isBound: true))
     }
     if let final = texts.final {
-      // The model, the stock mixes and the fitted ones; all but the model are encoded.
-      let mixes = Double(policy.stockMixes + (searches ? 3 : 2))
-      let whole = (1 + mixes) * window * Double(final.windows.count) + mixes * encoding.seconds
-      let spent = result.filter { $0.stage != .importance }.reduce(0) { $0 + $1.seconds }
-      let minimum = whole * Double(policy.fewestWindows) / Double(max(policy.fewestWindows, final.windows.count))
-      let limit = max(minimum, remaining - spent)
-      add(.comparison, windows: final.windows.count, seconds: min(whole, limit), isBound: whole > limit)
+      measuring.append(comparisonStage(final, texts, encoding, window: window, remaining: remaining()))
     }
-    return result + [try feedbackStage() ?? encoding]
+    return [importance].compactMap { $0 } + measuring + [try feedbackStage() ?? encoding]
+  }
+
+  /// nil if no importance is measured.
+  private func importanceStage(_ pass: ForwardPass, _ texts: FitTexts, bytes: Int) throws -> StageEstimate? {
+    guard case .measured = importanceInput.origin else { return nil }
+    var input = importanceInput
+    input.seconds = budget.map { $0 * policy.importanceShare }
+    let count = min(texts.windowCount, try input.windowLimit(for: source, in: settings) ?? texts.windowCount)
+    return StageEstimate(
+      stage: .importance, bytes: bytes, tokens: count * texts.context,
+      seconds: try pass.estimatedSeconds(try pass.plan(windows: count, length: texts.context)), isBound: false)
+  }
+
+  /// Errors, then probes.
+  ///
+  /// - Parameters:
+  ///   - window: seconds of a pass over one window.
+  ///   - available: seconds for all measurements after the importance.
+  private func sensitivityStages(
+    _ costs: WeightCosts, _ texts: FitTexts, window: Double, available: Double
+  ) throws -> [StageEstimate] {
+    let share = available * policy.sensitivityShare
+    let errors = costs.errors(
+      limit: RelativeErrors.weightLimit(
+        of: costs.quantizable.count, types: costs.types.count, seconds: share * policy.errorShare))
+    // At most, every tensor is probed by itself.
+    let layers = try Decoder(source).layerCount
+    let groups = ProbeGroup.all(of: source, layers: layers, bands: layers)
+    let count = texts.probes.windows.count
+    let whole = (1 + ProbeGroup.passes(groups, layers: layers)) * window * Double(count)
+    let limit = max(0, share - errors.seconds)
+    return [
+      errors,
+      StageEstimate(
+        stage: .probes, bytes: costs.bytes, tokens: count * texts.context, seconds: min(whole, limit),
+        isBound: whole > limit),
+    ]
+  }
+
+  private func comparisonStage(
+    _ final: ScoringWindows, _ texts: FitTexts, _ encoding: StageEstimate, window: Double, remaining: Double
+  ) -> StageEstimate {
+    // The model, the stock mixes and the fitted ones; all but the model are encoded.
+    let mixes = Double(policy.stockMixes + (searches ? 3 : 2))
+    let count = final.windows.count
+    let whole = (1 + mixes) * window * Double(count) + mixes * encoding.seconds
+    let minimum = whole * Double(policy.fewestWindows) / Double(max(policy.fewestWindows, count))
+    let limit = max(minimum, remaining)
+    return StageEstimate(
+      stage: .comparison, bytes: encoding.bytes, tokens: count * texts.context, seconds: min(whole, limit),
+      isBound: whole > limit)
   }
 
   private func feedbackStage() throws -> StageEstimate? {
@@ -152,5 +156,59 @@ extension FitJob {
     table.expect(Prior(of: source), source.tensors)
     table.distribute()
     return table
+  }
+}
+
+/// The cost of measuring and encoding a model's weights on this machine.
+private struct WeightCosts {
+  let source: any ModelSource
+  /// Types whose errors are measured.
+  let types: [GGMLType]
+  let quantizable: [TensorInfo]
+  /// Seconds to encode a weight, by type.
+  private let seconds: [GGMLType: Double]
+
+  init(_ source: any ModelSource, types: [GGMLType]) throws {
+    self.source = source
+    self.types = types
+    quantizable = source.tensors.filter(\.isQuantizable)
+    var seconds: [GGMLType: Double] = [:]
+    for type in types { seconds[type] = try EncodingSpeed.seconds(of: type) }
+    self.seconds = seconds
+  }
+
+  /// Stored bytes of all weights.
+  var bytes: Int { Self.stored(source.tensors) }
+
+  private static func stored(_ tensors: [TensorInfo]) -> Int {
+    tensors.reduce(0) { $0 + ($1.shape.bytes(as: $1.type) ?? 0) }
+  }
+
+  /// Seconds to encode a weight in every type.
+  private var all: Double { types.reduce(0) { $0 + (seconds[$1] ?? 0) } }
+
+  /// Encoding a file.
+  ///
+  /// - Parameter expected: its types; nil for the mean of all types.
+  func encoding(as expected: [GGMLType]?) -> StageEstimate {
+    let mean = all / Double(max(1, types.count))
+    let encoded = source.tensors.enumerated().reduce(0.0) { sum, one in
+      let (tensor, weights) = (one.element, Double(one.element.shape.count))
+      guard let type = expected?[one.offset] else { return sum + (tensor.isQuantizable ? mean : 0) * weights }
+      return sum + (type == tensor.type ? 0 : weights * (seconds[type] ?? mean))
+    }
+    return StageEstimate(stage: .encoding, bytes: bytes, tokens: 0, seconds: encoded, isBound: false)
+  }
+
+  /// Measuring the errors of every tensor in every type.
+  ///
+  /// - Parameter limit: maximum weights of a tensor.
+  func errors(limit: Int) -> StageEstimate {
+    let weights = quantizable.reduce(0) { $0 + $1.shape.count }
+    let sampled = quantizable.reduce(0) { $0 + min($1.shape.count, limit) }
+    return StageEstimate(
+      stage: .errors,
+      bytes: weights > 0 ? Int(Double(Self.stored(quantizable)) * Double(sampled) / Double(weights)) : 0,
+      tokens: 0, seconds: Double(sampled) * all, isBound: false)
   }
 }
