@@ -144,10 +144,19 @@ struct MixTensors {
     roles = tensors.map(\.role)
     let layers = tensors.map(\.layer)
     self.layers = layers
-    order = tensors.indices.filter { tensors[$0].isQuantizable }.sorted { one, other in
+    let architecture = model.architecture
+    order = tensors.indices.filter {
+      tensors[$0].isQuantizable
+        && !ArchitectureRules.keepsType(tensors[$0].name, architecture: architecture)
+    }.sorted { one, other in
       let (first, second) = (layers[one] ?? -1, layers[other] ?? -1)
       return first != second
         ? first < second : tensors[one].name.utf8.lexicographicallyPrecedes(tensors[other].name.utf8)
     }
   }
+}
+
+extension ModelSource {
+  /// `general.architecture`; empty if it is missing.
+  var architecture: String { metadata.optionalString("general.architecture") ?? "" }
 }

@@ -5,6 +5,7 @@ import Tensors
 struct StockRules {
   private let mix: StockMix
   private let hasImportance: Bool
+  private let architecture: String
   /// The number of query heads per key/value head.
   private let queriesPerKey: Int
   private let experts: Int
@@ -19,7 +20,8 @@ struct StockRules {
   init(mix: StockMix, model: any ModelSource, _ tensors: MixTensors, hasImportance: Bool) {
     self.mix = mix
     self.hasImportance = hasImportance
-    let architecture = model.metadata.optionalString("general.architecture") ?? ""
+    architecture = model.architecture
+    let architecture = architecture
     // Some models have a number of heads per layer.
     func number(_ key: String) -> Int? { model.metadata.optionalInts("\(architecture).\(key)")?.first }
     // Bounded like the number of tensors in a header.
@@ -48,8 +50,11 @@ struct StockRules {
   private static let lowBit: Set<StockMix> = [.iq1_s, .iq1_m, .iq2_xxs, .iq2_xs, .iq2_s, .iq2_m]
 
   mutating func type(of tensor: TensorInfo, _ role: TensorRole, layer: Int?) -> GGMLType {
+    if ArchitectureRules.hasFloor(tensor.name, architecture: architecture) { return .q8_0 }
     if role == .output || role == .tokenEmbedding && tiedEmbeddings { return outputType(tensor) }
-    if mix == .mxfp4_MOE { return tensor.shape.matrices > 1 ? .mxfp4 : .q8_0 }
+    if mix == .mxfp4_MOE {
+      return ArchitectureRules.isExpertStack(tensor, role, architecture: architecture) ? .mxfp4 : .q8_0
+    }
     if role == .tokenEmbedding { return embeddingType }
     if Self.lowBit.contains(mix) { return lowBitType(role) }
     switch role {

@@ -15,28 +15,58 @@ extension TypedShapes {
 /// One model's entry in the file that stock.py writes.
 struct StockFixture: Decodable {
   let architecture: String
-  let keys: [String: Double]
-  /// Dimensions, first and last layer, by class.
+  let keys: [String: Value]
+  /// Dimensions, first and last layer, by class. Layers that are not successive are listed behind -1.
   let tensors: [String: [[Int]]]
   /// Types by class without and with an importance matrix (if they differ), by mix.
   let mixes: [String: [[String: String]]]
 
-  static let all: [String: StockFixture] = {
-    let url = Repository.root.appending(path: "Tests/QuantizeTests/Fixtures/stock.json")
+  /// The value of a key: a number, or one for each layer.
+  enum Value: Decodable {
+    case one(Double)
+    case layers([UInt32])
+
+    init(from decoder: any Decoder) throws {
+      let container = try decoder.singleValueContainer()
+      if let number = try? container.decode(Double.self) {
+        self = .one(number)
+      } else {
+        self = .layers(try container.decode([UInt32].self))
+      }
+    }
+
+    var metadata: MetadataValue {
+      switch self {
+      case .one(let number): .uint32(UInt32(number))
+      case .layers(let numbers): .array(.uint32(numbers))
+      }
+    }
+  }
+
+  static let all = read("stock").merging(read("stock_other")) { $1 }
+
+  private static func read(_ name: String) -> [String: StockFixture] {
+    let url = Repository.root.appending(path: "Tests/QuantizeTests/Fixtures/\(name).json")
     guard let data = try? Data(contentsOf: url),
       let all = try? JSONDecoder().decode([String: StockFixture].self, from: data)
     else { preconditionFailure("\(url.path) is damaged") }
     return all
-  }()
+  }
+
+  /// The layers of a class, in order.
+  private static func layers(_ entry: [[Int]]) -> [Int] {
+    if entry[1].first == -1 { return Array(entry[1].dropFirst()) }
+    return entry[1].isEmpty ? [] : Array(entry[1][0]...entry[1][1])
+  }
 
   var model: TypedShapes {
     var metadata: Metadata = ["general.architecture": .string(architecture)]
-    for (key, value) in keys.sorted(by: { $0.key < $1.key }) { metadata[key] = .uint32(UInt32(value)) }
+    for (key, value) in keys.sorted(by: { $0.key < $1.key }) { metadata[key] = value.metadata }
     var infos: [TensorInfo] = []
     for (name, entry) in tensors.sorted(by: { $0.key < $1.key }) {
       let shape = Shape(entry[0])!
       let isExact = entry[0].count == 1 || name.contains("ffn_gate_inp")
-      let layers = entry[1].isEmpty ? [] : Array(entry[1][0]...entry[1][1])
+      let layers = Self.layers(entry)
       let names = layers.isEmpty ? [name] : layers.map { name.replacing("*", with: "\($0)") }
       infos += names.map { TensorInfo(name: $0, shape: shape, type: isExact ? .f32 : .f16) }
     }
@@ -58,8 +88,7 @@ struct StockFixture: Decodable {
         result[tensor.name] = classes[""]!
         continue
       }
-      let first = tensors[key]![1].first ?? 0
-      var layerIndex = (tensor.layer ?? 0) - first
+      var layerIndex = tensor.layer.flatMap { Self.layers(tensors[key]!).firstIndex(of: $0) } ?? 0
       for index in stride(from: 0, to: runs.count, by: 2) {
         let count = Int(runs[index + 1])!
         if layerIndex < count {

@@ -1,4 +1,4 @@
-"""Makes stock.json: the type that llama-quantize gives every tensor, by mix, of models made of shapes alone.
+"""Makes stock.json, and with stock_other.py stock_other.json: the type that llama-quantize gives every tensor, by mix, of models made of shapes alone.
 
 usage: python3 stock.py LLAMA_QUANTIZE > stock.json
 
@@ -102,7 +102,10 @@ def header(path, arch, keys, tensors):
     w.add_layer_norm_rms_eps(1e-5)
     w.add_vocab_size(32000)
     for key, value in keys.items():
-        (w.add_float32 if isinstance(value, float) else w.add_uint32)(key, value)
+        if isinstance(value, list): w.add_array(key, value)
+        elif isinstance(value, str): w.add_string(key, value)
+        elif isinstance(value, bool): w.add_bool(key, value)
+        else: (w.add_float32 if isinstance(value, float) else w.add_uint32)(key, value)
     size = 0
     for name, dims in tensors:
         count = 1
@@ -171,16 +174,23 @@ def compact(found):
     return result
 
 
-def main():
+def layers(numbers):
+    """The first and the last of successive layers; others are listed behind -1."""
+    if not numbers: return []
+    first, last = min(numbers), max(numbers)
+    return [first, last] if sorted(numbers) == list(range(first, last + 1)) else [-1] + numbers
+
+
+def main(models, names=MIXES):
     tool = sys.argv[1]
     result = {}
-    for name, (arch, (keys, tensors)) in MODELS.items():
+    for name, (arch, (keys, tensors)) in models.items():
         with tempfile.TemporaryDirectory() as folder:
             model, weights = folder + "/m.gguf", folder + "/i.gguf"
             header(model, arch, keys, tensors)
             imatrix(weights, tensors[0][1][0])
             mixes = {}
-            for mix in MIXES:
+            for mix in names:
                 plain = compact(types(tool, [model, folder + "/o.gguf", mix]))
                 with_ = compact(types(tool, ["--imatrix", weights, model, folder + "/o.gguf", mix]))
                 mixes[mix] = [plain] if plain == with_ else [plain, with_]
@@ -191,8 +201,11 @@ def main():
                 entry = shapes.setdefault(key, [dims, []])
                 if m:
                     entry[1].append(int(m[1]))
-            shapes = {k: [d, [min(l), max(l)] if l else []] for k, (d, l) in shapes.items()}
-            result[name] = {"architecture": arch, "keys": keys, "tensors": shapes, "mixes": mixes}
+            shapes = {k: [d, layers(l)] for k, (d, l) in shapes.items()}
+            # The keys that the rules read.
+            read = ("block_count", "expert_count", "attention.head_count", "attention.head_count_kv")
+            kept = {k: v for k, v in keys.items() if models is MODELS or k.split(".", 1)[1] in read}
+            result[name] = {"architecture": arch, "keys": kept, "tensors": shapes, "mixes": mixes}
             print(name, len(tensors), file=sys.stderr)
     print("{")
     for i, (name, entry) in enumerate(result.items()):
@@ -203,4 +216,4 @@ def main():
     print("}")
 
 
-main()
+if __name__ == "__main__": main(MODELS)
