@@ -15,6 +15,13 @@ package enum ByteAlphabet {
   private static let bytes: [Unicode.Scalar: UInt8] =
     Dictionary(uniqueKeysWithValues: scalars.enumerated().map { ($1, UInt8($0)) })
 
+  /// The text that represents bytes.
+  package static func text(of bytes: ArraySlice<UInt8>) -> String {
+    var text = String.UnicodeScalarView()
+    for byte in bytes { text.append(scalars[Int(byte)]) }
+    return String(text)
+  }
+
   /// The bytes of a token's text; nil if a character does not represent a byte (an added token in plain text).
   package static func bytes(of token: String) -> [UInt8]? {
     var result: [UInt8] = []

@@ -44,7 +44,22 @@ extension Splitter {
       return [.split(#"\p{N}{1,3}"#), .split("[" + DeepSeekPatterns.hanAndKanaList + "]+"), .split(pattern), bytes]
     case .tekken: return [.split(Self.casedPattern(#"\p{N}"#)), bytes]
     case .gpt4o: return [.split(Self.casedPattern(#"\p{N}{1,3}"#, suffix: Self.contractions + "?")), bytes]
-    case .unnamed, .falcon: return nil
+    case .seedCoder:
+      return [
+        .split(
+          Self.contractions + #"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1}| ?[^\s\p{L}\p{N}\r\n]+|\s*[\r\n]+|\s+(?!\S)|\s+"#),
+        bytes,
+      ]
+    case .miniCPM5: return [.split(#"\p{N}{1,3}"#), .split(Self.wordPattern(#"\p{N}+"#)), bytes]
+    case .tinyAya:
+      let pattern = Self.casedPattern(#"\p{N}{1,3}"#, suffix: Self.contractions + "?")
+      return [.split(#"\d{1,3}(?=(?:\d{3})*\b)"#), .split(pattern), bytes]
+    case .exaoneMoE:
+      let pattern =
+        Self.contractions + #"|[^\r\n\p{L}\p{N}]?(?:\p{L}\p{M}*(?: \p{L}\p{M}*)*)+|\p{N}"#
+        + #"| ?[^\s\p{L}\p{N}]+[\r\n/]?|\s*[\r\n]|\s+(?!\S)|\s+"#
+      return [.split(pattern), bytes]
+    case .unnamed, .falcon, .spark, .afmoe, .kimiK2, .laguna, .youtu, .superBPE: return nil
     }
   }
 

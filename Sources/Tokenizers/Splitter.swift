@@ -19,6 +19,26 @@ public enum Splitter: Sendable, CaseIterable {
   case deepSeekCoder
   /// DeepSeek V3's and R1's three stages.
   case deepSeekV3
+  /// Spark's: DeepSeek V3's with single line breaks.
+  case spark
+  /// Arcee's AFMoE: digits in threes from the right, then DeepSeek V3's with more scripts.
+  case afmoe
+  /// Kimi K2's: GPT-4o's without Han, runs of which are words.
+  case kimiK2
+  /// Laguna's: lines, then Qwen 2's.
+  case laguna
+  /// Seed-Coder's: Qwen 2's without line breaks behind punctuation.
+  case seedCoder
+  /// MiniCPM 5's: digits by threes, then Llama 3's.
+  case miniCPM5
+  /// Cohere's Command A+ and Tiny Aya: digits in threes from the right, then GPT-4o's.
+  case tinyAya
+  /// EXAONE MoE's: phrases.
+  case exaoneMoE
+  /// Youtu's: scripts of East Asia, then tekken's words with contractions.
+  case youtu
+  /// SuperBPE's: digits in threes from the right; other text is not split.
+  case superBPE
   /// Mistral's: words of capitals followed by lower case.
   case tekken
   /// GPT-4o's and Llama 4's: tekken's words with contractions, digits by threes.
@@ -45,13 +65,35 @@ public enum Splitter: Sendable, CaseIterable {
         .lineBreak, .run(.letter, blank: true), .run(.punctuation, blank: true),
         .set(DeepSeekPatterns.eastAsian, blank: false), .digits(maximum: 1),
       ]
-    case .deepSeekV3: [.digits(maximum: 3), .set(DeepSeekPatterns.hanAndKana, blank: false), .deepSeekV3]
+    case .deepSeekV3:
+      [.digits(maximum: 3), .set(DeepSeekPatterns.hanAndKana, blank: false), .deepSeekV3(joinsBreaks: true)]
+    case .spark:
+      [
+        .digits(maximum: 3), .set(DeepSeekPatterns.hanAndKana, blank: false), .deepSeekV3(joinsBreaks: false),
+        .digits(maximum: 1),
+      ]
+    case .afmoe: [.groupedDigits, .set(AsianScripts.afmoe, blank: false), .deepSeekV3(joinsBreaks: true)]
+    case .kimiK2: [.cased(CasedWordPattern(digits: 3, contractions: true, isolatesHan: true))]
+    case .laguna: [.lines, .words(WordPattern(digits: 1))]
+    case .seedCoder: [.words(WordPattern(digits: 1, takesBreaks: false))]
+    case .miniCPM5: [.digits(maximum: 3), .words(WordPattern(digits: 3))]
+    case .tinyAya: [.boundedDigits, .cased(CasedWordPattern(digits: 3, contractions: true))]
+    case .exaoneMoE: [.phrases]
+    case .youtu: [.sets(AsianScripts.youtu), .cased(CasedWordPattern(digits: 1, contractions: true))]
+    case .superBPE: [.groupedDigits]
     case .tekken: [.cased(CasedWordPattern(digits: 1, contractions: false))]
     case .gpt4o: [.cased(CasedWordPattern(digits: 3, contractions: true))]
     case .unnamed:
       [.set(DefaultPatterns.unnamedMarks, blank: false), .gpt2, .run(.number, blank: false), .threeDigits]
     case .falcon: [.set(DefaultPatterns.falconMarks, blank: false), .gpt2, .threeDigits]
     }
+  }
+
+  /// The numbers of bytes of a text's words.
+  package func wordLengths(of text: String) -> [Int] {
+    var lengths: [Int] = []
+    words(of: ScalarText(text[...])) { lengths.append($0.count) }
+    return lengths
   }
 
   /// Calls `body` with the byte range of every word, in order. The ranges cover all of `text`.
@@ -90,6 +132,24 @@ public enum Splitter: Sendable, CaseIterable {
 private enum DefaultPatterns {
   static let unnamedMarks = ScalarSet(classes: .punctuation, "$+<=>^~|")
   static let falconMarks = ScalarSet(classes: .punctuation, "$+<=>^~|`")
+}
+
+/// The scripts that AFMoE's and Youtu's splitters isolate first.
+private enum AsianScripts {
+  /// Han, kana, Thai, Lao, Khmer, Myanmar and Hangul.
+  static let afmoe = ScalarSet(
+    """
+    \u{4E00}-\u{9FFF}\u{3400}-\u{4DBF}\u{F900}-\u{FAFF}\u{3040}-\u{309F}\u{30A0}-\u{30FF}\u{FF65}-\u{FF9F}\
+    \u{2F00}-\u{2FDF}\u{E00}-\u{E7F}\u{E80}-\u{EFF}\u{1780}-\u{17FF}\u{1000}-\u{109F}\u{AA60}-\u{AA7F}\
+    \u{A9E0}-\u{A9FF}\u{AC00}-\u{D7AF}\u{1100}-\u{11FF}
+    """)
+  static let youtu = [
+    ScalarSet("\u{AC00}-\u{D7A3}\u{3131}-\u{318E}"),
+    ScalarSet(
+      "\u{FF01}\u{2026}\u{201C}\u{201D}\u{2018}\u{2019}\u{2014}\u{FF1A}\u{FF1B}\u{FF0C}\u{3001}-\u{303F}\u{FE30}-\u{FE4F}"
+    ),
+    ScalarSet("\u{3105}-\u{312F}"), ScalarSet("\u{4E00}-\u{9FA5}\u{3040}-\u{309F}\u{30A0}-\u{30FF}"),
+  ]
 }
 
 extension Array {

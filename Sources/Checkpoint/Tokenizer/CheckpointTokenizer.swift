@@ -55,9 +55,11 @@ struct CheckpointTokenizer {
     }
     var metadata = parts.metadata
     if let addsBlank { metadata["tokenizer.ggml.add_space_prefix"] = .bool(addsBlank) }
-    let rules = try SpecialRules(
-      json, added: parts.added.tokens, isAlone: json == nil && model != nil, files: files, config: config,
+    var rules = try SpecialRules(
+      json, added: parts.added.tokens, isAlone: json == nil && (model != nil || files.path("tiktoken.model") != nil),
+      files: files, config: config,
       bound: parts.bound)
+    rules.add(Self.unnamed(config, architecture), parts.added.tokens)
     metadata.merge(rules.metadata(templates: try ChatTemplate(files).metadata)) { $1 }
     // Code Llama's files do not name its end-of-infill token. Granite's small models must not get a BOS.
     if isLlama, size == 32016, metadata["tokenizer.ggml.eot_token_id"] == nil {
@@ -73,6 +75,14 @@ struct CheckpointTokenizer {
     try Self.checkIDs(metadata, rules, config)
     self.metadata = metadata
     notes = parts.notes
+  }
+
+  /// Tokens that end a turn, and others that readers need but the files of some models do not name.
+  private static func unnamed(_ config: Config, _ architecture: String) -> [(kind: String, content: String)] {
+    if architecture == "muse-glimmer" { return [("eot", "<|eot|>")] }
+    let isGLM = ["glm4moe", "glm-dsa"].contains(architecture) || config["model_type"]?.string == "glm4_moe_lite"
+    return isGLM
+      ? [("bos", "[gMASK]"), ("eot", "<|user|>"), ("unk", "<|endoftext|>"), ("eom", "<|observation|>")] : []
   }
 
   private static func needlessSplitter(_ directory: String, _ reason: String) -> FormatError {
@@ -94,13 +104,15 @@ struct CheckpointTokenizer {
     _ json: TokenizerJSON?, _ files: TokenizerFiles, _ config: Config, size: Int?, pre: String?
   ) throws -> Parts {
     let separate = json == nil ? try VocabularyFiles(files, config, pre: pre) : nil
-    guard let tokenizer = json ?? separate?.tokenizer else { throw missing(files) }
+    let ranked = json == nil && separate == nil ? try TiktokenVocabulary(files, size: size, pre: pre) : nil
+    guard let tokenizer = json ?? separate?.tokenizer ?? ranked?.tokenizer else { throw missing(files) }
     try checkKind(tokenizer)
     let base = try BaseVocabulary(path: tokenizer.path, tokenizer.vocabulary)
     var added = try AddedTokens(to: base, listed: tokenizer.added, files, defaults: separate?.defaultNames ?? [:])
     let count = try added.limit(to: size)
     let vocabulary = try BytePairVocabulary(
-      tokenizer, base, added: added.tokens, count: count, mergesPath: files.path("merges.txt"), pre: pre)
+      tokenizer, base, added: added.tokens, count: count, mergesPath: files.path("merges.txt"),
+      pre: ranked?.pre ?? pre)
     let name = vocabulary.metadata.optionalString("tokenizer.ggml.pre") ?? ""
     return Parts(
       metadata: vocabulary.metadata, added: added, bound: nil, addsBOS: PreTokenizer(name: name)?.addsBOS ?? false,
@@ -144,7 +156,7 @@ struct CheckpointTokenizer {
     let hint =
       files.path("tekken.json") != nil
       ? "tekken.json is not supported: use the repository's Hugging Face form"
-      : "a checkpoint needs tokenizer.json or tokenizer.model beside config.json"
+      : "a checkpoint needs tokenizer.json, tokenizer.model or tiktoken.model beside config.json"
     return FormatError(.missing, path: files.directory + "/tokenizer.json", "is missing", hint: hint)
   }
 

@@ -64,6 +64,14 @@ struct SpecialRules {
     return added.first { $0.content.utf8.elementsEqual(content.utf8) }?.id
   }
 
+  /// Names tokens that a model's files do not name.
+  mutating func add(_ names: [(kind: String, content: String)], _ added: [AddedToken]) {
+    for (kind, content) in names {
+      if let token = added.first(where: { $0.content == content }) { set(kind, token.id, bound: nil) }
+    }
+    lacksBOS = lacksBOS && ids["bos"] == nil
+  }
+
   private mutating func set(_ kind: String, _ id: Int, bound: Int?) {
     guard ids[kind] == nil, id < bound ?? Int(Int32.max) else { return }
     ids[kind] = id

@@ -84,6 +84,20 @@ struct TokenizerJSON {
     model = fields.merging(["type": .string("BPE")]) { $1 }
   }
 
+  /// Creates a byte-level tokenizer of given tokens and merges.
+  init(
+    path: String, vocabulary: [(token: String, id: Int)], merges: [(left: String, right: String)],
+    added: [AddedToken]
+  ) {
+    self.path = path
+    mergesPath = path
+    self.vocabulary = vocabulary
+    self.merges = merges
+    self.added = added
+    decoder = .object(["type": .string("ByteLevel")])
+    model = ["type": .string("BPE"), "ignore_merges": .bool(false)]
+  }
+
   /// Reads a merge: an array or, in older files, two parts separated by a blank.
   private mutating func readMerge(_ scanner: inout JSONScanner) throws {
     var parts: [String] = []

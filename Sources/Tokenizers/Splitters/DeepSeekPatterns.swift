@@ -35,7 +35,10 @@ enum DeepSeekPatterns {
   ///     |  \s*[\r\n]+  |  \s+(?!\S)  |  \s+
   ///
   /// Digits, controls and unassigned characters match no alternative.
-  static func endOfV3(_ text: Span<UInt32>, _ start: Int, _ limit: Int) -> Int {
+  ///
+  /// - Parameter joinsBreaks: whether line breaks belong to punctuation and blanks in front of them. Otherwise the last
+  ///   alternatives are `?[\p{P}\p{S}]+|[\r\n]|\s+(?!\S)|\s+`.
+  static func endOfV3(_ text: Span<UInt32>, _ start: Int, _ limit: Int, joinsBreaks: Bool) -> Int {
     let first = CharacterClass(text[start])
     if first.meets(.asciiMark) {
       let end = endOfRun(of: .asciiLetter, text, start + 1, limit)
@@ -49,7 +52,8 @@ enum DeepSeekPatterns {
     if first.meets(word) { return endOfRun(of: word, text, start, limit) }
     let symbol = text[start] == 0x20 ? start + 1 : start
     let end = endOfRun(of: [.punctuation, .symbol], text, symbol, limit)
-    if end > symbol { return endOfRun(of: .lineBreak, text, end, limit) }
-    return first.meets(.space) ? endOfBlanks(text, start, limit) : start
+    if end > symbol { return joinsBreaks ? endOfRun(of: .lineBreak, text, end, limit) : end }
+    if !joinsBreaks, first.meets(.lineBreak) { return start + 1 }
+    return first.meets(.space) ? endOfBlanks(text, start, limit, lineBreaks: joinsBreaks) : start
   }
 }

@@ -4,7 +4,17 @@ enum SplitStage: Sendable {
   case cased(CasedWordPattern)
   /// `'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+`
   case gpt2
-  case deepSeekV3
+  case deepSeekV3(joinsBreaks: Bool)
+  /// EXAONE MoE's words, which contain single blanks.
+  case phrases
+  /// `\p{N}{1,3}` with groups of three counted from the run's end.
+  case groupedDigits
+  /// `\d{1,3}(?=(?:\d{3})*\b)`
+  case boundedDigits
+  /// `[^\n]+|\n+`
+  case lines
+  /// A run of one of several sets.
+  case sets([ScalarSet])
   /// `\p{N}{1,maximum}`
   case digits(maximum: Int)
   /// `[0-9][0-9][0-9]`
@@ -32,7 +42,24 @@ enum SplitStage: Sendable {
     case .words(let pattern): return pattern.end(text, start, limit)
     case .cased(let pattern): return pattern.end(text, start, limit)
     case .gpt2: return GPT2Pattern.end(text, start, limit)
-    case .deepSeekV3: return DeepSeekPatterns.endOfV3(text, start, limit)
+    case .deepSeekV3(let joins): return DeepSeekPatterns.endOfV3(text, start, limit, joinsBreaks: joins)
+    case .phrases: return PhrasePattern.end(text, start, limit)
+    case .groupedDigits: return endOfGroup(start, endOfRun(of: .number, text, start, limit))
+    case .boundedDigits:
+      var end = start
+      while end < limit, isDecimal(text[end]) { end += 1 }
+      return end < limit && isWordCharacter(text[end]) ? start : endOfGroup(start, end)
+    case .lines:
+      let isBreak = text[start] == 0x0A
+      var end = start
+      while end < limit, (text[end] == 0x0A) == isBreak { end += 1 }
+      return end
+    case .sets(let sets):
+      for set in sets {
+        let end = set.run(text, start, limit)
+        if end > start { return end }
+      }
+      return start
     case .digits(let maximum): return endOfRun(of: .number, text, start, min(limit, start + maximum))
     case .threeDigits:
       guard start + 3 <= limit else { return start }
@@ -53,6 +80,24 @@ enum SplitStage: Sendable {
     case .trailingBlanks: return limit
     }
   }
+}
+
+/// The end of the first group of digits, if groups of three are counted from the run's end.
+private func endOfGroup(_ start: Int, _ end: Int) -> Int {
+  end == start ? start : start + ((end - start - 1) % 3 + 1)
+}
+
+/// `\d`
+private func isDecimal(_ value: UInt32) -> Bool {
+  if value < 0x80 { return (0x30...0x39).contains(value) }
+  return Unicode.Scalar(value)?.properties.generalCategory == .decimalNumber
+}
+
+/// `\w`
+private func isWordCharacter(_ value: UInt32) -> Bool {
+  guard let properties = Unicode.Scalar(value)?.properties else { return false }
+  return properties.isAlphabetic || CharacterClass(value).meets(.mark) || isDecimal(value)
+    || properties.generalCategory == .connectorPunctuation
 }
 
 /// The end of a run of a class that begins at `start`.

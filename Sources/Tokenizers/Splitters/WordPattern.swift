@@ -6,6 +6,8 @@ struct WordPattern: Sendable {
   /// The class that replaces `\p{L}` in words and in the class that punctuation excludes.
   var letters: CharacterClass = .letter
   var digits: Int
+  /// Whether line breaks behind punctuation belong to it.
+  var takesBreaks = true
 
   func end(_ text: Span<UInt32>, _ start: Int, _ limit: Int) -> Int {
     let contraction = endOfContraction(text, start, limit, ignoringCase: true)
@@ -22,7 +24,7 @@ struct WordPattern: Sendable {
     let word = letters.union([.space, .number])
     let symbol = text[start] == 0x20 ? start + 1 : start
     let end = endOfRun(notOf: word, text, symbol, limit)
-    if end > symbol { return endOfRun(of: .lineBreak, text, end, limit) }
+    if end > symbol { return takesBreaks ? endOfRun(of: .lineBreak, text, end, limit) : end }
     return endOfBlanks(text, start, limit)
   }
 }

@@ -1,0 +1,44 @@
+import Foundation
+import TestSupport
+import Testing
+import Tokenizers
+
+/// Splitters beside the `regex` package, which runs the models' patterns. Fixtures/splits.py makes the digests.
+@Suite struct SplitterPatternTests {
+  struct Fixture: Decodable {
+    let extra: String
+    let words: [String: String]
+  }
+
+  static let fixture: Fixture? = {
+    let url = Bundle.module.url(forResource: "splits", withExtension: "json", subdirectory: "Fixtures")
+    return url.flatMap { try? Data(contentsOf: $0) }.flatMap { try? JSONDecoder().decode(Fixture.self, from: $0) }
+  }()
+
+  @Test(arguments: (fixture?.words ?? [:]).sorted { $0.key < $1.key }) func wordsAreThePatterns(
+    name: String, expected: String
+  ) throws {
+    let splitter = try #require(PreTokenizer(name: name)).splitter
+    let texts = FamilyTests.texts.prefix(20) + [try #require(Self.fixture).extra]
+    let lengths = texts.flatMap { splitter.wordLengths(of: $0) }
+    #expect(
+      fnv1a(lengths.flatMap { length in (0..<4).map { UInt8(truncatingIfNeeded: length >> (8 * $0)) } }) == expected)
+  }
+
+  @Test func allFamiliesAreCompared() {
+    #expect(Self.fixture?.words.count == 12)
+  }
+
+  /// A run of digits is grouped from its end; with letters behind it, from its start.
+  @Test func digitsFromTheRight() throws {
+    let splitter = try #require(PreTokenizer(name: "cohere2moe")).splitter
+    #expect(splitter.wordLengths(of: "1234567 1234x") == [1, 3, 3, 1, 3, 1, 1])
+    #expect(try #require(PreTokenizer(name: "superbpe")).splitter.wordLengths(of: "no 12345") == [3, 2, 3])
+  }
+
+  /// Han and other letters are different words, and so are words of one capital each.
+  @Test func scriptsOfKimiK2() throws {
+    let splitter = try #require(PreTokenizer(name: "kimi-k2")).splitter
+    #expect(splitter.wordLengths(of: "中文abc HelloWorld") == [6, 3, 6, 5])
+  }
+}
