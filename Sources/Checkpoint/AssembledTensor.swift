@@ -34,7 +34,7 @@ struct AssembledTensor: Sendable {
     switch expected.parts {
     case .whole(let name, let shape), .slices(let name, let shape, _, _, _),
       .transposed(let name, let shape, _, _, _), .everySecondRow(let name, let shape, _),
-      .everySecondColumn(let name, let shape, _), .everySecondTransposed(let name, let shape, _):
+      .everySecondColumn(let name, let shape, _), .transposedColumns(let name, let shape, _, _, _):
       parts = [try find(name, shape)]
     case .columns(let name, let shape, _): parts = [try find(name, shape)]
     case .interleaved(let name, let shape, _), .rows(let name, let shape, _):
@@ -136,11 +136,11 @@ struct AssembledTensor: Sendable {
         let start = group * every + first
         try transpose(start..<start + count, columns: rows, width: width, into: slice, fetch)
       }
-    case .everySecondTransposed(_, let shape, let first):
-      try inGroups(rows, of: shape[2] / 2, rowBytes: rowBytes, output) { group, rows, slice in
+    case .transposedColumns(_, let shape, let first, let count, let every):
+      try inGroups(rows, of: count, rowBytes: rowBytes, output) { group, rows, slice in
         try transpose(
-          group * shape[1]..<(group + 1) * shape[1], columns: rows, every: 2, first: first, width: width, into: slice,
-          fetch)
+          group * shape[1]..<(group + 1) * shape[1], columns: rows, every: every, first: first, width: width,
+          into: slice, fetch)
       }
     case .everySecondRow(_, _, let first):
       // Rows of both kinds are read in one range.

@@ -1,5 +1,6 @@
 import Files
 import GGUF
+import OrderedCollections
 
 /// An architecture of the `transformers` package. Derives the hyperparameters and tensors, under GGUF's names, from
 /// config.json alone.
@@ -10,6 +11,9 @@ protocol CheckpointArchitecture: Sendable {
   static var ggufName: String { get }
   /// The keys of config.json that it understands, beside ``KeyTable/shared``.
   static var keys: KeyTable { get }
+
+  /// Whether a config.json that names it is of this architecture, where several have the name.
+  static func claims(_ config: Config) -> Bool
 
   /// Whether the model may be a part of a larger one, whose config.json has its keys under `text_config`.
   static var isNested: Bool { get }
@@ -33,6 +37,7 @@ protocol CheckpointArchitecture: Sendable {
 }
 
 extension CheckpointArchitecture {
+  static func claims(_ config: Config) -> Bool { true }
   static var isNested: Bool { false }
   static var defaults: [String: JSONValue] { [:] }
   static func window(_ config: Config) -> Int? { nil }
@@ -43,22 +48,27 @@ extension CheckpointArchitecture {
 enum Architectures {
   static let all: [any CheckpointArchitecture.Type] = [
     LlamaCheckpoint.self, MistralCheckpoint.self, MixtralCheckpoint.self, Qwen2Checkpoint.self, Qwen3Checkpoint.self,
-    Qwen3MoeCheckpoint.self, DeepseekV2Checkpoint.self, DeepseekV3Checkpoint.self, GptOssCheckpoint.self,
+    Qwen3MoeCheckpoint.self, DeepseekV2Checkpoint.self, DeepseekV3Checkpoint.self, KimiK25Checkpoint.self,
+    GptOssCheckpoint.self,
     Qwen35Checkpoint.self, Qwen35MoeCheckpoint.self, Qwen3NextCheckpoint.self,
-    Gemma3Checkpoint.self, Gemma4Checkpoint.self,
+    Gemma3Checkpoint.self, Gemma4Checkpoint.self, Qwen3VLCheckpoint.self, Qwen3VLMoeCheckpoint.self,
+    Glm4MoeCheckpoint.self, Glm4MoeLiteCheckpoint.self, Mistral4Checkpoint.self, Mistral3Checkpoint.self,
+    MiniMaxM2Checkpoint.self, SmolLM3Checkpoint.self, SeedOssCheckpoint.self, Olmo2Checkpoint.self,
+    GraniteCheckpoint.self, Phi3Checkpoint.self, Ernie45Checkpoint.self, Ernie45MoeCheckpoint.self, HYV3Checkpoint.self,
+    MuseGlimmerCheckpoint.self, GlmDsaCheckpoint.self, DeepseekV32Checkpoint.self,
   ]
 
   /// The architecture that config.json names, and the configuration of its text model.
   static func resolved(_ config: Config) throws -> (architecture: any CheckpointArchitecture.Type, config: Config) {
-    let architecture = try named(try config.architecture, path: config.path)
+    let architecture = try named(try config.architecture, config)
     return (architecture, (architecture.isNested ? config.flattened() : config).filled(architecture.defaults))
   }
 
-  private static func named(_ name: String, path: String) throws -> any CheckpointArchitecture.Type {
-    guard let type = all.first(where: { $0.names.contains(name) }) else {
-      let known = all.flatMap { $0.names }.joined(separator: ", ")
+  private static func named(_ name: String, _ config: Config) throws -> any CheckpointArchitecture.Type {
+    guard let type = all.first(where: { $0.names.contains(name) && $0.claims(config) }) else {
+      let known = OrderedSet(all.flatMap { $0.names }).joined(separator: ", ")
       throw FormatError(
-        path: path, subject: "key architectures", "names \(name), which is unknown",
+        path: config.path, subject: "key architectures", "names \(name), which is unknown",
         hint: "known: \(known); CONTRIBUTING.md shows how to add one")
     }
     return type

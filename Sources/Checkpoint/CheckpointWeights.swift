@@ -15,7 +15,10 @@ struct CheckpointWeights {
     var notes = stored.notes
     if architecture.isNested { stored.keepText(hasTowers: !given.towers.isEmpty) }
     var config = given
-    if config.prediction == .declared { config.prediction = .stored(stored.predictionBlocks) }
+    if config.prediction == .declared {
+      let layers = config["num_hidden_layers"]?.int ?? 0
+      config.prediction = .stored(stored.predictionBlocks(layers: layers))
+    }
     let model = try architecture.init(config: config)
     self.model = model
     let declared = try architecture.init(config: given).predictionBlocks

@@ -95,32 +95,58 @@ struct DecoderConfig: Sendable {
     }
   }
 
+  /// Adds a norm, in the form of ``normTransform``.
+  func norm(_ name: String, from source: String, _ all: inout TensorCollector) throws {
+    try all.vector(name + ".weight", from: source + ".weight", count: width, transform: normTransform)
+  }
+
   /// Adds norm, queries, keys, values and output of one layer's attention.
   ///
   /// - Parameters:
   ///   - interleaved: GGUF's `llama` rotates neighbours where `transformers` rotates halves.
-  ///   - norms: whether heads of queries and keys are normalised.
+  ///   - norms: the norms of queries and keys.
   ///   - feedForwardNorm: GGUF's name of the norm before the feed-forward part.
   func attention(
-    layer: Int, interleaved: Bool, inputBias: TensorCollector.Bias, outputBias: TensorCollector.Bias = .none,
-    norms: Bool = false, feedForwardNorm: String = "ffn_norm", _ all: inout TensorCollector
+    layer: Int, interleaved: Bool = false, inputBias: TensorCollector.Bias = .none,
+    outputBias: TensorCollector.Bias = .none, norms: HeadNorms = .none, feedForwardNorm: String = "ffn_norm",
+    _ all: inout TensorCollector
   ) throws {
     let (to, from) = ("blk.\(layer).", "model.layers.\(layer).")
-    try all.vector(to + "attn_norm.weight", from: from + "input_layernorm.weight", count: width)
+    try norm(to + "attn_norm", from: from + "input_layernorm", &all)
+    try projections(
+      layer: layer, interleaved: interleaved, inputBias: inputBias, outputBias: outputBias, norms: norms, &all)
+    try norm(to + feedForwardNorm, from: from + "post_attention_layernorm", &all)
+  }
+
+  /// The norms of queries and keys.
+  enum HeadNorms {
+    case none
+    /// One for all heads.
+    case perHead
+    /// Over the elements of all heads.
+    case allHeads
+  }
+
+  /// Adds queries, keys and values with their norms, and the output of one layer's attention.
+  func projections(
+    layer: Int, interleaved: Bool = false, inputBias: TensorCollector.Bias = .none,
+    outputBias: TensorCollector.Bias = .none, norms: HeadNorms = .none, _ all: inout TensorCollector
+  ) throws {
+    let (to, from) = ("blk.\(layer).", "model.layers.\(layer).self_attn.")
     for (letter, count, rotated) in [("q", heads, true), ("k", keyHeads, true), ("v", keyHeads, false)] {
       try all.linear(
-        to + "attn_\(letter)", from: from + "self_attn.\(letter)_proj", outputs: count * headSize, inputs: width,
+        to + "attn_\(letter)", from: from + "\(letter)_proj", outputs: count * headSize, inputs: width,
         bias: inputBias, heads: interleaved && rotated ? count : nil)
     }
-    if norms {
-      for letter in ["q", "k"] {
+    if norms != .none {
+      for (letter, count) in [("q", heads), ("k", keyHeads)] {
         try all.vector(
-          to + "attn_\(letter)_norm.weight", from: from + "self_attn.\(letter)_norm.weight", count: headSize)
+          to + "attn_\(letter)_norm.weight", from: from + "\(letter)_norm.weight",
+          count: norms == .perHead ? headSize : count * headSize)
       }
     }
     try all.linear(
-      to + "attn_output", from: from + "self_attn.o_proj", outputs: width, inputs: queryWidth, bias: outputBias)
-    try all.vector(to + feedForwardNorm + ".weight", from: from + "post_attention_layernorm.weight", count: width)
+      to + "attn_output", from: from + "o_proj", outputs: width, inputs: queryWidth, bias: outputBias)
   }
 
   /// Adds gate, up and down of one layer without experts.

@@ -22,8 +22,9 @@ struct ExpectedTensor: Sendable {
     case everySecondRow(String, shape: [Int], first: Int)
     /// The even or odd columns of a stored tensor.
     case everySecondColumn(String, shape: [Int], first: Int)
-    /// The even or odd columns of each matrix of a stored stack [matrices, rows, columns], as rows.
-    case everySecondTransposed(String, shape: [Int], first: Int)
+    /// Columns of each matrix of a stored stack [matrices, rows, columns], as rows: `count` columns from `first` on, at
+    /// distances of `every`.
+    case transposedColumns(String, shape: [Int], first: Int, count: Int, every: Int)
     /// Rows of a stored tensor in another order: the ranges, one after the other. A vector's rows are its elements.
     case rows(String, shape: [Int], order: [Range<Int>])
     /// Columns of a stored matrix in another order.
@@ -35,7 +36,7 @@ struct ExpectedTensor: Sendable {
     var keepRows: Bool {
       switch self {
       case .whole, .interleaved, .stack, .slices, .everySecondRow, .rows: true
-      case .transposed, .everySecondColumn, .everySecondTransposed, .columns, .computed: false
+      case .transposed, .everySecondColumn, .transposedColumns, .columns, .computed: false
       }
     }
   }
@@ -64,7 +65,7 @@ struct ExpectedTensor: Sendable {
     switch parts {
     case .whole(let name, _), .interleaved(let name, _, _), .slices(let name, _, _, _, _),
       .transposed(let name, _, _, _, _), .everySecondRow(let name, _, _), .everySecondColumn(let name, _, _),
-      .everySecondTransposed(let name, _, _), .rows(let name, _, _), .columns(let name, _, _):
+      .transposedColumns(let name, _, _, _, _), .rows(let name, _, _), .columns(let name, _, _):
       [name]
     case .stack(let names, _): names
     case .computed: []

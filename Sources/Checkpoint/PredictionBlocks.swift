@@ -18,12 +18,14 @@ enum PredictionBlocks: Sendable, Equatable {
 }
 
 extension SafetensorsSet {
-  /// The number of blocks under `mtp.layers.`.
-  var predictionBlocks: Int {
-    let prefix = "mtp.layers."
-    let indices = names.lazy.filter { $0.hasPrefix(prefix) }.compactMap { name in
-      Int(name.dropFirst(prefix.count).prefix { $0 != "." })
+  /// The number of blocks under `mtp.layers.`, or behind the model's layers.
+  func predictionBlocks(layers: Int) -> Int {
+    func count(_ prefix: String) -> Int {
+      let indices = names.lazy.filter { $0.hasPrefix(prefix) }.compactMap { name in
+        Int(name.dropFirst(prefix.count).prefix { $0 != "." })
+      }
+      return (indices.max() ?? -1) + 1
     }
-    return (indices.max() ?? -1) + 1
+    return max(count("mtp.layers."), count("model.layers.") - layers)
   }
 }

@@ -9,7 +9,8 @@ struct RopeConfig: Sendable {
   let type: String
   /// The factor by which scaling extends the context; 1 without scaling.
   let factor: Double
-  private let originalContext: Double
+  /// The context length of the training, in tokens.
+  let originalContext: Double
   private let parameters: JSONValue
 
   /// - Parameter theta: the architecture's default of `rope_theta`.
@@ -177,6 +178,28 @@ extension RopeConfig {
     return growth(scale) / growth(all)
   }
 
+  /// Adds the keys of attention whose scores grow with the position, and replaces that of YaRN's magnitude, which readers
+  /// derive from both scales (mistral3).
+  func addTemperedKeys(_ name: String, to metadata: inout Metadata) {
+    guard type == "yarn" else { return }
+    if let all = nonzero("mscale_all_dim") {
+      metadata["\(name).rope.scaling.yarn_log_multiplier"] = .float32(Float(all))
+      setMagnitude(magnitude * growth(all) / growth(1), name, &metadata)
+    }
+    if let scale = nonzero("llama_4_scaling_beta") {
+      metadata["\(name).attention.temperature_scale"] = .float32(Float(scale))
+    }
+  }
+
+  /// The same keys for latent attention, whose readers need the length from which scores grow.
+  func latentTemperatureKeys(_ name: String) -> Metadata {
+    guard let scale = nonzero("llama_4_scaling_beta") else { return [:] }
+    return [
+      "\(name).attention.temperature_scale": .float32(Float(scale)),
+      "\(name).attention.temperature_length": .uint32(UInt32(originalContext)),
+    ]
+  }
+
   /// The scaling keys for latent attention, whose scores have a magnitude of their own.
   ///
   /// Readers of deepseek2 multiply cosines and sines by `attn_factor`, and also by the growth if `yarn_log_multiplier`
@@ -197,5 +220,19 @@ extension RopeConfig {
       setMagnitude(magnitude, name, &metadata)
     }
     return metadata
+  }
+}
+
+extension Config {
+  /// The rotated pairs of each axis of an image's positions, four numbers. The axes are equal for text.
+  ///
+  /// - Parameter absent: the value of a missing `mrope_section`.
+  func imageAxes(absent: [Int32]?) throws -> [Int32]? {
+    guard let given = RopeConfig.parameters(of: self).parameters["mrope_section"], given != .null else { return absent }
+    let sizes = (given.array ?? []).compactMap(\.int).compactMap(Int32.init(exactly:)).prefix(4)
+    guard sizes.count == min(4, given.array?.count ?? 0), !sizes.isEmpty, sizes.allSatisfy({ $0 >= 0 }) else {
+      throw FormatError(path: path, subject: "key mrope_section", "is \(given.text), not a list of sizes")
+    }
+    return Array(sizes) + [Int32](repeating: 0, count: 4 - sizes.count)
   }
 }

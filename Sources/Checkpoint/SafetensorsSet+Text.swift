@@ -26,6 +26,7 @@ extension SafetensorsSet {
 
   private static let towers = [
     "visual.", "vision_tower.", "vision_model.", "vision_encoder.", "vision_embedder.", "audio_tower.", "audio_model.",
-    "audio_encoder.", "multi_modal_projector.", "embed_vision.", "embed_audio.",
+    "audio_encoder.", "multi_modal_projector.", "mm_projector.", "embed_vision.", "embed_audio.", "vision_adapter.",
+    "vision_projection.",
   ]
 }

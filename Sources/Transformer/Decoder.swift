@@ -11,9 +11,9 @@ public struct Decoder: Sendable {
   let vocabularyCount: Int
   /// The context length of the model's training, in tokens.
   public let contextLength: Int
-  /// The length of texts up to which results are exact, where the model has a sliding window that its layers do not
-  /// apply; nil otherwise. Longer texts can't be run.
-  package let slidingWindow: Int?
+  /// The length of texts up to which results are exact, where the model has a sliding window or a selection of keys that
+  /// its layers do not apply; nil otherwise. Longer texts can't be run.
+  package let textLimit: TextLimit?
   /// The number that RMSNorm adds to the mean square.
   let epsilon: Float
   /// The rotations of queries and keys. A layer names its rotation by the index.
@@ -21,8 +21,12 @@ public struct Decoder: Sendable {
   let embedding: TensorInfo
   /// The factor of the embedded tokens.
   var embeddingScale: Float = 1
+  /// Whether the embedded tokens are normalised, without weights.
+  var normalizesEmbedding = false
   /// The inputs of every layer that are embedded from tokens; nil without them.
   var layerInputs: LayerInputs?
+  /// The factor of logits, applied before the cap.
+  var logitScale: Float = 1
   /// Logits x become cap * tanh(x / cap); nil for unchanged logits.
   var logitCap: Float?
   let outputNorm: TensorInfo
@@ -41,6 +45,12 @@ public struct Decoder: Sendable {
     layers.enumerated().flatMap { index, layer in layer.parts.flatMap { $0.keptColumns(layer: index) } }
       .reduce(layerInputs?.columns ?? 0) { $0 + $1.columns }
   }
+}
+
+/// The length of texts that a decoder can run, and the metadata key that limits it.
+package struct TextLimit: Sendable, Equatable {
+  package let key: String
+  package let positions: Int
 }
 
 /// Attention, a feed-forward part and, in some architectures, others. Each changes the hidden states.
@@ -114,6 +124,11 @@ struct Linear: Sendable, Equatable {
     guard let part else { return whole }
     let first = whole.rows.lowerBound
     return WeightRequest.Piece(tensor: weight, rows: first + part.lowerBound..<first + part.upperBound)
+  }
+
+  /// Whether rows of a tensor belong to this matrix.
+  func covers(_ rows: WeightRequest.Piece) -> Bool {
+    rows.tensor == weight && piece.rows.contains(rows.rows.lowerBound)
   }
 
   /// The outputs of some rows of the tensor, counted within this matrix.

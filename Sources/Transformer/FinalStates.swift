@@ -25,6 +25,7 @@ public final class FinalStates {
   private var loaded: (rows: Range<Int>, states: FloatBuffer)?
   private let head: TensorInfo
   private let logitCap: Float?
+  private let logitScale: Float
   private let source: any ModelSource
   private let engine: any ProductEngine
   private var decoded: (rows: Range<Int>, weights: FloatBuffer)?
@@ -43,6 +44,7 @@ public final class FinalStates {
     width = decoder.width
     head = decoder.output
     logitCap = decoder.logitCap
+    logitScale = decoder.logitScale
     rowCount = states.layout.tokens
   }
 
@@ -142,6 +144,7 @@ public final class FinalStates {
       var logits = output._mutatingExtracting(first * vocabulary.count..<end * vocabulary.count)
       do {
         try engine.multiply(x, tokens: range.count, by: matrix, into: &logits, tensor: head.name)
+        if logitScale != 1 { for index in logits.indices { logits[index] *= logitScale } }
         if let logitCap { for index in logits.indices { logits[index] = logitCap * tanh(logits[index] / logitCap) } }
       } catch ForwardError.nonFinite(let tensor, _, position: let bad?) {
         let row = range.lowerBound + bad

@@ -179,11 +179,14 @@ protocol PairedPart: LayerPart {
 }
 
 extension GroupedAttention: PairedPart {
-  var runsPairs: Bool { postNorm == nil && keySource == nil && !keepsKeys && v != nil }
+  var runsPairs: Bool {
+    norm != nil && postNorm == nil && outputScale == 1 && keySource == nil && !keepsKeys && v != nil
+  }
 
   func runPair(_ a: inout Activations, _ b: inout Activations, _ context: PairContext) throws {
     context.exact.stream.announce(reads(context.exact.weightLimit))
-    try context.observe(inputs.map(\.weight), norm: norm, a, b)
+    guard let norm else { preconditionFailure("attention without a norm runs no pairs") }
+    try context.observe(inputTensors, norm: norm, a, b)
     // Not before the observer has rounded them.
     context.rounded.stream.announce(projections(context.rounded.weightLimit))
     let x = try attend(a, context.exact, keeping: nil)
@@ -196,11 +199,12 @@ extension GroupedAttention: PairedPart {
 }
 
 extension DenseFeedForward: PairedPart {
-  var runsPairs: Bool { postNorm == nil }
+  var runsPairs: Bool { norm != nil && postNorm == nil && outputScale == 1 }
 
   func runPair(_ a: inout Activations, _ b: inout Activations, _ context: PairContext) throws {
     context.exact.stream.announce(reads(context.exact.weightLimit))
-    try context.observe([unit.gate, unit.up].map(\.weight), norm: norm, a, b)
+    guard let norm else { preconditionFailure("a network without a norm runs no pairs") }
+    try context.observe(unit.expansionMatrices, norm: norm, a, b)
     context.rounded.stream.announce(unit.expansions(context.rounded.weightLimit))
     let x = try expand(a, context.exact)
     let y = try expand(b, context.rounded)

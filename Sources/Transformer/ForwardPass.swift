@@ -52,9 +52,8 @@ public final class ForwardPass {
     windows: Int, length: Int, scored: Int = 0, observer: (any ForwardObserver)? = nil
   ) throws -> ForwardPlan {
     guard windows > 0, length > 0 else { throw ForwardError.noWindows }
-    if let positions = decoder.slidingWindow, length > positions {
-      throw ForwardError.beyondSlidingWindow(
-        key: "\(decoder.architecture).attention.sliding_window", positions: positions, length: length)
+    if let limit = decoder.textLimit, length > limit.positions {
+      throw ForwardError.beyondSlidingWindow(key: limit.key, positions: limit.positions, length: length)
     }
     return try ForwardPlan(
       decoder, windows: windows, length: length, budget: options.budget, engine: engine,
@@ -152,6 +151,17 @@ public final class ForwardPass {
         }
       }
     }
+    if decoder.normalizesEmbedding {
+      let ones = FloatBuffer(count: decoder.width)
+      ones.floats.fill(with: 1)
+      for slab in 0..<layout.slabs {
+        try activations.update(slab) {
+          try normalize(
+            $0, rows: layout.tokens(inSlab: slab), columns: decoder.width, weight: ones.floats,
+            epsilon: decoder.epsilon, into: $0)
+        }
+      }
+    }
     if decoder.embeddingScale != 1 {
       for slab in 0..<layout.slabs {
         try activations.update(slab) {
@@ -215,13 +225,14 @@ public final class ForwardPass {
       decoder, source: source, engine: engine, observer: observer, storage: states.activations.storage,
       rotations: try decoder.rotations.map {
         RotationTable(
-          $0.rope, factors: try factors(of: $0, source), positions: layout.firstPosition + layout.length)
+          $0.rope, factors: try factors(of: $0, source, positions: layout.firstPosition + layout.length),
+          positions: layout.firstPosition + layout.length)
       },
       plan: states.plan)
   }
 
-  private func factors(of rotation: LayerRotation, _ source: any ModelSource) throws -> [Float]? {
-    guard let tensor = rotation.factors else { return nil }
+  private func factors(of rotation: LayerRotation, _ source: any ModelSource, positions: Int) throws -> [Float]? {
+    guard let tensor = rotation.factors(positions: positions) else { return nil }
     var factors = [Float](repeating: 1, count: tensor.shape.count)
     var span = factors.mutableSpan
     try source.readRows(of: tensor, rows: 0..<tensor.shape.rows, into: &span)

@@ -83,15 +83,37 @@ final class LayerContext {
   /// Adds x [tokens, inputs] times the transpose of a matrix, normalised by `norm`, to hidden [tokens, outputs].
   ///
   /// - Parameters:
-  ///   - norm: the weights of RMSNorm over the products; nil to add them unchanged.
+  ///   - norm: the weights of RMSNorm over the products; nil to add them as they are.
+  ///   - epsilon: the addend of the norm's mean square; nil for the model's.
+  ///   - scale: the factor of the products.
   ///   - inputs: returns x for a slab. Called for every request of the matrix; observed at the first.
   func addProduct(
-    _ linear: Linear, to hidden: inout Activations, norm: TensorInfo?, inputs: (_ slab: Int) throws -> FloatBuffer
+    _ linear: Linear, to hidden: inout Activations, norm: TensorInfo?, epsilon: Float? = nil, scale: Float = 1,
+    inputs: (_ slab: Int) throws -> FloatBuffer
   ) throws {
-    guard let norm else { return try addProduct(linear, to: &hidden, inputs: inputs) }
+    if norm == nil, scale == 1 { return try addProduct(linear, to: &hidden, inputs: inputs) }
     var products = try zeros(hidden.layout, columns: hidden.columns)
     try addProduct(linear, to: &products, inputs: inputs)
-    try addNormalized(&products, norm: norm, to: &hidden)
+    if let norm {
+      try addNormalized(&products, norm: norm, epsilon: epsilon, scale: scale, to: &hidden)
+    } else {
+      try addScaled(&products, by: scale, to: &hidden)
+    }
+  }
+
+  /// Returns a closure for the inputs of a layer's matrices: the hidden states of a slab, normalised.
+  ///
+  /// - Parameter norm: the weights of RMSNorm; nil for the states as they are.
+  func normalizer(_ norm: TensorInfo?, _ hidden: Activations) throws -> (_ slab: Int) throws -> FloatBuffer {
+    guard let norm else { return { try hidden.read($0) } }
+    let weight = try vector(norm)
+    let x = scratch(hidden.layout.slabTokens * hidden.columns)
+    return { slab in
+      try normalize(
+        try hidden.read(slab).floats, rows: hidden.layout.tokens(inSlab: slab), columns: hidden.columns,
+        weight: weight.floats, epsilon: self.epsilon, into: x.floats)
+      return x
+    }
   }
 
   /// Zeros in storage for activations.
@@ -102,17 +124,29 @@ final class LayerContext {
   }
 
   /// Adds x, normalised, to y, and frees x.
-  func addNormalized(_ x: inout Activations, norm: TensorInfo, to y: inout Activations) throws {
+  func addNormalized(
+    _ x: inout Activations, norm: TensorInfo, epsilon: Float? = nil, scale: Float = 1, to y: inout Activations
+  ) throws {
     let weight = try vector(norm)
     let columns = x.columns
     for slab in 0..<x.layout.slabs {
       let tokens = x.layout.tokens(inSlab: slab)
       try x.update(slab) {
-        try normalize($0, rows: tokens, columns: columns, weight: weight.floats, epsilon: epsilon, into: $0)
+        try normalize(
+          $0, rows: tokens, columns: columns, weight: weight.floats, epsilon: epsilon ?? self.epsilon, into: $0)
       }
+    }
+    try addScaled(&x, by: scale, to: &y)
+  }
+
+  /// Adds x, multiplied by a factor, to y, and frees x.
+  private func addScaled(_ x: inout Activations, by scale: Float, to y: inout Activations) throws {
+    let columns = x.columns
+    for slab in 0..<x.layout.slabs {
+      let tokens = x.layout.tokens(inSlab: slab)
       let rows = try x.read(slab)
       try y.update(slab) {
-        try addRows(from: rows.floats, to: $0, columns: columns, count: tokens, target: { $0 }, weight: { _ in 1 })
+        try addRows(from: rows.floats, to: $0, columns: columns, count: tokens, target: { $0 }, weight: { _ in scale })
       }
       x.drop(slab)
     }

@@ -11,6 +11,12 @@ struct LayerRotation: Sendable {
   let rope: Rope
   /// The divisors of the frequencies, one per pair: llama3's `rope_freqs.weight`.
   var factors: TensorInfo?
+  /// Other divisors for texts of more than some number of positions (LongRoPE, arXiv 2402.13753); nil without.
+  var longFactors: (tensor: TensorInfo, above: Int)?
+
+  func factors(positions: Int) -> TensorInfo? {
+    longFactors.flatMap { positions > $0.above ? $0.tensor : nil } ?? factors
+  }
 }
 
 /// Rotary position embedding (arXiv 2104.09864), with its scalings to longer contexts.

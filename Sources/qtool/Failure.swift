@@ -148,9 +148,11 @@ extension Failure {
     self.init(code, error.description, hint: error.hint)
     switch error {
     case .unsupportedValue: hint = "the file can still be split, merged, and quantized with --no-importance"
-    case .beyondSlidingWindow(_, let positions, _):
-      hint =
-        "pass --ctx \(positions) or less; of a Hugging Face directory, --ignore-config sliding_window lifts the limit"
+    case .beyondSlidingWindow(let key, let positions, _):
+      hint = "pass --ctx \(positions) or less"
+      if key.hasSuffix("sliding_window") {
+        hint! += "; of a Hugging Face directory, --ignore-config sliding_window lifts the limit"
+      }
     default: break
     }
   }

@@ -93,13 +93,13 @@ import Transformer
 
   @Test func textsBeyondTheSlidingWindowAreRefused() throws {
     let pass = try ForwardPass(source: model(["attention.sliding_window": .uint32(16)]))
-    #expect(pass.decoder.slidingWindow == 16)
+    #expect(pass.decoder.textLimit?.positions == 16)
     let expected = try ForwardPass(source: model([:])).run(windows: small.windows(2, length: 16), scored: 0..<16)
     let states = try pass.run(windows: small.windows(2, length: 16), scored: 0..<16)
     #expect(try allLogits(states) == allLogits(expected))
     #expect(
       throws: ForwardError.beyondSlidingWindow(key: "llama.attention.sliding_window", positions: 16, length: 17)
     ) { try pass.run(windows: small.windows(2, length: 17), scored: 0..<17) }
-    #expect(try ForwardPass(source: model(["attention.sliding_window": .uint32(0)])).decoder.slidingWindow == nil)
+    #expect(try ForwardPass(source: model(["attention.sliding_window": .uint32(0)])).decoder.textLimit == nil)
   }
 }

@@ -1,10 +1,17 @@
+import Files
 import GGUF
 
-/// Hyperparameters and tensors common to DeepSeek V2 and V3: latent attention, a few dense layers, then layers with
-/// routed and shared experts.
+/// Hyperparameters and tensors common to models with latent attention: a few dense layers, then layers with routed and
+/// shared experts.
 struct DeepseekConfig: Sendable {
-  private let decoder: DecoderConfig
+  let decoder: DecoderConfig
   private let config: Config
+  /// GGUF's name of the architecture.
+  private let name: String
+  /// Blocks for multi-token prediction; nil if they are left out.
+  let prediction: PredictionLayers?
+  /// The selection of keys by an indexer; nil without.
+  private let indexer: Indexer?
   private let queryRank: Int?
   private let latentRank: Int
   /// `qk_nope_head_dim` and `qk_rope_head_dim`.
@@ -27,15 +34,27 @@ struct DeepseekConfig: Sendable {
     let groupsUsed: Int?
     let scale: Double
     let normalizes: Bool
+    /// Gate and up of all experts are one tensor, in the checkpoint as in a GGUF.
+    var hasJointExperts = false
   }
 
-  init(_ config: Config, _ defaults: Defaults) throws {
+  /// - Parameters:
+  ///   - name: GGUF's name of the architecture.
+  ///   - carriesPrediction: whether a GGUF has the blocks for multi-token prediction.
+  ///   - hasIndexer: whether an indexer selects the keys of attention.
+  init(
+    _ config: Config, _ defaults: Defaults, name: String = "deepseek2", carriesPrediction: Bool = false,
+    hasIndexer: Bool = false
+  ) throws {
     self.config = config
     self.defaults = defaults
+    self.name = name
     nopeSize = try config.int("qk_nope_head_dim")
     ropeSize = try config.int("qk_rope_head_dim")
     valueSize = try config.int("v_head_dim")
     decoder = try DecoderConfig(config, headSize: nopeSize + ropeSize)
+    prediction = carriesPrediction ? try PredictionLayers(config, layers: decoder.layers) : nil
+    indexer = hasIndexer ? try Indexer(config, layers: decoder.layers) : nil
     queryRank =
       config["q_lora_rank"] == nil
       ? (config.has("q_lora_rank") ? nil : defaults.queryRank) : try config.int("q_lora_rank")
@@ -46,8 +65,7 @@ struct DeepseekConfig: Sendable {
       let count = try config.int("n_routed_experts", maximum: 1 << 16)
       experts = count
       expertsUsed = try config.int("num_experts_per_tok", maximum: count)
-      denseLayers = try config.count(
-        "first_k_dense_replace", default: config.has("first_k_dense_replace") ? 0 : defaults.denseLayers)
+      denseLayers = try config.denseLayers(absent: config.has("first_k_dense_replace") ? 0 : defaults.denseLayers)
     }
     expertWidth = try config.int("moe_intermediate_size", default: decoder.feedForward)
     sharedExperts = try config.count(
@@ -68,8 +86,9 @@ struct DeepseekConfig: Sendable {
 
   /// - Parameter scoring: the default of a missing `scoring_func`.
   func keys(scoring defaultScoring: String?) throws -> Metadata {
-    let name = "deepseek2"
     var metadata = try decoder.keys(name, isLatent: true, epsilon: 1e-6)
+    if let prediction { metadata.merge(prediction.keys(name)) { $1 } }
+    if let indexer { metadata.merge(indexer.keys(name)) { $1 } }
     func set(_ key: String, _ value: Int?) {
       if let value { metadata["\(name).\(key)"] = .uint32(UInt32(value)) }
     }
@@ -104,8 +123,9 @@ struct DeepseekConfig: Sendable {
   /// - Parameter corrected: the router always has a bias (`e_score_correction_bias`) for the choice of experts.
   func collectTensors(_ all: inout TensorCollector, corrected: Bool = false) throws {
     try decoder.embeddings(&all)
-    for layer in 0..<decoder.layers {
+    for layer in prediction?.all ?? 0..<decoder.layers {
       try attention(layer, &all)
+      if let queryRank { try indexer?.collectTensors(layer: layer, decoder, queryRank: queryRank, &all) }
       try all.vector(
         "blk.\(layer).ffn_norm.weight", from: "model.layers.\(layer).post_attention_layernorm.weight",
         count: decoder.width)
@@ -114,6 +134,7 @@ struct DeepseekConfig: Sendable {
       } else {
         try decoder.feedForward(layer: layer, &all)
       }
+      try prediction?.collectTensors(layer: layer, decoder, &all)
     }
     try decoder.head(&all)
   }
@@ -157,18 +178,73 @@ struct DeepseekConfig: Sendable {
     if all.has(from + "gate.e_score_correction_bias", expected: corrected) {
       try all.vector(to + "exp_probs_b.bias", from: from + "gate.e_score_correction_bias", count: experts)
     }
-    try decoder.experts(layer: layer, count: experts, width: expertWidth, &all)
+    if defaults.hasJointExperts {
+      for (name, source, outputs, inputs) in [
+        ("ffn_gate_up_exps", "gate_up_proj", 2 * expertWidth, decoder.width),
+        ("ffn_down_exps", "down_proj", decoder.width, expertWidth),
+      ] {
+        try all.part(
+          to + name + ".weight", [inputs, outputs, experts],
+          .whole(from + "experts." + source, shape: [experts, outputs, inputs]))
+      }
+    } else {
+      try decoder.experts(layer: layer, count: experts, width: expertWidth, &all)
+    }
     if sharedExperts > 0 {
       try decoder.feedForward(
         layer: layer, from: "mlp.shared_experts.", to: "_shexp", width: sharedExperts * expertWidth, &all)
     }
   }
 
-  /// True for tensors of the layers for multi-token prediction, which follow the model's layers.
+  /// True for tensors of the layers for multi-token prediction, which follow the model's layers, if they are left out.
   func isPrediction(_ name: String) -> Bool {
-    guard name.hasPrefix("model.layers."), let layer = Int(name.dropFirst(13).prefix { $0 != "." }) else {
-      return false
-    }
+    guard prediction?.count ?? 0 == 0, let layer = decoderLayer(of: name) else { return false }
     return layer >= decoder.layers
+  }
+}
+
+/// An indexer, which selects the keys that a query of latent attention sees (DeepSeek V3.2).
+private struct Indexer: Sendable {
+  let heads: Int
+  let headSize: Int
+  let limit: Int
+  /// Whether each layer has one; others use the selection of a layer before them. Nil if all have one.
+  let isFull: [Bool]?
+
+  init(_ config: Config, layers: Int) throws {
+    heads = try config.int("index_n_heads")
+    headSize = try config.int("index_head_dim")
+    limit = try config.int("index_topk")
+    isFull = config["indexer_types"]?.array.map { $0.map { $0.string == "full" } }
+    if let isFull, isFull.count != layers {
+      throw FormatError(
+        path: config.path, subject: "key indexer_types", "has \(isFull.count) entries for \(layers) layers")
+    }
+  }
+
+  func keys(_ name: String) -> Metadata {
+    var metadata: Metadata = [:]
+    for (key, value) in [("head_count", heads), ("key_length", headSize), ("top_k", limit)] {
+      metadata["\(name).attention.indexer.\(key)"] = .uint32(UInt32(value))
+    }
+    if let isFull { metadata["\(name).attention.indexer.types"] = .array(.bool(isFull)) }
+    return metadata
+  }
+
+  /// Adds the indexer of a layer, if it has one.
+  func collectTensors(
+    layer: Int, _ decoder: DecoderConfig, queryRank: Int, _ all: inout TensorCollector
+  ) throws {
+    let (to, from) = ("blk.\(layer).indexer.", "model.layers.\(layer).self_attn.indexer.")
+    let isExpected = isFull.map { layer < $0.count ? $0[layer] : true } ?? true
+    guard all.prefers(from + "wk.weight", expected: isExpected) || isExpected else { return }
+    for name in ["weight", "bias"] {
+      try all.vector(to + "k_norm." + name, from: from + "k_norm." + name, count: headSize)
+    }
+    try all.exactMatrix(
+      to + "proj.weight", from: from + "weights_proj.weight", outputs: heads, inputs: decoder.width)
+    try all.matrix(to + "attn_k.weight", from: from + "wk.weight", outputs: headSize, inputs: decoder.width)
+    try all.matrix(
+      to + "attn_q_b.weight", from: from + "wq_b.weight", outputs: heads * headSize, inputs: queryRank)
   }
 }

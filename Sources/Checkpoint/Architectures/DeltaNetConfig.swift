@@ -81,20 +81,6 @@ struct DeltaNetConfig: Sendable {
     return metadata
   }
 
-  /// The axes of positions of images, which are equal for text.
-  ///
-  /// - Parameter absent: the value of a missing `mrope_section`.
-  func sections(absent: [Int32]?) throws -> [Int32]? {
-    guard let given = RopeConfig.parameters(of: config).parameters["mrope_section"], given != .null else {
-      return absent
-    }
-    let sizes = (given.array ?? []).compactMap(\.int).compactMap(Int32.init(exactly:)).prefix(4)
-    guard sizes.count == min(4, given.array?.count ?? 0), !sizes.isEmpty, sizes.allSatisfy({ $0 >= 0 }) else {
-      throw FormatError(path: config.path, subject: "key mrope_section", "is \(given.text), not a list of sizes")
-    }
-    return Array(sizes) + [Int32](repeating: 0, count: 4 - sizes.count)
-  }
-
   /// True for the tensors of blocks for multi-token prediction that are left out.
   func leavesOut(_ name: String) -> Bool { predictionBlocks == 0 && name.hasPrefix("mtp.") }
 }

@@ -100,7 +100,8 @@ struct GptOssCheckpoint: CheckpointArchitecture {
         to + name + ".weight", [width, inner, experts],
         isPacked
           ? .everySecondRow(joint + "_blocks", shape: [experts, 2 * inner, width], first: first)
-          : .everySecondTransposed(joint, shape: [experts, width, 2 * inner], first: first), type: type)
+          : .transposedColumns(joint, shape: [experts, width, 2 * inner], first: first, count: inner, every: 2),
+        type: type)
       try all.part(
         to + name + ".bias", [inner, experts],
         .everySecondColumn(joint + "_bias", shape: [experts, 2 * inner], first: first), isExact: true)

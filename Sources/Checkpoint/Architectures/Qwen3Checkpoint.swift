@@ -29,7 +29,7 @@ struct Qwen3Checkpoint: CheckpointArchitecture {
     try decoder.embeddings(&all)
     for layer in 0..<decoder.layers {
       try decoder.attention(
-        layer: layer, interleaved: false, inputBias: bias, norms: true, &all)
+        layer: layer, interleaved: false, inputBias: bias, norms: .perHead, &all)
       try decoder.feedForward(layer: layer, &all)
     }
     try decoder.head(&all)

@@ -46,7 +46,7 @@ struct Qwen3MoeCheckpoint: CheckpointArchitecture {
     try decoder.embeddings(&all)
     for layer in 0..<decoder.layers {
       try decoder.attention(
-        layer: layer, interleaved: false, inputBias: bias, norms: true, &all)
+        layer: layer, interleaved: false, inputBias: bias, norms: .perHead, &all)
       if denseLayers.contains(layer) || (layer + 1) % sparseStep != 0 {
         try decoder.feedForward(layer: layer, &all)
         continue

@@ -8,8 +8,17 @@ extension DeepseekConfig {
     ],
     // Aliases of honoured keys, and values that follow from them.
     harmless: ["num_experts", "num_local_experts", "qk_head_dim"],
+    rules: [.noSlidingWindow, .rope()]
+  ).adding(common)
+
+  /// The keys of other models with latent attention: their first key rules are those of the positions.
+  static func keys(rope: RopeForms, _ more: [KeyRule] = []) -> KeyTable {
+    KeyTable(honoured: keys.honoured, harmless: keys.harmless, rules: [.rope(rope), .densePrefix] + more).adding(common)
+  }
+
+  private static let common = KeyTable(
     rules: [
-      .noSlidingWindow, .rope(), .only("rope_interleave", are: .bool(true)), .only("moe_layer_freq", are: .int(1)),
+      .only("rope_interleave", are: .bool(true)), .only("moe_layer_freq", are: .int(1)),
       // Readers of deepseek2 do not support biases, and need shared experts in every layer with experts.
       .none("attention_bias", "mlp_bias", "qkv_bias", "qk_norm", "use_qk_norm", "qk_layernorm"), sharedExperts,
     ])

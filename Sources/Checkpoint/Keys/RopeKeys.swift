@@ -8,6 +8,14 @@ struct RopeForms: Sendable {
   var isRamped = false
   /// The first elements of a head may be rotated alone (`partial_rotary_factor`).
   var isPartial = false
+  /// YaRN's bounds may be other than 32 and 1.
+  var hasBetas = false
+  /// Scores may grow with the logarithm of the position (`llama_4_scaling_beta`).
+  var isTempered = false
+  /// The rotated elements of latent attention, a part of a head whose size is a key of its own.
+  var isLatent = false
+  /// Factors of the frequencies for short and for long texts (`longrope`).
+  var hasLongFactors = false
 }
 
 extension KeyRule {
@@ -31,7 +39,9 @@ extension KeyRule {
           RefusedKey("\(outer).\(kind.key)", kind.value.text, "a GGUF of \(gguf) has one rotation for all layers"))
       }
       let type = RopeConfig.type(of: parameters)
-      let types = ["default", "linear", "yarn"] + (forms.hasFactors ? ["llama3"] : [])
+      let types =
+        ["default", "linear", "yarn"] + (forms.hasFactors ? ["llama3"] : [])
+        + (forms.hasLongFactors ? ["longrope", "su"] : [])
       let typeKey = fields["rope_type"]?.string == nil ? "type" : "rope_type"
       check(typeKey, "a GGUF of \(gguf) has \(types.joined(separator: ", "))") { _ in
         types.contains(type) || type == "mrope"
@@ -42,15 +52,22 @@ extension KeyRule {
           refused.append(RefusedKey("partial_rotary_factor", beside.text, "\(name) has \(inside.text)"))
         }
       } else {
-        check("partial_rotary_factor", "a GGUF of \(gguf) means 1") { $0.double == 1 }
+        let part = forms.isLatent ? config.rotatedPart : nil
+        check("partial_rotary_factor", "a GGUF of \(gguf) means \(part.map { "\($0)" } ?? "1")") {
+          $0.double == 1 || part != nil && $0.double == part
+        }
       }
-      check("llama_4_scaling_beta", "a GGUF of \(gguf) means none") { $0.double == 0 }
+      if !forms.isTempered {
+        check("llama_4_scaling_beta", "a GGUF of \(gguf) means none") { $0.double == 0 }
+      }
       switch type {
       case "default": check("factor", "it has an effect only with a type") { $0.double == 1 }
       case "yarn":
         // Readers of these architectures compute the ramp with 32 and 1, and round its bounds to whole dimensions.
-        check("beta_fast", "a GGUF of \(gguf) means 32") { $0.double == 32 || $0.double == 0 }
-        check("beta_slow", "a GGUF of \(gguf) means 1") { $0.double == 1 || $0.double == 0 }
+        if !forms.hasBetas {
+          check("beta_fast", "a GGUF of \(gguf) means 32") { $0.double == 32 || $0.double == 0 }
+          check("beta_slow", "a GGUF of \(gguf) means 1") { $0.double == 1 || $0.double == 0 }
+        }
         check("truncate", "a GGUF of \(gguf) means true") { $0.bool == true || forms.isRamped && $0.bool == false }
         check("attn_factor", "a GGUF of \(gguf) means 1") { $0.double == 1 }
         check("extrapolation_factor", "a GGUF of \(gguf) means 1") { $0.double == 1 }
@@ -67,5 +84,16 @@ extension KeyRule {
     "beta_slow", "mscale", "mscale_all_dim", "truncate", "low_freq_factor", "high_freq_factor", "partial_rotary_factor",
     "llama_4_scaling_beta", "attn_factor", "extrapolation_factor", "apply_yarn_scaling", "finetuned", "mrope_section",
     "mrope_interleaved", "short_factor", "long_factor", "full_attention", "sliding_attention",
+    "max_position_embeddings",
   ]
+}
+
+extension Config {
+  /// The part of a latent attention's head that is rotated.
+  fileprivate var rotatedPart: Double? {
+    guard let plain = self["qk_nope_head_dim"]?.double, let rotated = self["qk_rope_head_dim"]?.double,
+      plain + rotated > 0
+    else { return nil }
+    return rotated / (plain + rotated)
+  }
 }

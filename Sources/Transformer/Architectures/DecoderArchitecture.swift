@@ -19,6 +19,8 @@ struct DecoderArchitecture: Sendable {
   /// The registry.
   static let supported: [DecoderArchitecture] = [
     .llama, .qwen2, .qwen3, .qwen3moe, .deepseek2, .gemma3, .gemma4, .gptOss, .qwen35, .qwen35moe, .qwen3next,
+    .qwen3vl, .qwen3vlmoe, .glm4moe, .mistral3, .mistral4, .minimaxM2, .smollm3, .seedOSS, .olmo2, .granite, .phi3,
+    .ernie45, .ernie45moe, .hyV3, .museGlimmer, .glmDSA, .deepseek32,
   ]
 }
 
@@ -69,30 +71,42 @@ struct DecoderBase {
   func decoder(
     _ model: ModelReader, rope: Rope, layer: (Int) throws -> DecoderLayer
   ) throws -> Decoder {
-    let window = try model.optionalInt("attention.sliding_window").flatMap { $0 == 0 ? nil : $0 }
+    let window = try model.slidingWindow
     let factors = try model.optional("rope_freqs.weight", [rope.dimensions / 2])
     return try decoder(
-      model, rotations: [LayerRotation(rope: rope, factors: factors)], slidingWindow: window, layer: layer)
+      model, rotations: [LayerRotation(rope: rope, factors: factors)],
+      textLimit: window.map { TextLimit(key: model.key("attention.sliding_window"), positions: $0) }, layer: layer)
   }
 
   /// - Parameters:
   ///   - rotations: those that the layers name.
-  ///   - slidingWindow: the length of texts up to which results are exact; nil where the layers apply their windows.
+  ///   - textLimit: the length of texts up to which results are exact; nil where the layers apply their windows.
   ///   - embeddingScale: the factor of the embedded tokens.
+  ///   - normalizesEmbedding: whether they are normalised.
+  ///   - logitScale: the factor of logits.
   ///   - layerInputs: the inputs of every layer that are embedded from tokens.
   func decoder(
-    _ model: ModelReader, rotations: [LayerRotation], slidingWindow: Int? = nil, embeddingScale: Float = 1,
-    layerInputs: LayerInputs? = nil, layer: (Int) throws -> DecoderLayer
+    _ model: ModelReader, rotations: [LayerRotation], textLimit: TextLimit? = nil, embeddingScale: Float = 1,
+    normalizesEmbedding: Bool = false, logitScale: Float = 1, layerInputs: LayerInputs? = nil,
+    layer: (Int) throws -> DecoderLayer
   ) throws -> Decoder {
     Decoder(
       architecture: model.architecture, width: width, vocabularyCount: vocabulary,
       contextLength: try model.optionalInt("context_length") ?? 0,
-      slidingWindow: slidingWindow, epsilon: Float(try model.double("attention.layer_norm_rms_epsilon")),
-      rotations: rotations, embedding: embedding, embeddingScale: embeddingScale, layerInputs: layerInputs,
+      textLimit: textLimit, epsilon: Float(try model.double("attention.layer_norm_rms_epsilon")),
+      rotations: rotations, embedding: embedding, embeddingScale: embeddingScale,
+      normalizesEmbedding: normalizesEmbedding, layerInputs: layerInputs, logitScale: logitScale,
       logitCap: try model.optionalDouble("final_logit_softcapping").flatMap { $0 == 0 ? nil : Float($0) },
       outputNorm: try model.tensor("output_norm.weight", [width]),
       output: try model.optional("output.weight", [width, vocabulary]) ?? embedding,
       layers: try (0..<layers).map(layer))
+  }
+}
+
+extension ModelReader {
+  /// The number of positions of a sliding window; nil without one.
+  var slidingWindow: Int? {
+    get throws(ForwardError) { try optionalInt("attention.sliding_window").flatMap { $0 == 0 ? nil : $0 } }
   }
 }
 

@@ -6,38 +6,64 @@
 
 /// DeepSeek V2, V3 and R1: latent attention; first dense layers, then layers of experts with a shared expert.
 extension DecoderArchitecture {
-  static let deepseek2 = DecoderArchitecture(
-    name: "deepseek2",
-    honoured: [
-      "rope.scaling.yarn_log_multiplier", "expert_weights_norm", "expert_weights_scale", "expert_gating_func",
-      "expert_group_count", "expert_group_used_count", "expert_shared_count", "expert_shared_feed_forward_length",
-      "leading_dense_block_count",
-    ]
-  ) { model in
-    let base = try DecoderBase(model)
-    let dense = try model.optionalInt("leading_dense_block_count") ?? 0
-    let ropeLength = try model.int("rope.dimension_count", in: 2...1 << 16)
-    var rope = try Rope(model, style: .adjacent, dimensions: ropeLength)
-    // `rope.magnitude` scales the rotated elements, and `queryKeyScale` scales whole queries and keys. A multiplier
-    // replaces YaRN's growth of the rotated elements and adds its own to the scores. With linear scaling only the
-    // scores have the growth.
-    let multiplier = try model.optionalDouble("rope.scaling.yarn_log_multiplier") ?? 0
-    var queryKeyScale = rope.magnitude
-    if rope.yarn == nil {
-      queryKeyScale *= rope.growth
-    } else if multiplier != 0 {
-      rope.magnitude /= rope.growth
-      queryKeyScale = rope.magnitude
+  static let deepseek2 = latent("deepseek2")
+  static let mistral4 = latent("mistral4")
+  // An indexer selects the keys of longer texts.
+  static let glmDSA = latent("glm-dsa", gate: .sigmoid, isIndexed: true)
+  static let deepseek32 = latent("deepseek32", isIndexed: true)
+
+  /// - Parameters:
+  ///   - gate: the router of files that do not name one.
+  ///   - isIndexed: whether an indexer selects keys. Up to as many tokens as it selects, attention is to all.
+  private static func latent(
+    _ name: String, gate: Router.Gate? = nil, isIndexed: Bool = false
+  ) -> DecoderArchitecture {
+    DecoderArchitecture(
+      name: name,
+      honoured: RoutedKeys.all.union([
+        "rope.scaling.yarn_log_multiplier", "attention.temperature_scale", "attention.indexer.top_k",
+      ])
+    ) { model in
+      let base = try DecoderBase(model)
+      let gate = gate ?? (model.isGLM47Flash(base) ? .sigmoid : .softmax)
+      let temperature = try model.temperature(length: "attention.temperature_length")
+      let limit =
+        isIndexed
+        ? TextLimit(
+          key: model.key("attention.indexer.top_k"), positions: try model.int("attention.indexer.top_k")) : nil
+      let dense = try model.optionalInt("leading_dense_block_count") ?? 0
+      let ropeLength = try model.int("rope.dimension_count", in: 2...1 << 16)
+      var rope = try Rope(model, style: .adjacent, dimensions: ropeLength)
+      // `rope.magnitude` scales the rotated elements, and `queryKeyScale` scales whole queries and keys. A multiplier
+      // replaces YaRN's growth of the rotated elements and adds its own to the scores. With linear scaling only the
+      // scores have the growth.
+      let multiplier = try model.optionalDouble("rope.scaling.yarn_log_multiplier") ?? 0
+      var queryKeyScale = rope.magnitude
+      if rope.yarn == nil {
+        queryKeyScale *= rope.growth
+      } else if multiplier != 0 {
+        rope.magnitude /= rope.growth
+        queryKeyScale = rope.magnitude
+      }
+      queryKeyScale *= 1 + multiplier * log(rope.factor)
+      return try base.decoder(model, rotations: [LayerRotation(rope: rope)], textLimit: limit) { index in
+        var attention = try LatentAttention(
+          model, layer: index, width: base.width, ropeLength: ropeLength, queryKeyScale: queryKeyScale)
+        attention.temperature = temperature
+        return DecoderLayer(
+          attention: attention,
+          feedForward: try index < dense || !model.hasExperts
+            ? DenseFeedForward(model, layer: index, width: base.width)
+            : ExpertFeedForward(routed: model, layer: index, width: base.width, gate: gate))
+      }
     }
-    queryKeyScale *= 1 + multiplier * log(rope.factor)
-    return try base.decoder(model, rope: rope) { index in
-      DecoderLayer(
-        attention: try LatentAttention(
-          model, layer: index, width: base.width, ropeLength: ropeLength, queryKeyScale: queryKeyScale),
-        feedForward: try index < dense || !model.hasExperts
-          ? DenseFeedForward(model, layer: index, width: base.width)
-          : ExpertFeedForward(deepSeek: model, layer: index, width: base.width))
-    }
+  }
+}
+
+extension ModelReader {
+  /// Files of GLM 4.7 Flash do not name their router; readers recognise the model by its shape.
+  fileprivate func isGLM47Flash(_ base: DecoderBase) -> Bool {
+    [47, 48].contains(base.layers) && base.vocabulary == 154_880
   }
 }
 
@@ -80,43 +106,5 @@ extension LatentAttention {
       kvANorm: try model.tensor(prefix + "attn_kv_a_norm.weight", [kvRank]), expansion: expansion,
       output: try model.linear(prefix + "attn_output", heads * valueLength, width),
       scale: Float(queryKeyScale * queryKeyScale / Double(length).squareRoot()))
-  }
-}
-
-extension ExpertFeedForward {
-  fileprivate init(deepSeek model: ModelReader, layer index: Int, width: Int) throws(ForwardError) {
-    let prefix = "blk.\(index)."
-    let experts = try model.int("expert_count")
-    let length = try model.uniformInt("expert_feed_forward_length")
-    let groups = max(1, try model.optionalInt("expert_group_count") ?? 1)
-    let groupsUsed = try model.optionalInt("expert_group_used_count") ?? groups
-    guard experts % groups == 0, (1...groups).contains(groupsUsed) else {
-      throw .invalidKey(
-        model.key("expert_group_count"), reason: "is \(groups), with \(groupsUsed) used, for \(experts) experts")
-    }
-    let gate: Router.Gate
-    switch try model.optionalInt("expert_gating_func") ?? 1 {
-    case 0, 1: gate = .softmax
-    case 2: gate = .sigmoid
-    case let other:
-      throw .invalidKey(model.key("expert_gating_func"), reason: "is \(other), neither softmax nor sigmoid")
-    }
-    let sharedLength = try model.optionalInt("expert_shared_count").map { $0 * length } ?? 0
-    self.init(
-      norm: try model.tensor(prefix + "ffn_norm.weight", [width]),
-      router: Router(
-        weight: try model.tensor(prefix + "ffn_gate_inp.weight", [width, experts]),
-        bias: try model.optional(prefix + "exp_probs_b.bias", [experts]), gate: gate, experts: experts,
-        used: try model.int("expert_used_count", in: 1...experts), groups: groups, groupsUsed: groupsUsed,
-        normalizes: try model.optionalBool("expert_weights_norm") ?? false, scale: try model.expertScale),
-      gates: try model.tensor(prefix + "ffn_gate_exps.weight", [width, length, experts]),
-      ups: try model.tensor(prefix + "ffn_up_exps.weight", [width, length, experts]),
-      downs: try model.tensor(prefix + "ffn_down_exps.weight", [length, width, experts]),
-      shared: sharedLength == 0
-        ? nil
-        : GatedUnit(
-          gate: try model.linear(prefix + "ffn_gate_shexp", width, sharedLength),
-          up: try model.linear(prefix + "ffn_up_shexp", width, sharedLength),
-          down: try model.linear(prefix + "ffn_down_shexp", sharedLength, width)))
   }
 }

@@ -3,14 +3,14 @@
 extension DecoderArchitecture {
   static let gemma3 = DecoderArchitecture(name: "gemma3", honoured: GemmaLayers.honoured) { model in
     let base = try DecoderBase(model)
-    let window = try model.optionalInt("attention.sliding_window").flatMap { $0 == 0 ? nil : $0 }
+    let window = try model.slidingWindow
     let isSliding =
       window == nil
       ? Array(repeating: false, count: base.layers) : try model.slidingLayers(count: base.layers, period: 6)
     let heads = try model.uniformInt("attention.head_count")
     var attention: [GroupedAttention] = []
     for index in 0..<base.layers {
-      var part = try GroupedAttention(model, layer: index, width: base.width, headNorms: true)
+      var part = try GroupedAttention(model, layer: index, width: base.width, norms: .perHead)
       part.postNorm = try model.tensor("blk.\(index).post_attention_norm.weight", [base.width])
       if isSliding[index] {
         part.slidingWindow = window

@@ -7,7 +7,7 @@ extension DecoderArchitecture {
     let window = try model.int("attention.sliding_window")
     let isSliding = try model.slidingLayers(count: base.layers, period: 2)
     let attention = try (0..<base.layers).map { index in
-      var attention = try GroupedAttention(model, layer: index, width: base.width, headNorms: false)
+      var attention = try GroupedAttention(model, layer: index, width: base.width)
       attention.sinks = try model.tensor("blk.\(index).attn_sinks.weight", [attention.heads])
       if isSliding[index] { attention.slidingWindow = window }
       return attention

@@ -1,11 +1,16 @@
+import GGUF
+
 // The layers of llama and qwen models, which differ in biases, head norms and the pairs of the rotation.
 
 extension GroupedAttention {
   /// The attention of layer `index`, with the biases that the model has.
   ///
-  /// - Parameter isGated: the rows of `attn_q` are a head's query, then its gate.
+  /// - Parameters:
+  ///   - isGated: the rows of `attn_q` are a head's query, then its gate.
+  ///   - hasNorm: whether the layer's inputs are normalised.
   init(
-    _ model: ModelReader, layer index: Int, width: Int, headNorms: Bool, isGated: Bool = false
+    _ model: ModelReader, layer index: Int, width: Int, norms: HeadNorms = .none, isGated: Bool = false,
+    hasNorm: Bool = true
   ) throws(ForwardError) {
     let prefix = "blk.\(index)."
     let heads = try model.uniformInt("attention.head_count")
@@ -19,15 +24,24 @@ extension GroupedAttention {
     }
     let keyLength = try model.optionalInt("attention.key_length", in: 1...1 << 16) ?? width / heads
     let valueLength = try model.optionalInt("attention.value_length", in: 1...1 << 16) ?? width / heads
+    func norm(_ letter: String, of count: Int) throws(ForwardError) -> TensorInfo? {
+      let name = prefix + "attn_\(letter)_norm.weight"
+      return switch norms {
+      case .none: nil
+      case .perHead: try model.tensor(name, [keyLength])
+      case .optional: try model.optional(name, [keyLength])
+      case .allHeads: try model.tensor(name, [count * keyLength])
+      }
+    }
+    let inputs = try model.linears(
+      [prefix + "attn_q", prefix + "attn_k", prefix + "attn_v"], together: prefix + "attn_qkv", width,
+      [heads * keyLength * (isGated ? 2 : 1), keyHeads * keyLength, keyHeads * valueLength])
     self.init(
       heads: heads, keyHeads: keyHeads, keyLength: keyLength, valueLength: valueLength,
-      norm: try model.tensor(prefix + "attn_norm.weight", [width]),
-      q: try model.linear(prefix + "attn_q", width, heads * keyLength * (isGated ? 2 : 1)),
-      k: try model.linear(prefix + "attn_k", width, keyHeads * keyLength),
-      v: try model.linear(prefix + "attn_v", width, keyHeads * valueLength),
+      norm: hasNorm ? try model.tensor(prefix + "attn_norm.weight", [width]) : nil,
+      q: inputs[0], k: inputs[1], v: inputs[2],
       output: try model.linear(prefix + "attn_output", heads * valueLength, width),
-      queryNorm: headNorms ? try model.tensor(prefix + "attn_q_norm.weight", [keyLength]) : nil,
-      keyNorm: headNorms ? try model.tensor(prefix + "attn_k_norm.weight", [keyLength]) : nil, isGated: isGated)
+      queryNorm: try norm("q", of: heads), keyNorm: try norm("k", of: keyHeads), isGated: isGated)
     guard !isGated || keyLength == valueLength else {
       throw .invalidKey(
         model.key("attention.value_length"), reason: "is \(valueLength), but gates have \(keyLength) elements")
@@ -37,19 +51,52 @@ extension GroupedAttention {
 
 extension DenseFeedForward {
   /// The feed-forward part of layer `index`, with the biases that the model has.
-  init(_ model: ModelReader, layer index: Int, width: Int, norm: String = "ffn_norm") throws(ForwardError) {
+  ///
+  /// - Parameters:
+  ///   - norm: the name of the norm of its inputs; nil without one.
+  ///   - isFused: the rows of `ffn_up` are those of gate, then those of up.
+  init(
+    _ model: ModelReader, layer index: Int, width: Int, norm: String? = "ffn_norm", isFused: Bool = false
+  ) throws(ForwardError) {
     let prefix = "blk.\(index)."
     let length = try model.uniformInt("feed_forward_length")
+    let inputs =
+      isFused
+      ? try model.linears([], together: prefix + "ffn_up", width, [length, length])
+      : [try model.linear(prefix + "ffn_gate", width, length), try model.linear(prefix + "ffn_up", width, length)]
     self.init(
-      norm: try model.tensor(prefix + norm + ".weight", [width]),
+      norm: try norm.map { (norm) throws(ForwardError) in try model.tensor(prefix + norm + ".weight", [width]) },
       unit: GatedUnit(
-        gate: try model.linear(prefix + "ffn_gate", width, length),
-        up: try model.linear(prefix + "ffn_up", width, length),
+        gate: inputs[0], up: inputs[1],
         down: try model.linear(prefix + "ffn_down", length, width)))
   }
 }
 
 extension ModelReader {
+  /// Matrices of the same inputs, stored each or as the rows of one tensor.
+  ///
+  /// - Parameter together: the name of that tensor. It is used if the first of `names` is not stored.
+  func linears(
+    _ names: [String], together: String, _ inputs: Int, _ outputs: [Int]
+  ) throws(ForwardError) -> [Linear] {
+    guard source.tensor(named: together + ".weight") != nil,
+      names.first.map({ source.tensor(named: $0 + ".weight") == nil }) ?? true
+    else {
+      var result: [Linear] = []
+      for (name, outputs) in zip(names, outputs) { result.append(try linear(name, inputs, outputs)) }
+      return result
+    }
+    let whole = try linear(together, inputs, outputs.reduce(0, +))
+    if let bias = whole.bias {
+      throw .unsupportedValue(key: bias.name, value: "a bias", reason: "of matrices that are stored together")
+    }
+    var first = 0
+    return outputs.map { count in
+      defer { first += count }
+      return Linear(weight: whole.weight, part: first..<first + count)
+    }
+  }
+
   /// Whether the model has experts.
   var hasExperts: Bool {
     get throws(ForwardError) { (try optionalInt("expert_count") ?? 0) > 0 }

@@ -14,9 +14,6 @@ extension DecoderArchitecture {
       shared: model.optionalInt("expert_shared_feed_forward_length") ?? model.uniformInt("feed_forward_length"))
   }
 
-  private typealias FeedForward =
-    @Sendable (_ model: ModelReader, _ layer: Int, _ width: Int) throws -> any LayerPart
-
   /// - Parameter isGrouped: whether value heads that share a key head are neighbours.
   private static func deltaNet(
     _ name: String, isGrouped: Bool = false, feedForward: @escaping FeedForward
@@ -34,7 +31,7 @@ extension DecoderArchitecture {
           attention: isRecurrent[index]
             ? try DeltaNet(model, layer: index, width: base.width, isGrouped: isGrouped)
             : try GroupedAttention(
-              model, layer: index, width: base.width, headNorms: true, isGated: true),
+              model, layer: index, width: base.width, norms: .perHead, isGated: true),
           feedForward: try feedForward(model, index, base.width))
       }
     }

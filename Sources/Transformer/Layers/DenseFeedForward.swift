@@ -2,32 +2,33 @@ import GGUF
 
 /// down(f(gate x) * up x) of the normalised hidden state x, with f of the gated unit (arXiv 2002.05202).
 struct DenseFeedForward: LayerPart {
-  let norm: TensorInfo
+  /// The weights of RMSNorm over the hidden states; nil where they are the inputs as they are.
+  let norm: TensorInfo?
   let unit: GatedUnit
   /// The weights of RMSNorm over the output; nil without it.
   var postNorm: TensorInfo?
+  /// The addend of that norm's mean square; nil for the model's.
+  var postEpsilon: Float?
+  /// The factor of the output.
+  var outputScale: Float = 1
 
   var matrices: [TensorInfo] { unit.matrices }
-  var columnsPerToken: Int { unit.gate.outputs + (postNorm == nil ? 0 : norm.shape.columns) }
+  var columnsPerToken: Int {
+    unit.gate.outputs + (postNorm == nil && outputScale == 1 ? 0 : unit.down.outputs)
+  }
 
   func reads(_ limit: Int) -> [WeightRequest] { unit.reads(limit) }
 
   func run(_ hidden: inout Activations, _ context: LayerContext, keeping: Range<Int>?) throws {
     let inner = try expand(hidden, context)
-    try context.addProduct(unit.down, to: &hidden, norm: postNorm) { try inner.read($0) }
+    try context.addProduct(unit.down, to: &hidden, norm: postNorm, epsilon: postEpsilon, scale: outputScale) {
+      try inner.read($0)
+    }
   }
 
   /// f(gate x) * up x, [tokens, outputs of gate].
   func expand(_ hidden: Activations, _ context: LayerContext) throws -> Activations {
-    let weight = try context.vector(norm)
-    let x = context.scratch(hidden.layout.slabTokens * hidden.columns)
-    return try unit.expand(hidden.layout, context) { slab in
-      let h = try hidden.read(slab)
-      try normalize(
-        h.floats, rows: hidden.layout.tokens(inSlab: slab), columns: hidden.columns, weight: weight.floats,
-        epsilon: context.epsilon, into: x.floats)
-      return x
-    }
+    try unit.expand(hidden.layout, context, inputs: try context.normalizer(norm, hidden))
   }
 }
 
@@ -39,7 +40,7 @@ struct GatedUnit: Sendable {
   var function = GateFunction.silu
 
   /// The matrices of the expansion: one, if gate and up are parts of a fused matrix.
-  private var expansionMatrices: [TensorInfo] { gate.weight == up.weight ? [gate.weight] : [gate.weight, up.weight] }
+  var expansionMatrices: [TensorInfo] { gate.weight == up.weight ? [gate.weight] : [gate.weight, up.weight] }
   var matrices: [TensorInfo] { expansionMatrices + [down.weight] }
 
   func expansions(_ limit: Int) -> [WeightRequest] {

@@ -120,7 +120,6 @@ struct ExpertFeedForward: LayerPart {
   func addOutputs(
     _ inputs: Activations, _ uses: [[Use]], to hidden: inout Activations, _ context: LayerContext
   ) throws {
-    let layout = hidden.layout
     let active = uses.indices.filter { !uses[$0].isEmpty }
     for expert in active { context.stream.announce(unit(expert).reads(context.weightLimit)) }
     context.stream.announce(context.following)

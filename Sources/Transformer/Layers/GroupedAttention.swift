@@ -7,16 +7,17 @@ struct GroupedAttention: LayerPart {
   let keyHeads: Int
   let keyLength: Int
   let valueLength: Int
-  let norm: TensorInfo
+  /// The weights of RMSNorm over the hidden states; nil where they are the inputs as they are.
+  let norm: TensorInfo?
   let q: Linear
   /// Nil where the keys and values are those of ``keySource``.
   let k: Linear?
   /// Nil where the values are the products of ``k``.
   let v: Linear?
   let output: Linear
-  /// The weights of RMSNorm over each head's query; nil without it.
+  /// The weights of RMSNorm over each head's query, or over those of all heads; nil without it.
   let queryNorm: TensorInfo?
-  /// The weights of RMSNorm over each head's key; nil without it.
+  /// The weights of RMSNorm over each head's key, or over those of all heads; nil without it.
   let keyNorm: TensorInfo?
   /// The index of the rotation of queries and keys; nil without one.
   var rotation: Int? = 0
@@ -28,6 +29,14 @@ struct GroupedAttention: LayerPart {
   var normalizesValues = false
   /// The weights of RMSNorm over the output; nil without it.
   var postNorm: TensorInfo?
+  /// The addend of that norm's mean square; nil for the model's.
+  var postEpsilon: Float?
+  /// The factor of the output.
+  var outputScale: Float = 1
+  /// Growth of the scores with the position; nil for none.
+  var temperature: AttentionTemperature?
+  /// A matrix of gates, by whose sigmoids the results of all heads are multiplied; nil without.
+  var gate: Linear?
   /// The layer whose keys and values this one uses; nil for its own.
   var keySource: Int?
   /// The index of this layer.
@@ -42,14 +51,19 @@ struct GroupedAttention: LayerPart {
 
   /// Elements from the query of a head to that of the next.
   var queryLength: Int { keyLength * (isGated ? 2 : 1) }
-  /// The matrices of the normalised hidden states.
-  var inputs: [Linear] { [q, k, v].compactMap { $0 } }
+  /// The matrices of the normalised hidden states. Several may be parts of one tensor.
+  var inputs: [Linear] { [q, k, v, gate].compactMap { $0 } }
+  /// Their tensors.
+  var inputTensors: [TensorInfo] {
+    inputs.map(\.weight).reduce(into: []) { if !$0.contains($1) { $0.append($1) } }
+  }
   private var keyWidth: Int { keyHeads * keyLength }
   private var valueWidth: Int { keyHeads * valueLength }
 
-  var matrices: [TensorInfo] { (inputs + [output]).map(\.weight) }
+  var matrices: [TensorInfo] { inputTensors + [output.weight] }
   var columnsPerToken: Int {
-    q.outputs + (keySource == nil ? keyWidth + valueWidth : 0) + (postNorm == nil ? 0 : norm.shape.columns)
+    q.outputs + (keySource == nil ? keyWidth + valueWidth : 0) + (gate?.outputs ?? 0)
+      + (postNorm == nil && outputScale == 1 ? 0 : output.outputs)
   }
   func keptColumns(layer: Int) -> [(key: CarriedStates, columns: Int)] {
     keepsKeys ? [(.keys(layer: layer), keyWidth), (.values(layer: layer), valueWidth)] : []
@@ -70,7 +84,9 @@ struct GroupedAttention: LayerPart {
   func run(_ hidden: inout Activations, _ context: LayerContext, keeping: Range<Int>?) throws {
     var attended = try attend(hidden, context, keeping: keeping)
     if let keeping { try hidden.restrict(to: keeping) }
-    try context.addProduct(output, to: &hidden, norm: postNorm) { try attended.read($0) }
+    try context.addProduct(output, to: &hidden, norm: postNorm, epsilon: postEpsilon, scale: outputScale) {
+      try attended.read($0)
+    }
     for slab in 0..<attended.layout.slabs { attended.drop(slab) }
   }
 
@@ -81,10 +97,15 @@ struct GroupedAttention: LayerPart {
     var queries = Activations(queryLayout, columns: q.outputs, storage: context.storage)
     var keys = Activations(layout, columns: keyWidth, storage: context.storage)
     var values = Activations(layout, columns: valueWidth, storage: context.storage)
+    var gates = Activations(queryLayout, columns: gate?.outputs ?? 0, storage: context.storage)
     try project(hidden, context) { linear, slab, x, rows, weights in
       if linear == q {
         try queries.fill(slab, columns: rows) { y, stride in
-          try projectQueries(x, weights, into: y, stride, layout, queryLayout, slab, context)
+          try projectQueries(q, x, weights, into: y, stride, layout, queryLayout, slab, context)
+        }
+      } else if linear == gate {
+        try gates.fill(slab, columns: rows) { y, stride in
+          try projectQueries(linear, x, weights, into: y, stride, layout, queryLayout, slab, context)
         }
       } else {
         let fill = { (y: FloatView, stride: Int) in
@@ -120,6 +141,7 @@ struct GroupedAttention: LayerPart {
         try preparation.values(&values, slab)
       }
       let rows = (try queries.read(slab), try keys.read(slab), try values.read(slab))
+      let gateRows = gate == nil ? nil : try gates.read(slab)
       try attended.update(slab) {
         try Transformer.attend(
           rows.0.floats, rows.1.floats, rows.2.floats, into: $0,
@@ -134,11 +156,17 @@ struct GroupedAttention: LayerPart {
             rows.0.floats.from(keyLength), gateStride: queryLength, to: $0,
             rows: windows * queryLayout.length * heads, columns: valueLength)
         }
+        if let gateRows {
+          try applyGates(
+            gateRows.floats, gateStride: valueLength, to: $0, rows: windows * queryLayout.length * heads,
+            columns: valueLength)
+        }
       }
       try context.meter?.add(
         Double(windows * queryLayout.length) * Double(attentionPerToken)
           * attendedPositions(length: layout.length, slidingWindow: slidingWindow))
       queries.drop(slab)
+      if gate != nil { gates.drop(slab) }
       guard !keepsKeys else { continue }
       keys.drop(slab)
       values.drop(slab)
@@ -155,44 +183,39 @@ struct GroupedAttention: LayerPart {
     _ hidden: Activations, _ context: LayerContext,
     _ body: (_ linear: Linear, _ slab: Int, _ x: FloatView, _ rows: Range<Int>, _ weights: WeightMatrix) throws -> Void
   ) throws {
-    let weight = try context.vector(norm)
-    let x = context.scratch(hidden.layout.slabTokens * hidden.columns)
+    let inputs = try context.normalizer(norm, hidden)
     for (index, request) in projections(context.weightLimit).enumerated() {
       let loaded = try context.stream.take(request)
       for slab in 0..<hidden.layout.slabs {
         let tokens = hidden.layout.tokens(inSlab: slab)
-        let h = try hidden.read(slab)
-        try normalize(
-          h.floats, rows: tokens, columns: hidden.columns, weight: weight.floats, epsilon: context.epsilon,
-          into: x.floats)
+        let x = try inputs(slab)
         if index == 0 {
-          try context.observe(
-            inputs.map(\.weight), x.floats.slice(0, tokens * hidden.columns), columns: hidden.columns)
+          try context.observe(inputTensors, x.floats.slice(0, tokens * hidden.columns), columns: hidden.columns)
         }
         for (index, piece) in request.pieces.enumerated() {
-          guard let linear = inputs.first(where: { $0.weight == piece.tensor }) else { continue }
-          try body(linear, slab, x.floats, piece.rows, loaded.matrix(index))
+          guard let linear = self.inputs.first(where: { $0.covers(piece) }) else { continue }
+          try body(linear, slab, x.floats, linear.outputs(of: piece.rows), loaded.matrix(index))
         }
       }
     }
   }
 
-  /// Computes queries at the kept positions.
+  /// Computes queries, or gates, at the kept positions.
   private func projectQueries(
-    _ x: FloatView, _ weights: WeightMatrix, into y: FloatView, _ stride: Int, _ layout: WindowLayout,
+    _ linear: Linear, _ x: FloatView, _ weights: WeightMatrix, into y: FloatView, _ stride: Int, _ layout: WindowLayout,
     _ queryLayout: WindowLayout, _ slab: Int, _ context: LayerContext
   ) throws {
     if layout == queryLayout {
       return try context.product(
         x, tokens: layout.tokens(inSlab: slab), by: weights, into: y,
-        yStride: stride, tensor: q.weight.name)
+        yStride: stride, tensor: linear.weight.name)
     }
     for window in 0..<layout.windows(inSlab: slab).count {
       let first = window * layout.length + queryLayout.firstPosition - layout.firstPosition
       do {
         try context.product(
-          x.from(first * q.inputs), tokens: queryLayout.length, by: weights,
-          into: y.from(window * queryLayout.length * stride), yStride: stride, tensor: q.weight.name)
+          x.from(first * linear.inputs), tokens: queryLayout.length, by: weights,
+          into: y.from(window * queryLayout.length * stride), yStride: stride, tensor: linear.weight.name)
       } catch ForwardError.nonFinite(let tensor, _, let row?) {
         throw ForwardError.nonFinite(tensor: tensor, position: window * queryLayout.length + row)
       }
@@ -223,6 +246,9 @@ private struct HeadPreparation {
   func queries(_ x: FloatView, windows: Int, _ layout: WindowLayout) throws {
     try prepare(
       x, windows, layout, heads: part.heads, stride: part.queryLength, bias: queryBias, norm: queryNorm)
+    try part.temperature?.apply(
+      x, tokens: windows * layout.length, length: layout.length, firstPosition: layout.firstPosition,
+      columns: part.heads * part.queryLength)
   }
 
   func keys(_ x: FloatView, windows: Int, _ layout: WindowLayout) throws {
@@ -253,9 +279,11 @@ private struct HeadPreparation {
     let tokens = windows * layout.length
     if let bias { try add(bias.floats, to: x, rows: tokens, columns: width, stride: width) }
     if let norm {
+      // A norm over all heads has as many weights.
+      let columns = norm.count == part.keyLength ? part.keyLength : width
       try normalize(
-        x, rows: tokens * heads, columns: part.keyLength, weight: norm.floats, epsilon: context.epsilon, into: x,
-        xStride: stride, yStride: stride)
+        x, rows: tokens * width / max(columns, stride), columns: columns, weight: norm.floats, epsilon: context.epsilon,
+        into: x, xStride: max(columns, stride), yStride: max(columns, stride))
     }
     guard let rotation = part.rotation else { return }
     try context.rotations[rotation].apply(

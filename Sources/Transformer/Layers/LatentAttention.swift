@@ -34,6 +34,8 @@ struct LatentAttention: LayerPart {
   let expansion: Expansion
   let output: Linear
   let scale: Float
+  /// Growth of the scores with the position; nil for none.
+  var temperature: AttentionTemperature?
 
   var headLength: Int { nopeLength + ropeLength }
 
@@ -171,6 +173,9 @@ struct LatentAttention: LayerPart {
         try context.rotations[0].apply(
           q.from(nopeLength), windows: windows, length: layout.length, firstPosition: layout.firstPosition,
           stride: qB.outputs, heads: heads, headStride: headLength)
+        try temperature?.apply(
+          q, tokens: layout.tokens(inSlab: slab), length: layout.length, firstPosition: layout.firstPosition,
+          columns: qB.outputs)
       }
     }
     return (queries, latents)

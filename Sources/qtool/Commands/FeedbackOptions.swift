@@ -98,7 +98,7 @@ struct FeedbackOptions: ParsableArguments {
     }
     let text = try weighing.text(for: source)
     progress.noteOnce(text.notes)
-    let context = min(FitPolicy().context, max(8, decoder.contextLength), decoder.slidingWindow ?? .max)
+    let context = min(FitPolicy().context, max(8, decoder.contextLength), decoder.textLimit?.positions ?? .max)
     let windows: ScoringWindows
     do { windows = try text.text.windows(by: try Tokenizer(metadata: source.metadata), context: context) } catch {
       guard case ScoringError.textTooShort = error, let failure = Failure(error) else { throw error }
