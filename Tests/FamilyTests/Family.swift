@@ -57,31 +57,35 @@ struct Family {
     var content = SafetensorsContent()
     for (name, form) in stored.sorted(by: { $0.key < $1.key }) {
       content[name] = SafetensorsContent.Tensor(
-        Self.values(name, form.shape, offset: form.offset, exponent: form.exponent), dtype: "BF16", shape: form.shape)
+        dtype: "BF16", shape: form.shape,
+        bytes: Self.values(name, form.shape, offset: form.offset, exponent: form.exponent))
     }
     try content.write(to: folder.appending(path: "model.safetensors").path)
     return folder.path
   }
 
-  /// A byte for each element, from splitmix64 of a hash (FNV-1a) of the name. BF16 holds the values exactly.
-  private static func values(_ name: String, _ shape: [Int], offset: Int, exponent: Int) -> [Double] {
+  /// The values in BF16, which holds them exactly: a byte for each element, from splitmix64 of a hash (FNV-1a) of the name.
+  private static func values(_ name: String, _ shape: [Int], offset: Int, exponent: Int) -> [UInt8] {
     let seed = name.utf8.reduce(0xCBF2_9CE4_8422_2325 as UInt64) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 }
-    let scale = pow(2, -Double(exponent))
+    let scale = Float(sign: .plus, exponent: -exponent, significand: 1)
     let count = shape.reduce(1, *)
-    var values: [Double] = []
-    values.reserveCapacity(count + 7)
+    var bytes: [UInt8] = []
+    bytes.reserveCapacity(2 * count + 14)
     var state = seed
-    while values.count < count {
+    while bytes.count < 2 * count {
       state &+= 0x9E37_79B9_7F4A_7C15
       var z = state
       z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
       z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
       z ^= z >> 31
       for byte in 0..<8 {
-        let step = Double(Int8(truncatingIfNeeded: z >> (8 * byte)))
-        values.append(Double(offset) + (offset == 0 ? step : (step / 4).rounded(.down)) * scale)
+        let step = Int(Int8(truncatingIfNeeded: z >> (8 * byte)))
+        let value = Float(offset) + Float(offset == 0 ? step : step >> 2) * scale
+        let bits = value.bitPattern >> 16
+        bytes.append(UInt8(truncatingIfNeeded: bits))
+        bytes.append(UInt8(truncatingIfNeeded: bits >> 8))
       }
     }
-    return Array(values.prefix(count))
+    return Array(bytes.prefix(2 * count))
   }
 }
