@@ -84,11 +84,16 @@ private final class Stage: Sendable {
       if flock(descriptor, LOCK_EX | LOCK_NB) == 0 { try? FileManager.default.removeItem(atPath: "\(parent)/\(name)") }
       close(descriptor)
     }
-    path = "\(parent)/\(Self.prefix)\(UUID().uuidString)"
-    try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
-    descriptor = openLock("\(path)/lock")
-    guard descriptor >= 0, flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
-      throw FileError(.create, path: "\(path)/lock", code: errno)
+    let id = UUID().uuidString
+    path = "\(parent)/\(Self.prefix)\(id)"
+    // It is locked before it has the name by which other processes find and remove it.
+    let unnamed = "\(parent)/.qtool-new-\(id)"
+    try FileManager.default.createDirectory(atPath: unnamed, withIntermediateDirectories: true)
+    descriptor = openLock("\(unnamed)/lock")
+    guard descriptor >= 0, flock(descriptor, LOCK_EX | LOCK_NB) == 0, rename(unnamed, path) == 0 else {
+      let code = errno
+      try? FileManager.default.removeItem(atPath: unnamed)
+      throw FileError(.create, path: "\(path)/lock", code: code)
     }
     Self.removeAtExit(path)
   }

@@ -10,6 +10,8 @@ final class HubFile: Sendable {
   private let reference: HubReference
   private let commit: String
   private let client: HubClient
+  /// Whether the file is read from end to end, so that an answer may begin before the wanted bytes.
+  private let isReadWhole: Bool
   private let state = Mutex(State())
 
   private struct State {
@@ -22,8 +24,13 @@ final class HubFile: Sendable {
   /// Redirects that one request follows.
   private static let maximumHops = 5
 
-  init(_ entry: HubListing.Entry, of reference: HubReference, commit: String, client: HubClient) {
+  /// - Parameter isReadWhole: whether a server may send the file from the beginning where its rest is asked for, as some
+  ///   do for small files.
+  init(
+    _ entry: HubListing.Entry, of reference: HubReference, commit: String, client: HubClient, isReadWhole: Bool = false
+  ) {
     self.entry = entry
+    self.isReadWhole = isReadWhole
     self.reference = reference
     self.commit = commit
     self.client = client
@@ -69,6 +76,8 @@ final class HubFile: Sendable {
 
   private final class Progress {
     var count = 0
+    /// Bytes before the wanted ones that are still to come; nil before the answer is checked.
+    var skipped: Int?
     var problem: HubError?
     var isForeign = false
   }
@@ -80,21 +89,26 @@ final class HubFile: Sendable {
       let origin = Origin(address)
       let answer = client.get(address, range: wanted) { [self] answer, part in
         guard (200..<300).contains(answer.status) else { return progress.count == 0 && part.count < 1 << 20 }
-        if progress.count == 0 {
+        if progress.skipped == nil {
           do {
-            guard try isExpected(answer, wanted, from: origin) else {
+            guard let start = try start(of: answer, wanted, from: origin) else {
               progress.isForeign = true
               return false
             }
+            progress.skipped = wanted.lowerBound - start
           } catch {
             progress.problem = error as? HubError
             return false
           }
         }
+        let skipped = min(part.count, progress.skipped ?? 0)
+        progress.skipped? -= skipped
+        let useful = part[skipped...]
         // More than was asked for is a fault of the server.
-        guard progress.count + part.count <= buffer.count else { return false }
-        UnsafeMutableRawBufferPointer(rebasing: buffer[progress.count...]).copyMemory(from: part)
-        progress.count += part.count
+        guard progress.count + useful.count <= buffer.count else { return false }
+        UnsafeMutableRawBufferPointer(rebasing: buffer[progress.count...]).copyMemory(
+          from: UnsafeRawBufferPointer(rebasing: useful))
+        progress.count += useful.count
         return true
       }
       if let problem = progress.problem { throw problem }
@@ -132,22 +146,31 @@ final class HubFile: Sendable {
     throw .badAnswer(name, reason: "the server redirects in circles")
   }
 
-  /// Whether a body is that of the wanted range and of the file's known version.
+  /// The offset in the file at which a body begins; nil for a body of another range or of another version of the file.
   ///
   /// - Throws: ``HubError/noRanges(_:)``, ``HubError/changed(_:reason:)``
-  private func isExpected(
-    _ answer: HTTPAnswer, _ wanted: Range<Int>, from origin: Origin?
-  ) throws(HubError) -> Bool {
+  private func start(
+    of answer: HTTPAnswer, _ wanted: Range<Int>, from origin: Origin?
+  ) throws(HubError) -> Int? {
     try check(answer)
-    guard answer.status == 206 else {
+    let start: Int
+    switch answer.status {
+    case 200:
       // A whole file is as good if it was wanted.
-      if answer.status == 200, wanted == 0..<entry.size { return isSameVersion(answer, from: origin) }
-      if answer.status == 200 { throw .noRanges(name) }
-      return false
+      guard isReadWhole || wanted == 0..<entry.size else { throw .noRanges(name) }
+      start = 0
+    case 206:
+      let text = answer.headers["content-range"]?.lowercased().split(separator: " ").last
+      if text == Substring("\(wanted.lowerBound)-\(wanted.upperBound - 1)/\(entry.size)") {
+        start = wanted.lowerBound
+      } else if isReadWhole, text == Substring("0-\(entry.size - 1)/\(entry.size)") {
+        start = 0
+      } else {
+        return nil
+      }
+    default: return nil
     }
-    guard let text = answer.headers["content-range"] else { return false }
-    let range = "\(wanted.lowerBound)-\(wanted.upperBound - 1)/\(entry.size)"
-    return text.lowercased().split(separator: " ").last == Substring(range) && isSameVersion(answer, from: origin)
+    return isSameVersion(answer, from: origin) ? start : nil
   }
 
   /// Whether a server's answer has the version of its first one.

@@ -51,9 +51,10 @@ public final class HubModel: Sendable {
         try FileManager.default.createSymbolicLink(atPath: place, withDestinationPath: "\(snapshot)/\(entry.path)")
         continue
       }
-      let file = HubFile(entry, of: reference, commit: commit, client: client)
+      let isWeights = Self.isWeights(entry.path)
+      let file = HubFile(entry, of: reference, commit: commit, client: client, isReadWhole: !isWeights)
       RemoteFiles.register(
-        Self.isWeights(entry.path)
+        isWeights
           ? RangedFile(file, reader: reader, client: client) : WholeFile(file, client: client), at: place)
       try Data("The content of this file is read from \(file.name) while this program runs.\n".utf8)
         .write(to: URL(filePath: place))

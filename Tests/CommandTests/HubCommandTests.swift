@@ -121,7 +121,7 @@ struct HubCommandTests {
   }
 
   @Test func aServerWithoutRangesIsNamed() throws {
-    let server = try HubServer(serving: demo.path, sendsRanges: false)
+    let server = try HubServer(serving: demo.path, ranges: .ofNoFile)
     let result = try run(["convert", "hf:team/model", "-o", out.path("out.gguf"), "--quiet"], server)
     #expect(result.status == 74 && result.error.contains("does not send parts of files"), "\(result.error)")
     #expect(out.contents.isEmpty)

@@ -96,6 +96,35 @@ struct HubReadingTests {
     withExtendedLifetime(hub) {}
   }
 
+  /// A connection that ends early is continued at the byte, not begun again. A server may send small files whole, even where
+  /// their rest is asked for.
+  @Test(arguments: [HubServer.Ranges.ofAllFiles, .ofLargeFiles], [3, 5] as [UInt64])
+  func truncatedBodiesAreContinued(_ ranges: HubServer.Ranges, _ seed: UInt64) throws {
+    let server = try HubServer(serving: demo.path, ranges: ranges)
+    server.inject(Array(repeating: .truncated, count: 20), seed: seed)
+    let client = try client(server)
+    let (hub, model) = try open(client)
+    try expectSameContent(model.path)
+    let traffic = client.traffic
+    #expect(server.injected == 20 && traffic.receivedBytes <= traffic.neededBytes * 21 / 20)
+    withExtendedLifetime(hub) {}
+  }
+
+  /// The first answers are of small files, whose continuation is of one file alone.
+  @Test(arguments: [HubServer.Ranges.ofAllFiles, .ofLargeFiles])
+  func truncatedSmallFilesAreContinued(_ ranges: HubServer.Ranges) throws {
+    let server = try HubServer(serving: demo.path, ranges: ranges)
+    let client = try client(server)
+    let (hub, model) = try open(client)
+    server.inject(Array(repeating: .truncated, count: 4), seed: 1, interval: 1)
+    let path = "/tokenizer.json"
+    let found = try PositionedFile(path: model.path + path)
+    let expected = try PositionedFile(path: demo.path + path)
+    #expect(try found.bytes(in: 0..<found.size) == expected.bytes(in: 0..<expected.size))
+    #expect(server.injected == 4 && client.traffic.retries == 4)
+    withExtendedLifetime(hub) {}
+  }
+
   @Test func aServerThatFailsAlwaysIsNamed() throws {
     let server = try HubServer(serving: demo.path)
     server.inject(Array(repeating: .serverError, count: 1000), seed: 4, interval: 1)
@@ -132,7 +161,7 @@ struct HubReadingTests {
   }
 
   @Test func serversWithoutRangesAreNamed() throws {
-    let server = try HubServer(serving: demo.path, sendsRanges: false)
+    let server = try HubServer(serving: demo.path, ranges: .ofNoFile)
     let (hub, model) = try open(try client(server))
     let error = try #require(throws: FileError.self) { _ = try CheckpointDirectory(path: model.path) }
     #expect(error.reason == "the server does not send parts of files")

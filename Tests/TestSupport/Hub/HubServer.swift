@@ -13,6 +13,9 @@ public final class HubServer: @unchecked Sendable {
     case tooManyRequests, serverError, expired, truncated, slow, otherRange, otherVersion, closed
   }
 
+  /// The files of which the server sends parts. It sends others whole.
+  public enum Ranges: Sendable { case ofAllFiles, ofLargeFiles, ofNoFile }
+
   private struct State {
     var faults: [Fault] = []
     var requests: [(isStorage: Bool, request: HTTPMessage)] = []
@@ -36,17 +39,18 @@ public final class HubServer: @unchecked Sendable {
   private let state = Mutex(State())
   /// Answers that replace the hub's, by the beginning of a path.
   private let answers: [String: HTTPMessage]
-  private let sendsRanges: Bool
+  private let ranges: Ranges
 
   /// - Parameters:
   ///   - folder: the repository.
   ///   - refusals: by the beginning of a path, a status and an error code.
-  ///   - sendsRanges: false for a server that sends whole files only.
+  ///   - ranges: the files of which the server sends parts.
   public init(
-    serving folder: String, refusals: [String: (status: String, code: String?)] = [:], sendsRanges: Bool = true
+    serving folder: String, refusals: [String: (status: String, code: String?)] = [:],
+    ranges: Ranges = .ofAllFiles
   ) throws {
     self.folder = folder
-    self.sendsRanges = sendsRanges
+    self.ranges = ranges
     nginx = try Nginx(serving: folder)
     endpoint = try HTTPSocket.listen()
     storage = try HTTPSocket.listen()
@@ -128,6 +132,7 @@ public final class HubServer: @unchecked Sendable {
     }
     switch fault {
     case .otherRange:
+      // A whole file names no range.
       if let range = answer.headers["content-range"] {
         answer.headers["content-range"] = range.replacing("bytes ", with: "bytes 1")
       }
@@ -163,7 +168,7 @@ public final class HubServer: @unchecked Sendable {
     }
     defer { close(upstream) }
     var headers = ["host": "127.0.0.1", "connection": "close"]
-    if sendsRanges { headers["range"] = request.headers["range"] }
+    if ranges != .ofNoFile { headers["range"] = request.headers["range"] }
     var forwarded = HTTPMessage("GET \(path[0]) HTTP/1.1", headers)
     forwarded.headers["content-length"] = "0"
     HTTPSocket.write(forwarded.head, to: upstream)
@@ -189,10 +194,13 @@ public final class HubServer: @unchecked Sendable {
     let sum = DataDigest.hex(of: Array(data))
     let common = ["x-repo-commit": Self.commit, "x-linked-size": "\(data.count)", "x-linked-etag": "\"\(sum)\""]
     guard Self.isLarge(name) else {
+      guard ranges == .ofAllFiles, let range = Self.range(request, of: data.count) else {
+        return HTTPMessage("HTTP/1.1 200 OK", common, body: Array(data))
+      }
       return HTTPMessage(
         "HTTP/1.1 206 Partial Content",
-        common.merging(["content-range": "bytes 0-\(data.count - 1)/\(data.count)"]) { $1 },
-        body: Array(data))
+        common.merging(["content-range": "bytes \(range.lowerBound)-\(range.upperBound - 1)/\(data.count)"]) { $1 },
+        body: Array(data[range]))
     }
     let signature = state.withLock { state in
       state.signature += 1
@@ -200,6 +208,13 @@ public final class HubServer: @unchecked Sendable {
     }
     let target = "http://127.0.0.1:\(storage.port)/\(name)?signature=\(signature)"
     return HTTPMessage("HTTP/1.1 302 Found", common.merging(["location": target]) { $1 })
+  }
+
+  /// The range that a request names; nil without one.
+  private static func range(_ request: HTTPMessage, of size: Int) -> Range<Int>? {
+    let bounds = request.headers["range"]?.dropFirst("bytes=".count).split(separator: "-").compactMap { Int($0) } ?? []
+    guard bounds.count == 2, bounds[0] <= bounds[1], bounds[0] < size else { return nil }
+    return bounds[0]..<min(bounds[1] + 1, size)
   }
 
   private static func isLarge(_ name: String) -> Bool { name.hasSuffix(".safetensors") || name.hasSuffix(".gguf") }
