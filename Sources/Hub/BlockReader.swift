@@ -26,6 +26,7 @@ final class BlockReader: @unchecked Sendable {
   private var rows: [RowKey: [UInt8]] = [:]
   private var rowBytes = 0
   private let maximumRowBytes: Int
+  private var hashers: [ObjectIdentifier: FileHasher] = [:]
   /// Ends of recent reads, by file.
   private var runs: [ObjectIdentifier: [Run]] = [:]
 
@@ -54,16 +55,17 @@ final class BlockReader: @unchecked Sendable {
   }
 
   /// - Parameters:
-  ///   - memory: bytes of blocks that are kept.
-  ///   - connections: requests at once.
+  ///   - memory: bytes of blocks and rows that are kept or in work.
+  ///   - connections: requests at once, at most; fewer where the memory holds few blocks.
   init(
     store: BlockStore?, blockBytes: Int = 4 << 20, memory: Int = 256 << 20, connections: Int = 8
   ) {
     self.store = store
     self.blockBytes = blockBytes
-    self.connections = connections
-    maximumRowBytes = memory
-    maximumBlocks = max(4 * connections, memory / blockBytes)
+    maximumRowBytes = memory / 8
+    let blocks = (memory - memory / 8) / blockBytes
+    self.connections = max(1, min(connections, blocks / 4))
+    maximumBlocks = max(3, blocks - self.connections)
     sequentialBytes = blockBytes / 8
   }
 
@@ -105,7 +107,7 @@ final class BlockReader: @unchecked Sendable {
     condition.lock()
     defer { condition.unlock() }
     isClosed = true
-    (blocks, rows, queue) = ([:], [:], [])
+    (blocks, rows, queue, hashers) = ([:], [:], [], [:])
     condition.broadcast()
   }
 
@@ -229,10 +231,28 @@ final class BlockReader: @unchecked Sendable {
   private func fetch(_ index: Int, of file: HubFile) -> Result<[UInt8], HubError> {
     let start = index * blockBytes
     let count = min(blockBytes, file.entry.size - start)
-    if let bytes = store?.bytes(file.entry, index, count: count) { return .success(bytes) }
+    let stored = store?.bytes(file.entry, index, count: count)
     let bytes: [UInt8]
-    do throws(HubError) { bytes = try file.bytes(in: start..<start + count) } catch { return .failure(error) }
-    store?.keep(bytes, file.entry, index)
+    if let stored {
+      bytes = stored
+    } else {
+      do throws(HubError) { bytes = try file.bytes(in: start..<start + count) } catch { return .failure(error) }
+    }
+    // The last block of a file that was damaged on its way fails, so that nothing made of the file is complete.
+    guard hasher(file)?.add(bytes, at: index) != false else { return .failure(.damaged(file.name)) }
+    if stored == nil { store?.keep(bytes, file.entry, index) }
     return .success(bytes)
+  }
+
+  private func hasher(_ file: HubFile) -> FileHasher? {
+    guard let expected = file.entry.sha256 else { return nil }
+    let id = ObjectIdentifier(file)
+    condition.lock()
+    defer { condition.unlock() }
+    if let hasher = hashers[id] { return hasher }
+    let hasher = FileHasher(
+      blocks: (file.entry.size + blockBytes - 1) / blockBytes, expected: expected, maximumWaiting: connections)
+    hashers[id] = hasher
+    return hasher
   }
 }

@@ -33,14 +33,21 @@ public final class Hub: @unchecked Sendable {
     }
   }
 
+  /// Bytes that are kept in memory.
+  public let memory: Int
+
+  /// - Parameter memory: bytes of blocks and rows that are kept in memory.
   /// - Throws: what creating the folder of placeholders throws.
-  public init(_ client: HubClient, storage: Storage? = nil, blockBytes: Int = 4 << 20) throws {
+  public init(
+    _ client: HubClient, storage: Storage? = nil, blockBytes: Int = 4 << 20, memory: Int = 256 << 20
+  ) throws {
     self.client = client
+    self.memory = memory
     let store = storage.flatMap { storage in
       storage.limit == 0
         ? nil : BlockStore(folder: storage.folder, limit: storage.limit, reserved: storage.reserved)
     }
-    reader = BlockReader(store: store, blockBytes: blockBytes)
+    reader = BlockReader(store: store, blockBytes: blockBytes, memory: memory)
     stage = try Stage()
   }
 

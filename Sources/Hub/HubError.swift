@@ -18,6 +18,8 @@ public enum HubError: Error, Equatable, Sendable, CustomStringConvertible {
   case noRanges(String)
   /// A file has other bytes than the hub names.
   case changed(String, reason: String)
+  /// The bytes of a file that was read whole do not have its digest.
+  case damaged(String)
   /// The hub's answer is not what the interface says.
   case badAnswer(String, reason: String)
   /// All attempts failed.
@@ -39,6 +41,7 @@ public enum HubError: Error, Equatable, Sendable, CustomStringConvertible {
     case .noRevision(let name, let revision): "\(name): no revision \(revision)"
     case .noFile(let name): "\(name): no such file in the repository"
     case .offline(let name, let cache): "\(name): HF_HUB_OFFLINE is set, and \(cache) does not have it"
+    case .damaged(let name): "\(name): the bytes that the server sent do not match the SHA-256 in the listing"
     case .noRanges(let name): "\(name): the server does not send parts of files"
     case .changed(let name, let reason), .badAnswer(let name, let reason), .unreachable(let name, let reason):
       "\(name): \(reason)"

@@ -141,7 +141,7 @@ final class WholeFile: RemoteFile, @unchecked Sendable {
         if file.entry.matches(all) { break }
         failures += 1
         guard failures < 3 else {
-          throw .changed(file.name, reason: "the bytes that the server sends do not match the digest in the listing")
+          throw .damaged(file.name)
         }
       }
     } catch {
@@ -168,6 +168,7 @@ extension FileError {
     let code: Int32 =
       switch error {
       case .changed, .badAnswer: 0
+      case .damaged: EBADMSG
       default: EIO
       }
     self.init(

@@ -11,6 +11,8 @@ enum HubModels {
     var hub: Hub?
     var limit: Int?
     var isRepeated = false
+    /// Bytes of memory, at most.
+    var memory = maximumMemory
   }
 
   private static let state = Mutex(State())
@@ -28,6 +30,15 @@ enum HubModels {
       $0.isRepeated = $0.isRepeated || isRepeated
     }
   }
+
+  /// Bytes of blocks that are kept in memory, at most.
+  private static let maximumMemory = 256 << 20
+
+  /// Keeps at most an eighth of a run's memory for blocks. Called before a model is opened.
+  static func limit(memory: Int) { state.withLock { $0.memory = min(maximumMemory, max(16 << 20, memory / 8)) } }
+
+  /// Bytes that this run's models of the hub keep in memory; 0 without any.
+  static var memory: Int { state.withLock { $0.hub?.memory ?? 0 } }
 
   /// Leaves disk space for the files of a run: the given sizes, or at most that of the model.
   static func reserve(files mixes: [Mix], of model: any ModelSource) {
@@ -53,7 +64,8 @@ enum HubModels {
       let hub = try Hub(
         client,
         storage: Hub.Storage(
-          folder: caches + "/qtool/hub", limit: limit, reserved: { reserved.load(ordering: .relaxed) + freeMinimum }))
+          folder: caches + "/qtool/hub", limit: limit, reserved: { reserved.load(ordering: .relaxed) + freeMinimum }),
+        memory: state.memory)
       state.hub = hub
       return hub
     }

@@ -125,6 +125,35 @@ struct HubReadingTests {
     withExtendedLifetime(hub) {}
   }
 
+  /// The digest of a large file is compared where the file is read from end to end.
+  @Test(arguments: [nil, 3_000_000]) func largeFilesThatAreReadWholeAreCompared(_ damaged: Int?) throws {
+    let server = try HubServer(serving: demo.path)
+    if let damaged { server.damage(byteAt: damaged) }
+    let (hub, model) = try open(try client(server))
+    let file = try PositionedFile(path: model.path + "/model.safetensors")
+    let read = {
+      for start in stride(from: 0, to: file.size, by: 100_000) {
+        _ = try file.bytes(in: start..<min(file.size, start + 100_000))
+      }
+    }
+    if damaged == nil {
+      try read()
+    } else {
+      let error = try #require(throws: FileError.self) { try read() }
+      #expect(error.operation == .fetch && error.code == EBADMSG && !RunJournal.isWorthKeeping(after: error))
+    }
+    withExtendedLifetime(hub) {}
+  }
+
+  /// With little memory fewer blocks are requested ahead, and all the same bytes come.
+  @Test func littleMemoryIsEnough() throws {
+    let server = try HubServer(serving: demo.path)
+    let client = try client(server)
+    let hub = try Hub(client, blockBytes: 64 << 10, memory: 256 << 10)
+    try expectSameContent(try hub.open(HubReference("hf:\(HubServer.repository)")).path)
+    withExtendedLifetime(hub) {}
+  }
+
   @Test func aServerThatFailsAlwaysIsNamed() throws {
     let server = try HubServer(serving: demo.path)
     server.inject(Array(repeating: .serverError, count: 1000), seed: 4, interval: 1)

@@ -45,13 +45,22 @@ struct RunOptions: ParsableArguments {
 
   @OptionGroup var threads: ThreadOptions
 
-  func apply() -> Progress { threads.apply() }
+  func apply() -> Progress {
+    HubModels.limit(memory: memoryLimit)
+    return threads.apply()
+  }
 
   /// The budget: at most --memory, and at most four fifths of the process's limit (`ulimit -v`).
+  ///
+  /// Blocks of a model on the hub are a part of it.
   var forward: ForwardOptions {
+    ForwardOptions(
+      memory: max(1, memoryLimit - HubModels.memory), scratchDirectory: scratch ?? NSTemporaryDirectory())
+  }
+
+  private var memoryLimit: Int {
     let wanted = memory?.bytes ?? MemoryLimit.physical / 5 * 3
-    let budget = min(wanted, MemoryLimit.remaining.map { $0 / 5 * 4 } ?? wanted)
-    return ForwardOptions(memory: budget, scratchDirectory: scratch ?? NSTemporaryDirectory())
+    return min(wanted, MemoryLimit.remaining.map { $0 / 5 * 4 } ?? wanted)
   }
 }
 

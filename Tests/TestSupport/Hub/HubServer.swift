@@ -26,6 +26,10 @@ public final class HubServer: @unchecked Sendable {
     var interval: UInt64 = 2
     /// Answers of the second port that were sent whole.
     var sent = 0
+    /// The offset of a byte that is changed on its way, under the right version.
+    var damaged: Int?
+    /// Called before every answer.
+    var heard: (@Sendable () -> Void)?
   }
 
   /// `ORG/NAME` of the repository.
@@ -98,6 +102,12 @@ public final class HubServer: @unchecked Sendable {
     }
   }
 
+  /// Calls a function before every answer.
+  public func onRequest(_ call: @escaping @Sendable () -> Void) { state.withLock { $0.heard = call } }
+
+  /// Changes a byte of every large file on its way.
+  public func damage(byteAt offset: Int) { state.withLock { $0.damaged = offset } }
+
   /// The number of requests that failed on purpose.
   public var injected: Int { state.withLock { $0.injected } }
 
@@ -118,6 +128,7 @@ public final class HubServer: @unchecked Sendable {
       state.faults.removeFirst()
       return fault
     }
+    state.withLock { $0.heard }?()
     switch fault {
     case .tooManyRequests: return send(HTTPMessage("HTTP/1.1 429 Too Many Requests", ["retry-after": "0"]), connection)
     case .serverError: return send(HTTPMessage("HTTP/1.1 500 Internal Server Error"), connection)
@@ -150,6 +161,12 @@ public final class HubServer: @unchecked Sendable {
       }
       return
     default: break
+    }
+    if isStorage, let damaged = state.withLock({ $0.damaged }),
+      let start = Int(answer.headers["content-range"]?.dropFirst("bytes ".count).prefix { $0.isNumber } ?? ""),
+      (start..<start + answer.body.count).contains(damaged)
+    {
+      answer.body[damaged - start] ^= 1
     }
     send(answer, connection)
     if isStorage, fault == nil { state.withLock { $0.sent += 1 } }
