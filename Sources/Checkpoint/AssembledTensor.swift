@@ -61,6 +61,11 @@ struct AssembledTensor: Sendable {
   /// The path of the first part's file.
   var path: String? { parts.first?.file.path }
 
+  /// The files that the tensor is read from; nil for packed weights.
+  var files: [PositionedFile]? {
+    parts.reduce([]) { all, part in all.flatMap { all in part.files.map { all + $0 } } }
+  }
+
   /// True if the stored bytes need no conversion.
   private var isVerbatim: Bool {
     expected.transform == .none && !parts.isEmpty && parts.allSatisfy { $0.type == info.type }

@@ -14,19 +14,29 @@ public struct CheckpointDirectory: ModelSource {
   public let configReview: ConfigReview
   /// Decisions taken where the directory's files are ambiguous or contradict each other.
   public let notes: [CheckpointNote]
-  private let assembled: [String: AssembledTensor]
+  let assembled: [String: AssembledTensor]
+  /// The paths of all files of weights.
+  public let files: [String]
+  public let removedFiles: Set<String>
+  let lock: FolderLock
 
   /// - Parameters:
   ///   - path: a directory, or a file of its weights (``ModelLocation``).
   ///   - pre: llama.cpp's name of the splitter (`tokenizer.ggml.pre`), for a tokenizer whose structure is unknown.
   ///   - ignoring: keys of config.json to treat as missing although their values would be refused.
   ///   - carriesPrediction: whether blocks for multi-token prediction are a part of the model.
+  ///   - restoring: opens a model of which an earlier run has removed shards. Their tensors can't be read.
   /// - Throws: ``RefusedConfig``, ``UnneededIgnoring``, `FormatError`, and what reading files throws.
-  public init(path: String, pre: String? = nil, ignoring: [String] = [], carriesPrediction: Bool = true) throws {
-    let location = try ModelLocation(path)
+  public init(
+    path: String, pre: String? = nil, ignoring: [String] = [], carriesPrediction: Bool = true, restoring: Bool = false
+  ) throws {
+    let location = try ModelLocation(path, restoring: restoring)
     let directory = location.directory
     self.directory = directory
-    let listing = DirectoryListing(path: directory)
+    lock = try FolderLock(sharing: directory)
+    let listing = DirectoryListing(path: directory, restoring: restoring)
+    removedFiles = Set(listing.removed.map { directory + "/" + $0 })
+    try RemovedShard.open(listing, restoring: restoring)
     guard listing.names.contains("config.json") else {
       throw UnreadableDirectory(listing).error(lacking: .configuration)
     }
@@ -43,6 +53,7 @@ public struct CheckpointDirectory: ModelSource {
     let model = weights.model
     name = location.name
     tensors = weights.tensors.map(\.info)
+    files = weights.files
     let card = try ModelCard(directory: directory)
     var metadata = try modelMetadata(
       architecture.ggufName, name: name, tensors, try model.hyperparameters(), config: config, directory: directory,
@@ -108,11 +119,13 @@ public struct CheckpointDirectory: ModelSource {
 ///     itself.
 ///   - ignoring: keys of a directory's config.json to treat as missing although their values would be refused.
 ///   - carriesPrediction: whether a directory's blocks for multi-token prediction are a part of the model.
+///   - restoring: whether shards of a directory may be missing that an earlier run has removed.
 public func openModel(
-  path: String, pre: String? = nil, ignoring: [String] = [], carriesPrediction: Bool = true
+  path: String, pre: String? = nil, ignoring: [String] = [], carriesPrediction: Bool = true, restoring: Bool = false
 ) throws -> any ModelSource {
   if ModelLocation.isCheckpoint(path) {
-    return try CheckpointDirectory(path: path, pre: pre, ignoring: ignoring, carriesPrediction: carriesPrediction)
+    return try CheckpointDirectory(
+      path: path, pre: pre, ignoring: ignoring, carriesPrediction: carriesPrediction, restoring: restoring)
   }
   guard pre == nil else {
     throw FormatError(

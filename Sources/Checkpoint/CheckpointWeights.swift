@@ -5,6 +5,8 @@ struct CheckpointWeights {
   /// In the order of computation.
   let tensors: [AssembledTensor]
   let notes: [CheckpointNote]
+  /// The paths of the files.
+  let files: [String]
   /// The architecture, with the number of blocks for multi-token prediction that are stored.
   let model: any CheckpointArchitecture
 
@@ -12,6 +14,7 @@ struct CheckpointWeights {
     directory: String, _ files: WeightFiles, _ architecture: any CheckpointArchitecture.Type, _ given: Config
   ) throws {
     var stored = try SafetensorsSet(directory: directory, files)
+    self.files = files.files.map { directory + "/" + $0 }
     var notes = stored.notes
     if architecture.isNested { stored.keepText(hasTowers: !given.towers.isEmpty) }
     var config = given

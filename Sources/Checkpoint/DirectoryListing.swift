@@ -16,11 +16,21 @@ struct DirectoryListing: Sendable {
     "README.md",
   ]
 
+  /// Shards that an earlier run removed, and of which it left records.
+  let removed: [String]
+
   /// A directory that can't be listed counts as empty. A later error names the missing file.
-  init(path: String) {
+  ///
+  /// - Parameter restoring: whether removed shards are listed.
+  init(path: String, restoring: Bool = false) {
     self.path = path
     let files = FileManager.default
-    names = ((try? files.contentsOfDirectory(atPath: path)) ?? []).sorted()
+    let present = (try? files.contentsOfDirectory(atPath: path)) ?? []
+    removed = present.filter { $0.hasSuffix(RemovedShard.suffix) }.map {
+      String($0.dropLast(RemovedShard.suffix.count))
+    }
+    .filter { !present.contains($0) }.sorted()
+    names = (present + (restoring ? removed : [])).sorted()
     var dangling: [String: String] = [:]
     for name in names where !files.fileExists(atPath: path + "/" + name) {
       dangling[name] = try? files.destinationOfSymbolicLink(atPath: path + "/" + name)

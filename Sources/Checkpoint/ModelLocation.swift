@@ -18,10 +18,13 @@ public struct ModelLocation: Sendable {
     isDirectory(path) || path.hasSuffix(".safetensors") || path.hasSuffix(".safetensors.index.json")
   }
 
+  /// - Parameter restoring: whether the file may be a shard that an earlier run has removed.
   /// - Throws: `FormatError` if the file does not exist, or a cache has no snapshot or more than one.
-  public init(_ path: String) throws {
+  public init(_ path: String, restoring: Bool = false) throws {
     guard isDirectory(path) else {
-      guard FileManager.default.fileExists(atPath: path) else { throw Self.missing(path) }
+      let record = path + RemovedShard.suffix
+      guard FileManager.default.fileExists(atPath: path) || restoring && FileManager.default.fileExists(atPath: record)
+      else { throw Self.missing(path) }
       let url = URL(filePath: path)
       directory = path.contains("/") ? String(path[..<path.lastIndex(of: "/")!]) : "."
       weights = url.lastPathComponent

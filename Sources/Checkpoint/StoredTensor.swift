@@ -23,6 +23,9 @@ package struct StoredTensor: Sendable {
   var rowBytes: Int { packed == nil ? columns * element.bits / 8 : byteCount / max(1, rows) }
   var end: Int { offset + byteCount }
 
+  /// The files that the tensor is read from; nil for packed weights, which other tensors belong to.
+  var files: [PositionedFile]? { packed == nil ? [file] + (scale.map { [$0.file] } ?? []) : nil }
+
   /// The same elements as a matrix of one column.
   var asColumn: StoredTensor {
     StoredTensor(
@@ -86,7 +89,7 @@ private func decode(_ bytes: [UInt8], as element: SourceElement, into output: Un
 struct ScaleGrid: Sendable {
   private let offset: Int
   private let element: SourceElement
-  private let file: PositionedFile
+  fileprivate let file: PositionedFile
   private let gridRows: Int
   private let gridColumns: Int
   private let tileRows: Int

@@ -45,6 +45,11 @@ enum TiedEmbeddings {
     guard head.holdsWeights, embeddings.holdsWeights else {
       return Outcome(keepsHead: true)
     }
+    if let removed = head.removedShard ?? embeddings.removedShard {
+      // They were compared before.
+      if !removed.modelHasHead { stored.remove(Self.head) }
+      return Outcome(keepsHead: removed.modelHasHead)
+    }
     guard let row = try head.firstDifference(from: embeddings) else {
       stored.remove(Self.head)
       return Outcome()

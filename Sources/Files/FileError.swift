@@ -7,7 +7,11 @@
 /// A failed operation on a file: its path, the byte offset and the system's error.
 public struct FileError: Error, Equatable, Sendable {
   /// The operation that failed.
-  public enum Operation: String, Sendable { case open, read, write, reserve, sync, rename, create, fetch }
+  public enum Operation: String, Sendable {
+    case open, read, write, reserve, sync, rename, create, fetch, lock
+    /// Reading a file that was removed when what was made from it was written.
+    case removed
+  }
   /// The operation that failed.
   public let operation: Operation
   /// The path of the file.

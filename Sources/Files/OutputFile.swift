@@ -84,8 +84,10 @@ public final class OutputFile {
   }
 
   /// Extends the file with zeros to its final size. Throws where the disk has too little free space.
-  public func reserve(_ bytes: Int) throws(FileError) {
-    try Self.requireSpace(bytes - allocated, for: path)
+  ///
+  /// - Parameter checksSpace: false where space becomes free while the file is written.
+  public func reserve(_ bytes: Int, checksSpace: Bool = true) throws(FileError) {
+    if checksSpace { try Self.requireSpace(bytes - allocated, for: path) }
     guard ftruncate(descriptor, off_t(bytes)) == 0 else { throw FileError(.write, path: path, offset: 0, code: errno) }
   }
 
@@ -97,13 +99,8 @@ public final class OutputFile {
 
   /// Throws where the disk of `path` has fewer than `bytes` bytes free, with the number that it lacks.
   public static func requireSpace(_ bytes: Int, for path: String) throws(FileError) {
-    var space = statvfs()
-    let folder = path.lastIndex(of: "/").map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
-    guard statvfs(folder, &space) == 0 else { return }
-    let free = UInt64(space.f_bavail) * UInt64(space.f_frsize)
-    guard bytes <= 0 || UInt64(bytes) <= free else {
-      throw FileError(.reserve, path: path, lacking: bytes - Int(clamping: free), code: ENOSPC)
-    }
+    guard bytes > 0, let free = free(for: path), bytes > free else { return }
+    throw FileError(.reserve, path: path, lacking: bytes - free, code: ENOSPC)
   }
 
   /// Writes after the bytes of the last such call.
@@ -150,6 +147,23 @@ public final class OutputFile {
     if let failure { throw failure }
   }
 
+  /// Syncs the entries of a folder, such as a new name, to the disk.
+  public static func syncFolder(_ path: String) throws(FileError) {
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+    guard descriptor >= 0 else { throw FileError(.sync, path: path, code: errno) }
+    defer { close(descriptor) }
+    // Some file systems can't sync folders, and need not.
+    guard fsync(descriptor) == 0 || errno == EINVAL else { throw FileError(.sync, path: path, code: errno) }
+  }
+
+  /// Bytes that are free on the disk of `path`; nil where that is unknown.
+  public static func free(for path: String) -> Int? {
+    var space = statvfs()
+    let folder = path.lastIndex(of: "/").map { $0 == path.startIndex ? "/" : String(path[..<$0]) } ?? "."
+    guard statvfs(folder, &space) == 0 else { return nil }
+    return Int(clamping: UInt64(space.f_bavail) * UInt64(space.f_frsize))
+  }
+
   /// Syncs the written bytes to the disk.
   public func sync() throws(FileError) {
     guard fsync(descriptor) == 0 else { throw FileError(.sync, path: temporaryPath, code: errno) }
@@ -163,7 +177,7 @@ public final class OutputFile {
     descriptor = -1
     guard rename(temporaryPath, path) == 0 else {
       let code = errno
-      unlink(temporaryPath)
+      if !keepsTemporary { unlink(temporaryPath) }
       throw FileError(.rename, path: path, code: code)
     }
   }

@@ -57,6 +57,20 @@ public final class PositionedFile: Sendable {
 
   deinit { if descriptor >= 0 { close(descriptor) } }
 
+  /// The file at its path, if it is not on a disk.
+  public var remoteFile: (any RemoteFile)? { remote }
+
+  /// Lets go of the file, so that the space of a removed one becomes free. Later reads find it empty.
+  public func release() {
+    guard descriptor >= 0 else { return }
+    let empty = open("/dev/null", O_RDONLY | O_CLOEXEC)
+    guard empty >= 0 else { return }
+    // The descriptor's number remains in use: another thread may be about to read from it.
+    dup2(empty, descriptor)
+    _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC)
+    close(empty)
+  }
+
   /// Fills `output` with the bytes from `offset` on. An end of the file before that is an error of code 0.
   public func read(into output: inout MutableRawSpan, at offset: Int) throws(FileError) {
     precondition(offset >= 0, "offset \(offset)")

@@ -93,12 +93,19 @@ public final class RunJournal {
     }
   }
 
+  /// Syncs the file to the disk, before something is removed that only the finished parts replace.
+  public func sync() throws(FileError) {
+    guard fsync(handle.fileDescriptor) == 0 else { throw FileError(.sync, path: path, code: errno) }
+  }
+
   /// Whether a later run may continue after an error: after a requested stop or a disk error, but not after damaged
   /// data.
   public static func isWorthKeeping(after error: any Error) -> Bool {
     switch error {
     case is Paused, is OtherRun: true
-    case let error as FileError: !(error.operation == .read && error.code == 0) && error.operation != .create
+    case let error as FileError:
+      !(error.operation == .read && error.code == 0) && !(error.operation == .fetch && error.code == EBADMSG)
+        && error.operation != .create
     default: false
     }
   }

@@ -130,7 +130,11 @@ public struct FeedbackRun {
       report.rewrite = rewritten
       return report
     } catch {
-      if options.identity == nil || !RunJournal.isWorthKeeping(after: error) { PrefixedFiles(snapshots + "-").remove() }
+      // Where files of the source are removed, the run can go on from a snapshot alone.
+      let isNeeded = options.removal?.hasBegun == true
+      if !isNeeded, options.identity == nil || !RunJournal.isWorthKeeping(after: error) {
+        PrefixedFiles(snapshots + "-").remove()
+      }
       throw error
     }
   }
@@ -178,6 +182,7 @@ public struct FeedbackRun {
           try session.flush()
           let file = try sums?.write(behind: states.layer, of: windows)
           try kept.write(states, of: windows, by: pass, keeping: Set([file].compactMap { $0 }))
+          try session.release(before: states.layer)
         }
       })
     if layers.upperBound == pass.decoder.layerCount {
@@ -224,25 +229,30 @@ extension FeedbackRun {
       windows: windows, rounded: rounded, observer: sums.map { PairedObservers(collector, $0.collector) } ?? collector,
       layers: layers, starts: starts,
       resuming: try kept.flatMap { kept in
-        guard let exact = try kept.exact.states(of: pass, windows: windows) else { return nil }
-        // Before the part's own layers, there is one stream.
-        if exact.layer <= layers.lowerBound { return exact.layer > 0 ? (exact, nil) : nil }
-        guard let second = try kept.rounded.states(of: pass, windows: windows), exact.layer == second.layer,
-          isWhole(before: exact.layer, remaining), sums?.resume(behind: exact.layer) != false
-        else { return nil }
-        return (exact, second)
+        for layer in kept.exact.layers(of: pass) {
+          guard let exact = try kept.exact.states(behind: layer, of: pass, windows: windows) else { continue }
+          // Before the part's own layers, there is one stream.
+          if layer <= layers.lowerBound { return layer > 0 ? (exact, nil) : nil }
+          guard isWhole(before: layer, remaining),
+            let second = try kept.rounded.states(behind: layer, of: pass, windows: windows),
+            sums?.resume(behind: layer) != false
+          else { continue }
+          return (exact, second)
+        }
+        return nil
       },
       progress: SessionProgress(session: session, layers: pass.decoder.layerCount, work: progress)
     ) { exact, second in
       try pausing(progress) { isPausing in
         guard let kept, isPausing || kept.exact.isDue else { return }
         try session.flush()
-        // The rounded stream's states are written first: where the exact stream's exist, both do.
-        if let second { try kept.rounded.write(second, of: windows, by: pass) }
+        // Earlier states remain until those of both streams behind this layer are written.
+        if let second { try kept.rounded.write(second, of: windows, by: pass, removesOthers: false) }
         let file = try sums?.write(behind: exact.layer, of: windows)
         try kept.exact.write(
           exact, of: windows, by: pass,
           keeping: Set([second.map { _ in kept.rounded.file(exact.layer) }, file].compactMap { $0 }))
+        try session.release(before: exact.layer)
       }
     }
   }

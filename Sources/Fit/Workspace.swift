@@ -3,6 +3,7 @@ import Foundation
 import GGUF
 import Imatrix
 import Perplexity
+import Quantize
 import Tensors
 
 /// Results of a fit's measurements, stored beside the output so that nothing is measured twice:
@@ -65,7 +66,8 @@ public struct Workspace: Sendable {
   }
 
   private static func key(of source: any ModelSource, windows: String, _ run: FitRun) throws -> String {
-    DataDigest.of("\(run.version) \(try ModelFingerprint(of: source).hex) \(windows)")
+    let measured = (source as? any FormedSource)?.measured ?? source
+    return DataDigest.of("\(run.version) \(try ModelFingerprint(of: measured).hex) \(windows)")
   }
 
   private static func mark(of path: String) -> String? {

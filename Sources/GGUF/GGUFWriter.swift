@@ -31,10 +31,12 @@ public final class GGUFWriter {
   ///   - path: the path of a single file; shards get numbered names.
   ///   - overwrite: lets ``commit()`` replace existing files.
   ///   - resuming: keeps the temporary files of an earlier run.
+  ///   - checksSpace: false where space becomes free while the files are written.
   ///   - shared: lets other processes write other tensors at the same time.
   /// - Throws: `FileError`, for example where the disk has too little free space.
   public init(
-    path: String, shards: GGUFShards, overwrite: Bool, resuming: Bool = false, shared: Bool = false
+    path: String, shards: GGUFShards, overwrite: Bool, resuming: Bool = false, shared: Bool = false,
+    checksSpace: Bool = true
   ) throws {
     paths = shards.paths(path)
     tensors = shards.layouts.flatMap(\.tensors)
@@ -42,10 +44,10 @@ public final class GGUFWriter {
     outputs = try paths.map { try OutputFile(path: $0, overwrite: overwrite, resuming: resuming, shared: shared) }
     reserved = shards.layouts.map(\.totalBytes)
     let allocated = outputs.reduce(0) { $0 + $1.allocated }
-    try OutputFile.requireSpace(shards.totalBytes - allocated, for: path)
+    if checksSpace { try OutputFile.requireSpace(shards.totalBytes - allocated, for: path) }
     isResumed = resuming && zip(outputs, shards.layouts).allSatisfy { $0.inherited == $1.totalBytes }
     for (output, layout) in zip(outputs, shards.layouts) {
-      try output.reserve(layout.totalBytes)
+      try output.reserve(layout.totalBytes, checksSpace: checksSpace)
       try output.write(layout.header)
     }
   }

@@ -13,13 +13,41 @@ public struct ModelFingerprint: Hashable, Sendable, Codable, CustomStringConvert
 
   /// Reads three rows of each tensor.
   public init(of model: any ModelSource) throws {
+    let tensors = model.tensors.sorted { $0.name < $1.name }
+    var digest = Self.keys(of: model)
+    for tensor in tensors { digest.update(tensor) }
+    let structure = digest.hex()
+    do { hex = try Self.hex(tensors, model) } catch let error as FileError where error.operation == .removed {
+      guard let kept = Self.recorded.withLock({ $0[structure] }) else { throw error }
+      hex = kept
+      return
+    }
+    let hex = hex
+    Self.recorded.withLock { $0[structure] = hex }
+  }
+
+  /// Fingerprints by structure: those that were computed, and those of models whose files are removed.
+  private static let recorded = Mutex<[String: String]>([:])
+
+  /// The fingerprints of this run by the models' structure, for the record of a model's removed files.
+  public static var records: [String: String] { recorded.withLock { $0 } }
+
+  /// Takes over the fingerprints that a record of removed files has. They serve where rows can no longer be read.
+  public static func restore(_ records: [String: String]) { recorded.withLock { $0.merge(records) { $1 } } }
+
+  /// A digest that has the architecture's keys.
+  private static func keys(of model: any ModelSource) -> DataDigest {
     var hash = DataDigest()
     let architecture = model.metadata.optionalString("general.architecture") ?? ""
     hash.update(key: "general.architecture", .string(architecture))
     for key in model.metadata.keys.sorted() where key.hasPrefix(architecture + ".") {
       if let value = model.metadata[key] { hash.update(key: key, value) }
     }
-    let tensors = model.tensors.sorted { $0.name < $1.name }
+    return hash
+  }
+
+  private static func hex(_ tensors: [TensorInfo], _ model: any ModelSource) throws -> String {
+    var hash = keys(of: model)
     for start in stride(from: 0, to: tensors.count, by: Self.batch) {
       let part = tensors[start..<min(tensors.count, start + Self.batch)]
       // On all threads: each row may be a request to a server.
@@ -29,12 +57,11 @@ public struct ModelFingerprint: Hashable, Sendable, Codable, CustomStringConvert
         rows.withLock { $0[index] = bytes }
       }
       for (tensor, bytes) in zip(part, rows.withLock { $0 }) {
-        hash.update(key: tensor.name, .array(.int64(tensor.shape.dimensions.map(Int64.init))))
-        hash.update(key: "type", .uint32(tensor.type.rawValue))
+        hash.update(tensor)
         hash.update(bytes.span.bytes)
       }
     }
-    hex = hash.hex()
+    return hash.hex()
   }
 
   /// Tensors whose rows are in memory together.
@@ -70,6 +97,11 @@ extension ModelFingerprint {
 }
 
 extension DataDigest {
+  fileprivate mutating func update(_ tensor: TensorInfo) {
+    update(key: tensor.name, .array(.int64(tensor.shape.dimensions.map(Int64.init))))
+    update(key: "type", .uint32(tensor.type.rawValue))
+  }
+
   fileprivate mutating func update(key: String, _ value: MetadataValue) {
     var writer = HeaderWriter()
     writer.append(key)

@@ -24,6 +24,7 @@ public struct MLXSource: FormedSource {
 
   public var name: String { base.name }
   public var form: any OutputForm { MLXForm(source: self) }
+  public var measured: any ModelSource { halves.isEmpty ? base : self }
 
   /// - Parameters:
   ///   - checkpoint: the model.

@@ -8,7 +8,7 @@ import Tensors
 ///
 /// Only float tensors are changed, not quantized ones.
 public final class FiniteModel: ModelSource {
-  private let base: any ModelSource
+  public let base: any ModelSource
   /// The number of replaced weights by tensor and row, so that a row that is read twice counts once.
   private let counts = Mutex<[String: [Int: Int]]>([:])
 

@@ -33,6 +33,9 @@ public protocol OutputForm: Sendable {
 /// A model whose quantized form is not a GGUF.
 public protocol FormedSource: ModelSource {
   var form: any OutputForm { get }
+  /// The model that importance is measured on: one with the same weights under the same names, so that other forms of it
+  /// share the matrix.
+  var measured: any ModelSource { get }
 }
 
 extension ModelSource {

@@ -87,7 +87,9 @@ final class RewriteFile {
       if isPart {
         try GGUFWriter(path: path, shards: plan.shards, overwrite: options.overwrite, shared: true)
       } else {
-        try plan.writer(path, overwrite: options.overwrite, resuming: journal?.inherited.isEmpty == false)
+        try plan.writer(
+          path, overwrite: options.overwrite, resuming: journal?.inherited.isEmpty == false,
+          checksSpace: options.removal == nil)
       }
     self.writer = writer
     let output = RewriteOutput(writer, journal, keepsSums: options.checksums)
@@ -105,6 +107,27 @@ final class RewriteFile {
     return true
   }
 
+  /// Lets the source's files be removed whose tensors are all complete in this file. They are synced and compared with the
+  /// journal first.
+  func release(_ complete: Set<Int>) throws {
+    guard let removal = options.removal else { return }
+    let due = removal.isDue(path, with: complete)
+    guard !due.isEmpty else { return }
+    if !isComplete, let writer, let journal {
+      _ = try output?.finish()
+      try (writer as? GGUFWriter)?.sync()
+      for index in due.values.reduce(into: Set<Int>(), { $0.formUnion($1) }).sorted() {
+        let name = plan.source.tensors[index].name
+        guard let sum = journal.entries[name], try writer.digest(tensor: index) == sum else {
+          throw QuantizeError.writtenWrong(path: writer.paths[0], tensor: name, row: 0)
+        }
+      }
+      try journal.sync()
+      try OutputFile.syncFolder(path.lastIndex(of: "/").map { String(path[...$0]) } ?? ".")
+    }
+    for file in due.keys.sorted() { try removal.hold(file, by: path) }
+  }
+
   /// Waits until all rows are written.
   func finish() throws {
     guard let output, let session else { return }
@@ -114,6 +137,8 @@ final class RewriteFile {
 
   /// Gives the file its final name, or records the part.
   func commit() throws {
+    // Even if the name can't be given.
+    if options.removal?.hasBegun == true { writer?.keepTemporary() }
     if case .one(let part, let arguments) = options.parts, let journal, let identity = options.identity {
       try (writer as? GGUFWriter)?.sync()
       let names = Set(chosen.map { plan.source.tensors[$0].name })
@@ -141,6 +166,11 @@ final class RewriteFile {
   func fail(_ error: any Error) {
     // The temporary file is that of all parts.
     guard !isComplete, !isPart else { return }
+    // What was removed is nowhere else.
+    if options.removal?.hasBegun == true {
+      writer?.keepTemporary()
+      return
+    }
     let isKept = RunJournal.isWorthKeeping(after: error)
     if journal != nil, isKept { writer?.keepTemporary() } else { writer?.discardTemporary() }
     let lacksRoom = (error as? FileError)?.operation == .reserve

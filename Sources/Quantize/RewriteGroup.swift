@@ -40,11 +40,20 @@ public struct RewriteGroup: Sendable {
   private let members: [Member]
   private let encoder: RowEncoder
 
-  /// - Parameter members: the files, all of one source.
+  /// - Parameter members: the files, all of one model. Their sources may hold its floats in several types, and must have the
+  ///   same tensors (``canShare(_:_:)``).
   public init(_ members: [Member]) {
     precondition(!members.isEmpty, "a group without files")
+    precondition(
+      members.dropFirst().allSatisfy { Self.canShare(members[0].plan.source, $0.plan.source) },
+      "sources of other tensors")
     self.members = members
     encoder = RowEncoder(source: members[0].plan.source, chunkBytes: members[0].plan.chunkBytes)
+  }
+
+  /// Whether two forms of a model have the same tensors in the same order, so that rows of one serve both.
+  public static func canShare(_ one: any ModelSource, _ other: any ModelSource) -> Bool {
+    one.tensors.map(\.name) == other.tensors.map(\.name) && one.tensors.map(\.shape) == other.tensors.map(\.shape)
   }
 
   /// Writes all files. They appear under their names when all of them are complete.
@@ -64,7 +73,16 @@ public struct RewriteGroup: Sendable {
       for file in files { try file.open(progress) }
       try requireSpace(files)
       let open = files.filter { !$0.isComplete }
+      // Files that are complete have all tensors.
+      for file in files where file.isComplete { try file.release(Set(file.plan.source.tensors.indices)) }
       do {
+        for file in open where removal != nil {
+          file.session?.release = { [unowned file] indices in
+            try encodeAll([file], progress, only: indices)
+            try file.release(file.session?.written ?? [])
+          }
+        }
+        defer { for file in open { file.session?.release = nil } }
         try first(open.compactMap(\.session))
         try encodeAll(open, progress)
       } catch {
@@ -90,6 +108,15 @@ public struct RewriteGroup: Sendable {
     func folder(_ file: RewriteFile) -> Substring {
       file.path[..<(file.path.lastIndex(of: "/") ?? file.path.startIndex)]
     }
+    if let removal {
+      let open = files.filter { !$0.isComplete && $0.unallocatedBytes > 0 }
+      let bytes = encoder.source.tensors.indices.map { index in
+        open.reduce(0) { $0 + ($1.plan.source.tensors[index].shape.bytes(as: $1.plan.types[index]) ?? 0) }
+      }
+      let written = open.reduce(0) { $0 + $1.plan.totalBytes - $1.unallocatedBytes }
+      let peak = removal.peak(bytes) { (try? PositionedFile(path: $0).size) ?? 0 }
+      return try OutputFile.requireSpace(peak - written, for: files[0].path)
+    }
     for (_, files) in Dictionary(grouping: files, by: folder) where files.count > 1 {
       try OutputFile.requireSpace(files.reduce(0) { $0 + $1.unallocatedBytes }, for: files[0].path)
     }
@@ -97,7 +124,12 @@ public struct RewriteGroup: Sendable {
 
   // MARK: tensors
 
-  private func encodeAll(_ files: [RewriteFile], _ progress: any RunObserver) throws {
+  private var removal: SourceRemoval? { members[0].options.removal }
+
+  /// - Parameter only: the tensors to encode; nil for all.
+  private func encodeAll(
+    _ files: [RewriteFile], _ progress: any RunObserver, only: Set<Int>? = nil
+  ) throws {
     let total = max(1, files.reduce(0) { $0 + $1.plan.totalBytes })
     var written = files.reduce(0) { $0 + ($1.session?.writtenBytes ?? 0) }
     let tensors = encoder.source.tensors
@@ -106,7 +138,8 @@ public struct RewriteGroup: Sendable {
         RunProgress(
           fraction: Double(written) / Double(total), step: index, stepCount: tensors.count, detail: tensor.name))
     }
-    for (index, tensor) in tensors.enumerated() {
+    for (index, tensor) in tensors.enumerated() where only?.contains(index) != false {
+      defer { for file in files where file.chosen.contains(index) { file.session?.note(written: index) } }
       var pending: [(file: RewriteFile, form: RowEncoder.Form)] = []
       // By key of the importance.
       var weights: [String: [Float]?] = [:]
@@ -116,7 +149,7 @@ public struct RewriteGroup: Sendable {
           throw QuantizeError.notEncodable(tensor: tensor.name, type: type)
         }
         var form = RowEncoder.Form(type: type)
-        if type.isQuantized, type != tensor.type, let importance = file.importance {
+        if type.isQuantized, type != file.plan.source.tensors[index].type, let importance = file.importance {
           let key = file.importanceKey
           if weights[key] == nil { weights[key] = .some(try encoder.weights(of: tensor, importance)) }
           form.weights = weights[key] ?? nil
@@ -130,11 +163,16 @@ public struct RewriteGroup: Sendable {
           pending.append((file, form))
         }
       }
-      guard !pending.isEmpty else { continue }
-      try encode(index, for: pending) { bytes in
-        written += bytes
-        try advance(index, tensor)
+      if !pending.isEmpty {
+        try encode(index, for: pending) { bytes in
+          written += bytes
+          try advance(index, tensor)
+        }
       }
+      if only == nil, removal != nil {
+        for file in files { try file.release((file.session?.written ?? []).union([index])) }
+      }
+      if pending.isEmpty { continue }
       do { try progress.pause() } catch { throw Paused(reason: error) }
     }
   }
@@ -145,14 +183,21 @@ public struct RewriteGroup: Sendable {
   ) throws {
     let tensor = encoder.source.tensors[index]
     var forms: [RowEncoder.Form] = []
-    for (_, form) in files where form.type != tensor.type && !forms.contains(form) { forms.append(form) }
-    let copies = files.contains { $0.form.type == tensor.type }
+    // The type that a file's source has, in which rows are copied.
+    func copies(_ file: RewriteFile, _ form: RowEncoder.Form) -> Bool {
+      form.type == file.plan.source.tensors[index].type
+    }
+    for (file, form) in files where !copies(file, form) && !forms.contains(form) { forms.append(form) }
+    var copiers: [GGMLType: RowEncoder] = [:]
+    for (file, form) in files where copies(file, form) && copiers[form.type] == nil {
+      copiers[form.type] = RowEncoder(source: file.plan.source, chunkBytes: encoder.chunkBytes)
+    }
     for rows in encoder.chunks(of: tensor) {
-      let copied = copies ? try encoder.copy(rows, of: tensor) : []
+      let copied = try copiers.mapValues { try $0.copy(rows, of: $0.source.tensors[index]) }
       let encoded = forms.isEmpty ? nil : try encoder.encode(rows, of: tensor, in: forms)
       for (file, form) in files {
-        let position = forms.firstIndex(of: form)
-        let bytes = position.flatMap { encoded?.bytes[$0] } ?? copied
+        let position = copies(file, form) ? nil : forms.firstIndex(of: form)
+        let bytes = position.flatMap { encoded?.bytes[$0] } ?? copied[form.type] ?? []
         try file.output?.write(bytes, tensor: index, row: rows.lowerBound)
         if let position, let replaced = encoded?.replaced[position], replaced > 0 {
           file.report.replacedImportance[tensor.name, default: 0] += replaced
@@ -163,7 +208,8 @@ public struct RewriteGroup: Sendable {
     let samples = SampleRows(encoder, tensor, forms)
     for (file, form) in files {
       let path = file.firstPath
-      try file.output?.end(tensor.name) { try samples.check(index, in: form, $0, path: path) }
+      let copier = copies(file, form) ? copiers[form.type] : nil
+      try file.output?.end(tensor.name) { try samples.check(index, in: form, copier, $0, path: path) }
     }
   }
 }
@@ -183,7 +229,11 @@ private final class SampleRows: Sendable {
   }
 
   /// Reads rows back: the bytes must be those of the source encoded anew, and decode to finite numbers.
-  func check(_ index: Int, in form: RowEncoder.Form, _ writer: any TensorWriter, path: String) throws {
+  ///
+  /// - Parameter copier: reads rows that were copied; nil for encoded ones.
+  func check(
+    _ index: Int, in form: RowEncoder.Form, _ copier: RowEncoder?, _ writer: any TensorWriter, path: String
+  ) throws {
     let type = form.type
     guard let rowBytes = type.rowBytes(columns: tensor.shape.columns), rowBytes > 0, tensor.shape.rows > 0 else {
       return
@@ -193,7 +243,7 @@ private final class SampleRows: Sendable {
       var span = written.mutableSpan
       var raw = span.mutableBytes
       try writer.read(into: &raw, tensor: index, row: row)
-      guard try written == expected(row, in: form),
+      guard try written == expected(row, in: form, copier, index),
         !type.isQuantized || firstNonFiniteBlock(written.span.bytes, as: type) == nil
       else {
         throw QuantizeError.writtenWrong(path: path, tensor: tensor.name, row: row)
@@ -201,8 +251,11 @@ private final class SampleRows: Sendable {
     }
   }
 
-  private func expected(_ row: Int, in form: RowEncoder.Form) throws -> [UInt8] {
-    guard let index = forms.firstIndex(of: form) else { return try encoder.copy(row..<row + 1, of: tensor) }
+  private func expected(
+    _ row: Int, in form: RowEncoder.Form, _ copier: RowEncoder?, _ tensorIndex: Int
+  ) throws -> [UInt8] {
+    if let copier { return try copier.copy(row..<row + 1, of: copier.source.tensors[tensorIndex]) }
+    guard let index = forms.firstIndex(of: form) else { preconditionFailure("no rows in \(form.type)") }
     return try encoded.withLock { encoded in
       if let bytes = encoded[row] { return bytes[index] }
       let bytes = try encoder.encode(row..<row + 1, of: tensor, in: forms).bytes

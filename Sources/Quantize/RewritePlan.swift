@@ -58,9 +58,10 @@ public struct RewritePlan: Sendable {
     container?.isBegun(path) ?? shards.paths(path).allSatisfy(OutputFile.isBegun)
   }
 
-  func writer(_ path: String, overwrite: Bool, resuming: Bool) throws -> any TensorWriter {
+  func writer(_ path: String, overwrite: Bool, resuming: Bool, checksSpace: Bool = true) throws -> any TensorWriter {
     try container?.writer(path: path, overwrite: overwrite, resuming: resuming)
-      ?? GGUFWriter(path: path, shards: shards, overwrite: overwrite, resuming: resuming)
+      ?? GGUFWriter(
+        path: path, shards: shards, overwrite: overwrite, resuming: resuming, checksSpace: checksSpace)
   }
 }
 
@@ -98,6 +99,9 @@ public struct RewriteOptions: Sendable {
   /// Whether the journal remains when the output is complete, so that a later run of a group of outputs takes it as
   /// finished. The caller removes it with ``RunJournal/remove(of:)``.
   public var keepsJournal = false
+
+  /// Removes the source's files when all outputs hold what is read from them. Needs an identity.
+  public var removal: SourceRemoval?
 
   /// Options without journal and checksums.
   public init(overwrite: Bool = false) { self.overwrite = overwrite }

@@ -106,6 +106,21 @@ public final class RewriteSession {
     decodeRows(bytes.span.bytes, as: type, into: &output)
   }
 
+  /// Encodes the given tensors that the caller has not, and lets files of the source be removed; nil where all stay.
+  var release: ((Set<Int>) throws -> Void)?
+
+  /// Whether files of the source are removed when they are no longer needed.
+  public var removesSource: Bool { release != nil }
+
+  /// Completes all tensors of the layers before one, of which the caller has encoded its own. Files of the source that only
+  /// these layers need are removed: the caller must not read them again, even after an interruption.
+  public func release(before layer: Int) throws {
+    try release?(Set(plan.source.tensors.indices.filter { (plan.source.tensors[$0].layer ?? .max) < layer }))
+  }
+
+  /// Notes that a tensor was written by other means.
+  func note(written index: Int) { if !written.contains(index) { finish(index) } }
+
   /// Waits until all writes are on the disk and in the journal.
   public func flush() throws { _ = try output.finish() }
 

@@ -35,29 +35,46 @@ public final class PassSnapshots {
 
   /// Writes hidden states and removes the files of earlier snapshots.
   ///
-  /// - Parameter kept: files with the snapshots' beginning that are not removed.
+  /// - Parameters:
+  ///   - kept: files with the snapshots' beginning that are not removed.
+  ///   - removesOthers: false where the snapshot is a part of several, and earlier ones serve until all are written.
   /// - Throws: `FileError`.
   public func write(
-    _ states: HiddenStates, of windows: [[Int32]], by pass: ForwardPass, keeping kept: Set<String> = []
+    _ states: HiddenStates, of windows: [[Int32]], by pass: ForwardPass, keeping kept: Set<String> = [],
+    removesOthers: Bool = true
   ) throws {
     let digest = try pass.write(states, of: windows, to: file(states.layer))
     try journal.record(key(states.layer), sha256: digest)
-    PrefixedFiles(path + "-").remove(except: kept.union([file(states.layer)]))
+    if removesOthers { PrefixedFiles(path + "-").remove(except: kept.union([file(states.layer)])) }
     last = .now
+  }
+
+  /// The layers behind which an earlier run wrote states, from the last to the first.
+  public func layers(of pass: ForwardPass) -> [Int] {
+    (0...pass.decoder.layerCount).reversed().filter { journal.inherited[key($0)] != nil }
   }
 
   /// The hidden states of the last complete snapshot of the same model and text; nil without one.
   public func states(
     of pass: ForwardPass, windows: [[Int32]], scored: Range<Int> = 0..<0, observer: (any ForwardObserver)? = nil
   ) throws -> HiddenStates? {
-    for layer in (0...pass.decoder.layerCount).reversed() {
-      guard let digest = journal.inherited[key(layer)] else { continue }
-      let states = try ifReadable {
-        try pass.states(from: file(layer), of: windows, scored: scored, observer: observer, sha256: digest)
+    for layer in layers(of: pass) {
+      if let states = try states(behind: layer, of: pass, windows: windows, scored: scored, observer: observer) {
+        return states
       }
-      if let states { return states }
     }
     return nil
+  }
+
+  /// The hidden states behind a layer; nil without a complete snapshot of the same model and text.
+  public func states(
+    behind layer: Int, of pass: ForwardPass, windows: [[Int32]], scored: Range<Int> = 0..<0,
+    observer: (any ForwardObserver)? = nil
+  ) throws -> HiddenStates? {
+    guard let digest = journal.inherited[key(layer)] else { return nil }
+    return try ifReadable {
+      try pass.states(from: file(layer), of: windows, scored: scored, observer: observer, sha256: digest)
+    }
   }
 
   /// The final states of a pass that an earlier run finished; nil where it did not.

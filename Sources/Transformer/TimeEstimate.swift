@@ -1,3 +1,4 @@
+import Files
 import GGUF
 import Tensors
 
@@ -36,8 +37,16 @@ extension ForwardPass {
 
   /// Reads at most a hundredth of the weights.
   private func secondsPerByte(_ plan: ForwardPlan) throws -> Double {
-    let matrices = decoder.layerMatrices
-    guard let largest = matrices.max(by: { $0.shape.count < $1.shape.count }) else { return 0 }
+    for matrix in decoder.layerMatrices.sorted(by: { $0.shape.count > $1.shape.count }) {
+      do { return try secondsPerByte(of: matrix, plan) } catch let error as FileError where error.operation == .removed
+      {
+        continue
+      }
+    }
+    return 0
+  }
+
+  private func secondsPerByte(of largest: TensorInfo, _ plan: ForwardPlan) throws -> Double {
     let bytes = min(plan.bytesToRead / 100, 64 << 20, plan.weightLimit * 4)
     let rows = min(largest.shape.rows, bytes / max(largest.storedRowBytes, largest.shape.columns * 4))
     guard rows > 0 else { return 0 }

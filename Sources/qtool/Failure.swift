@@ -98,7 +98,8 @@ extension Failure {
       self.init(.missing, error.description, hint: "unset HF_HUB_OFFLINE, or download the model first: hf download")
     case .noRanges:
       self.init(.io, error.description, hint: "set HF_ENDPOINT to another server, or download the model first")
-    case .changed, .badAnswer: self.init(.data, error.description, hint: "start again, or read another revision")
+    case .changed, .badAnswer, .damaged:
+      self.init(.data, error.description, hint: "start again, or read another revision")
     case .unreachable: self.init(.io, error.description, hint: "check the network, the proxy and HF_ENDPOINT")
     case .noCurl:
       self.init(
@@ -228,12 +229,24 @@ extension Failure {
     case (.fetch, _) where Interruption.isRequested:
       self.init(.interrupted, "interrupted; no file was written under the final name")
       hint = "continue with: \(Interruption.resumeCommand)"
-    case (.fetch, 0): self.init(.data, "\(location): \(error.reason)", hint: "start again, or read another revision")
+    case (.fetch, 0), (.fetch, EBADMSG):
+      self.init(.data, "\(location): \(error.reason)", hint: "start again, or read another revision")
     case (.fetch, _):
       self.init(.io, "\(location): \(error.reason)", hint: "start again when the network is back; the run goes on")
     case (.read, 0):
       self.init(.data, "\(location): the file ends too early", hint: "the file is truncated: download it again")
     case (.read, _): self.init(.io, "\(location): cannot be read: \(error.reason)")
+    case (.removed, _):
+      self.init(
+        .missing, "\(error.path): was removed by an earlier run, and is needed again",
+        hint: "the unfinished output is damaged or of other options: download the model again")
+    case (.lock, EBUSY):
+      self.init(
+        .machine, "\(error.path): another run reads the model, or removes its shards", hint: "wait for it to end")
+    case (.lock, _):
+      self.init(
+        .machine, "\(error.path): cannot be locked, so that another run might read it: \(error.reason)",
+        hint: "--delete-shards needs a disk with locks")
     case (.reserve, _):
       self.init(
         .unwritable, "\(error.path): the disk lacks \(Figures.bytes(error.lacking ?? 0)) for it",

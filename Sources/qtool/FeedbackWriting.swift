@@ -48,13 +48,15 @@ struct FeedbackWriting {
   ///
   /// - Parameter keepsJournal: whether the journal remains, for the caller to remove when all files of the run are complete.
   func write(
-    to output: OutputOptions, importance: ImportanceMatrix?, checksums: Bool, keepsJournal: Bool
+    to output: OutputOptions, importance: ImportanceMatrix?, checksums: Bool, keepsJournal: Bool,
+    _ removal: SourceRemoval? = nil
   ) throws -> FeedbackReport {
     let plan = run.plan
     var options = RewriteOptions(overwrite: output.force)
     options.restart = output.restart
     options.checksums = checksums
     options.keepsJournal = keepsJournal
+    options.removal = removal
     options.parts = share.map(RewriteParts.init)
     let widths = run.blocks.widths.sorted { $0.key < $1.key }.map { "\($0.key):\($0.value)" }.joined(separator: " ")
     options.identity = RunIdentity([

@@ -2,13 +2,14 @@ import Files
 import GGUF
 import Imatrix
 import Quantize
+import Tensors
 
 /// Writes a model and reports the progress. Starting an interrupted run again continues it.
 func write(
   _ plan: RewritePlan, importance: ImportanceMatrix?, to output: OutputOptions, checksums: Bool,
   parts: PartOptions.Choice? = nil, _ progress: Progress
 ) throws -> RewriteReport {
-  try write([(plan, importance, output)], checksums: checksums, parts: parts, progress)[0]
+  try write([(plan, importance, output)], checksums: checksums, parts: parts, nil, progress)[0]
 }
 
 /// Writes several files of a model in one reading and reports the progress.
@@ -17,14 +18,20 @@ func write(
 @discardableResult
 func write(
   _ files: [(plan: RewritePlan, importance: ImportanceMatrix?, output: OutputOptions)], checksums: Bool,
-  keepsJournals: Bool = false, parts: PartOptions.Choice? = nil, _ progress: Progress
+  keepsJournals: Bool = false, parts: PartOptions.Choice? = nil, _ removal: SourceRemoval? = nil,
+  _ progress: Progress
 ) throws -> [RewriteReport] {
-  let source = try ModelFingerprint(of: files[0].plan.source).hex
-  let members = files.map { plan, importance, output in
+  // Forms of one model differ in the types of floats.
+  var fingerprints: [[GGMLType]: String] = [:]
+  let members = try files.map { plan, importance, output in
+    let types = plan.source.tensors.map(\.type)
+    let source = try fingerprints[types] ?? ModelFingerprint(of: plan.source).hex
+    fingerprints[types] = source
     var options = RewriteOptions(overwrite: output.force)
     options.restart = output.restart
     options.checksums = checksums
     options.keepsJournal = keepsJournals
+    options.removal = removal
     options.parts = parts.map(RewriteParts.init)
     options.identity = RunIdentity(
       version: QTool.version, source: source, importance: importance?.digest ?? "none", recipe: plan.digest)

@@ -126,4 +126,59 @@ struct HubCommandTests {
     #expect(result.status == 74 && result.error.contains("does not send parts of files"), "\(result.error)")
     #expect(out.contents.isEmpty)
   }
+
+  /// A repository without a configuration, or without weights, is not a model.
+  @Test(arguments: ["config.json", "model.safetensors"])
+  func repositoriesThatAreNoModelsAreNamed(_ missing: String) throws {
+    try FileManager.default.removeItem(atPath: demo.path + "/" + missing)
+    let server = try HubServer(serving: demo.path)
+    let result = try run(["convert", "hf:team/model", "-o", out.path("out.gguf"), "--quiet"], server)
+    #expect(result.status == 66 && result.error.contains("hf:team/model"), "\(result.error)")
+    #expect(!result.error.contains("qtool-hub") && out.contents.isEmpty)
+  }
+
+  /// Bytes that were changed on their way, under the right version, end the run; nothing is left that would go on with them.
+  @Test func damagedWeightsAreNoticed() throws {
+    let repository = try TemporaryDirectory()
+    let made = try qtool.run(["convert", demo.path, "-o", repository.path("a.gguf"), "--quiet"])
+    #expect(made.status == 0)
+    let server = try HubServer(serving: repository.url.path)
+    server.damage(byteAt: 6_000_000)
+    let result = try run(["convert", "hf:team/model/a.gguf", "-o", out.path("out.gguf"), "--quiet"], server)
+    #expect(result.status == 65 && result.error.contains("do not match the SHA-256"), "\(result.error)")
+    #expect(out.contents.isEmpty)
+  }
+
+  #if os(Linux)
+    /// The disk becomes full while several files are written. The same command goes on when there is space.
+    @Test(.enabled(if: geteuid() == 0 && SmallDisk.canMount, "needs to mount a file system"))
+    func runsThatFilledTheDiskGoOn() throws {
+      let disk = try SmallDisk(megabytes: 9)
+      let server = try HubServer(serving: demo.path)
+      server.onRequest {
+        if disk.contents.contains("out-Q8_0.gguf.part"), !disk.contents.contains("filler") { disk.fill() }
+      }
+      let arguments = [
+        "quantize", "hf:team/model", "--no-feedback", "--type", "Q8_0", "--type", "Q4_0", "-o",
+        disk.path("out-{mix}.gguf"), "--quiet",
+      ]
+      let result = try run(arguments, server)
+      #expect(result.status == 74 && result.error.contains("the disk is full"), "\(result.error)")
+      #expect(!disk.contents.contains("out-Q8_0.gguf") && disk.contents.contains("out-Q8_0.gguf.journal"))
+      let early = try run(arguments, server)
+      #expect(early.status == 73 && early.error.contains("the disk lacks"), "\(early.error)")
+      server.onRequest {}
+      disk.empty()
+      let last = try run(arguments, server)
+      #expect(last.status == 0, "\(last.error)")
+      for mix in ["Q8_0", "Q4_0"] {
+        let single = try qtool.run(
+          ["quantize", demo.path, "--no-feedback", "--type", mix, "-o", out.path("\(mix).gguf"), "--quiet"])
+        #expect(single.status == 0)
+        let check = try qtool.run(["diff", disk.path("out-\(mix).gguf"), out.path("\(mix).gguf")])
+        #expect(check.status == 0, "\(check.output)")
+      }
+      #expect(disk.contents == ["out-Q4_0.gguf", "out-Q8_0.gguf"])
+    }
+  #endif
 }

@@ -43,10 +43,39 @@ import Testing
         == Set(mixes.flatMap { ["many-\($0).gguf", "single-\($0).gguf"] } + ["text.txt"]))
   }
 
-  /// Ten runs are killed at random moments; the last one completes all files.
-  @Test func killedRunsGoOnWithAllFiles() throws {
+  /// A GGUF and MLX directories of one reading; each equals that of a run of its own.
+  @Test func bothFormsInOneRun() throws {
+    let both = [
+      "--no-feedback", "--format", "gguf", "--format", "mlx", "--type", "Q8_0", "--type", "4bit", "--type", "COPY",
+    ]
+    let result = try qtool.run(quantize(both, "both-{mix}.{format}"))
+    #expect(result.status == 0, "\(result.error)")
+    var expected: Set<String> = ["text.txt"]
+    for (format, type, mix) in [
+      ("gguf", "Q8_0", "Q8_0"), ("gguf", "COPY", "COPY"), ("mlx", "4bit", "4bit-64"), ("mlx", "COPY", "COPY"),
+    ] {
+      let (name, single) = ("both-\(mix).\(format)", "single-\(mix).\(format)")
+      expected.formUnion([name, single])
+      let one = try qtool.run(quantize(["--no-feedback", "--format", format, "--type", type], single))
+      #expect(one.status == 0, "\(one.error)")
+      let files =
+        format == "gguf"
+        ? [""] : try FileManager.default.contentsOfDirectory(atPath: directory.path(name)).map { "/" + $0 }
+      #expect(
+        files.count
+          == (format == "gguf" ? 1 : try FileManager.default.contentsOfDirectory(atPath: directory.path(single)).count))
+      for file in files { #expect(try data(name + file) == data(single + file), "\(name + file)") }
+    }
+    #expect(Set(directory.contents) == expected)
+    let unnamed = try qtool.run(quantize(both, "x-{mix}.gguf"))
+    #expect(unnamed.status == 64 && unnamed.error.contains("{format}"), "\(unnamed.error)")
+  }
+
+  /// Runs are killed at several moments; the last one completes all files.
+  @Test(arguments: [["--no-feedback"], ["--calibration", "TEXT", "--effort", "1"]])
+  func killedRunsGoOnWithAllFiles(_ more: [String]) throws {
     let mixes = ["Q4_0", "Q5_1", "Q8_0"]
-    let options = ["--no-feedback"] + mixes.flatMap { ["--type", $0] }
+    let options = more.map { $0 == "TEXT" ? text : $0 } + mixes.flatMap { ["--type", $0] }
     let began = ContinuousClock.now
     let whole = try qtool.run(quantize(options, "whole-{mix}.gguf"))
     #expect(whole.status == 0, "\(whole.error)")

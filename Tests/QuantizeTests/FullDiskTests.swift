@@ -64,34 +64,4 @@ import Files
       return bytes
     }
   }
-
-  /// A file system in memory that exists as long as this value.
-  private final class SmallDisk {
-    private let directory: TemporaryDirectory
-
-    /// Containers often forbid mounting even to root.
-    static let canMount = (try? SmallDisk(megabytes: 1)) != nil
-
-    init(megabytes: Int) throws {
-      directory = try TemporaryDirectory()
-      guard mount("qtool-test", directory.url.path, "tmpfs", 0, "size=\(megabytes)m") == 0 else {
-        throw POSIXError(.EPERM)
-      }
-    }
-
-    deinit { umount2(directory.url.path, Int32(MNT_DETACH)) }
-
-    var contents: [String] { directory.contents }
-    func path(_ name: String) -> String { directory.path(name) }
-
-    /// Uses all remaining space.
-    func fill() {
-      let file = open(path("filler"), O_WRONLY | O_CREAT | O_APPEND, 0o644)
-      let page = [UInt8](repeating: 1, count: 4096)
-      while write(file, page, page.count) > 0 {}
-      close(file)
-    }
-
-    func empty() { unlink(path("filler")) }
-  }
 #endif

@@ -67,6 +67,21 @@ struct Mix: Sendable {
     }
   }
 
+  /// Whether a run of several forms makes this mix in one of them: sizes in all, names in those that know them, presets and
+  /// recipes as GGUF.
+  func isMade(in format: OutputFormat, of formats: [OutputFormat]) -> Bool {
+    guard formats.count > 1 else { return true }
+    switch choice {
+    case .target, .fit: return true
+    case .preset, .recipe: return format == .gguf
+    case .type(let name, _):
+      let isMLX = copies || MLXMix(name: name) != nil
+      // Unknown names are refused as those of GGUF are.
+      let isGGUF = copies || StockMix(name: name) != nil || GGMLType(name: name)?.isAffine == false || !isMLX
+      return format == .mlx ? isMLX : isGGUF
+    }
+  }
+
   /// Whether the types are fitted to a size.
   var isFitted: Bool {
     switch choice {

@@ -51,13 +51,19 @@ extension QuantizeCommand {
   func checkOutputs(name: String) throws {
     guard !outputOptions.dryRun else { return }
     let inputs = [model] + mix.recipe + [weighing.imatrix, fittingOptions.sensitivity].compactMap { $0 }
-    for mix in mixes {
-      guard let destination = outputOptions.destination(mix, name: name) else { continue }
-      // A file that an interrupted run of several has completed is checked by its journal.
-      var file = destination
-      if try parts.choice() == nil { try JoinedParts.requireNone(beside: file.output) }
-      if mixes.count > 1, RunJournal.isBegun(file.output) { file.force = true }
-      try file.check(inputs: inputs + weighing.calibration)
+    for format in outputOptions.format {
+      for mix in mixes(in: format) {
+        guard let destination = outputOptions.destination(mix, format, name: name) else { continue }
+        // A file that an interrupted run of several has completed is checked by its journal.
+        var file = destination
+        if try parts.choice() == nil { try JoinedParts.requireNone(beside: file.output) }
+        if mixes.count > 1 || outputOptions.format.count > 1 || removalOptions.deleteShards,
+          RunJournal.isBegun(file.output)
+        {
+          file.force = true
+        }
+        try file.check(inputs: inputs + weighing.calibration)
+      }
     }
   }
 
@@ -124,7 +130,8 @@ extension QuantizeCommand {
   ///
   /// - Parameter share: the part to write, or the parts to join; nil for whole files.
   func finish(
-    _ planned: [PlannedFile], _ share: PartOptions.Choice?, _ run: FitRun, _ progress: Progress
+    _ planned: [PlannedFile], _ share: PartOptions.Choice?, _ removal: SourceRemoval?, _ run: FitRun,
+    _ progress: Progress
   ) throws {
     var files = planned
     let writings = try files.map { file in
@@ -144,8 +151,13 @@ extension QuantizeCommand {
         let name = files.count > 1 ? file.file.mix.name + ": " : ""
         for verdict in file.plan.compatibility.verdicts { progress.note(name + verdict.line) }
       }
-      try write(files, writings, share, run, progress)
-      for index in files.indices { try compare(&files[index], hasFeedback: writings[index] != nil) }
+      try write(files, writings, share, removal, run, progress)
+      if removal != nil, files.contains(where: { $0.report?.isEstimated == true }) {
+        progress.note("note: the written file is not compared with stock mixes: its source is removed")
+      }
+      for index in files.indices where removal == nil {
+        try compare(&files[index], hasFeedback: writings[index] != nil)
+      }
       for file in files { file.file.workspace?.forgetChoice() }
     }
     if case .one(let part) = share, !outputOptions.dryRun, let destination = files[0].file.destination {
@@ -182,14 +194,15 @@ extension QuantizeCommand {
   /// Files with error feedback come one after the other, since each rounds its layers for its own inputs. The remaining
   /// files are written in one reading. Journals remain until all files are complete.
   private func write(
-    _ files: [PlannedFile], _ writings: [FeedbackWriting?], _ share: PartOptions.Choice?, _ run: FitRun,
-    _ progress: Progress
+    _ files: [PlannedFile], _ writings: [FeedbackWriting?], _ share: PartOptions.Choice?, _ removal: SourceRemoval?,
+    _ run: FitRun, _ progress: Progress
   ) throws {
-    let isGroup = files.count > 1
+    // Until all files are complete and the source is removed, a run that is killed goes on.
+    let isGroup = files.count > 1 || removal != nil
     for (file, writing) in zip(files, writings) {
       guard let writing, let destination = file.file.destination else { continue }
       let written = try writing.write(
-        to: destination, importance: file.matrix, checksums: outputOptions.checksums, keepsJournal: isGroup)
+        to: destination, importance: file.matrix, checksums: outputOptions.checksums, keepsJournal: isGroup, removal)
       if feedbackOptions.saveImatrix, file.measuresImportance, written.importance == nil {
         progress.note("note: --save-imatrix: an earlier run had encoded every matrix, and no importance was measured")
       }
@@ -203,8 +216,10 @@ extension QuantizeCommand {
       file.file.destination.map { (file.plan, file.matrix, $0) }
     }
     if !plain.isEmpty {
-      try qtool.write(plain, checksums: outputOptions.checksums, keepsJournals: isGroup, parts: share, progress)
+      try qtool.write(
+        plain, checksums: outputOptions.checksums, keepsJournals: isGroup, parts: share, removal, progress)
     }
+    try removal?.end()
     guard isGroup else { return }
     for file in files { if let destination = file.file.destination { RunJournal.remove(of: destination.output) } }
   }

@@ -13,6 +13,7 @@ struct QuantizeCommand: ParsableCommand {
   @OptionGroup(title: "Fit") var fitOptions: FitOptions
   @OptionGroup(title: "Output") var outputOptions: QuantizedOutputOptions
   @OptionGroup(title: "Parts") var parts: PartOptions
+  @OptionGroup(title: "Disk") var removalOptions: RemovalOptions
   @OptionGroup(title: "Importance") var weighing: WeighingOptions
   @OptionGroup(title: "Error feedback") var feedbackOptions: FeedbackOptions
   @OptionGroup(title: "With --target or --fit") var fittingOptions: FittingOptions
@@ -60,14 +61,52 @@ struct QuantizeCommand: ParsableCommand {
     HubModels.store(
       splitter.cache,
       isRepeated: mixes.contains(where: \.isFitted) || feedbackOptions.feedback != false && !weighing.noImportance)
-    let whole = try splitter.open(model, progress)
+    let removes = removalOptions.deleteShards && !outputOptions.dryRun
+    let whole = try splitter.open(model, progress, restoring: removes)
     HubModels.reserve(files: mixes, of: whole)
     let pruned = try sourceOptions.pruned(whole)
-    let source = try outputOptions.format.formed(
-      weightOptions.apply(to: pruned ?? whole), of: whole, prunes: pruned != nil)
-    if outputOptions.output?.contains("{name}") == true { try checkOutputs(name: source.metadata.conventionalName) }
+    let base = weightOptions.apply(to: pruned ?? whole)
+    if outputOptions.output?.contains("{name}") == true {
+      try checkOutputs(name: (pruned ?? whole).metadata.conventionalName)
+    }
+    let sources = try outputOptions.format.map { try $0.formed(base, of: whole, prunes: pruned != nil) }
+    guard sources.dropFirst().allSatisfy({ RewriteGroup.canShare(sources[0], $0) }) else {
+      throw Failure(
+        .usage, "--format: \(whole.name) has other tensors in MLX than in a GGUF", hint: "make one form after the other"
+      )
+    }
+    let count = outputOptions.format.reduce(0) { $0 + mixes(in: $1).count }
+    if removes, sources.count > 1 { throw Failure(.usage, "--delete-shards: makes GGUFs alone") }
+    let removal = removes ? try removalOptions.removal(of: sources[0], outputs: count, progress) : nil
+    if removal?.hasBegun == true, outputOptions.restart {
+      throw Failure(
+        .usage, "--restart: shards of \(whole.name) were removed, and the unfinished output is the only copy of them",
+        hint: "leave --restart out to go on, or download the model again")
+    }
+    let (run, share) = (options.fitRun(progress), try parts.choice())
+    if share != nil, removal != nil { throw Failure(.usage, "--part: --delete-shards: other parts read the model too") }
+    parts.note(share, progress)
+    var plans: [PlannedFile] = []
+    for (format, source) in zip(outputOptions.format, sources) {
+      plans += try planned(format, source, whole: whole, pruned: pruned, share, run, progress)
+    }
+    try finish(plans, share, removal, run, progress)
+  }
+
+  /// The mixes that are made in a form.
+  func mixes(in format: OutputFormat) -> [Mix] {
+    mixes.filter { $0.isMade(in: format, of: outputOptions.format) }
+  }
+
+  /// The files of one form, with their types.
+  private func planned(
+    _ format: OutputFormat, _ source: any ModelSource, whole: any ModelSource, pruned: PrunedModel?,
+    _ share: PartOptions.Choice?, _ run: FitRun, _ progress: Progress
+  ) throws -> [PlannedFile] {
+    let mixes = mixes(in: format)
+    guard !mixes.isEmpty else { return [] }
     var files = try mixes.map { mix in
-      let destination = outputOptions.destination(mix, name: source.metadata.conventionalName)
+      let destination = outputOptions.destination(mix, format, name: source.metadata.conventionalName)
       return QuantizedFile(
         mix, destination, target: try target(of: mix, source is MLXSource ? source : pruned ?? whole, progress), source)
     }
@@ -81,11 +120,9 @@ struct QuantizeCommand: ParsableCommand {
       try mixes.allSatisfy(\.copies) ? constraints.applied(to: source.tensors.map(\.type), of: source) : nil
     try checkRequantizing(source, copied, constraints, progress)
 
-    let (run, overrides) = (options.fitRun(progress), try sourceOptions.overrides(for: source))
+    let overrides = try sourceOptions.overrides(for: source)
     let isFitted = files.contains { $0.target != nil }
     let runsModel = try isFitted && fittingOptions.runsModel(source, progress)
-    let share = try parts.choice()
-    parts.note(share, progress)
     let feedback = try feedbackOptions.input(
       for: source, weighing, isWanted: runsModel || files.contains { $0.target == nil },
       makesNothing: files.allSatisfy(\.isCopy), progress)
@@ -129,9 +166,6 @@ struct QuantizeCommand: ParsableCommand {
       files[index].job = fit
     }
     for file in files { if let job = file.job { progress.note(try job.stages().table) } }
-    let plans = try files.map { file in
-      try plan(file, source, constraints, overrides, run, progress)
-    }
-    try finish(plans, share, run, progress)
+    return try files.map { file in try plan(file, source, constraints, overrides, run, progress) }
   }
 }

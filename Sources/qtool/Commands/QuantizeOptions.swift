@@ -12,13 +12,15 @@ struct QuantizedOutputOptions: ParsableArguments {
   @Option(
     name: [.short, .long],
     help: ArgumentHelp(
-      "The file to write. {mix} stands for the size or mix, {name} for the model's name by GGUF's convention.",
+      "The file to write. {mix} stands for the size or mix, {name} for the model's name by GGUF's convention, {format} "
+        + "for gguf or mlx.",
       valueName: "file"), completion: .file())
   var output: String?
   @Option(
     name: .long,
-    help: ArgumentHelp("The form of the output; mlx is a directory that mlx_lm loads.", valueName: "form"))
-  var format = OutputFormat.gguf
+    help: ArgumentHelp(
+      "The form of the output; mlx is a directory that mlx_lm loads. May be given twice, for both.", valueName: "form"))
+  var format = [OutputFormat.gguf]
   @Flag(name: .long, help: "Print the table of tensors, types and bytes, and write nothing.") var dryRun = false
   @Flag(name: .long, help: "Replace an existing file.") var force = false
   @Flag(name: .long, help: "Start over, ignoring the files of an interrupted run.") var restart = false
@@ -26,13 +28,17 @@ struct QuantizedOutputOptions: ParsableArguments {
 
   func validate() throws {
     guard output != nil || dryRun else { throw ValidationError("name the file to write with -o") }
+    if Set(format).count < format.count { throw ValidationError("--format \(format[0]) is given twice") }
+    if format.count > 1, output?.contains("{format}") == false {
+      throw ValidationError("several forms need {format} in their name, such as -o 'Model-{mix}.{format}'")
+    }
   }
 
   /// The file of a mix; nil on a dry run without a name.
-  func destination(_ mix: Mix, name: @autoclosure () -> String) -> OutputOptions? {
+  func destination(_ mix: Mix, _ format: OutputFormat, name: @autoclosure () -> String) -> OutputOptions? {
     output.map {
       var path = ($0.contains("{name}") ? $0.replacing("{name}", with: name()) : $0)
-        .replacing("{mix}", with: mix.name)[...]
+        .replacing("{mix}", with: mix.name).replacing("{format}", with: format.rawValue)[...]
       while format == .mlx, path.count > 1, path.hasSuffix("/") { path.removeLast() }
       return OutputOptions(output: String(path), force: force, restart: restart, isDirectory: format == .mlx)
     }

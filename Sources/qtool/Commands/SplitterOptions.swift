@@ -25,8 +25,12 @@ struct SplitterOptions: ParsableArguments {
   var cache: ByteSize?
 
   /// Opens a model, and notes how ambiguous files of a directory were read.
-  func open(_ path: String, _ progress: Progress = Progress(quiet: false)) throws -> any ModelSource {
-    try open(path, ignoring: config.ignored, progress: progress)
+  ///
+  /// - Parameter restoring: whether shards of a directory may be missing that an earlier run has removed.
+  func open(
+    _ path: String, _ progress: Progress = Progress(quiet: false), restoring: Bool = false
+  ) throws -> any ModelSource {
+    try open(path, ignoring: config.ignored, progress: progress, restoring: restoring)
   }
 
   /// Opens one of several models. The options apply only to directories, and --ignore-config to those with that key.
@@ -59,12 +63,14 @@ struct SplitterOptions: ParsableArguments {
     return try HubModels.path(path)
   }
 
-  private func open(_ path: String, ignoring: [String], progress: Progress) throws -> any ModelSource {
+  private func open(
+    _ path: String, ignoring: [String], progress: Progress, restoring: Bool = false
+  ) throws -> any ModelSource {
     let path = try located(path)
     do {
       if MLXModel.isMLX(path) { return try MLXModel(path: path, pre: pre, ignoring: ignoring) }
       let model = try openModel(
-        path: path, pre: pre, ignoring: ignoring, carriesPrediction: !config.dropsPrediction)
+        path: path, pre: pre, ignoring: ignoring, carriesPrediction: !config.dropsPrediction, restoring: restoring)
       if config.dropsPrediction, !ModelLocation.isCheckpoint(path), model.hasPredictionBlocks {
         throw Failure(
           .usage, "\(path): --no-mtp: applies to directories, not to the blocks of a GGUF",
