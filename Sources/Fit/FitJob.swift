@@ -61,7 +61,7 @@ public struct FitJob {
       return nil
     } catch let error as ForwardError {
       switch error {
-      case .unknownArchitecture, .unsupportedValue, .unsupportedFactor: return error
+      case .unknownArchitecture, .unsupportedValue, .unsupportedFactor, .unsupportedTensor: return error
       default: throw error
       }
     }

@@ -13,6 +13,8 @@ public enum ForwardError: Error, Sendable, Equatable {
   case unsupportedValue(key: String, value: String, reason: String)
   /// A tensor has factors of a matrix that the forward pass does not apply.
   case unsupportedFactor(tensor: String)
+  /// A tensor requires a computation that the forward pass does not have.
+  case unsupportedTensor(String, reason: String)
   /// A window of text is longer than the model's sliding attention window.
   case beyondSlidingWindow(key: String, positions: Int, length: Int)
   /// A required tensor is missing.
@@ -45,6 +47,7 @@ extension ForwardError: CustomStringConvertible {
     case .unsupportedValue(let key, let value, let reason): "metadata key '\(key)' is \(value), \(reason)"
     case .unsupportedFactor(let tensor):
       "tensor '\(tensor)' multiplies a matrix, which the forward pass does not support"
+    case .unsupportedTensor(let name, let reason): "tensor '\(name)' \(reason)"
     case .beyondSlidingWindow(let key, let positions, let length):
       "metadata key '\(key)' is \(positions), but windows of the text have \(length) tokens"
     case .missingTensor(let name): "tensor '\(name)' is missing"

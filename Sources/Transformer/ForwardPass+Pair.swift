@@ -186,9 +186,9 @@ extension GroupedAttention: PairedPart {
   func runPair(_ a: inout Activations, _ b: inout Activations, _ context: PairContext) throws {
     context.exact.stream.announce(reads(context.exact.weightLimit))
     guard let norm else { preconditionFailure("attention without a norm runs no pairs") }
-    try context.observe(inputTensors, norm: norm, a, b)
+    try context.observe(inputs.tensors, norm: norm, a, b)
     // Not before the observer has rounded them.
-    context.rounded.stream.announce(projections(context.rounded.weightLimit))
+    context.rounded.stream.announce(inputs.reads(context.rounded.weightLimit))
     let x = try attend(a, context.exact, keeping: nil)
     let y = try attend(b, context.rounded, keeping: nil)
     try context.observe(output.weight, x, y, residual: (a, b))

@@ -50,7 +50,15 @@ final class LayerContext {
   /// Reads the bias of a matrix; nil if it has none. The biases of a stack's matrices are rows of one tensor.
   func bias(_ linear: Linear) throws -> FloatBuffer? {
     guard let tensor = linear.bias else { return nil }
-    guard case .expert(let index, of: _) = linear.matrix else { return try vector(tensor) }
+    guard case .expert(let index, of: _) = linear.matrix else {
+      let whole = try vector(tensor)
+      guard let part = linear.part, whole.count > part.count else { return whole }
+      let buffer = FloatBuffer(count: part.count)
+      copyRows(
+        from: whole.floats.from(part.lowerBound), stride: part.count, to: buffer.floats, stride: part.count, rows: 1,
+        columns: part.count)
+      return buffer
+    }
     let buffer = FloatBuffer(count: tensor.shape.columns)
     try buffer.floats.withMutableSpan { try source.readRows(of: tensor, rows: index..<index + 1, into: &$0) }
     guard isFinite(buffer.floats, rows: 1, columns: buffer.count) else {

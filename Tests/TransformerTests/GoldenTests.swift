@@ -105,6 +105,27 @@ extension GGUFFile {
     #expect(relativeDifference(try allLogits(narrow), golden.logits.map(Double.init)) > 100 * Self.tolerance)
   }
 
+  /// Texts of 512 and of 2048 tokens: windows of 128 and 512 positions, sinks, and the states of delta nets.
+  @Test(
+    arguments: [
+      ("gpt-oss", 128), ("gemma4-shared", 512), ("qwen35", nil), ("qwen35moe", nil), ("qwen3next", nil),
+    ] as [(String, UInt32?)], [512, 2048])
+  func longTexts(_ model: (name: String, window: UInt32?), length: Int) throws {
+    let golden = try Golden(model.name + "-long", model: model.name)
+    let architecture = try golden.model.metadata.string("general.architecture")
+    let changes = model.window.map { ["attention.sliding_window": MetadataValue.uint32($0)] } ?? [:]
+    let source = OtherKeys(golden.model, changes: changes) { "\(architecture).\($0)" }
+    let kept = 16
+    let final = try ForwardPass(source: source).run(
+      windows: [Array(golden.windows[0][..<length])], scored: length - kept..<length)
+    let half = golden.logits.count / 2
+    let expected = length == 512 ? golden.logits[..<half] : golden.logits[half...]
+    #expect(relativeDifference(try allLogits(final), expected.map(Double.init)) < Self.longTolerance)
+  }
+
+  /// Errors of states and of rotations grow with the position.
+  static let longTolerance = 1e-3
+
   /// The factors of YaRN's rotation and of latent attention's scores, for each key that defines them.
   @Test(
     arguments: [

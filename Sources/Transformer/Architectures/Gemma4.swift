@@ -153,15 +153,14 @@ extension ExpertFeedForward {
     let prefix = "blk.\(index)."
     let experts = try model.int("expert_count")
     let length = try model.uniformInt("expert_feed_forward_length")
-    let fused = try model.optional(prefix + "ffn_gate_up_exps.weight", [width, 2 * length, experts])
+    let matrices = try model.gatesAndUps(prefix, width: width, length: length, experts: experts)
     self.init(
       norm: try model.tensor(prefix + "pre_ffw_norm_2.weight", [width]),
       router: Router(
         weight: try model.tensor(prefix + "ffn_gate_inp.weight", [width, experts]), bias: nil, gate: .softmax,
         experts: experts, used: try model.int("expert_used_count", in: 1...experts), groups: 1, groupsUsed: 1,
         normalizes: true, scale: 1, inputScale: try model.tensor(prefix + "ffn_gate_inp.scale", [width])),
-      gates: try fused ?? model.tensor(prefix + "ffn_gate_exps.weight", [width, length, experts]),
-      ups: try fused ?? model.tensor(prefix + "ffn_up_exps.weight", [width, length, experts]),
+      gates: matrices.gates, ups: matrices.ups,
       downs: try model.tensor(prefix + "ffn_down_exps.weight", [length, width, experts]), shared: nil,
       outputScales: try model.optional(prefix + "ffn_down_exps.scale", [experts]), function: .geluTanh)
   }

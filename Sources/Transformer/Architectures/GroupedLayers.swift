@@ -87,14 +87,29 @@ extension ModelReader {
       return result
     }
     let whole = try linear(together, inputs, outputs.reduce(0, +))
-    if let bias = whole.bias {
-      throw .unsupportedValue(key: bias.name, value: "a bias", reason: "of matrices that are stored together")
-    }
     var first = 0
-    return outputs.map { count in
-      defer { first += count }
-      return Linear(weight: whole.weight, part: first..<first + count)
+    var result: [Linear] = []
+    for (index, count) in outputs.enumerated() {
+      // Biases may be apart although the matrices are not.
+      var bias = whole.bias
+      if bias == nil, index < names.count { bias = try optional(names[index] + ".bias", [count]) }
+      result.append(Linear(weight: whole.weight, bias: bias, part: first..<first + count))
+      first += count
     }
+    return result
+  }
+
+  /// The experts' matrices of gates and of products: two tensors, or twice `ffn_gate_up_exps`.
+  func gatesAndUps(
+    _ prefix: String, width: Int, length: Int, experts: Int
+  ) throws(ForwardError) -> (gates: TensorInfo, ups: TensorInfo) {
+    if let fused = try optional(prefix + "ffn_gate_up_exps.weight", [width, 2 * length, experts]) {
+      return (fused, fused)
+    }
+    return (
+      try tensor(prefix + "ffn_gate_exps.weight", [width, length, experts]),
+      try tensor(prefix + "ffn_up_exps.weight", [width, length, experts])
+    )
   }
 
   /// Whether the model has experts.
@@ -115,14 +130,14 @@ extension ExpertFeedForward {
     // Mixtral's files have the experts' length under the key of dense layers.
     let hasExpertLength = model.has("expert_feed_forward_length")
     let length = try model.uniformInt(hasExpertLength ? "expert_feed_forward_length" : "feed_forward_length")
+    let matrices = try model.gatesAndUps(prefix, width: width, length: length, experts: experts)
     self.init(
       norm: try model.tensor(prefix + norm + ".weight", [width]),
       router: Router(
         weight: try model.tensor(prefix + "ffn_gate_inp.weight", [width, experts]), bias: nil, gate: .softmax,
         experts: experts, used: try model.int("expert_used_count", in: 1...experts), groups: 1, groupsUsed: 1,
         normalizes: try model.optionalBool("expert_weights_norm") ?? normalizes, scale: try model.expertScale),
-      gates: try model.tensor(prefix + "ffn_gate_exps.weight", [width, length, experts]),
-      ups: try model.tensor(prefix + "ffn_up_exps.weight", [width, length, experts]),
+      gates: matrices.gates, ups: matrices.ups,
       downs: try model.tensor(prefix + "ffn_down_exps.weight", [length, width, experts]),
       shared: try sharedLength.map { (length) throws(ForwardError) in
         try GatedUnit(

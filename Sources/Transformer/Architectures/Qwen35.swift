@@ -71,6 +71,13 @@ extension DeltaNet {
       throw .invalidKey(
         model.key("ssm.inner_size"), reason: "is \(inner), but \(valueHeads) heads have \(size) elements")
     }
+    if model.source.tensor(named: prefix + "ssm_in.weight") != nil {
+      throw .unsupportedTensor(
+        prefix + "ssm_in.weight",
+        reason:
+          "has queries, keys, values and gates of each head together, as early converters wrote them; convert the "
+          + "checkpoint again")
+    }
     let channels = 2 * keyHeads * size + inner
     let isJoint = model.source.tensor(named: prefix + "ssm_ba.weight") != nil
     self.init(
@@ -88,8 +95,7 @@ extension DeltaNet {
       headNorm: try model.tensor(prefix + "ssm_norm.weight", [size]),
       output: try model.linear(prefix + "ssm_out", inner, width))
     for linear in inputs + [output] where linear.bias != nil {
-      throw .unsupportedValue(
-        key: linear.weight.name, value: "with a bias", reason: "which a delta net does not have")
+      throw .unsupportedTensor(linear.weight.name, reason: "has a bias, which a delta net does not have")
     }
   }
 }

@@ -67,11 +67,7 @@ struct DeltaNet: LayerPart {
       chunk: min(deltaChunk, length))
   }
 
-  func projections(_ limit: Int) -> [WeightRequest] {
-    WeightRequest.covering(inputs.map(\.piece), limit: limit, together: false)
-  }
-
-  func reads(_ limit: Int) -> [WeightRequest] { projections(limit) + output.reads(limit) }
+  func reads(_ limit: Int) -> [WeightRequest] { inputs.reads(limit) + output.reads(limit) }
 
   func run(_ hidden: inout Activations, _ context: LayerContext, keeping: Range<Int>?) throws {
     var mixed = try mix(hidden, context)
@@ -91,7 +87,11 @@ struct DeltaNet: LayerPart {
     var heads = Activations(layout, columns: qkv.outputs, storage: context.storage)
     var gates = Activations(layout, columns: width, storage: context.storage)
     var factors = Activations(layout, columns: columns, storage: context.storage)
-    try project(hidden, context) { linear, slab, rows, fill in
+    try context.project(hidden, by: inputs, norm: norm) { linear, slab, x, rows, weights in
+      let fill = { (y: FloatView, stride: Int) in
+        try context.product(
+          x, tokens: layout.tokens(inSlab: slab), by: weights, into: y, yStride: stride, tensor: linear.weight.name)
+      }
       if linear == qkv {
         try heads.fill(slab, columns: rows, fill)
       } else if linear == gate {
@@ -133,41 +133,6 @@ struct DeltaNet: LayerPart {
       kernel: kernel.floats, a: try context.vector(a).floats, dt: try context.vector(dt).floats,
       norm: try context.vector(headNorm).floats, epsilon: context.epsilon)
   }
-
-  /// Multiplies the normalised hidden states of every slab by all rows of the inputs' matrices. `body` receives a
-  /// closure that writes the product.
-  private func project(
-    _ hidden: Activations, _ context: LayerContext,
-    _ body: (
-      _ linear: Linear, _ slab: Int, _ rows: Range<Int>, _ fill: (_ y: FloatView, _ stride: Int) throws -> Void
-    ) throws -> Void
-  ) throws {
-    let weight = try context.vector(norm)
-    let x = context.scratch(hidden.layout.slabTokens * hidden.columns)
-    for (index, request) in projections(context.weightLimit).enumerated() {
-      let loaded = try context.stream.take(request)
-      for slab in 0..<hidden.layout.slabs {
-        let tokens = hidden.layout.tokens(inSlab: slab)
-        let h = try hidden.read(slab)
-        try normalize(
-          h.floats, rows: tokens, columns: hidden.columns, weight: weight.floats, epsilon: context.epsilon,
-          into: x.floats)
-        if index == 0 {
-          try context.observe(
-            inputs.map(\.weight), x.floats.slice(0, tokens * hidden.columns), columns: hidden.columns)
-        }
-        for (index, piece) in request.pieces.enumerated() {
-          guard let linear = inputs.first(where: { $0.weight == piece.tensor }) else {
-            preconditionFailure("\(piece.tensor.name) is not an input")
-          }
-          try body(linear, slab, piece.rows) { y, stride in
-            try context.product(
-              x.floats, tokens: tokens, by: loaded.matrix(index), into: y, yStride: stride, tensor: linear.weight.name)
-          }
-        }
-      }
-    }
-  }
 }
 
 extension DeltaNet: PairedPart {
@@ -177,7 +142,7 @@ extension DeltaNet: PairedPart {
     context.exact.stream.announce(reads(context.exact.weightLimit))
     try context.observe(inputs.map(\.weight), norm: norm, a, b)
     // Not before the observer has rounded them.
-    context.rounded.stream.announce(projections(context.rounded.weightLimit))
+    context.rounded.stream.announce(inputs.reads(context.rounded.weightLimit))
     let x = try mix(a, context.exact)
     let y = try mix(b, context.rounded)
     try context.observe(output.weight, x, y, residual: (a, b))

@@ -53,14 +53,10 @@ struct GroupedAttention: LayerPart {
   var queryLength: Int { keyLength * (isGated ? 2 : 1) }
   /// The matrices of the normalised hidden states. Several may be parts of one tensor.
   var inputs: [Linear] { [q, k, v, gate].compactMap { $0 } }
-  /// Their tensors.
-  var inputTensors: [TensorInfo] {
-    inputs.map(\.weight).reduce(into: []) { if !$0.contains($1) { $0.append($1) } }
-  }
   private var keyWidth: Int { keyHeads * keyLength }
   private var valueWidth: Int { keyHeads * valueLength }
 
-  var matrices: [TensorInfo] { inputTensors + [output.weight] }
+  var matrices: [TensorInfo] { inputs.tensors + [output.weight] }
   var columnsPerToken: Int {
     q.outputs + (keySource == nil ? keyWidth + valueWidth : 0) + (gate?.outputs ?? 0)
       + (postNorm == nil && outputScale == 1 ? 0 : output.outputs)
@@ -73,13 +69,7 @@ struct GroupedAttention: LayerPart {
     Threads.count * attentionBytes(length: length, keyLength: keyLength, valueLength: valueLength)
   }
 
-  func projections(_ limit: Int) -> [WeightRequest] {
-    WeightRequest.covering(inputs.map(\.piece), limit: limit, together: false)
-  }
-
-  func reads(_ limit: Int) -> [WeightRequest] {
-    projections(limit) + output.reads(limit)
-  }
+  func reads(_ limit: Int) -> [WeightRequest] { inputs.reads(limit) + output.reads(limit) }
 
   func run(_ hidden: inout Activations, _ context: LayerContext, keeping: Range<Int>?) throws {
     var attended = try attend(hidden, context, keeping: keeping)
@@ -98,7 +88,7 @@ struct GroupedAttention: LayerPart {
     var keys = Activations(layout, columns: keyWidth, storage: context.storage)
     var values = Activations(layout, columns: valueWidth, storage: context.storage)
     var gates = Activations(queryLayout, columns: gate?.outputs ?? 0, storage: context.storage)
-    try project(hidden, context) { linear, slab, x, rows, weights in
+    try context.project(hidden, by: inputs, norm: norm) { linear, slab, x, rows, weights in
       if linear == q {
         try queries.fill(slab, columns: rows) { y, stride in
           try projectQueries(q, x, weights, into: y, stride, layout, queryLayout, slab, context)
@@ -178,28 +168,6 @@ struct GroupedAttention: LayerPart {
     return attended
   }
 
-  /// Calls `body` with the normalised hidden states for every slab and all rows of q, k and v.
-  private func project(
-    _ hidden: Activations, _ context: LayerContext,
-    _ body: (_ linear: Linear, _ slab: Int, _ x: FloatView, _ rows: Range<Int>, _ weights: WeightMatrix) throws -> Void
-  ) throws {
-    let inputs = try context.normalizer(norm, hidden)
-    for (index, request) in projections(context.weightLimit).enumerated() {
-      let loaded = try context.stream.take(request)
-      for slab in 0..<hidden.layout.slabs {
-        let tokens = hidden.layout.tokens(inSlab: slab)
-        let x = try inputs(slab)
-        if index == 0 {
-          try context.observe(inputTensors, x.floats.slice(0, tokens * hidden.columns), columns: hidden.columns)
-        }
-        for (index, piece) in request.pieces.enumerated() {
-          guard let linear = self.inputs.first(where: { $0.covers(piece) }) else { continue }
-          try body(linear, slab, x.floats, linear.outputs(of: piece.rows), loaded.matrix(index))
-        }
-      }
-    }
-  }
-
   /// Computes queries, or gates, at the kept positions.
   private func projectQueries(
     _ linear: Linear, _ x: FloatView, _ weights: WeightMatrix, into y: FloatView, _ stride: Int, _ layout: WindowLayout,
@@ -236,9 +204,9 @@ private struct HeadPreparation {
   init(_ part: GroupedAttention, _ context: LayerContext) throws {
     self.part = part
     self.context = context
-    queryBias = try part.q.bias.map(context.vector)
-    keyBias = try part.k?.bias.map(context.vector)
-    valueBias = try part.v?.bias.map(context.vector)
+    queryBias = try context.bias(part.q)
+    keyBias = try part.k.flatMap(context.bias)
+    valueBias = try part.v.flatMap(context.bias)
     queryNorm = try part.queryNorm.map(context.vector)
     keyNorm = try part.keyNorm.map(context.vector)
   }

@@ -74,15 +74,13 @@ struct LatentAttention: LayerPart {
   }
   var minimumWeights: Int { expansionTensors.reduce(0) { $0 + $1.shape.count } }
 
-  private func projections(_ limit: Int) -> [WeightRequest] {
-    WeightRequest.covering([qA ?? qB, kvA].map(\.piece), limit: limit, together: false)
-  }
+  private var inputs: [Linear] { [qA ?? qB, kvA] }
 
   /// The expansion matrices, which every window needs as a whole.
   private var expansionRead: WeightRequest { WeightRequest(pieces: expansionTensors.map(\.whole), isPacked: false) }
 
   func reads(_ limit: Int) -> [WeightRequest] {
-    projections(limit) + (qA == nil ? [] : qB.reads(limit)) + [expansionRead] + output.reads(limit)
+    inputs.reads(limit) + (qA == nil ? [] : qB.reads(limit)) + [expansionRead] + output.reads(limit)
   }
 
   func run(_ hidden: inout Activations, _ context: LayerContext, keeping: Range<Int>?) throws {
@@ -130,32 +128,16 @@ struct LatentAttention: LayerPart {
     let first = qA ?? qB
     var queries = Activations(layout, columns: first.outputs, storage: context.storage)
     var latents = Activations(layout, columns: kvA.outputs, storage: context.storage)
-    let weight = try context.vector(norm)
     let latentWeight = try context.vector(kvANorm)
-    let x = context.scratch(layout.slabTokens * hidden.columns)
-    for (index, request) in projections(context.weightLimit).enumerated() {
-      let loaded = try context.stream.take(request)
-      for slab in 0..<layout.slabs {
-        let tokens = layout.tokens(inSlab: slab)
-        let h = try hidden.read(slab)
-        try normalize(
-          h.floats, rows: tokens, columns: hidden.columns, weight: weight.floats, epsilon: context.epsilon,
-          into: x.floats)
-        if index == 0 {
-          try context.observe(
-            [first.weight, kvA.weight], x.floats.slice(0, tokens * hidden.columns), columns: hidden.columns)
-        }
-        for (index, piece) in request.pieces.enumerated() {
-          let fill = { (y: FloatView, stride: Int) in
-            try context.product(
-              x.floats, tokens: tokens, by: loaded.matrix(index), into: y, yStride: stride, tensor: piece.tensor.name)
-          }
-          if piece.tensor == first.weight {
-            try queries.fill(slab, columns: piece.rows, fill)
-          } else {
-            try latents.fill(slab, columns: piece.rows, fill)
-          }
-        }
+    try context.project(hidden, by: inputs, norm: norm) { linear, slab, x, rows, weights in
+      let fill = { (y: FloatView, stride: Int) in
+        try context.product(
+          x, tokens: layout.tokens(inSlab: slab), by: weights, into: y, yStride: stride, tensor: linear.weight.name)
+      }
+      if linear == first {
+        try queries.fill(slab, columns: rows, fill)
+      } else {
+        try latents.fill(slab, columns: rows, fill)
       }
     }
     if qA != nil { queries = try expandQueries(queries, context) }

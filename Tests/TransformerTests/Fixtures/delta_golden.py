@@ -18,6 +18,7 @@ import gguf
 import numpy as np
 import torch
 import transformers as hf
+from long_text import write_long
 from conversion import ModelBase, ModelType, get_model_architecture, get_model_class
 
 HERE = pathlib.Path(__file__).parent
@@ -85,3 +86,4 @@ for name in sys.argv[2:] or CASES:
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
+    write_long(name, model, VOCABULARY)

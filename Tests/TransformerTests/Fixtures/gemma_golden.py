@@ -14,6 +14,8 @@ import numpy as np
 import torch
 import transformers as hf
 
+from long_text import write_long
+
 HERE = Path(__file__).parent
 VOCABULARY, WIDTH, WINDOWS, LENGTH = 64, 32, 2, 24
 FULL, SLIDING = "full_attention", "sliding_attention"
@@ -172,3 +174,7 @@ for name, (config, arguments) in CASES.items():
         long = hf.AutoModelForCausalLM.from_config(config(**arguments | dict(sliding_window=400))).eval()
         long.load_state_dict(made.state_dict())
         golden("gemma3-long", long, 1, 900, 24)
+    if name == "gemma4-shared":
+        long = hf.AutoModelForCausalLM.from_config(config(**arguments | dict(sliding_window=512))).eval()
+        long.load_state_dict(made.state_dict())
+        write_long(name, long, VOCABULARY)

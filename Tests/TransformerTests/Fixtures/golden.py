@@ -14,6 +14,8 @@ import numpy as np
 import torch
 import transformers as hf
 
+from long_text import write_long
+
 HERE = Path(__file__).parent
 VOCABULARY, WIDTH, LAYERS, WINDOWS, LENGTH = 64, 32, 2, 2, 24
 COMMON = dict(
@@ -256,6 +258,11 @@ def main():
         writer.add_tensor("tokens", tokens.numpy().astype(np.int32))
         writer.add_tensor("logits", logits.numpy().astype(np.float32))
         finish(writer)
+        if name == "gpt-oss":
+            # The published models' window.
+            long = hf.AutoModelForCausalLM.from_config(kind(**(COMMON | arguments | dict(sliding_window=128))))
+            long.load_state_dict(model.state_dict())
+            write_long(name, long.float().eval(), VOCABULARY)
 
 
 main()
