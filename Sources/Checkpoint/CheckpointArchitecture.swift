@@ -21,6 +21,9 @@ protocol CheckpointArchitecture: Sendable {
   /// The values of keys that config.json may leave out, beside those that a reader of the key knows.
   static var defaults: [String: JSONValue] { get }
 
+  /// Whether a GGUF lists the tokens that generation_config.json suppresses.
+  static var carriesSuppressedTokens: Bool { get }
+
   /// The sliding window that all layers have and that a GGUF cannot express; nil if there is none.
   static func window(_ config: Config) -> Int?
 
@@ -40,6 +43,7 @@ extension CheckpointArchitecture {
   static func claims(_ config: Config) -> Bool { true }
   static var isNested: Bool { false }
   static var defaults: [String: JSONValue] { [:] }
+  static var carriesSuppressedTokens: Bool { false }
   static func window(_ config: Config) -> Int? { nil }
   var predictionBlocks: Int { 0 }
   func leavesOut(_ name: String) -> Bool { false }
@@ -51,7 +55,8 @@ enum Architectures {
     Qwen3MoeCheckpoint.self, DeepseekV2Checkpoint.self, DeepseekV3Checkpoint.self, KimiK25Checkpoint.self,
     GptOssCheckpoint.self,
     Qwen35Checkpoint.self, Qwen35MoeCheckpoint.self, Qwen3NextCheckpoint.self,
-    Gemma3Checkpoint.self, Gemma4Checkpoint.self, Qwen3VLCheckpoint.self, Qwen3VLMoeCheckpoint.self,
+    Gemma3Checkpoint.self, Gemma4Checkpoint.self, Gemma4UnifiedCheckpoint.self, Qwen3VLCheckpoint.self,
+    Qwen3VLMoeCheckpoint.self,
     Glm4MoeCheckpoint.self, Glm4MoeLiteCheckpoint.self, Mistral4Checkpoint.self, Mistral3Checkpoint.self,
     MiniMaxM2Checkpoint.self, SmolLM3Checkpoint.self, SeedOssCheckpoint.self, Olmo2Checkpoint.self,
     GraniteCheckpoint.self, Phi3Checkpoint.self, Ernie45Checkpoint.self, Ernie45MoeCheckpoint.self, HYV3Checkpoint.self,

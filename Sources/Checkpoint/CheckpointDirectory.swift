@@ -61,6 +61,7 @@ public struct CheckpointDirectory: ModelSource {
     let tokenizer = try CheckpointTokenizer(
       directory: directory, config: config, architecture: architecture.ggufName, pre: pre)
     metadata.merge(tokenizer.metadata) { $1 }
+    if architecture.carriesSuppressedTokens { metadata.merge(try suppressedTokens(directory)) { $1 } }
     self.metadata = metadata.asStored
     let adapter = listing.has("adapter_config.json") ? [CheckpointNote.adapterIgnored] : []
     let badCard = card?.fault.map { [CheckpointNote.badModelCard(fault: $0)] } ?? []

@@ -129,16 +129,29 @@ private let samplingKeys: [(key: String, sources: [String], isInteger: Bool)] = 
   ("mirostat_tau", ["mirostat_tau"], false), ("mirostat_eta", ["mirostat_eta"], false),
 ]
 
-/// The sampling keys of generation_config.json; none if it is not valid JSON.
-private func samplingDefaults(_ directory: String) throws(TextError) -> Metadata {
-  let config: JSONValue
+/// generation_config.json; nil if it is not valid JSON.
+private func generationConfig(_ directory: String) throws(TextError) -> JSONValue? {
   do {
-    config = try JSONValue.read(directory + "/generation_config.json", limit: 1 << 20)
+    return try JSONValue.read(directory + "/generation_config.json", limit: 1 << 20)
   } catch let error as TextError {
     throw error
   } catch {
-    return [:]
+    return nil
   }
+}
+
+/// The tokens that a model is not to generate, by generation_config.json.
+func suppressedTokens(_ directory: String) throws(TextError) -> Metadata {
+  let tokens = try generationConfig(directory)?["suppress_tokens"]?.array?.compactMap {
+    $0.int.flatMap(Int32.init(exactly:))
+  }
+  guard let tokens, !tokens.isEmpty else { return [:] }
+  return ["tokenizer.ggml.suppress_tokens": .array(.int32(tokens))]
+}
+
+/// The sampling keys of generation_config.json.
+private func samplingDefaults(_ directory: String) throws(TextError) -> Metadata {
+  guard let config = try generationConfig(directory) else { return [:] }
   var metadata = Metadata()
   if let sequence = config["sequence"]?.string { metadata["general.sampling.sequence"] = .string(sequence) }
   for (key, sources, isInteger) in samplingKeys {

@@ -36,6 +36,9 @@ import Testing
     let changes: [String: Any] = [
       "per_layer_config": layers, "global_head_dim": NSNull(), "num_global_key_value_heads": NSNull(),
     ]
+    let padded = Dictionary(
+      uniqueKeysWithValues: stride(from: 5, to: 60, by: 6).map { ($0 < 10 ? "0\($0)" : "\($0)", config) })
+    #expect(try refused("Gemma-4-31B", ["per_layer_config": padded, "global_head_dim": NSNull()]) == [])
     let one = try ModelShapes(configuration: try configuration("Gemma-4-31B", [:]), name: "one")
     let other = try ModelShapes(configuration: try configuration("Gemma-4-31B", changes), name: "other")
     #expect(one.tensors.map(\.shape) == other.tensors.map(\.shape))
@@ -47,6 +50,7 @@ import Testing
       ("Gemma-3-4B", ["query_pre_attn_scalar": 128], ["query_pre_attn_scalar"]),
       ("Gemma-3-27B", ["query_pre_attn_scalar": 128], ["query_pre_attn_scalar"]),
       ("Gemma-3-4B", ["sliding_window_pattern": 4], ["sliding_window_pattern"]),
+      ("Gemma-3-4B", ["_sliding_window_pattern": 4], ["_sliding_window_pattern"]),
       ("Gemma-3-4B", ["layer_types": (0..<34).map { Self.kinds[($0 + 1) % 5 == 0 ? 0 : 1] }], ["layer_types"]),
       ("Gemma-3-4B", ["rope_scaling": ["rope_type": "yarn", "factor": 4.0]], ["rope_scaling.rope_type"]),
       ("Gemma-3-4B", ["attention_bias": true], ["attention_bias"]),

@@ -14,6 +14,7 @@ import Testing
     "deepseek3-fp8", "llama-fp8-e5m2", "llama-fp8-rows", "llama-fp8-whole", "gpt-oss", "gpt-oss-mxfp4", "llama-int4",
     "llama-int4-zeros", "llama-int8", "llama-gptq", "llama-gptq8", "llama-nvfp4", "llama-nvfp4-modelopt", "qwen35",
     "qwen35-plain", "qwen35moe", "qwen3next", "gemma3", "gemma4", "gemma4-shared",
+    "gemma4-unified", "qwen35moe-fp8",
   ]
   /// Models whose integers become blocks, which the converter decodes.
   static let decoded = ["llama-int4", "llama-int8"]

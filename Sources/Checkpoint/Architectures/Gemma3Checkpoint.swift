@@ -19,6 +19,7 @@ struct Gemma3Checkpoint: CheckpointArchitecture {
       rules: [
         .rope(RopeForms(hasKinds: true)), scaling, pattern, scoreScale,
         .only("sliding_window_pattern", are: .int(GemmaConfig.period)),
+        storedPattern,
       ]))
 
   private let gemma: GemmaConfig
@@ -86,5 +87,15 @@ struct Gemma3Checkpoint: CheckpointArchitecture {
     let expected = config["num_hidden_layers"]?.int == 62 ? width / heads : config["head_dim"]?.int ?? 256
     guard given.double != Double(expected) else { return [] }
     return [RefusedKey("query_pre_attn_scalar", given.text, "a GGUF of \(gguf) of this shape means \(expected)")]
+  }
+}
+
+extension Gemma3Checkpoint {
+  /// The name under which `transformers` stores the period of layers with full attention, which `layer_types` replaces.
+  fileprivate static let storedPattern = KeyRule("_sliding_window_pattern") { config, gguf in
+    guard config["layer_types"] == nil, let value = config["_sliding_window_pattern"],
+      !value.equals(.int(GemmaConfig.period))
+    else { return [] }
+    return [RefusedKey("_sliding_window_pattern", value.text, "a GGUF of \(gguf) means \(GemmaConfig.period)")]
   }
 }

@@ -25,7 +25,7 @@ struct Gemma4Config: Sendable {
     let layers = gemma.decoder.layers
     width = gemma.decoder.feedForward
     let full = gemma.isSliding.firstIndex(of: false)
-    let override = full.flatMap { config["per_layer_config"]?["\($0)"] }
+    let override = full.flatMap { Self.layerConfigs(config["per_layer_config"])?[$0] }
     func value(_ key: String, _ inner: String) throws -> Int? {
       if config[key] != nil { return try config.int(key) }
       guard let given = override?[inner], given != .null else { return nil }
@@ -55,6 +55,17 @@ struct Gemma4Config: Sendable {
     let rotating = Int(Double(fullHeadSize) * factor / 2)
     rotationFactors =
       Array(repeating: 1, count: rotating) + Array(repeating: 1e30, count: fullHeadSize / 2 - rotating)
+  }
+
+  /// The entries of `per_layer_config` by layer; nil where a key is not the index of one. `transformers` fills indices
+  /// with zeros: "05".
+  static func layerConfigs(_ value: JSONValue?) -> [Int: JSONValue]? {
+    guard let entries = value?.object else { return nil }
+    let layers = entries.compactMap { key, value in
+      key.allSatisfy { $0.isASCII && $0.isNumber } ? Int(key).map { ($0, value) } : nil
+    }
+    let result = Dictionary(layers) { first, _ in first }
+    return result.count == entries.count ? result : nil
   }
 
   func feedForward(_ layer: Int) -> Int { isDoubleWide && layer >= firstShared ? 2 * width : width }

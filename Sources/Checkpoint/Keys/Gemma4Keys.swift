@@ -40,7 +40,8 @@ extension Gemma4Checkpoint {
     }
     let count = min(config["num_hidden_layers"]?.int ?? 0, 10_000)
     let full = (0..<max(0, count)).filter { GemmaConfig.hasFullAttention($0, config) }
-    guard let entries = given.object, Set(entries.keys) == Set(full.map(String.init)), let first = entries.values.first
+    guard let entries = Gemma4Config.layerConfigs(given), Set(entries.keys) == Set(full),
+      let first = entries.values.first
     else { return refused(given, "a GGUF of \(gguf) has one entry for each layer of full attention") }
     guard entries.values.allSatisfy({ $0 == first }), let fields = first.object else {
       return refused(given, "a GGUF of \(gguf) has one shape of full attention")

@@ -82,9 +82,28 @@ def build():
         architectures=["Gemma4ForCausalLM"]), torch.bfloat16, 33)
 
 
+def unified():
+    """Gemma 4 12B's class, whose generation_config.json suppresses tokens."""
+    T = transformers
+    text = dict(vocab_size=SIZE, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
+                num_key_value_heads=2, head_dim=16, global_head_dim=32, attention_k_eq_v=True,
+                num_global_key_value_heads=1, layer_types=["sliding_attention", "full_attention"],
+                max_position_embeddings=512, sliding_window=64, final_logit_softcapping=30.0)
+    target = make.model("gemma4-unified", T.Gemma4UnifiedConfig(
+        text_config=text, vision_config=None, audio_config=None,
+        architectures=["Gemma4UnifiedForConditionalGeneration"]), torch.bfloat16, 34)
+    # The converter needs the key, whatever its value.
+    path = target / "config.json"
+    config = json.loads(path.read_text())
+    config["text_config"]["moe_intermediate_size"] = None
+    path.write_text(json.dumps(config, indent=1) + "\n")
+    (target / "generation_config.json").write_text('{"suppress_tokens": [7, 8], "top_k": 64}\n')
+
+
 tokenizer()
 build()
+unified()
 make.here = tokens.parent
 with tempfile.TemporaryDirectory() as work:
-    for name in ("gemma3", "gemma4", "gemma4-shared"):
+    for name in ("gemma3", "gemma4", "gemma4-shared", "gemma4-unified"):
         make.expected(here / name, pathlib.Path(work))

@@ -100,7 +100,8 @@ def shards(target, count):
 
 
 def is_quantizable(name, tensor):
-    return tensor.ndim == 2 and name.endswith("proj.weight") or ".kv_a_proj_with_mqa.weight" in name
+    ends = ("proj.weight", "in_proj_qkv.weight", "in_proj_z.weight")
+    return tensor.ndim == 2 and name.endswith(ends) or ".kv_a_proj_with_mqa.weight" in name
 
 
 def fp8(tensors, block, dtype=torch.float8_e4m3fn):
@@ -375,6 +376,35 @@ def delta_net(name, kind, suffix="ForCausalLM", dtype=torch.bfloat16, predicts=F
     return target
 
 
+def delta_net_fp8():
+    """Qwen 3.5 with experts as it is published in FP8: matrices in blocks that end within heads, experts each alone."""
+    target = delta_net("qwen35moe-fp8", "Qwen3_5Moe", "ForConditionalGeneration", seed=24, num_hidden_layers=2,
+                       layer_types=["linear_attention", "full_attention"])
+    path = target / "config.json"
+    config = json.loads(path.read_text())
+    config["quantization_config"] = {"activation_scheme": "dynamic", "fmt": "e4m3", "quant_method": "fp8",
+                                     "weight_block_size": [12, 20],
+                                     "modules_to_not_convert": ["lm_head", "model.visual", "in_proj_a", "in_proj_b"]}
+    path.write_text(json.dumps(config, indent=1) + "\n")
+
+    def change(tensors):
+        result = {}
+        for name, tensor in tensors.items():
+            if "experts.gate_up_proj" in name:
+                for index, both in enumerate(tensor):
+                    for part, half in zip(("gate_proj", "up_proj"), both.chunk(2)):
+                        result[name.replace("gate_up_proj", f"{index}.{part}.weight")] = half.contiguous()
+            elif "experts.down_proj" in name:
+                for index, matrix in enumerate(tensor):
+                    result[name.replace("down_proj", f"{index}.down_proj.weight")] = matrix.contiguous()
+            else: result[name] = tensor
+        tower = {name: tensor for name, tensor in result.items() if ".visual." in name}
+        return {**fp8({k: v for k, v in result.items() if k not in tower}, [12, 20]), **tower}
+
+    weights(target, change)
+    return target
+
+
 def predicting_after(tensors, dtype, kind):
     """A block for multi-token prediction under names of its own, as Qwen has it: like the last layer."""
     prefix = next(n for n in tensors if "layers.3.self_attn" in n).split("3.self_attn")[0]
@@ -404,6 +434,7 @@ MORE = {
     "qwen35-plain": lambda: delta_net(
         "qwen35-plain", "Qwen3_5", dtype=torch.float32, linear_num_value_heads=2, tie_word_embeddings=True, seed=21),
     "qwen35moe": lambda: delta_net("qwen35moe", "Qwen3_5Moe", "ForConditionalGeneration", predicts=True, seed=22),
+    "qwen35moe-fp8": delta_net_fp8,
     "qwen3next": lambda: delta_net("qwen3next", "Qwen3Next", predicts=True, seed=23),
 }
 
