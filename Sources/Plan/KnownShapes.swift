@@ -31,7 +31,7 @@ public struct KnownShape: Sendable {
   }
 
   /// All models that can be planned by name.
-  public static let all = others + gemma
+  public static let all = others + gemma + qwen
 
   private static let others: [KnownShape] = [
     KnownShape(

@@ -12,6 +12,9 @@ import Tensors
 /// - b2710: the release with Llama 3, April 2024; b2956: the log of 22 May 2024 in llama.cpp #7478
 /// - b4933: packaged by xllamacpp in March 2025; b5215: the log of 29 April 2025 in llama.cpp #13168 runs qwen3moe
 /// - b6096: the release that public gpt-oss files of type MXFP4 were made with, August 2025
+/// - b7193: packaged by w64devkit #313 for Qwen 3 Next, 29 November 2025
+/// - b8156: xllamacpp #114 of 25 February 2026 updates to it for Qwen 3.5
+/// - b8639: fragcolor-xyz/shards #1261 of 2 April 2026 updates to it for Gemma 4, which b8635 does not read
 package struct LlamaBuild: Sendable, Hashable, Comparable {
   package let number: Int
   let date: String
@@ -59,6 +62,9 @@ package struct LlamaBuild: Sendable, Hashable, Comparable {
     case "qwen3", "qwen3moe": self.init(5215, "April 2025", 12828)
     case "gpt-oss": self.init(6096, "August 2025", 15091)
     case "gemma3": self.init(4933, "March 2025", 12343)
+    case "qwen3next": self.init(7193, "November 2025", 16095)
+    case "qwen35", "qwen35moe": self.init(8156, "February 2026", 19468)
+    case "gemma4": self.init(8639, "April 2026", 21309)
     case "deepseek2" where !isOldLatent: self.init(5215, "April 2025", 12801)
     case "deepseek2" where gating == 2: self.init(4933, "March 2025", 11049)
     case "deepseek2": self.init(4371, "December 2024", 7519)

@@ -24,6 +24,8 @@ public struct MemoryPlan: Sendable {
   public let metadata: MetadataSize
   /// The number of elements of all tensors.
   public let weights: Int
+  /// The names of tensors that have their present type in every mix.
+  public let kept: Set<String>
   /// The rows, in the order in which they were added.
   public private(set) var rows: [PlanRow] = []
 
@@ -33,12 +35,14 @@ public struct MemoryPlan: Sendable {
   ///   - context: the context length in tokens.
   ///   - type: the type of the cache's elements.
   ///   - publishedMetadata: metadata bytes of the model's published files, if known.
+  ///   - kept: the names of tensors that have their present type in every mix.
   /// - Throws: ``PlanError`` if a dimension is missing, or heads do not consist of whole blocks of the cache's type.
   public init(
     _ model: any ModelSource, machine: Machine, context: Int, cache type: CacheType = .f16,
-    publishedMetadata: Int? = nil
+    publishedMetadata: Int? = nil, keeping kept: Set<String> = []
   ) throws(PlanError) {
     self.model = model
+    self.kept = kept
     self.machine = machine
     self.context = context
     cacheType = type
@@ -63,8 +67,9 @@ public struct MemoryPlan: Sendable {
 
   /// Adds a row for a mix.
   public mutating func add(_ mix: PlannedMix) {
+    let types = zip(model.tensors, mix.types(model)).map { kept.contains($0.name) ? $0.type : $1 }
     add(
-      name: mix.name, types: mix.types(model), mix.isPreset ? .preset : .stock, mix.needsImportance,
+      name: mix.name, types: types, mix.isPreset ? .preset : .stock, mix.needsImportance,
       drift: mix.publishedDrift)
   }
 

@@ -15,8 +15,14 @@ public struct ModelDimensions: Sendable, Equatable {
   let valueLength: Int
   /// The sizes of a key and of a value head in layers with a sliding window; nil where those of all layers are equal.
   let slidingLengths: [Int]?
-  /// Whether each layer has a sliding window; empty if the metadata does not list them.
+  /// Whether each layer has a sliding window; empty if the metadata does not say.
   let isSliding: [Bool]
+  /// The tokens of a sliding window; 0 without layers that have one.
+  let window: Int
+  /// The tokens of a sliding window of which the metadata does not say which layers have it; 0 without.
+  public let unattributedWindow: Int
+  /// Bytes of the states of all delta nets.
+  let stateBytes: Int
   /// Multi-head latent attention: sizes of a token's compressed row, and of a head's expanded keys and values.
   public let latent: Latent?
   let feedForward: Int
@@ -60,14 +66,21 @@ public struct ModelDimensions: Sendable, Equatable {
       throw keys.failure("attention.head_count_kv", "has \(counts.count) entries for \(layers) layers")
     }
     guard counts.allSatisfy({ $0 <= 1 << 16 }) else { throw keys.failure("attention.head_count_kv", "is \(counts)") }
-    // The last layers may use the keys of earlier ones.
-    let shared = min(layers, try keys.optional("attention.shared_kv_layers") ?? 0)
-    keyHeads =
-      (counts.count == layers ? counts : Array(repeating: counts[0], count: layers)).dropLast(shared)
-      + Array(repeating: 0, count: shared)
+    // The last layers may use the keys of earlier ones, or predict further tokens, for which there is another cache.
+    let predicting = min(layers - 1, try keys.optional("nextn_predict_layers") ?? 0)
+    let keyless = predicting + min(layers - predicting, try keys.optional("attention.shared_kv_layers") ?? 0)
+    let isRecurrent = try keys.recurrentLayers(architecture, count: layers - predicting)
+    let withKeys = layers - keyless
+    keyHeads = (counts.count == layers ? counts : Array(repeating: counts[0], count: layers)).enumerated().map {
+      $0 >= withKeys || isRecurrent.indices.contains($0) && isRecurrent[$0] ? 0 : $1
+    }
+    stateBytes = isRecurrent.contains(true) ? isRecurrent.count { $0 } * (try keys.stateBytes) : 0
     keyLength = try keys.optional("attention.key_length") ?? width / heads
     valueLength = try keys.optional("attention.value_length") ?? width / heads
-    isSliding = try keys.flags("attention.sliding_window_pattern", count: layers)
+    // A window of `llama` limits the length of texts, and the cache keeps all positions.
+    let slidingWindow = architecture == "llama" ? 0 : try keys.optional("attention.sliding_window") ?? 0
+    isSliding = try keys.slidingLayers(architecture, count: layers)
+    (window, unattributedWindow) = isSliding.isEmpty ? (0, slidingWindow) : (slidingWindow, 0)
     if let key = try keys.optional("attention.key_length_swa") {
       slidingLengths = [key, try keys.optional("attention.value_length_swa") ?? key]
     } else {
@@ -95,7 +108,10 @@ public struct ModelDimensions: Sendable, Equatable {
       latent = nil
     }
     // Checked for both forms, so that it can be multiplied by any context; R1's old form has 2.5 million.
-    let cached = [false, true].map { KeyValueCache(self, expanded: $0).rows.reduce(0, +) }
+    let cached = [false, true].map { expanded in
+      let cache = KeyValueCache(self, expanded: expanded)
+      return cache.rows.reduce(0, +) + cache.windowRows.reduce(0, +)
+    }
     guard cached.allSatisfy({ $0 <= 1 << 28 }) else {
       throw keys.failure("attention.head_count_kv", "makes a token's cache \(cached.max() ?? 0) elements")
     }
@@ -158,6 +174,38 @@ private struct PlanKeys {
   func flags(_ name: String, count: Int) throws(PlanError) -> [Bool] {
     guard case .array? = model.metadata[hyperparameters.key(name)] else { return [] }
     do { return try hyperparameters.optionalBools(name, count: count) ?? [] } catch { throw failure(error) }
+  }
+
+  /// Whether each layer has a sliding window: by a list, or all but the last of every few; empty if the metadata does
+  /// not say.
+  func slidingLayers(_ architecture: String, count: Int) throws(PlanError) -> [Bool] {
+    let name = "attention.sliding_window_pattern"
+    if case .array? = model.metadata[hyperparameters.key(name)] { return try flags(name, count: count) }
+    let periods = ["gemma3": 6, "gemma4": 6, "gpt-oss": 2]
+    guard let period = periods[architecture] else { return [] }
+    let given = try optional(name) ?? period
+    return (0..<count).map { given == 0 || $0 % given < given - 1 }
+  }
+
+  /// Whether each of the first `count` layers has a delta net instead of attention: by a list, or all but the last of
+  /// every few; empty for an architecture without.
+  func recurrentLayers(_ architecture: String, count: Int) throws(PlanError) -> [Bool] {
+    guard ["qwen35", "qwen35moe", "qwen3next"].contains(architecture) else { return [] }
+    let flags = try flags("attention.recurrent_layers", count: count)
+    guard flags.isEmpty else { return flags }
+    let interval = max(1, try optional("full_attention_interval") ?? 4)
+    return (1...count).map { $0 % interval != 0 }
+  }
+
+  /// Bytes of a delta net's state: a matrix for each value head, and the tokens that its convolution still covers.
+  var stateBytes: Int {
+    get throws(PlanError) {
+      let inner = try required("ssm.inner_size")
+      let size = try required("ssm.state_size", maximum: 1 << 12)
+      let groups = try required("ssm.group_count", maximum: 1 << 16)
+      let taps = try required("ssm.conv_kernel", maximum: 64)
+      return 4 * (size * inner + (taps - 1) * (inner + 2 * groups * size))
+    }
   }
 
   func required(_ name: String, maximum: Int = maximumWidth) throws(PlanError) -> Int {

@@ -13,12 +13,16 @@ public struct PlanSource: Sendable {
   public let publishedMetadata: Int?
   /// Whether the tensors' types are those of an existing file, which then gets its own row.
   public let isFile: Bool
+  /// Whether the model is a GGUF, or a part of one.
+  private let isGGUF: Bool
   /// The folder with config.json and the tokenizer; nil where there is none.
   public var directory: String?
   /// Bytes of the weights as they are published: with FP8, half of what the model's types say.
   public let storedBytes: Int
   /// The findings on config.json; nil for a GGUF.
   public let configReview: ConfigReview?
+  /// The names of the tensors that keep the blocks in which they are published.
+  public var publishedBlocks: Set<String> { model.publishedBlocks(isCheckpoint: !isGGUF) }
 
   /// Opens a GGUF (the first shard; its first bytes are enough), a folder with config.json, a config.json, or a known
   /// shape by name. An existing path takes precedence over a name.
@@ -69,15 +73,16 @@ public struct PlanSource: Sendable {
             .data, "\(source): holds no tensors, and so no shapes",
             hint: "put the next shard, or its first bytes, beside it")
         }
-        self.init(try TypedShapes(completing: file, promised: promised))
+        self.init(try TypedShapes(completing: file, promised: promised), isGGUF: true)
         return
       }
-      self.init(file, isFile: true)
+      self.init(file, isFile: true, isGGUF: true)
     }
   }
 
   private init(
-    _ model: any ModelSource, metadata: Int? = nil, isFile: Bool = false, storedBytes: Int? = nil,
+    _ model: any ModelSource, metadata: Int? = nil, isFile: Bool = false, isGGUF: Bool = false,
+    storedBytes: Int? = nil,
     review: ConfigReview? = nil
   ) {
     self.model = model
@@ -85,6 +90,7 @@ public struct PlanSource: Sendable {
     configReview = review
     publishedMetadata = metadata
     self.isFile = isFile
+    self.isGGUF = isGGUF
   }
 
   /// Adds the known architectures and a workaround to the error about an unknown one.

@@ -148,7 +148,8 @@ extension Failure {
     let code: Code = if case .budgetTooSmall = error { .usage } else { .data }
     self.init(code, error.description, hint: error.hint)
     switch error {
-    case .unsupportedValue: hint = "the file can still be split, merged, and quantized with --no-importance"
+    case .unsupportedValue, .unsupportedTensor:
+      hint = "the file can still be split, merged, and quantized with --no-importance"
     case .beyondSlidingWindow(let key, let positions, _):
       hint = "pass --ctx \(positions) or less"
       if key.hasSuffix("sliding_window") {

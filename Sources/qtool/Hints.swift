@@ -50,7 +50,8 @@ extension QuantizeError {
     switch self {
     case .targetTooSmall(_, let smallest, _): "raise --target to \((smallest + 999) / 1000)kB or more"
     case .constraintsTooLarge(_, let smallest, _):
-      "raise --target to \((smallest + 999) / 1000)kB or more, or pin fewer tensors"
+      "raise --target to \((smallest + 999) / 1000)kB or more, pin fewer tensors, or, for tensors that keep their published "
+        + "blocks, give --allow-requantize"
     case .targetTooLarge(_, _, let largest): "the unchanged model fits: lower --target below \(largest)B, or use --type"
     case .nonFiniteWeight: Advice.nonFiniteWeight
     case .beyondHalf: "write BF16 or F32"

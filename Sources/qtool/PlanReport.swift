@@ -43,10 +43,7 @@ struct PlanReport {
         "\(plan.model.name) has the old form of latent attention, whose cache is "
           + "\(now / other) times larger; convert the checkpoint again for the current form")
     }
-    // A window of `llama` limits the length of texts, and the cache keeps all positions.
-    let architecture = plan.dimensions.architecture
-    let window =
-      architecture == "llama" ? 0 : plan.model.metadata.optionalInt("\(architecture).attention.sliding_window") ?? 0
+    let window = plan.dimensions.unattributedWindow
     if window > 0 {
       warnings.append(
         "layers of \(plan.model.name) with a window of \(Figures.grouped(window)) tokens cache less: the size is an upper bound"
@@ -105,6 +102,10 @@ struct PlanReport {
     let type = plan.cacheType
     let perToken = plan.cache.bytesPerToken(type) ?? 0
     var text = "\(Figures.bytes(plan.cacheBytes)) of \(type.rawValue) cache, \(Figures.grouped(perToken)) bytes a token"
+    if let windows = plan.cache.windowBytes(context: plan.context, type), windows > 0 {
+      text += ", \(Figures.bytes(windows)) of windows"
+    }
+    if plan.cache.stateBytes > 0 { text += ", \(Figures.bytes(plan.cache.stateBytes)) of states" }
     if let latent = plan.dimensions.latent,
       let other = KeyValueCache(plan.dimensions, expanded: !latent.isExpanded).bytes(context: plan.context, type)
     {

@@ -58,6 +58,19 @@ import Testing
     #expect(experts(of: file) == [.mxfp4])
   }
 
+  /// A plan has the sizes of the files that quantize writes, with the experts' blocks unless they may change.
+  @Test(arguments: [[], ["--allow-requantize"]]) func aPlanKeepsTheExperts(more: [String]) throws {
+    let plan = try qtool.run(["plan", model.path, "--type", "Q4_0", "--json"] + more)
+    #expect(plan.status == 0, "\(plan.error)")
+    let note = "note: 6 tensors keep MXFP4, in which they are published; --allow-requantize plans them in the types"
+    #expect(plan.error.contains(note) == more.isEmpty, "\(plan.error)")
+    let json = try #require(try JSONSerialization.jsonObject(with: Data(plan.output.utf8)) as? [String: Any])
+    let row = try #require((json["rows"] as? [[String: Any]])?.first { $0["name"] as? String == "Q4_0" })
+    let (file, _) = try quantize([model.path, "--type", "Q4_0"] + more)
+    let bytes = file.tensors.reduce(0) { $0 + (($1.shape.bytes(as: $1.type) ?? 0) + 31) / 32 * 32 }
+    #expect(row["tensorBytes"] as? Int == bytes)
+  }
+
   /// The forward pass multiplies by the blocks: the same from a directory, its conversion and a decoded copy.
   @Test func perplexityIsThatOfTheDecodedModel() throws {
     let text = Repository.root.path + "/Examples/held-out.txt"

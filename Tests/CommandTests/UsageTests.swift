@@ -65,6 +65,13 @@ import Testing
     #expect(result.error.contains("--typ: no such option of quantize\nhint: did you mean --type?"), "\(result.error)")
   }
 
+  /// A wrong value is reported, not a form of a flag beside it.
+  @Test func aWrongValueBesideAFlag() throws {
+    let result = try qtool.run(["quantize", "model", "--target", "5", "--no-feedback", "-o", "out.gguf"])
+    #expect(result.status == 64 && result.output.isEmpty)
+    #expect(result.error.contains("The value '5' is invalid for '--target <size>'"), "\(result.error)")
+  }
+
   @Test func optionsThatContradictEachOther() throws {
     let result = try qtool.run(["quantize", "model", "--type", "Q4_K_M", "--target", "1GB", "-o", "out.gguf"])
     #expect(result.status == 64 && result.output.isEmpty)

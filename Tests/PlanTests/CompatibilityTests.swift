@@ -21,6 +21,10 @@ import Testing
     ]
     #expect(Compatibility(types: [.q4_K], metadata: old).build?.number == 4371)
     #expect(Compatibility(types: [.q4_K], metadata: new).build?.number == 5215)
+    for (architecture, number) in [("qwen3next", 7193), ("qwen35", 8156), ("qwen35moe", 8156), ("gemma4", 8639)] {
+      let build = Compatibility(types: [.q4_K], metadata: ["general.architecture": .string(architecture)]).build
+      #expect(build?.number == number, "\(architecture)")
+    }
     let unknown = Compatibility(types: [.q4_K], metadata: ["general.architecture": .string("foo")])
     #expect(unknown.build == nil && !unknown[.llamaCpp].opens && unknown[.llamaCpp].reason.contains("foo"))
   }

@@ -15,6 +15,36 @@ import Testing
     #expect(cache.bytes(context: 1, .f16) == 256 * bytes, "llama.cpp rounds up to 256 cells")
   }
 
+  /// Layers with a window keep it and a batch, delta nets a state, and layers of neither kind every position.
+  ///
+  /// gpt-oss-20b: 12 of 24 layers of 2 x 512 elements with a window of 128; at 640 positions and more they keep 768.
+  /// Qwen 3.5 27B: 16 of 64 layers of 2 x 1024; 48 states of 48 heads of 128 x 128, and 3 tokens of 10,240 channels.
+  @Test func windowsAndStates() throws {
+    func cache(_ name: String) throws -> KeyValueCache {
+      KeyValueCache(try ModelDimensions(of: PlanSource(name).model))
+    }
+    let gpt = try cache("gpt-oss-20b")
+    let half = 12 * 1024 * 2
+    #expect(gpt.bytesPerToken(.f16) == half)
+    #expect(gpt.windowBytes(context: 512, .f16) == half * 512)
+    #expect(gpt.windowBytes(context: 131_072, .f16) == half * 768)
+    #expect(gpt.bytes(context: 131_072, .f16) == half * 131_840)
+    let qwen = try cache("Qwen3.5-27B")
+    let state: Int = 48 * 4 * (48 * 128 * 128 + 3 * 10_240)
+    #expect(qwen.bytesPerToken(.f16) == 65_536)
+    #expect(qwen.stateBytes == state)
+    #expect(qwen.bytes(context: 256, .q8_0) == 34_816 * 256 + state)
+    // 10 of 60 layers have full attention with 4 heads of 512 elements, and the others 16 heads of 256.
+    let gemma = try cache("Gemma-4-31B")
+    #expect(gemma.bytesPerToken(.f16) == 81_920)
+    #expect(gemma.windowBytes(context: 8192, .f16) == 819_200 * 1536)
+    // The last 20 of 35 layers use the keys of others; of the first 15, 3 have full attention.
+    let small = try cache("Gemma-4-E2B")
+    #expect(small.bytesPerToken(.f16) == 6144)
+    #expect(small.windowBytes(context: 8192, .f16) == 12_288 * 1024)
+    #expect(try cache("Llama-3.3-70B").windowBytes(context: 8192, .f16) == 0)
+  }
+
   @Test func bothFormsOfLatentAttention() throws {
     let model = try PlanSource("DeepSeek-R1").model
     let old = try #require(TypedShapes(oldLatentFormOf: model))

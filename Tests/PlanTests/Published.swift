@@ -35,6 +35,7 @@ struct Published: Decodable {
   let files: [File]
   let printed: [Printed]
   let cache: [String: Int]
+  let weights: [String: String]
   let speed: [Speed]
 
   static let all: Published = {

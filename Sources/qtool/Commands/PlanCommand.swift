@@ -41,6 +41,7 @@ struct PlanCommand: ParsableCommand {
   var format = OutputFormat.gguf
   @Flag(name: .long, help: "Show sizes of mixes made without an importance matrix (a few differ).")
   var noImportance = false
+  @Flag(name: .long, help: "Let mixes change tensors that are published in blocks.") var allowRequantize = false
   @Flag(name: .long, help: "Plan DeepSeek files from before April 2025, with the old form of latent attention.")
   var oldMla = false
   @Option(
@@ -127,7 +128,13 @@ struct PlanCommand: ParsableCommand {
     let trained = try ModelDimensions(of: model).trainedContext
     var plan = try MemoryPlan(
       model, machine: try machine.chosen(), context: context?.tokens ?? min(trained ?? 8192, 8192), cache: kv,
-      publishedMetadata: opened.publishedMetadata)
+      publishedMetadata: opened.publishedMetadata,
+      keeping: allowRequantize || format == .mlx || oldMla ? [] : opened.publishedBlocks)
+    if let type = model.tensors.first(where: { plan.kept.contains($0.name) })?.type {
+      Progress(quiet: false).note(
+        "note: \(plan.kept.count) tensors keep \(type), in which they are published; --allow-requantize plans them in "
+          + "the types of the mixes")
+    }
     for mix in mixes { plan.add(mix) }
     if opened.isFile { plan.addUnchanged(named: "unchanged") }
     if let target { plan.add(target: target.bytes, named: "target") }

@@ -8,13 +8,6 @@ import Tensors
 import Transformer
 
 extension QuantizeCommand {
-  /// Tensors that are published in blocks, beside matrices of floats: MXFP4, and those of a directory.
-  func publishedBlocks(of source: any ModelSource, isDirectory: Bool) -> Set<String> {
-    let matrices = source.tensors.filter(\.isQuantizable)
-    guard matrices.contains(where: { !$0.type.isQuantized }) else { return [] }
-    return Set(matrices.filter { $0.type.isQuantized && (isDirectory || $0.type == .mxfp4) }.map(\.name))
-  }
-
   /// Refuses to quantize quantized tensors again without --allow-requantize.
   ///
   /// - Parameter copied: types of the output if it is a copy; nil otherwise.

@@ -111,7 +111,7 @@ struct QuantizeCommand: ParsableCommand {
         mix, destination, target: try target(of: mix, source is MLXSource ? source : pruned ?? whole, progress), source)
     }
     var constraints = try constraintOptions.constraints(for: source, progress).mapping { try source.formed($0) }
-    if !allowRequantize { constraints.kept = publishedBlocks(of: source, isDirectory: whole is CheckpointDirectory) }
+    if !allowRequantize { constraints.kept = source.publishedBlocks(isCheckpoint: whole is CheckpointDirectory) }
     for index in files.indices where files[index].mix.copies {
       files[index].isCopy =
         try constraints.applied(to: source.tensors.map(\.type), of: source) == source.tensors.map(\.type)
