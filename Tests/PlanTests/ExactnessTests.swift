@@ -25,6 +25,11 @@ import Testing
     #expect(String(format: "%.\(digits)f", value) == file.size)
   }
 
+  @Test(arguments: Published.all.tensors) func tensorsAsPrinted(file: Published.Printed) throws {
+    let row = try #require(try plan(file.model, mixes: [file.mix]).rows.first)
+    #expect(String(format: "%.2f", Double(row.tensorBytes) / 1_073_741_824) == file.size)
+  }
+
   /// The published R1 mix by its counts of types.
   @Test func typesOfTheDynamicMix() throws {
     let model = try #require(TypedShapes(oldLatentFormOf: try PlanSource("DeepSeek-R1").model))

@@ -36,6 +36,7 @@ struct Published: Decodable {
   let printed: [Printed]
   let cache: [String: Int]
   let weights: [String: String]
+  let tensors: [Printed]
   let speed: [Speed]
 
   static let all: Published = {
