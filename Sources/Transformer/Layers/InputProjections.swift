@@ -37,7 +37,9 @@ extension LayerContext {
           try observe(inputs.tensors, x.floats.slice(0, tokens * hidden.columns), columns: hidden.columns)
         }
         for (index, piece) in request.pieces.enumerated() {
-          guard let linear = inputs.first(where: { $0.covers(piece) }) else { preconditionFailure("\(piece.tensor.name) is not an input") }
+          guard let linear = inputs.first(where: { $0.covers(piece) }) else {
+            preconditionFailure("\(piece.tensor.name) is not an input")
+          }
           try body(linear, slab, x.floats, linear.outputs(of: piece.rows), loaded.matrix(index))
         }
       }
