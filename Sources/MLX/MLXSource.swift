@@ -110,9 +110,6 @@ public struct MLXSource: FormedSource {
     let columns = tensor.shape.columns
     var floats = try self.rows(rows, of: tensor)
     if let change { for index in floats.indices { floats[index] = change.toMLX(floats[index]) } }
-    if tensor.type == .f32 {
-      return output.withUnsafeMutableBytes { output in floats.withUnsafeBytes { output.copyMemory(from: $0) } }
-    }
     if tensor.type == .f16, let index = floats.firstIndex(where: { abs($0) >= 65520 && $0.isFinite }) {
       throw QuantizeError.beyondHalf(
         tensor: tensor.name, row: rows.lowerBound + index / columns, column: index % columns, path: path(of: tensor))
