@@ -50,6 +50,18 @@ import Testing
     #expect(try model.metadata.float("deepseek2.rope.scaling.yarn_log_multiplier") == 0.1)
   }
 
+  @Test(arguments: ["hidden_size", "intermediate_size"]) func columnsThatAreNotWholeBlocks(key: String) throws {
+    let url = try #require(Bundle.module.url(forResource: "Fixtures/configs/gpt-oss-20b", withExtension: "json"))
+    var config = try #require(try JSONSerialization.jsonObject(with: Data(contentsOf: url)) as? [String: Any])
+    config[key] = 2881
+    let text = String(decoding: try JSONSerialization.data(withJSONObject: config), as: UTF8.self)
+    #expect {
+      try ModelShapes(configuration: text, name: "gpt-oss")
+    } throws: { error in
+      "\(error)".contains("key \(key): is 2881, but blocks of MXFP4 have 32 columns")
+    }
+  }
+
   @Test func rowsCannotBeRead() throws {
     let model = try Self.shapes("Qwen3-8B")
     var bytes = [UInt8](repeating: 0, count: 8192)

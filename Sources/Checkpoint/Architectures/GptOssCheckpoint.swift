@@ -1,3 +1,4 @@
+import Files
 import GGUF
 import Tensors
 
@@ -95,6 +96,10 @@ struct GptOssCheckpoint: CheckpointArchitecture {
     let down = from + "down_proj"
     let isPacked = all.prefers(joint + "_blocks", expected: isPacked)
     let type: GGMLType? = isPacked ? .mxfp4 : nil
+    for (key, value) in [("hidden_size", width), ("intermediate_size", inner)] where isPacked && value % 32 != 0 {
+      throw FormatError(
+        path: decoder.config.path, subject: "key \(key)", "is \(value), but blocks of MXFP4 have 32 columns")
+    }
     for (name, first) in [("ffn_gate_exps", 0), ("ffn_up_exps", 1)] {
       try all.part(
         to + name + ".weight", [width, inner, experts],
