@@ -42,7 +42,8 @@ struct SensitivityCommand: ParsableCommand {
   @Option(
     name: .long,
     help: ArgumentHelp(
-      "Time to measure (default: 2h); 0 measures nothing, and takes each tensor's worth from other models.",
+      "Time to measure (default: 2h, and no limit with --bands); 0 measures nothing, and takes each tensor's worth from "
+        + "other models.",
       valueName: "time"))
   var budget: TimeSpan?
   @Option(
