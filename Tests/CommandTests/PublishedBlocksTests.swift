@@ -68,7 +68,7 @@ import Testing
     let row = try #require((json["rows"] as? [[String: Any]])?.first { $0["name"] as? String == "Q4_0" })
     let (file, _) = try quantize([model.path, "--type", "Q4_0"] + more)
     let bytes = file.tensors.reduce(0) { $0 + (($1.shape.bytes(as: $1.type) ?? 0) + 31) / 32 * 32 }
-    #expect(row["tensorBytes"] as? Int == bytes)
+    #expect(row["tensor_bytes"] as? Int == bytes)
   }
 
   /// The forward pass multiplies by the blocks: the same from a directory, its conversion and a decoded copy.
