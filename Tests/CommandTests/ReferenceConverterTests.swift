@@ -94,6 +94,7 @@ import Testing
   private func describe(_ value: MetadataValue) -> String {
     switch value {
     case .uint32(let x): "UINT32 \(x)"
+    case .int32(let x): "INT32 \(x)"
     case .float32(let x): "FLOAT32 \(Double(x))"
     case .bool(let x): "BOOL \(x ? 1 : 0)"
     case .string(let x): "STRING \(x)"
