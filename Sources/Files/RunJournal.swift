@@ -105,7 +105,7 @@ public final class RunJournal {
     case is Paused, is OtherRun: true
     case let error as FileError:
       !(error.operation == .read && error.code == 0) && !(error.operation == .fetch && error.code == EBADMSG)
-        && error.operation != .create
+        && error.operation != .create && error.operation != .removed
     default: false
     }
   }
