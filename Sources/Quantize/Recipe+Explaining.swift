@@ -23,6 +23,8 @@ struct RecipeExplainer: Sendable {
   private let classes: [String]
   private let layers: [Int]
   private let quantizable: [Int]
+  /// Tensors whose types stock mixes leave as they are: a quantized one needs a rule.
+  private let kept: Set<Int>
   private let stocks: [Stock]
 
   init(_ model: any ModelSource) {
@@ -30,6 +32,11 @@ struct RecipeExplainer: Sendable {
     classes = tensors.map(\.layerClass)
     layers = tensors.map { $0.layer ?? -1 }
     quantizable = tensors.indices.filter { [tensors] in tensors[$0].isQuantizable }
+    let architecture = model.architecture
+    kept = Set(
+      quantizable.filter { [tensors] in
+        ArchitectureRules.keepsType(tensors[$0].name, architecture: architecture)
+      })
     let mixTensors = MixTensors(model)
     stocks = StockMix.allCases.flatMap { mix in
       let types = [true, false].map { mix.types(for: model, mixTensors, hasImportance: $0) }
@@ -46,7 +53,9 @@ struct RecipeExplainer: Sendable {
     let base = weights.max { ($0.value, $1.key.rawValue) < ($1.value, $0.key.rawValue) }?.key ?? .f16
     var result = Recipe(base: .type(base), rules: rules(for: types, base: base) { _ in true })
     for (stock, _) in nearest(to: types).prefix(3) {
-      let rules = rules(for: types, base: nil) { stock.types[$0] != types[$0] }
+      let rules = rules(for: types, base: nil) {
+        stock.types[$0] != types[$0] || kept.contains($0) && types[$0].isQuantized
+      }
       guard rules.count < result.rules.count else { continue }
       result = Recipe(
         base: .mix(stock.mix, hasImportance: stock.isPlain ? nil : stock.hasImportance), rules: rules)
