@@ -78,7 +78,8 @@ final class RewriteFile {
   /// The path of the first file that is written.
   var firstPath: String { writer?.paths.first ?? path }
 
-  private var inherited: [String: String] { writer?.isResumed == true ? journal?.inherited ?? [:] : [:] }
+  /// The file of parts is never cut, whoever created it; tensors are trusted by their SHA-256.
+  private var inherited: [String: String] { isPart || writer?.isResumed == true ? journal?.inherited ?? [:] : [:] }
 
   /// Creates the temporary file, or opens that of an earlier run.
   func open(_ progress: any RunObserver) throws {
