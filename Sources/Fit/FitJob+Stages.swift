@@ -117,10 +117,13 @@ extension FitJob {
   private func feedbackStage() throws -> StageEstimate? {
     guard let feedback else { return nil }
     let bits = 8 * Double(target) / Double(max(1, source.tensors.reduce(0) { $0 + $1.shape.count }))
-    let type = GGMLType.allCases.filter(\.takesFeedback).min {
-      abs($0.bitsPerWeight - bits) < abs($1.bitsPerWeight - bits)
+    let menu = source.outputForm?.menu ?? GGMLType.allCases
+    let nearest = menu.filter(\.takesFeedback).min { abs($0.bitsPerWeight - bits) < abs($1.bitsPerWeight - bits) }
+    let types = source.tensors.map { tensor in
+      guard tensor.isQuantizable, let nearest else { return tensor.type }
+      guard let form = source.outputForm else { return nearest.fitting(columns: tensor.shape.columns) }
+      return form.bytes(of: tensor, as: nearest) == nil ? tensor.type : nearest
     }
-    let types = source.tensors.map { $0.isQuantizable ? (type ?? .q4_K).fitting(columns: $0.shape.columns) : $0.type }
     var run = try FeedbackRun(
       try header(nil).plan(types), windows: feedback.windows.windows, forward: settings.forward)
     run.effort = feedback.effort

@@ -123,7 +123,7 @@ struct RowEncoder: Sendable {
         tensor: tensor.name, row: first + row, column: column, path: source.path(of: tensor))
     } catch EncodeError.needsImportance {
       throw QuantizeError.needsImportance(tensor: tensor.name, type: type)
-    } catch is EncodeError {
+    } catch {
       throw QuantizeError.notEncodable(tensor: tensor.name, type: type)
     }
   }

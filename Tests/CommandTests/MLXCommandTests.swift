@@ -74,6 +74,16 @@ import Testing
     #expect(drifts[1] < 0.8 * drifts[0], "\(drifts)")
   }
 
+  /// The plan of feedback is estimated before types are known, in a type that MLX has.
+  @Test func feedbackAtASize() throws {
+    let out = try TemporaryDirectory()
+    let text = Repository.root.appending(path: "Examples/held-out.txt").path
+    _ = try quantize(
+      out.path("fitted"),
+      ["--target", "2.6MB", "--calibration", text, "--budget", "1s", "--no-search", "--effort", "1", "-q"])
+    #expect(try Self.size(of: out.path("fitted")) <= 2_600_000)
+  }
+
   @Test func aSizeIsNeverExceededAndThePlanIsExact() throws {
     let out = try TemporaryDirectory()
     let path = out.path("fitted")
