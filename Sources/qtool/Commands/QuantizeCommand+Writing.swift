@@ -3,6 +3,7 @@ import Files
 import Fit
 import GGUF
 import Imatrix
+import MLX
 import Quantize
 import Tensors
 import Transformer
@@ -176,7 +177,9 @@ extension QuantizeCommand {
       return
     }
     do {
-      var written = try job.compare(try openModel(path: destination.output), file.matrix)
+      let path = destination.output
+      let model: any ModelSource = MLXModel.isMLX(path) ? try MLXModel(path: path) : try openModel(path: path)
+      var written = try job.compare(model, file.matrix)
       written?.hasFeedback = hasFeedback
       file.report?.written = written
     } catch is Interruption {
