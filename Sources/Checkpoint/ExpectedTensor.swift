@@ -165,6 +165,19 @@ struct TensorCollector {
     try append(name, dimensions, parts, exact: isExact, type: type)
   }
 
+  /// Adds the experts of one layer that are stored as two tensors: gates above ups, and downs.
+  mutating func stackedExperts(_ to: String, from: String, count: Int, width: Int, inputs: Int) throws {
+    for (name, first) in [("ffn_gate_exps", 0), ("ffn_up_exps", width)] {
+      try part(
+        to + name + ".weight", [inputs, width, count],
+        .slices(
+          from + "gate_up_proj", shape: [count, 2 * width, inputs], first: first, count: width, every: 2 * width))
+    }
+    try part(
+      to + "ffn_down_exps.weight", [width, inputs, count],
+      .whole(from + "down_proj", shape: [count, inputs, width]))
+  }
+
   mutating func computed(_ name: String, _ values: [Float]) throws {
     try append(name, [values.count], .computed(values), exact: true)
   }

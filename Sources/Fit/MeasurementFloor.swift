@@ -4,7 +4,7 @@
 /// the differences to the floor are distributed symmetrically, quantiles p and 1 - p determine it:
 /// (median - floor)^2 = (low - floor) (high - floor). `Scripts/derive-prior` estimates it in the same way for ``Prior``.
 enum MeasurementFloor {
-  /// Of fewer values, the 5 % quantile is one of the smallest two.
+  /// With fewer values, the 5 % quantile is one of the smallest two.
   static let minimumCount = 40
 
   /// At least zero, at most the smallest value. Zero for few values, and where small ones are rarer than large ones.

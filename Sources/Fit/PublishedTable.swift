@@ -99,7 +99,7 @@ public struct PublishedTable: Sendable, Equatable {
       }
       let isPercent = cell.hasSuffix("%")
       let number = Double(isPercent ? String(cell.dropLast()) : cell).map { isPercent ? $0 / 100 : $0 }
-      // Of a vocabulary of e^100 tokens, a uniform prediction has this divergence at most: larger ones are mistakes.
+      // A uniform prediction over e^100 tokens has this divergence at most: larger ones are mistakes.
       guard let number, number >= 0, number < 100 else {
         unusable = (unusable.count + 1, unusable.first ?? "line \(line): tensor \(tensor): \(cell)")
         return

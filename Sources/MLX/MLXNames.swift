@@ -148,7 +148,7 @@ struct MLXNames: Sendable {
     }
   }
 
-  /// What elements in MLX are of those in a GGUF; nil where they are the same.
+  /// How elements in MLX follow from those in a GGUF; nil where they are the same.
   func change(of tensor: String) -> MLXElementChange? {
     if family == .gemma3, tensor.hasSuffix("_norm.weight") { return .minusOne }
     return tensor.hasSuffix(".ssm_a") ? .logarithm : nil

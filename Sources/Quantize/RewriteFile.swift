@@ -167,7 +167,7 @@ final class RewriteFile {
   func fail(_ error: any Error) {
     // The temporary file is that of all parts.
     guard !isComplete, !isPart else { return }
-    // What was removed is nowhere else. Another output than that of the earlier run holds nothing of it.
+    // Removed tensors are nowhere else. Another output than that of the earlier run holds none of them.
     if options.removal?.hasBegun == true, journal?.entries.isEmpty == false {
       writer?.keepTemporary()
       return

@@ -148,7 +148,7 @@ import Testing
       try Rewriter(plan).write(to: path, options: options, progress: Stopping(after: 4))
     }
     #expect(folder.contents == ["out.journal", "out.part", "whole"])
-    // What another version of a run has left is not published.
+    // Files that another version of a run has left are not published.
     try Data("old".utf8).write(to: URL(filePath: path + ".part/model-00002-of-00002.safetensors.part"))
     try Data("old".utf8).write(to: URL(filePath: path + ".part/model-00001-of-00002.safetensors"))
     let report = try Rewriter(plan).write(to: path, options: options)

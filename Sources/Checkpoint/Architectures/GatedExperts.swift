@@ -35,14 +35,7 @@ struct GatedExperts: Sendable {
     try all.exactMatrix(to + "ffn_gate_inp.weight", from: from + "gate.weight", outputs: count, inputs: inputs)
     let stacked = from + "experts.gate_up_proj"
     if all.prefers(stacked) {
-      for (name, first) in [("ffn_gate_exps", 0), ("ffn_up_exps", width)] {
-        try all.part(
-          to + name + ".weight", [inputs, width, count],
-          .slices(stacked, shape: [count, 2 * width, inputs], first: first, count: width, every: 2 * width))
-      }
-      try all.part(
-        to + "ffn_down_exps.weight", [width, inputs, count],
-        .whole(from + "experts.down_proj", shape: [count, inputs, width]))
+      try all.stackedExperts(to, from: from + "experts.", count: count, width: width, inputs: inputs)
     } else {
       for (name, part, outputs, inputs) in [
         ("ffn_gate_exps", "gate_proj", width, inputs), ("ffn_up_exps", "up_proj", width, inputs),

@@ -47,14 +47,7 @@ struct RoutedExperts: Sendable {
     }
     let stacked = from + experts + "gate_up_proj"
     if all.prefers(stacked, expected: false) {
-      for (name, first) in [("ffn_gate_exps", 0), ("ffn_up_exps", width)] {
-        try all.part(
-          to + name + ".weight", [inputs, width, count],
-          .slices(stacked, shape: [count, 2 * width, inputs], first: first, count: width, every: 2 * width))
-      }
-      try all.part(
-        to + "ffn_down_exps.weight", [width, inputs, count],
-        .whole(from + experts + "down_proj", shape: [count, inputs, width]))
+      try all.stackedExperts(to, from: from + experts, count: count, width: width, inputs: inputs)
     } else {
       try decoder.experts(layer: layer, count: count, width: width, from: experts, parts: parts, &all)
     }

@@ -31,9 +31,9 @@ extension DecoderArchitecture {
 /// The norms of queries and keys.
 enum HeadNorms: Sendable {
   case none
-  /// Of each head.
+  /// One for each head.
   case perHead
-  /// Of each head, if the file has their weights.
+  /// One for each head, if the file has their weights.
   case optional
   /// Over the elements of all heads.
   case allHeads
