@@ -105,6 +105,7 @@ public enum SensitivityError: Error, Equatable, Sendable, CustomStringConvertibl
   case malformed(file: String, reason: String)
   case otherModel(file: String, model: String)
   case missingTensor(file: String, tensor: String)
+  case otherDimensions(file: String, tensor: String, [Int], model: [Int])
   /// A published table names tensors that the model does not have: how many of how many, and the first.
   case otherNames(file: String, model: String, count: Int, of: Int, first: [String])
   /// A sibling's table lacks classes of the model.
@@ -117,6 +118,8 @@ public enum SensitivityError: Error, Equatable, Sendable, CustomStringConvertibl
     case .malformed(let file, let reason): "\(file): \(reason)"
     case .otherModel(let file, let model): "\(file): was measured on another model, \(model)"
     case .missingTensor(let file, let tensor): "\(file): tensor \(tensor) was not measured"
+    case .otherDimensions(let file, let tensor, let dimensions, let model):
+      "\(file): tensor \(tensor) has dimensions \(dimensions), and \(model) in the model"
     case .otherNames(let file, let model, let count, let total, let first):
       "\(file): \(count) of \(total) names fit no tensor of \(model): \(first.joined(separator: ", "))"
     case .otherClasses(let file, let model, let classes):
@@ -180,9 +183,15 @@ extension SensitivityTable {
     guard try ModelFingerprint(of: model).hex == modelFingerprint else {
       throw SensitivityError.otherModel(file: file, model: self.model)
     }
-    let measured = Set(entries.map(\.tensor))
-    for tensor in model.tensors where tensor.isQuantizable && !measured.contains(tensor.name) {
-      throw SensitivityError.missingTensor(file: file, tensor: tensor.name)
+    let measured = Dictionary(entries.map { ($0.tensor, $0.dimensions) }) { first, _ in first }
+    for tensor in model.tensors where tensor.isQuantizable {
+      guard let dimensions = measured[tensor.name] else {
+        throw SensitivityError.missingTensor(file: file, tensor: tensor.name)
+      }
+      guard dimensions == tensor.shape.dimensions else {
+        throw SensitivityError.otherDimensions(
+          file: file, tensor: tensor.name, dimensions, model: tensor.shape.dimensions)
+      }
     }
   }
 }

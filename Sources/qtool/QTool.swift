@@ -65,8 +65,15 @@ import Tensors
     do {
       return try parseAsRoot()
     } catch {
-      if exitCode(for: error) == .validationFailure { try checkOptions(arguments) }
-      throw error
+      guard exitCode(for: error) == .validationFailure else { throw error }
+      try checkOptions(arguments)
+      let message = message(for: error).split(separator: "\n").joined(separator: " ")
+      let command = arguments.first.flatMap { name in
+        commands.first { $0.configuration.commandName == name }.map { _ in "qtool help \(name)" }
+      }
+      throw Failure(
+        .usage, message.prefix(1).lowercased() + message.dropFirst(), hint: "\(command ?? "qtool --help") has the usage"
+      )
     }
   }
 

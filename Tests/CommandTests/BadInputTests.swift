@@ -116,6 +116,14 @@ import Testing
     expect((result, out.contents.filter { $0 != "s.json" }), status: 65, "s.json: was measured on another model")
   }
 
+  @Test(arguments: [["--budget", "0"], ["--seed", "2"], ["--no-search"], ["--sensitivity", "s.json"]])
+  func optionsOfASizeNeedOne(option: [String]) throws {
+    let out = try TemporaryDirectory()
+    let result = try qtool.run(
+      ["quantize", Repository.demoModel, "--type", "Q4_K_M", "-o", out.path("out.gguf"), "--quiet"] + option)
+    expect((result, out.contents), status: 64, "\(option[0]) needs --target or --fit")
+  }
+
   @Test func textShorterThanAWindow() throws {
     let out = try TemporaryDirectory()
     try "Hello, world".write(toFile: out.path("short.txt"), atomically: true, encoding: .utf8)

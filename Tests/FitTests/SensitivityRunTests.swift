@@ -109,6 +109,15 @@ import Transformer
       throws: SensitivityError.malformed(
         file: "twice.json", reason: "tensor \(table.entries[3].tensor) appears twice")
     ) { try SensitivityTable(path: directory.path("twice.json")) }
+    let text = try String(contentsOfFile: directory.path("a.json"), encoding: .utf8)
+    try text.replacing(" 768", with: " 512").write(
+      toFile: directory.path("wide.json"), atomically: true, encoding: .utf8)
+    #expect {
+      try SensitivityTable(path: directory.path("wide.json")).check(against: model, file: "wide.json")
+    } throws: { error in
+      guard case SensitivityError.otherDimensions(_, let tensor, let measured, let stored) = error else { return false }
+      return model.tensors.contains { $0.name == tensor } && measured.contains(512) && stored.contains(768)
+    }
     for text in ["", "{}", "{\"format\": 1}", "{\"format\": 2}"] {
       try text.write(toFile: directory.path("bad.json"), atomically: true, encoding: .utf8)
       #expect(throws: SensitivityError.self) { try SensitivityTable(path: directory.path("bad.json")) }

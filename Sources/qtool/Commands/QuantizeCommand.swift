@@ -43,8 +43,8 @@ struct QuantizeCommand: ParsableCommand {
       throw ValidationError(
         "--no-importance can't be combined with --imatrix\(isFitted ? "" : " or --calibration")")
     }
-    if fittingOptions.sensitivity != nil, !mixes.contains(where: \.isFitted) {
-      throw ValidationError("--sensitivity needs --target or --fit")
+    if let option = fittingOptions.given, !mixes.contains(where: \.isFitted) {
+      throw ValidationError("\(option) needs --target or --fit")
     }
     if fittingOptions.budget.isNothing, fitsAll, !weighing.calibration.isEmpty, feedbackOptions.feedback != true {
       throw ValidationError("--budget 0 contradicts --calibration: no text is run, unless --feedback is given")
@@ -145,6 +145,11 @@ struct QuantizeCommand: ParsableCommand {
       files[index] = file
     }
     let sensitivities = isFitted ? try fittingOptions.sensitivities(for: source) : nil
+    if let sensitivities, !sensitivities.table.isComplete {
+      progress.note(
+        "note: \(sensitivities.file) is unfinished, with \(sensitivities.table.probes.count) probes; "
+          + "the same command of qtool sensitivity continues it")
+    }
     for index in files.indices {
       guard let target = files[index].target else { continue }
       // Sensitivities of another model are refused before text is read.

@@ -117,14 +117,26 @@ struct FittingOptions: ParsableArguments {
     name: .long, help: ArgumentHelp("Sensitivities from `qtool sensitivity`.", valueName: "file"), completion: .file())
   var sensitivity: String?
   @Option(
-    name: .long,
+    name: .customLong("budget"),
     help: ArgumentHelp(
-      "Time for measuring and searching; 0 runs no forward pass, and takes each tensor's worth from other models.",
-      valueName: "time"))
-  var budget = FitBudget.auto
+      "Time for measuring and searching; 0 runs no forward pass, and takes each tensor's worth from other models. "
+        + "(default: auto)", valueName: "time"))
+  var givenBudget: FitBudget?
   @Flag(name: .long, help: "Use the allocation without a search for better mixes.") var noSearch = false
-  @Option(name: .long, help: ArgumentHelp("Seed of the search's random numbers.", valueName: "number"))
-  var seed: UInt64 = 1
+  @Option(
+    name: .customLong("seed"),
+    help: ArgumentHelp("Seed of the search's random numbers. (default: 1)", valueName: "number"))
+  var givenSeed: UInt64?
+
+  var budget: FitBudget { givenBudget ?? .auto }
+
+  /// The first given option; nil for none.
+  var given: String? {
+    if sensitivity != nil { return "--sensitivity" }
+    if givenBudget != nil { return "--budget" }
+    if noSearch { return "--no-search" }
+    return givenSeed.map { _ in "--seed" }
+  }
 
   /// The given sensitivities, with the name of their file.
   ///
@@ -148,6 +160,6 @@ struct FittingOptions: ParsableArguments {
   func apply(to job: inout FitJob) {
     if case .seconds(let seconds) = budget { job.budget = seconds }
     job.searches = !noSearch
-    job.seed = seed
+    job.seed = givenSeed ?? 1
   }
 }
