@@ -153,6 +153,30 @@ import Transformer
     #expect(whole.metadata["\(architecture).block_count"] == .uint32(4))
   }
 
+  /// Scores of latent attention grow with the position after attn_k_b, as in llama.cpp: its importance does not.
+  @Test func growthOfScoresIsNotInImportance() throws {
+    let family = try Family("mistral4")
+    func inputs(growth: Double) throws -> [String: [Float]] {
+      let directory = try TemporaryDirectory()
+      let path = try family.write(in: directory) {
+        var text = $0["text_config"] as? [String: Any] ?? [:]
+        var rope = text["rope_parameters"] as? [String: Any] ?? [:]
+        #expect(rope["llama_4_scaling_beta"] != nil)
+        rope["llama_4_scaling_beta"] = growth
+        text["rope_parameters"] = rope
+        $0["text_config"] = text
+      }
+      let observer = Recorder()
+      _ = try ForwardPass(source: CheckpointDirectory(path: path)).run(
+        windows: [family.tokens], scored: 0..<family.tokens.count, observer: observer)
+      return observer.inputs
+    }
+    let (slow, fast) = (try inputs(growth: 0.1), try inputs(growth: 0.9))
+    #expect(slow["blk.0.attn_k_b.weight"]?.isEmpty == false)
+    #expect(slow["blk.0.attn_k_b.weight"] == fast["blk.0.attn_k_b.weight"])
+    #expect(slow["blk.0.attn_v_b.weight"] != fast["blk.0.attn_v_b.weight"])
+  }
+
   /// Longer texts than the original context have other factors.
   @Test func longFactorsOfPhi3() throws {
     let family = try Family("phi3-longrope")
@@ -208,12 +232,16 @@ import Transformer
   }
 }
 
-/// The names of observed matrices.
+/// The names of observed matrices, and the inputs of the latent attention's.
 private final class Recorder: ForwardObserver {
   private(set) var names: Set<String> = []
+  private(set) var inputs: [String: [Float]] = [:]
   let wantsOutput = true
 
   func observe(_ tensors: [String], inputs: Span<Float>, columns: Int, matrix: ObservedMatrix) {
     names.formUnion(tensors)
+    for name in tensors where name.hasSuffix("_b.weight") {
+      self.inputs[name, default: []] += inputs.indices.map { inputs[$0] }
+    }
   }
 }

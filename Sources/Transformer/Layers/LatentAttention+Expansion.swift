@@ -36,6 +36,7 @@ extension LatentAttention {
         copyRows(
           from: query.from(nopeLength), stride: headLength * heads, to: queries.floats.from(kvRank), stride: kvWidth,
           rows: length, columns: ropeLength)
+        try temperature?.apply(queries.floats, tokens: length, length: length, firstPosition: 0, columns: kvWidth)
         let result = isObserved ? results.floats.slice(head * length * kvRank, length * kvRank) : scratch.floats
         shared.attend(queries.floats, into: result, work)
         engine.multiplyOnThread(

@@ -155,9 +155,12 @@ struct LatentAttention: LayerPart {
         try context.rotations[0].apply(
           q.from(nopeLength), windows: windows, length: layout.length, firstPosition: layout.firstPosition,
           stride: qB.outputs, heads: heads, headStride: headLength)
-        try temperature?.apply(
-          q, tokens: layout.tokens(inSlab: slab), length: layout.length, firstPosition: layout.firstPosition,
-          columns: qB.outputs)
+        // In the latent space queries grow after attn_k_b, whose importance is that of queries that have not grown.
+        if case .joint = expansion {
+          try temperature?.apply(
+            q, tokens: layout.tokens(inSlab: slab), length: layout.length, firstPosition: layout.firstPosition,
+            columns: qB.outputs)
+        }
       }
     }
     return (queries, latents)
