@@ -95,7 +95,7 @@ let package = Package(
     .executableTarget(
       name: "qtool-bench",
       dependencies: [
-        "Blocks", "Checkpoint", "GGUF", "Imatrix", "Tensors",
+        "Blocks", "Checkpoint", "Files", "GGUF", "Hub", "Imatrix", "Tensors",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], path: "Benchmarks/qtool-bench", swiftSettings: swiftSettings),
 

@@ -68,14 +68,15 @@ private func firstWithExponent<Word: FixedWidthInteger>(
   let width = MemoryLayout<Word>.size
   var start = 0
   while start < count {
-    // 256 elements without a branch each: the compiler vectorises this loop.
+    // 256 elements without a branch or a check each, so that the compiler vectorises this loop. No exponent is above the mask.
     let end = min(count, start + 256)
-    var found = false
-    for index in start..<end {
-      let word = Word(littleEndian: bytes.loadUnaligned(fromByteOffset: index * width, as: Word.self))
-      found = found || word & mask == mask
+    let part = UnsafeRawBufferPointer(rebasing: bytes[start * width..<end * width])
+    var largest: Word = 0
+    for index in 0..<end - start {
+      let word = Word(littleEndian: part.loadUnaligned(fromByteOffset: index &* width, as: Word.self))
+      largest = max(largest, word & mask)
     }
-    if found {
+    if largest == mask {
       return (start..<end).first { index in
         Word(littleEndian: bytes.loadUnaligned(fromByteOffset: index * width, as: Word.self)) & mask == mask
       }

@@ -22,6 +22,8 @@ final class BlockReader: @unchecked Sendable {
   private var workers = 0
   private var clock = 0
   private var isClosed = false
+  /// Memory of whole blocks that were removed, for the next ones: new memory would be cleared first, page by page.
+  private var spare: [[UInt8]] = []
   /// Single rows that were read, which runs read several times to recognise their model.
   private var rows: [RowKey: [UInt8]] = [:]
   private var rowBytes = 0
@@ -107,7 +109,7 @@ final class BlockReader: @unchecked Sendable {
     condition.lock()
     defer { condition.unlock() }
     isClosed = true
-    (blocks, rows, queue, hashers) = ([:], [:], [], [:])
+    (blocks, rows, queue, hashers, spare) = ([:], [:], [], [:], [])
     condition.broadcast()
   }
 
@@ -203,8 +205,16 @@ final class BlockReader: @unchecked Sendable {
     guard blocks.count >= maximumBlocks else { return }
     let finished = blocks.filter { $0.value.result != nil }
     for key in finished.sorted(by: { $0.value.used < $1.value.used }).prefix(connections).map(\.key) {
-      blocks[key] = nil
+      guard case .success(let bytes)? = blocks.removeValue(forKey: key)?.result else { continue }
+      if bytes.count == blockBytes, spare.count < connections { spare.append(bytes) }
     }
+  }
+
+  /// An array for the bytes of a block.
+  private func memory(for count: Int) -> [UInt8] {
+    condition.lock()
+    defer { condition.unlock() }
+    return (count == blockBytes ? spare.popLast() : nil) ?? [UInt8](repeating: 0, count: count)
   }
 
   /// Fetches blocks until the reader is closed.
@@ -232,11 +242,9 @@ final class BlockReader: @unchecked Sendable {
     let start = index * blockBytes
     let count = min(blockBytes, file.entry.size - start)
     let stored = store?.bytes(file.entry, index, count: count)
-    let bytes: [UInt8]
-    if let stored {
-      bytes = stored
-    } else {
-      do throws(HubError) { bytes = try file.bytes(in: start..<start + count) } catch { return .failure(error) }
+    var bytes = stored ?? memory(for: count)
+    if stored == nil {
+      do throws(HubError) { try file.fill(&bytes, at: start) } catch { return .failure(error) }
     }
     // The last block of a file that was damaged on its way fails, so that nothing made of the file is complete.
     guard hasher(file)?.add(bytes, at: index) != false else { return .failure(.damaged(file.name)) }

@@ -60,12 +60,17 @@ final class HubFile: Sendable {
   /// The bytes at the offsets of a range.
   func bytes(in range: Range<Int>) throws(HubError) -> [UInt8] {
     var bytes = [UInt8](repeating: 0, count: range.count)
+    try fill(&bytes, at: range.lowerBound)
+    return bytes
+  }
+
+  /// Replaces all of `bytes` by those from `offset` on.
+  func fill(_ bytes: inout [UInt8], at offset: Int) throws(HubError) {
     var failure: HubError?
     bytes.withUnsafeMutableBytes { buffer in
-      do throws(HubError) { try fetch(into: buffer, at: range.lowerBound) } catch { failure = error }
+      do throws(HubError) { try fetch(into: buffer, at: offset) } catch { failure = error }
     }
     if let failure { throw failure }
-    return bytes
   }
 
   /// An attempt: the bytes that came, and the last answer.
