@@ -43,6 +43,7 @@ public final class HubModel: Sendable {
     path = folder + (reference.file.map { "/" + $0 } ?? "")
     weightBytes = listing.entries.filter { Self.isWeights($0.path) }.reduce(0) { $0 + $1.size }
     let snapshot = "\(cache)/snapshots/\(commit)"
+    try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
     for entry in listing.entries {
       let place = "\(folder)/\(entry.path)"
       let parent = URL(filePath: place).deletingLastPathComponent()
@@ -163,14 +164,22 @@ extension HubListing.Entry {
 
 extension FileError {
   init(fetching name: String, at offset: Int, _ error: HubError) {
-    let prefix = name + ": "
-    let text = error.description
     let code: Int32 =
       switch error {
       case .changed, .badAnswer: 0
       case .damaged: EBADMSG
+      case .gated, .badToken, .noRepository, .noRevision, .noFile: EACCES
+      case .noRanges: ENOTSUP
       default: EIO
       }
+    let text = error.description
+    // Of a refusal, the offset says nothing: `hf:ORG/NAME: reason`.
+    if code == EACCES || code == ENOTSUP, let colon = text.range(of: ": ") {
+      self.init(
+        .fetch, path: String(text[..<colon.lowerBound]), code: code, detail: String(text[colon.upperBound...]))
+      return
+    }
+    let prefix = name + ": "
     self.init(
       .fetch, path: name, offset: offset, code: code,
       detail: text.hasPrefix(prefix) ? String(text.dropFirst(prefix.count)) : text)

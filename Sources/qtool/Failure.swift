@@ -232,6 +232,15 @@ extension Failure {
       hint = "continue with: \(Interruption.resumeCommand)"
     case (.fetch, 0), (.fetch, EBADMSG):
       self.init(.data, "\(location): \(error.reason)", hint: "start again, or read another revision")
+    case (.fetch, EACCES):
+      // The hub describes gated models to everybody, and refuses their files.
+      self.init(
+        .missing, "\(location): \(error.reason)",
+        hint: "ask for access on the model's page, and set HF_TOKEN to a token of the account that has it")
+    case (.fetch, ENOTSUP):
+      self.init(
+        .io, "\(location): \(error.reason)",
+        hint: "set HF_ENDPOINT to another server, or download the model first")
     case (.fetch, _):
       self.init(.io, "\(location): \(error.reason)", hint: "start again when the network is back; the run goes on")
     case (.read, 0):

@@ -110,7 +110,30 @@ struct HubCommandTests {
     let server = try HubServer(serving: demo.path, refusals: ["/api/": (status, code)])
     let result = try run(["inspect", "hf:team/model"], server, token: token)
     #expect(result.status == 66 && result.error.contains(message), "\(result.error)")
+    #expect(result.error.split(separator: "\n").count == 2 && result.error.contains("\nhint: "))
     #expect(!result.error.contains("hf_secret"))
+  }
+
+  /// The hub describes gated models to everybody. Access is refused to their files, or withdrawn when some are read.
+  @Test(arguments: ["config.json", "model.safetensors"], [nil, "hf_secret"])
+  func refusedFiles(_ file: String, _ token: String?) throws {
+    let server = try HubServer(
+      serving: demo.path,
+      refusals: ["/\(HubServer.repository)/resolve/\(HubServer.commit)/\(file)": ("403 Forbidden", "GatedRepo")])
+    let result = try run(["convert", "hf:team/model", "-o", out.path("out.gguf"), "--quiet"], server, token: token)
+    #expect(result.status == 66 && !result.error.contains("hf_secret"), "\(result.error)")
+    let lines = result.error.split(separator: "\n")
+    #expect(lines.count == 2)
+    #expect(lines[0].hasPrefix("qtool: hf:team/model: its owners have not granted access"), "\(result.error)")
+    #expect(lines[1].hasPrefix("hint: ask for access on the model's page"), "\(result.error)")
+    #expect(out.contents.isEmpty)
+  }
+
+  @Test func anEmptyRepositoryIsNamed() throws {
+    let server = try HubServer(serving: try TemporaryDirectory().url.path)
+    let result = try run(["convert", "hf:team/model", "-o", out.path("out.gguf"), "--quiet"], server)
+    #expect(result.status == 66 && result.error.contains("hf:team/model: holds no config.json"), "\(result.error)")
+    #expect(!result.error.contains("qtool-hub") && out.contents.isEmpty)
   }
 
   @Test func offlineNeedsACache() throws {
@@ -124,6 +147,7 @@ struct HubCommandTests {
     let server = try HubServer(serving: demo.path, ranges: .ofNoFile)
     let result = try run(["convert", "hf:team/model", "-o", out.path("out.gguf"), "--quiet"], server)
     #expect(result.status == 74 && result.error.contains("does not send parts of files"), "\(result.error)")
+    #expect(result.error.contains("\nhint: set HF_ENDPOINT to another server"), "\(result.error)")
     #expect(out.contents.isEmpty)
   }
 
