@@ -31,11 +31,14 @@ enum HubModels {
     }
   }
 
-  /// Bytes of blocks that are kept in memory, at most.
+  /// Bytes of blocks that are kept in memory, at most, where weights are read once.
   private static let maximumMemory = 256 << 20
+  /// The same where they are read several times. A search or error feedback reads the matrices of a part of a layer again at
+  /// once: those of the largest dense models take 3.5 GB.
+  private static let maximumRepeatedMemory = 4 << 30
 
   /// Keeps at most an eighth of a run's memory for blocks. Called before a model is opened.
-  static func limit(memory: Int) { state.withLock { $0.memory = min(maximumMemory, max(16 << 20, memory / 8)) } }
+  static func limit(memory: Int) { state.withLock { $0.memory = max(16 << 20, memory / 8) } }
 
   /// Bytes that this run's models of the hub keep in memory; 0 without any.
   static var memory: Int { state.withLock { $0.hub?.memory ?? 0 } }
@@ -65,7 +68,7 @@ enum HubModels {
         client,
         storage: Hub.Storage(
           folder: caches + "/qtool/hub", limit: limit, reserved: { reserved.load(ordering: .relaxed) + freeMinimum }),
-        memory: state.memory)
+        memory: min(state.memory, state.isRepeated ? maximumRepeatedMemory : maximumMemory))
       state.hub = hub
       return hub
     }
