@@ -15,6 +15,8 @@ final class FeedbackEncoder {
   /// Bytes of rows in work at once.
   private let rowBytes: Int
   private let progress: FeedbackProgress
+  /// The index of the first tensor in the work of a group of files.
+  private let firstTensor: Int
   private var shrinkage = FeedbackShrinkage()
   private var stacks: [Int: Stack] = [:]
   /// The Gram matrix of the input of the current layer's experts.
@@ -31,13 +33,14 @@ final class FeedbackEncoder {
 
   init(
     _ session: RewriteSession, effort: FeedbackEffort, importance: Importance?, rowBytes: Int,
-    progress: FeedbackProgress
+    progress: FeedbackProgress, firstTensor: Int = 0
   ) {
     self.session = session
     self.effort = effort
     self.importance = importance
     self.rowBytes = rowBytes
     self.progress = progress
+    self.firstTensor = firstTensor
   }
 
   private var plan: RewritePlan { session.plan }
@@ -246,7 +249,7 @@ final class FeedbackEncoder {
       }
       let bytes = try encoded(
         floats, tensor, firstRow: start, metric: metric, importance: importance, as: plan.types[index], effort: effort)
-      progress.encoded(range.count, of: index)
+      progress.encoded(range.count, of: firstTensor + index)
       try session.write(bytes, tensor: index, row: start)
     }
   }

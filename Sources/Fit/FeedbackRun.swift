@@ -35,7 +35,7 @@ public struct FeedbackRun {
   /// The work that progress is reported in; nil for that of a nominal machine.
   public var expectedWork: FeedbackWork?
   let pass: ForwardPass
-  private let rowBytes: Int
+  let rowBytes: Int
 
   /// - Throws: `ForwardError` where the model has no forward pass.
   public init(
@@ -264,7 +264,7 @@ extension FeedbackRun {
 }
 
 /// Reports the current layer to a rewriting's observer.
-private struct SessionProgress: RunObserver {
+struct SessionProgress: RunObserver {
   let session: RewriteSession
   let layers: Int
   let work: FeedbackProgress

@@ -34,11 +34,17 @@ final class PassImportance {
 
   /// Continues with the sums of an earlier run; false where there are none, so that the pass has to begin again.
   func resume(behind layer: Int) -> Bool {
-    guard let digest = journal?.inherited[key(layer)], let sums = try? ImportanceMatrix(path: file(layer)),
-      sums.digest == digest
-    else { return false }
+    guard let sums = sums(behind: layer) else { return false }
     collector.resume(from: sums)
     return true
+  }
+
+  /// The sums of an earlier run behind a layer; nil where there are none.
+  func sums(behind layer: Int) -> ImportanceMatrix? {
+    guard let digest = journal?.inherited[key(layer)], let sums = try? ImportanceMatrix(path: file(layer)),
+      sums.digest == digest
+    else { return nil }
+    return sums
   }
 }
 

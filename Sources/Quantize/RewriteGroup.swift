@@ -60,12 +60,12 @@ public struct RewriteGroup: Sendable {
   ///
   /// - Parameters:
   ///   - progress: is told of every chunk; its steps are tensors. A pause is possible after every tensor.
-  ///   - first: encodes any tensors by other means; the remaining ones are encoded afterwards. It is not called for
-  ///     files that an earlier run completed.
+  ///   - first: encodes any tensors by other means; the remaining ones are encoded afterwards. It gets the session of each
+  ///     file; nil for those that an earlier run completed.
   /// - Returns: the members' reports, in their order.
   /// - Throws: ``QuantizeError``, `FileError`, and what reading the source throws.
   public func write(
-    progress: any RunObserver = NoObserver(), first: ([RewriteSession]) throws -> Void = { _ in }
+    progress: any RunObserver = NoObserver(), first: ([RewriteSession?]) throws -> Void = { _ in }
   ) throws -> [RewriteReport] {
     var files: [RewriteFile] = []
     do {
@@ -83,7 +83,7 @@ public struct RewriteGroup: Sendable {
           }
         }
         defer { for file in open { file.session?.release = nil } }
-        try first(open.compactMap(\.session))
+        try first(files.map { $0.isComplete ? nil : $0.session })
         try encodeAll(open, progress)
       } catch {
         // Write the rows that were encoded before the failure, unless the disk failed.

@@ -31,6 +31,6 @@ public struct Rewriter: Sendable {
     first: (RewriteSession) throws -> Void = { _ in }
   ) throws -> RewriteReport {
     let member = RewriteGroup.Member(plan, path: path, options: options, importance: importance)
-    return try RewriteGroup([member]).write(progress: progress) { try $0.forEach(first) }[0]
+    return try RewriteGroup([member]).write(progress: progress) { try $0.compactMap(\.self).forEach(first) }[0]
   }
 }

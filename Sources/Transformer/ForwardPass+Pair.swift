@@ -12,8 +12,12 @@ extension ForwardPass {
   ///
   /// - Throws: ``ForwardError/noWindows`` and ``ForwardError/budgetTooSmall(bytes:least:)``
   public func pairPlan(windows: Int, length: Int, observer: any PairObserver) throws -> ForwardPlan {
+    try pairPlan(windows: windows, length: length, workBytes: observer.workBytes)
+  }
+
+  private func pairPlan(windows: Int, length: Int, workBytes: Int) throws -> ForwardPlan {
     // As many states as twice the text has, with room for what the observer keeps.
-    var plan = try plan(windows: 2 * windows, length: length, observer: PairRoom(workBytes: observer.workBytes))
+    var plan = try plan(windows: 2 * windows, length: length, observer: PairRoom(workBytes: workBytes))
     // Two streams of weights share the blocks.
     plan.halveBlocks()
     return plan
@@ -37,50 +41,92 @@ extension ForwardPass {
     progress: any RunObserver = NoObserver(),
     snapshot: (_ exact: HiddenStates, _ rounded: HiddenStates?) throws -> Void = { _, _ in }
   ) throws {
+    try runPairs(
+      windows: windows, rounded: [(source, observer)], layers: layers, starts: starts,
+      resuming: resuming.map { states in (states.exact, states.rounded.map { [$0] } ?? []) }, progress: progress
+    ) { try snapshot($0, $1.first) }
+  }
+
+  /// Runs the exact model once, and beside it a stream for each of several rounded models. Every stream is that of
+  /// ``runPair(windows:rounded:observer:layers:starts:resuming:progress:snapshot:)``, in every bit.
+  ///
+  /// - Parameters:
+  ///   - rounded: the models of the other streams, and their observers. The sums of one observer are complete before those
+  ///     of the next begin.
+  ///   - resuming: states of all streams; those of the exact one alone where the run had not come to `layers`.
+  package func runPairs(
+    windows: [[Int32]], rounded: [(source: any ModelSource, observer: any PairObserver)], layers: Range<Int>? = nil,
+    starts: Set<Int> = [], resuming: (exact: HiddenStates, rounded: [HiddenStates])? = nil,
+    progress: any RunObserver = NoObserver(),
+    snapshot: (_ exact: HiddenStates, _ rounded: [HiddenStates]) throws -> Void
+  ) throws {
     let layers = layers ?? 0..<decoder.layerCount
-    let plan = try pairPlan(windows: windows.count, length: windows.first?.count ?? 0, observer: observer)
+    let plan = try pairPlan(
+      windows: windows.count, length: windows.first?.count ?? 0, workBytes: rounded.map(\.observer.workBytes).max() ?? 0
+    )
     var exact = try resuming?.exact ?? embed(windows, plan)
     exact.plan = plan
-    var second =
-      try resuming?.rounded
-      ?? (layers.lowerBound == 0 ? embed(windows, plan, source: source) : unwritten(like: exact, plan))
+    var others = resuming?.rounded ?? []
+    if others.isEmpty {
+      for (source, _) in rounded {
+        others.append(
+          try layers.lowerBound == 0 ? embed(windows, plan, source: source) : unwritten(like: exact, plan))
+      }
+    }
     precondition(
-      exact.layer == second.layer || exact.layer <= layers.lowerBound,
-      "streams before layers \(exact.layer) and \(second.layer)")
-    second.plan = plan
-    let contexts = [
-      try makeContext(for: exact, source: self.source, observer: nil),
-      try makeContext(for: second, source: source, observer: nil),
-    ]
+      others.count == rounded.count
+        && others.allSatisfy { exact.layer == $0.layer || exact.layer <= layers.lowerBound },
+      "streams before layers \(exact.layer) and \(others.map(\.layer))")
+    for index in others.indices { others[index].plan = plan }
+    let pairs = PairContext(
+      exact: try makeContext(for: exact, source: self.source, observer: nil),
+      rounded: try zip(others, rounded).map { try makeContext(for: $0, source: $1.source, observer: nil) },
+      observers: rounded.map(\.observer))
     let meter = WorkMeter(
-      operations: plan.layerOperations, layers: decoder.layerCount, layer: exact.layer, observer: progress)
-    for context in contexts { context.meter = meter }
-    defer { for context in contexts { context.stream.cancel() } }
-    let pair = PairContext(exact: contexts[0], rounded: contexts[1], observer: observer)
+      operations: plan.layerOperations * Double(1 + rounded.count) / 2, layers: decoder.layerCount, layer: exact.layer,
+      observer: progress)
+    for context in pairs.contexts { context.meter = meter }
+    defer { for context in pairs.contexts { context.stream.cancel() } }
     if exact.layer > 0 { try meter.finish(layers: exact.layer) }
     if exact.layer < layers.lowerBound {
-      contexts[0].stream.announce(decoder.layers[exact.layer].firstReads(contexts[0].weightLimit))
+      pairs.exact.stream.announce(decoder.layers[exact.layer].firstReads(pairs.exact.weightLimit))
       for index in exact.layer..<layers.lowerBound {
-        try run(index, &exact, contexts[0], keeping: nil, isLast: index == layers.lowerBound - 1)
-        try snapshot(exact, nil)
+        try run(index, &exact, pairs.exact, keeping: nil, isLast: index == layers.lowerBound - 1)
+        try snapshot(exact, [])
         try meter.finish(layers: index + 1)
       }
     }
+    // In an array of their own, so that they change in place.
+    var states = others.map(\.activations)
+    others = []
     for index in exact.layer..<max(exact.layer, layers.upperBound) {
       if index > 0, starts.contains(index) || index == layers.lowerBound {
-        try second.activations.assign(exact.activations)
-        second.layer = index
+        for stream in states.indices { try states[stream].assign(exact.activations) }
       }
       for part in decoder.layers[index].parts {
         guard let part = part as? any PairedPart else { preconditionFailure("layer \(index) runs no pairs") }
-        try part.runPair(&exact.activations, &second.activations, pair)
+        try part.runPairs(&exact.activations, &states, pairs)
       }
       exact.layer = index + 1
-      second.layer = index + 1
-      if index < layers.upperBound - 1 { try snapshot(exact, second) }
+      if index < layers.upperBound - 1 {
+        try snapshot(exact, states.map { HiddenStates(layer: index + 1, activations: $0, plan: plan) })
+      }
       try meter.finish(layers: index + 1)
     }
-    if layers.upperBound == decoder.layerCount { try observeOutput(exact, second, pair) }
+    guard layers.upperBound == decoder.layerCount else { return }
+    for (stream, other) in states.enumerated() {
+      try pairs.observe([decoder.output], norm: decoder.outputNorm, exact.activations, other, stream)
+    }
+  }
+
+  /// Further streams that fit in the memory of a pass in two streams, with all their states; nil where even two do not.
+  package func furtherStreams(windows: Int, length: Int, observer: any PairObserver) throws -> (count: Int, bytes: Int)?
+  {
+    let plan = try pairPlan(windows: windows, length: length, observer: observer)
+    guard !plan.spills else { return nil }
+    let bytes =
+      4 * windows * length * decoder.width + MemoryBudget.weightBuffers * 4 * plan.weightLimit
+    return (max(0, options.budget.total - plan.residentBytes) / max(1, bytes), bytes)
   }
 
   /// States of the same layout in storage of their own, whose rows are not written.
@@ -92,10 +138,6 @@ extension ForwardPass {
       layer: states.layer,
       activations: Activations(states.activations.layout, columns: states.activations.columns, storage: storage),
       plan: plan)
-  }
-
-  private func observeOutput(_ exact: HiddenStates, _ rounded: HiddenStates, _ pair: PairContext) throws {
-    try pair.observe([decoder.output], norm: decoder.outputNorm, exact.activations, rounded.activations)
   }
 }
 
@@ -115,19 +157,52 @@ private final class PairRoom: ForwardObserver {
   func observe(_ tensors: [String], inputs: Span<Float>, columns: Int, matrix: ObservedMatrix) {}
 }
 
-/// The needs of the parts of a layer in two streams.
+/// The needs of the parts of a layer in the exact model's stream and in those of rounded models.
 struct PairContext {
   let exact: LayerContext
-  let rounded: LayerContext
-  let observer: any PairObserver
+  let rounded: [LayerContext]
+  let observers: [any PairObserver]
+
+  var contexts: [LayerContext] { [exact] + rounded }
+
+  /// Runs a part in all streams: the products of normalised states, what becomes of them, and the product that is added to
+  /// the states.
+  ///
+  /// - Parameters:
+  ///   - part: its reads are those of the exact stream.
+  ///   - tensors: the matrices that are multiplied by the normalised states.
+  ///   - reads: the requests for them.
+  ///   - output: the matrix whose product is added.
+  ///   - compute: the inputs of `output`.
+  func run(
+    _ part: some LayerPart, _ a: inout Activations, _ b: inout [Activations], tensors: [TensorInfo], norm: TensorInfo,
+    reads: (_ limit: Int) -> [WeightRequest], output: Linear,
+    compute: (_ states: Activations, _ context: LayerContext) throws -> Activations
+  ) throws {
+    exact.stream.announce(part.reads(exact.weightLimit))
+    for stream in b.indices { try observe(tensors, norm: norm, a, b[stream], stream) }
+    // Not before the observer has rounded them.
+    if let first = rounded.first { first.stream.announce(reads(first.weightLimit)) }
+    let x = try compute(a, exact)
+    for (stream, context) in rounded.enumerated() {
+      // The weights of one rounded model at a time.
+      if stream > 0 { context.stream.announce(reads(context.weightLimit)) }
+      let y = try compute(b[stream], context)
+      try observe(output.weight, x, y, residual: (a, b[stream]), stream)
+      context.stream.announce(output.reads(context.weightLimit))
+      try context.addProduct(output, to: &b[stream]) { try y.read($0) }
+    }
+    try exact.addProduct(output, to: &a) { try x.read($0) }
+  }
 
   /// Observes normalised hidden states.
-  func observe(_ tensors: [TensorInfo], norm: TensorInfo, _ a: Activations, _ b: Activations) throws {
+  func observe(_ tensors: [TensorInfo], norm: TensorInfo, _ a: Activations, _ b: Activations, _ stream: Int) throws {
+    let (context, observer) = (rounded[stream], observers[stream])
     let names = tensors.map(\.name)
     let (layout, columns) = (a.layout, a.columns)
-    let weights = (try exact.vector(norm), try rounded.vector(norm))
+    let weights = (try exact.vector(norm), try context.vector(norm))
     let x = exact.scratch(layout.slabTokens * columns)
-    let y = rounded.scratch(layout.slabTokens * columns)
+    let y = context.scratch(layout.slabTokens * columns)
     for slab in 0..<layout.slabs {
       let tokens = layout.tokens(inSlab: slab)
       try normalize(
@@ -146,10 +221,11 @@ struct PairContext {
   }
 
   /// Observes what a product adds to hidden states.
-  func observe(
-    _ tensor: TensorInfo, _ a: Activations, _ b: Activations, residual: (exact: Activations, rounded: Activations)
+  private func observe(
+    _ tensor: TensorInfo, _ a: Activations, _ b: Activations, residual: (exact: Activations, rounded: Activations),
+    _ stream: Int
   ) throws {
-    let columns = a.columns
+    let (columns, observer) = (a.columns, observers[stream])
     for slab in 0..<a.layout.slabs {
       let (x, y) = (try a.read(slab), try b.read(slab))
       let (h, g) = (try residual.exact.read(slab), try residual.rounded.read(slab))
@@ -170,9 +246,12 @@ struct PairContext {
   }
 }
 
-/// A part that runs in two streams.
+/// A part that runs in several streams.
 protocol PairedPart: LayerPart {
-  func runPair(_ a: inout Activations, _ b: inout Activations, _ context: PairContext) throws
+  /// - Parameters:
+  ///   - a: the exact model's states.
+  ///   - b: those of each rounded model.
+  func runPairs(_ a: inout Activations, _ b: inout [Activations], _ context: PairContext) throws
   /// False where the part changes the output of its last matrix: what that matrix adds to the hidden states can't be
   /// observed.
   var runsPairs: Bool { get }
@@ -183,34 +262,21 @@ extension GroupedAttention: PairedPart {
     norm != nil && postNorm == nil && outputScale == 1 && keySource == nil && !keepsKeys && v != nil
   }
 
-  func runPair(_ a: inout Activations, _ b: inout Activations, _ context: PairContext) throws {
-    context.exact.stream.announce(reads(context.exact.weightLimit))
+  func runPairs(_ a: inout Activations, _ b: inout [Activations], _ context: PairContext) throws {
     guard let norm else { preconditionFailure("attention without a norm runs no pairs") }
-    try context.observe(inputs.tensors, norm: norm, a, b)
-    // Not before the observer has rounded them.
-    context.rounded.stream.announce(inputs.reads(context.rounded.weightLimit))
-    let x = try attend(a, context.exact, keeping: nil)
-    let y = try attend(b, context.rounded, keeping: nil)
-    try context.observe(output.weight, x, y, residual: (a, b))
-    context.rounded.stream.announce(output.reads(context.rounded.weightLimit))
-    try context.exact.addProduct(output, to: &a) { try x.read($0) }
-    try context.rounded.addProduct(output, to: &b) { try y.read($0) }
+    try context.run(
+      self, &a, &b, tensors: inputs.tensors, norm: norm, reads: { inputs.reads($0) }, output: output
+    ) { try attend($0, $1, keeping: nil) }
   }
 }
 
 extension DenseFeedForward: PairedPart {
   var runsPairs: Bool { norm != nil && postNorm == nil && outputScale == 1 }
 
-  func runPair(_ a: inout Activations, _ b: inout Activations, _ context: PairContext) throws {
-    context.exact.stream.announce(reads(context.exact.weightLimit))
+  func runPairs(_ a: inout Activations, _ b: inout [Activations], _ context: PairContext) throws {
     guard let norm else { preconditionFailure("a network without a norm runs no pairs") }
-    try context.observe(unit.expansionMatrices, norm: norm, a, b)
-    context.rounded.stream.announce(unit.expansions(context.rounded.weightLimit))
-    let x = try expand(a, context.exact)
-    let y = try expand(b, context.rounded)
-    try context.observe(unit.down.weight, x, y, residual: (a, b))
-    context.rounded.stream.announce(unit.down.reads(context.rounded.weightLimit))
-    try context.exact.addProduct(unit.down, to: &a) { try x.read($0) }
-    try context.rounded.addProduct(unit.down, to: &b) { try y.read($0) }
+    try context.run(
+      self, &a, &b, tensors: unit.expansionMatrices, norm: norm, reads: { unit.expansions($0) }, output: unit.down
+    ) { try expand($0, $1) }
   }
 }

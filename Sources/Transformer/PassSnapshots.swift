@@ -1,4 +1,5 @@
 import Files
+import Foundation
 import GGUF
 import Tensors
 
@@ -47,6 +48,28 @@ public final class PassSnapshots {
     try journal.record(key(states.layer), sha256: digest)
     if removesOthers { PrefixedFiles(path + "-").remove(except: kept.union([file(states.layer)])) }
     last = .now
+  }
+
+  /// Takes over the states that another run of the same text has written behind a layer, without a copy where the disk
+  /// allows. Files of earlier snapshots remain.
+  ///
+  /// - Throws: `FileError`.
+  package func adopt(_ other: PassSnapshots, behind layer: Int) throws {
+    guard let digest = other.journal.entries[other.key(layer)] else { return }
+    let (source, target) = (other.file(layer), file(layer))
+    try? FileManager.default.removeItem(atPath: target)
+    do { try FileManager.default.linkItem(atPath: source, toPath: target) } catch {
+      do { try FileManager.default.copyItem(atPath: source, toPath: target) } catch {
+        throw FileError(.write, path: target, code: ENOSPC)
+      }
+    }
+    try journal.record(key(layer), sha256: digest)
+    last = .now
+  }
+
+  /// Removes the files of earlier snapshots, when all parts of the one behind a layer are written.
+  package func removeOthers(than layer: Int, keeping kept: Set<String>) {
+    PrefixedFiles(path + "-").remove(except: kept.union([file(layer)]))
   }
 
   /// The layers behind which an earlier run wrote states, from the last to the first.

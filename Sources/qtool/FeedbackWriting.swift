@@ -8,10 +8,10 @@ import Transformer
 
 /// A run with error feedback, with its plan, progress and report in words.
 struct FeedbackWriting {
-  private var run: FeedbackRun
+  private(set) var run: FeedbackRun
   private let input: FitFeedback
   private let share: PartOptions.Choice?
-  private let progress: Progress
+  let progress: Progress
 
   /// Prints the plan of the pass. nil if no tensor gets a type that takes feedback.
   ///
@@ -51,6 +51,22 @@ struct FeedbackWriting {
     to output: OutputOptions, importance: ImportanceMatrix?, checksums: Bool, keepsJournal: Bool,
     _ removal: SourceRemoval? = nil
   ) throws -> FeedbackReport {
+    let options = try options(output, importance, checksums: checksums, keepsJournal: keepsJournal, removal)
+    // In thousandths of the work: bytes are written unevenly.
+    progress.start("writing \(output.output)", total: 1000, unit: .percent)
+    let report = try run.write(
+      to: output.output, options: options,
+      progress: StageObserver(progress: progress, total: 1000, stopsInPauses: true))
+    progress.finish("writing \(output.output): \(Figures.bytes(run.plan.totalBytes))")
+    note(report)
+    return report
+  }
+
+  /// The options of a file that is written or continued, with all that decides its bytes.
+  func options(
+    _ output: OutputOptions, _ importance: ImportanceMatrix?, checksums: Bool, keepsJournal: Bool,
+    _ removal: SourceRemoval?
+  ) throws -> RewriteOptions {
     let plan = run.plan
     var options = RewriteOptions(overwrite: output.force)
     options.restart = output.restart
@@ -70,15 +86,13 @@ struct FeedbackWriting {
       RunIdentity.Field("blocks of Gram matrices, which --memory decides", widths),
       RunIdentity.Field("version of qtool", QTool.version),
     ])
-    // In thousandths of the work: bytes are written unevenly.
-    progress.start("writing \(output.output)", total: 1000, unit: .percent)
-    let report = try run.write(
-      to: output.output, options: options,
-      progress: StageObserver(progress: progress, total: 1000, stopsInPauses: true))
-    progress.finish("writing \(output.output): \(Figures.bytes(plan.totalBytes))")
+    return options
+  }
+
+  /// Notes the inputs for which the text was short, and what was resumed.
+  func note(_ report: FeedbackReport) {
     progress.note(report)
-    progress.note(report.rewrite, of: plan)
-    return report
+    progress.note(report.rewrite, of: run.plan)
   }
 }
 

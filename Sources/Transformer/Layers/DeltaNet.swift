@@ -138,16 +138,9 @@ struct DeltaNet: LayerPart {
 extension DeltaNet: PairedPart {
   var runsPairs: Bool { true }
 
-  func runPair(_ a: inout Activations, _ b: inout Activations, _ context: PairContext) throws {
-    context.exact.stream.announce(reads(context.exact.weightLimit))
-    try context.observe(inputs.map(\.weight), norm: norm, a, b)
-    // Not before the observer has rounded them.
-    context.rounded.stream.announce(inputs.reads(context.rounded.weightLimit))
-    let x = try mix(a, context.exact)
-    let y = try mix(b, context.rounded)
-    try context.observe(output.weight, x, y, residual: (a, b))
-    context.rounded.stream.announce(output.reads(context.rounded.weightLimit))
-    try context.exact.addProduct(output, to: &a) { try x.read($0) }
-    try context.rounded.addProduct(output, to: &b) { try y.read($0) }
+  func runPairs(_ a: inout Activations, _ b: inout [Activations], _ context: PairContext) throws {
+    try context.run(
+      self, &a, &b, tensors: inputs.map(\.weight), norm: norm, reads: { inputs.reads($0) }, output: output
+    ) { try mix($0, $1) }
   }
 }

@@ -139,13 +139,19 @@ extension QuantizeCommand {
     if feedbackOptions.saveImatrix, files.contains(where: { $0.file.job == nil && !$0.measuresImportance }) {
       progress.note("note: --save-imatrix: without error feedback, no importance is measured")
     }
+    let passes = try FeedbackPasses(
+      files.indices.compactMap { index in
+        guard let writing = writings[index], let output = files[index].file.destination else { return nil }
+        return FeedbackPasses.File(index: index, writing: writing, output: output, importance: files[index].matrix)
+      }, isShared: share == nil)
+    if let note = passes.note { progress.note(note) }
     if !outputOptions.dryRun {
       if let first = files.first { progress.noteIntegers(in: first.plan.source) }
       for file in files where file.plan.container == nil {
         let name = files.count > 1 ? file.file.mix.name + ": " : ""
         for verdict in file.plan.compatibility.verdicts { progress.note(name + verdict.line) }
       }
-      try write(files, writings, share, removal, run, progress)
+      try write(files, passes, share, removal, run, progress)
       if removal != nil, files.contains(where: { $0.report?.isEstimated == true }) {
         progress.note("note: the written file is not compared with stock mixes: its source is removed")
       }
@@ -187,29 +193,33 @@ extension QuantizeCommand {
     }
   }
 
-  /// Files with error feedback come one after the other, since each rounds its layers for its own inputs. The remaining
-  /// files are written in one reading. Journals remain until all files are complete.
+  /// Files with error feedback come first, as many in a pass as can share one. The remaining files are written in one reading.
+  /// Journals remain until all files are complete.
   private func write(
-    _ files: [PlannedFile], _ writings: [FeedbackWriting?], _ share: PartOptions.Choice?, _ removal: SourceRemoval?,
+    _ files: [PlannedFile], _ passes: FeedbackPasses, _ share: PartOptions.Choice?, _ removal: SourceRemoval?,
     _ run: FitRun, _ progress: Progress
   ) throws {
     // Until all files are complete and the source is removed, a run that is killed goes on.
     let isGroup = files.count > 1 || removal != nil
-    for (file, writing) in zip(files, writings) {
-      guard let writing, let destination = file.file.destination else { continue }
-      let written = try writing.write(
-        to: destination, importance: file.matrix, checksums: outputOptions.checksums, keepsJournal: isGroup, removal)
-      if feedbackOptions.saveImatrix, file.measuresImportance, written.importance == nil {
-        progress.note("note: --save-imatrix: an earlier run had encoded every matrix, and no importance was measured")
+    for pass in passes.passes {
+      let reports = try FeedbackPasses.write(
+        pass, checksums: outputOptions.checksums, keepsJournals: isGroup, removal)
+      for (index, written) in zip(pass.map(\.index), reports) {
+        let file = files[index]
+        if feedbackOptions.saveImatrix, file.measuresImportance, written.importance == nil {
+          progress.note("note: --save-imatrix: an earlier run had encoded every matrix, and no importance was measured")
+        }
+        // A matrix of the whole text, which other runs may use too.
+        guard let importance = written.importance, let workspace = file.file.workspace,
+          let feedback = file.file.feedback
+        else { continue }
+        let path = try workspace.keep(importance, of: file.plan.source, windows: feedback.windows, in: run)
+        progress.note("importance: \(path)")
       }
-      // A matrix of the whole text, which other runs may use too.
-      guard let importance = written.importance, let workspace = file.file.workspace, let feedback = file.file.feedback
-      else { continue }
-      let path = try workspace.keep(importance, of: file.plan.source, windows: feedback.windows, in: run)
-      progress.note("importance: \(path)")
     }
-    let plain = zip(files, writings).filter { $0.1 == nil }.compactMap { file, _ in
-      file.file.destination.map { (file.plan, file.matrix, $0) }
+    let withFeedback = Set(passes.passes.joined().map(\.index))
+    let plain = files.indices.filter { !withFeedback.contains($0) }.compactMap { index in
+      files[index].file.destination.map { (files[index].plan, files[index].matrix, $0) }
     }
     if !plain.isEmpty {
       try qtool.write(
