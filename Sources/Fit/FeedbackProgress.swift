@@ -36,7 +36,9 @@ final class FeedbackProgress: RunObserver {
   ///   - fraction: of the whole pass.
   ///   - step: the number of layers that are done.
   func advancePass(_ fraction: Double, step: Int) {
-    let fraction = min(1, fraction / max(work.passed, 1e-9))
+    let range = work.passed
+    let fraction = min(
+      1, max(0, fraction - range.lowerBound) / max(range.upperBound - range.lowerBound, 1e-9))
     let start = resumedAt ?? (step > 0 ? fraction : 0)
     resumedAt = start
     passed = start < 1 ? min(1, max(passed, (fraction - start) / (1 - start))) : 1

@@ -28,6 +28,8 @@ public struct FeedbackRun {
   public var wants: (TensorInfo) -> Bool = { _ in true }
   /// Sections of layers that do not depend on each other (FeedbackSections.swift). Only two streams depend on it.
   public var sections = 1
+  /// The states with which sections begin, where an earlier run has kept them; else each part computes its own.
+  public internal(set) var keptStates: KeptStates?
   /// Seconds between two snapshots of the pass.
   public var snapshotSeconds = 600.0
   /// The width of diagonal blocks, and the memory that they take.
@@ -117,8 +119,7 @@ public struct FeedbackRun {
     if options.restart { PrefixedFiles(snapshots + "-").remove() }
     do {
       var report = FeedbackReport()
-      var work = try expectedWork ?? work(at: FeedbackWork.Speed())
-      work.keep(options.chosen, passing: Double(range.upperBound) / Double(max(1, pass.decoder.layerCount)))
+      let work = try share(of: part, in: expectedWork ?? work(at: FeedbackWork.Speed()))
       let progress = FeedbackProgress(progress, work: work, rows: plan.source.tensors.map(\.shape.rows))
       let rewritten = try Rewriter(plan, importance: importance).write(
         to: path, options: options, progress: progress
@@ -167,11 +168,12 @@ public struct FeedbackRun {
     }
     let whole: any ForwardObserver = sums.map { ObserverPair(collector, $0.collector) } ?? collector
     let observer = layers.lowerBound > 0 ? LaterLayers(of: whole, from: layers.lowerBound) : whole
+    let resumed = try kept?.states(of: pass, windows: windows, observer: collector).flatMap {
+      isWhole(before: $0.layer, remaining) && sums?.resume(behind: $0.layer) != false ? $0 : nil
+    }
     let states = try pass.advance(
       windows: windows, before: layers.upperBound, observer: observer,
-      resuming: try kept?.states(of: pass, windows: windows, observer: collector).flatMap {
-        isWhole(before: $0.layer, remaining) && sums?.resume(behind: $0.layer) != false ? $0 : nil
-      },
+      resuming: try resumed ?? self.states(before: layers.lowerBound),
       progress: SessionProgress(session: session, layers: pass.decoder.layerCount, work: progress),
       snapshot: { states in
         try collector.close()
@@ -228,11 +230,13 @@ extension FeedbackRun {
     try pass.runPair(
       windows: windows, rounded: rounded, observer: sums.map { PairedObservers(collector, $0.collector) } ?? collector,
       layers: layers, starts: starts,
-      resuming: try kept.flatMap { kept in
+      resuming: try kept.flatMap { kept -> (exact: HiddenStates, rounded: HiddenStates?)? in
         for layer in kept.exact.layers(of: pass) {
           guard let exact = try kept.exact.states(behind: layer, of: pass, windows: windows) else { continue }
           // Before the part's own layers, there is one stream.
-          if layer <= layers.lowerBound { return layer > 0 ? (exact, nil) : nil }
+          if layer <= layers.lowerBound {
+            return layer > 0 && (keptStates == nil || layer == layers.lowerBound) ? (exact, nil) : nil
+          }
           guard isWhole(before: layer, remaining),
             let second = try kept.rounded.states(behind: layer, of: pass, windows: windows),
             sums?.resume(behind: layer) != false
@@ -240,7 +244,7 @@ extension FeedbackRun {
           return (exact, second)
         }
         return nil
-      },
+      } ?? states(before: layers.lowerBound).map { ($0, nil) },
       progress: SessionProgress(session: session, layers: pass.decoder.layerCount, work: progress)
     ) { exact, second in
       try pausing(progress) { isPausing in

@@ -12,11 +12,18 @@ extension FeedbackRun {
   /// Layers whose encoding depends on no other layers.
   var sectionCount: Int { isSequential ? sections : pass.decoder.layerCount }
 
+  /// The first layers of all sections but the first.
+  static func starts(ofSections count: Int, layers: Int) -> Set<Int> {
+    Set((1..<max(2, count)).map { $0 * layers / count }).subtracting([0])
+  }
+
   /// The first layer of a section; the number of layers for the end of the last.
   private func start(ofSection section: Int) -> Int { section * pass.decoder.layerCount / sectionCount }
 
   /// The layers before which the second stream begins again.
-  var starts: Set<Int> { isSequential ? Set((1..<max(2, sections)).map { start(ofSection: $0) }) : [] }
+  var starts: Set<Int> {
+    isSequential ? Self.starts(ofSections: sections, layers: pass.decoder.layerCount) : []
+  }
 
   /// The layers of a part: whole sections with an equal share of the weights.
   ///
@@ -43,6 +50,55 @@ extension FeedbackRun {
         if let layer = TensorName(name).layer { return layers.contains(layer) || isLast && layer >= layers.upperBound }
         return name == head ? isLast : part.number == 1
       })
+  }
+}
+
+extension FeedbackRun {
+  /// The first layer of a part that begins with kept states, after checking that they are complete; nil where the part
+  /// begins with the embedding or computes the states itself.
+  public func keptStart(of part: RunPart?) throws -> Int? {
+    let start = try layers(of: part).lowerBound
+    guard start > 0, let keptStates else { return nil }
+    try keptStates.check(before: start, by: pass)
+    return start
+  }
+
+  /// The states before the layers of a part that an earlier run has kept; nil to compute them.
+  func states(before layer: Int) throws -> HiddenStates? {
+    guard layer > 0, let keptStates else { return nil }
+    return try keptStates.states(before: layer, by: pass, passPlan())
+  }
+
+  /// The work of a part, from that of the whole run.
+  public func share(of part: RunPart?, in work: FeedbackWork) throws -> FeedbackWork {
+    guard let part else { return work }
+    let (layers, chosen) = (try layers(of: part), try tensors(of: part))
+    let count = Double(max(1, pass.decoder.layerCount))
+    let first = keptStates == nil ? 0 : layers.lowerBound
+    var work = work
+    work.keep(
+      chosen,
+      bytes: chosen.reduce(0) { $0 + (plan.source.tensors[$1].shape.bytes(as: plan.source.tensors[$1].type) ?? 0) },
+      passing: Double(first) / count...Double(layers.upperBound) / count)
+    return work
+  }
+
+  /// The structure of the model.
+  public var decoder: Decoder { pass.decoder }
+
+  /// Takes the states that parts begin with from a folder.
+  public mutating func take(statesOf folder: String, version: String) throws {
+    keptStates = try KeptStates(folder: folder, of: plan.source, version: version, windows: windows, by: pass)
+  }
+}
+
+extension KeptStates {
+  /// The states of a model's text, as a version of the program computes them.
+  init(
+    folder: String, of source: any ModelSource, version: String, windows: [[Int32]], by pass: ForwardPass
+  ) throws {
+    self.init(
+      folder: folder, model: try ModelFingerprint(of: source).hex, version: version, windows: windows, by: pass)
   }
 }
 

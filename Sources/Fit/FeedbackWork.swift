@@ -45,15 +45,19 @@ public struct FeedbackWork: Sendable, Equatable {
   /// Seconds to write the same types without feedback.
   public internal(set) var secondsWithout = 0.0
 
-  /// Leaves out tensors of other parts, and what the pass does behind a fraction of its layers.
-  mutating func keep(_ chosen: Set<Int>?, passing fraction: Double) {
-    pass *= fraction
+  /// Leaves out tensors of other parts, and what the pass does outside of a fraction of its layers.
+  ///
+  /// - Parameter bytes: stored bytes of the chosen tensors.
+  mutating func keep(_ chosen: Set<Int>, bytes: Int, passing fraction: ClosedRange<Double>) {
+    secondsWithout *= Double(bytes) / Double(max(1, encoderBytes))
+    encoderBytes = bytes
+    pass *= fraction.upperBound - fraction.lowerBound
     passed = fraction
-    if let chosen { encoding = encoding.filter { chosen.contains($0.key) } }
+    encoding = encoding.filter { chosen.contains($0.key) }
   }
 
   /// The fraction of the whole pass that is run.
-  private(set) var passed = 1.0
+  private(set) var passed = 0.0...1
 
   /// Seconds of the whole run.
   public var seconds: Double { pass + encoding.values.reduce(0, +) }

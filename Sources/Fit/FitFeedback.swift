@@ -1,8 +1,10 @@
 import Blocks
 import GGUF
+import Imatrix
 import Perplexity
 import Quantize
 import Tensors
+import Tokenizers
 import Transformer
 
 /// The error feedback of a file: its text, its effort and its tensors.
@@ -27,6 +29,15 @@ public struct FitFeedback: Sendable {
     self.init(
       windows: windows, names: names, effort: effort, sections: decoder.runsPairs ? sections : 1,
       tensors: Set((decoder.layerMatrices + [decoder.output]).map(\.name).filter(wants)))
+  }
+
+  /// The windows of a text by which errors are fed back, and for which importance and states of the same run are measured.
+  ///
+  /// - Throws: `ScoringError` where the text is too short.
+  public static func windows(of text: CalibrationText, for source: any ModelSource) throws -> ScoringWindows {
+    let decoder = try Decoder(source)
+    let context = min(FitPolicy().context, max(8, decoder.contextLength), decoder.textLimit?.positions ?? .max)
+    return try text.windows(by: try Tokenizer(metadata: source.metadata), context: context)
   }
 
   private init(

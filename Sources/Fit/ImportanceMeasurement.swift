@@ -15,6 +15,8 @@ public struct ImportanceMeasurement {
   public var processOutput = false
   /// Whether every expert sees every token.
   public var allExperts = false
+  /// States that sections of error feedback begin with; nil to keep none.
+  public var keeping: StateKeeping?
 
   public init(of source: any ModelSource, windows: [[Int32]], datasets: [String]) {
     self.source = source
@@ -31,7 +33,7 @@ public struct ImportanceMeasurement {
   public func matrix(
     in run: FitRun, beside output: String?, restart: Bool, store: (ImportanceMatrix) throws -> Void = { _ in }
   ) throws -> ImportanceMatrix {
-    var passes = try self.passes(run, windows: windows)
+    var passes = try self.passes(run, windows: windows.indices)
     func measured() throws -> ImportanceMatrix {
       let matrix = try measure(passes, run.observer) { try $0.run(progress: $1) }
       try store(matrix)
@@ -50,18 +52,32 @@ public struct ImportanceMeasurement {
   ///   - chosen: the indices of the windows.
   ///   - kept: the files of an interrupted run of these windows; nil for no snapshots.
   public func sums(ofWindows chosen: Range<Int>, in run: FitRun, kept: KeptRun?) throws -> ImportanceSums {
-    var passes = try self.passes(run, windows: Array(windows[chosen]))
+    var passes = try self.passes(run, windows: chosen)
     if let kept {
       passes.snapshots = ImportanceRun.Snapshots(journal: kept.journal, path: kept.path, seconds: kept.seconds)
     }
     return try measure(passes, run.observer, exact: true) { try $0.sums(progress: $1) }
   }
 
-  private func passes(_ run: FitRun, windows: [[Int32]]) throws -> ImportanceRun {
-    var passes = ImportanceRun(
-      pass: try ForwardPass(source: source, options: run.forward), windows: windows, datasets: datasets)
+  /// Whether the states that a run of some windows keeps are complete.
+  public func areStatesKept(ofWindows chosen: Range<Int>, in run: FitRun) throws -> Bool {
+    guard let kept = try passes(run, windows: chosen).kept else { return true }
+    return kept.states.areKept(kept.keeping, by: try ForwardPass(source: source, options: run.forward))
+  }
+
+  private func passes(_ run: FitRun, windows chosen: Range<Int>) throws -> ImportanceRun {
+    let pass = try ForwardPass(source: source, options: run.forward)
+    var passes = ImportanceRun(pass: pass, windows: Array(windows[chosen]), datasets: datasets)
     passes.output = processOutput
     passes.allExperts = allExperts
+    passes.kept = try keeping.map { keeping in
+      (
+        try KeptStates(folder: keeping.folder, of: source, version: run.version, windows: windows, by: pass),
+        KeptStates.Keeping(
+          layers: FeedbackRun.starts(ofSections: keeping.sections, layers: pass.decoder.layerCount), windows: chosen,
+          origin: keeping.origin)
+      )
+    }
     return passes
   }
 
@@ -81,7 +97,7 @@ public struct ImportanceMeasurement {
 
   /// All inputs of the matrix.
   public func identity(_ version: String) throws -> RunIdentity {
-    RunIdentity([
+    var fields = [
       RunIdentity.Field("source model", try ModelFingerprint(of: source).hex),
       RunIdentity.Field("context size", "\(windows.first?.count ?? 0)"),
       RunIdentity.Field("list of calibration files", datasets.joined(separator: " ")),
@@ -90,6 +106,28 @@ public struct ImportanceMeasurement {
       RunIdentity.Field("choice to measure the output head", "\(processOutput)"),
       RunIdentity.Field("choice to send every token through all experts", "\(allExperts)"),
       RunIdentity.Field("version of qtool", version),
-    ])
+    ]
+    if let keeping { fields.append(RunIdentity.Field("number of sections with kept states", "\(keeping.sections)")) }
+    return RunIdentity(fields)
+  }
+
+  /// The states that a run keeps for the sections of error feedback.
+  public struct StateKeeping: Sendable {
+    public let folder: String
+    public let sections: Int
+    public let origin: KeptStates.Origin
+
+    public init(folder: String, sections: Int, origin: KeptStates.Origin) {
+      (self.folder, self.sections, self.origin) = (folder, sections, origin)
+    }
+
+    /// Bytes of the states of some windows.
+    public func bytes(windows: [[Int32]], of source: any ModelSource) throws -> (layers: Int, each: Int) {
+      let decoder = try Decoder(source)
+      return (
+        FeedbackRun.starts(ofSections: sections, layers: decoder.layerCount).count,
+        KeptStates.bytes(windows: windows, of: decoder)
+      )
+    }
   }
 }

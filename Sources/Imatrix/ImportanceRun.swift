@@ -17,6 +17,8 @@ public struct ImportanceRun {
   public var allExperts = false
   /// The settings for snapshots; nil for none.
   public var snapshots: Snapshots?
+  /// Hidden states that are kept for other runs; nil for none.
+  public var kept: (states: KeptStates, keeping: KeptStates.Keeping)?
 
   /// Where and how often snapshots are written.
   public struct Snapshots {
@@ -96,12 +98,16 @@ public struct ImportanceRun {
     _ collector: ImportanceCollector, _ progress: any RunObserver, store: (_ path: String) throws -> Void,
     resume: (_ path: String) throws -> Void
   ) throws {
+    if let kept { try kept.states.prepare(kept.keeping, by: pass) }
     let passSnapshots = snapshots.map { PassSnapshots($0.journal, path: $0.path, seconds: $0.seconds) }
     let resumed = try passSnapshots.flatMap { try earlierStates(collector, $0, resume) }
     _ = try pass.run(
       windows: windows, scored: 0..<0, observer: collector, resuming: resumed,
       progress: progress,
       snapshot: { states in
+        if let kept, kept.keeping.layers.contains(states.layer) {
+          try kept.states.write(states, of: kept.keeping, by: pass)
+        }
         guard let passSnapshots, let snapshots else { return try progress.pause() }
         try pausing(progress) { isPausing in
           guard isPausing || passSnapshots.isDue else { return }
@@ -113,6 +119,12 @@ public struct ImportanceRun {
       })
   }
 
+  /// Whether the states to keep before a layer and the layers before it are written.
+  private func areKept(before layer: Int) -> Bool {
+    guard let kept else { return true }
+    return kept.states.areKept(kept.keeping, before: layer, by: pass)
+  }
+
   private func matrix(_ collector: ImportanceCollector) -> ImportanceMatrix {
     collector.matrix(datasets: datasets, chunkCount: windows.count, chunkSize: windows.first?.count ?? 0)
   }
@@ -121,7 +133,9 @@ public struct ImportanceRun {
     _ collector: ImportanceCollector, _ passSnapshots: PassSnapshots, _ resume: (_ path: String) throws -> Void
   ) throws -> HiddenStates? {
     guard let snapshots, let states = try passSnapshots.states(of: pass, windows: windows, observer: collector),
-      let digest = snapshots.journal.inherited[snapshots.sumsKey(states.layer)]
+      let digest = snapshots.journal.inherited[snapshots.sumsKey(states.layer)],
+      // Kept states that were removed since are written again.
+      areKept(before: states.layer)
     else { return nil }
     let path = snapshots.sumsFile(states.layer)
     guard (try? DataDigest.ofFile(path)) == digest, (try? resume(path)) != nil else { return nil }

@@ -5,16 +5,21 @@ import Tensors
 /// Estimated times of a run in parts on the nodes of a cluster, and the number of nodes from which more do not help.
 ///
 /// A part of a pass over text reads the whole model, so N nodes read it N times from one file system. A part of an
-/// encoding reads only its own tensors; with error feedback it also runs the exact model up to its own layers.
+/// encoding reads only its own tensors. With error feedback it runs its own layers, and begins with the hidden states that
+/// the parts of the importance have kept; without them, it also runs the exact model up to its own layers.
 public struct ClusterPlan: Sendable {
   /// The assumptions of the estimates.
   public struct Assumptions: Sendable, Equatable {
-    /// Floating-point operations per second of a core in the matrix product.
-    public var operationsPerCore = 2e10
-    /// Seconds of a core for a weight that is encoded, of the slower K-quants.
-    public var encodingSeconds = 1e-7
-    /// Seconds of a core for a weight that is encoded with error feedback, without products.
-    public var feedbackSeconds = 4e-7
+    /// Floating-point operations per second of a core in the matrix product. Measured: 75 to 85 GFLOP/s on an idle core
+    /// (Documentation/benchmarks-forward.md), 60 with other work on the machine (Documentation/clusters.md); all cores of
+    /// a node share its memory and power.
+    public var operationsPerCore = 6e10
+    /// Seconds of a core for a weight that is encoded: the mean of all types (Documentation/benchmarks.md); K-quants take
+    /// 0.01 to 0.03 µs.
+    public var encodingSeconds = 4e-8
+    /// Seconds of a core for a weight that is encoded with error feedback, without products: K-quants of 256 columns take
+    /// 0.4 to 0.6 µs at effort 3 (Documentation/benchmarks.md).
+    public var feedbackSeconds = 5e-7
     /// Bytes per second of the shared file system, for all nodes together.
     public var sharedBandwidth = 2e9
     /// Tokens of the text for importance and error feedback: the text that ships with qtool.
@@ -28,7 +33,12 @@ public struct ClusterPlan: Sendable {
 
   /// A command that is done in parts.
   public enum Stage: String, Sendable, CaseIterable {
-    case importance, encoding, feedback, drift
+    case importance, encoding
+    /// Encoding with error feedback, from the hidden states that the parts of the importance have kept.
+    case feedback
+    /// Encoding with error feedback whose parts run the exact model up to their own layers.
+    case feedbackAlone = "feedback, no states"
+    case drift
   }
 
   /// The estimate of a stage on some nodes.
@@ -52,6 +62,8 @@ public struct ClusterPlan: Sendable {
   private let storedBytes: Int
   private let weights: Int
   private let layers: Int
+  /// Bytes of the hidden states of the text for error feedback before one layer.
+  public let stateBytes: Int
   private let operationsPerToken: Double
   private let feedback: FeedbackOperations
 
@@ -67,6 +79,7 @@ public struct ClusterPlan: Sendable {
     weights = model.tensors.reduce(0) { $0 + $1.shape.count }
     let dimensions = try ModelDimensions(of: model)
     layers = max(1, model.tensors.reduce(0) { max($0, (TensorName($1.name).layer ?? -1) + 1) })
+    stateBytes = 4 * assumptions.importanceTokens * dimensions.width
     let used = dimensions.experts > 0 ? Double(dimensions.expertsUsed) / Double(dimensions.experts) : 1
     operationsPerToken = model.tensors.reduce(0) { sum, tensor in
       guard tensor.role != .tokenEmbedding, tensor.shape.rows > 1 else { return sum }
@@ -78,7 +91,7 @@ public struct ClusterPlan: Sendable {
 
   /// The estimate of a stage in as many parts as nodes.
   public func estimate(_ stage: Stage, nodes: Int) -> Estimate {
-    let parts = stage == .feedback ? min(nodes, layers) : nodes
+    let parts = stage == .feedback || stage == .feedbackAlone ? min(nodes, layers) : nodes
     let speed = Double(cores) * assumptions.operationsPerCore
     // Seconds of the exact model on one node.
     func pass(_ tokens: Int) -> Double { operationsPerToken * Double(tokens) / speed }
@@ -92,16 +105,27 @@ public struct ClusterPlan: Sendable {
     case .encoding:
       return estimate(
         parts, storedBytes / parts, storedBytes, share * Double(weights) * assumptions.encodingSeconds / Double(cores))
-    case .feedback:
+    case .feedback, .feedbackAlone:
       let streams = feedback.isSequential ? 2.0 : 1
       let encoding = Double(weights) * assumptions.feedbackSeconds / Double(cores)
       let whole = streams * pass(assumptions.importanceTokens) + feedback.operations / speed + encoding
-      // The last part runs the exact model through all layers before its own, whose weights it then reads again.
+      // The longest part has a whole number of layers. Each is read by the pass and by the encoder.
+      let own = Double((layers + parts - 1) / parts) / Double(layers)
+      if stage == .feedback {
+        let states = parts > 1 ? stateBytes : 0
+        // Written by the parts of the importance, and read.
+        return estimate(
+          parts, 2 * storedBytes / parts + states, 2 * storedBytes + 2 * keptBytes(parts: parts), own * whole)
+      }
+      // The last part runs the exact model through all layers before its own.
       return estimate(
         parts, storedBytes + storedBytes / parts, storedBytes * (parts + 1) / 2 + storedBytes,
-        (1 - share) * pass(assumptions.importanceTokens) + share * whole)
+        (1 - own) * pass(assumptions.importanceTokens) + own * whole)
     }
   }
+
+  /// Bytes of the hidden states that the importance keeps for parts with error feedback: before each part but the first.
+  public func keptBytes(parts: Int) -> Int { (min(parts, layers) - 1) * stateBytes }
 
   private func estimate(_ parts: Int, _ bytesPerNode: Int, _ allBytes: Int, _ computing: Double) -> Estimate {
     Estimate(
@@ -129,6 +153,9 @@ public struct ClusterPlan: Sendable {
 /// Operations of error feedback beside the streams: Gram matrices, their factors, and products with the errors of rows.
 private struct FeedbackOperations: Sendable {
   let operations: Double
+  /// Sums of products of inputs with 256 to 1536 columns take twice as long as products with as many operations: slopes over
+  /// the tokens of the demo model and SmolLM2-135M (Documentation/error-feedback.md).
+  private static let slowness = 2.0
   /// Whether a second stream runs beside the exact model.
   let isSequential: Bool
 
@@ -142,7 +169,8 @@ private struct FeedbackOperations: Sendable {
       // Matrices that share an input with another one.
       let kind = TensorName(tensor.name).layerClass
       if ["attn_k.weight", "attn_v.weight", "ffn_up.weight", "ffn_up_exps.weight"].contains(kind) { continue }
-      operations += tokens * (matrices > 1 ? usedExperts * matrices : 1) * n * n * (isSequential ? 3 : 1)
+      let sums = tokens * (matrices > 1 ? usedExperts * matrices : 1) * n * n * (isSequential ? 3 : 1)
+      operations += Self.slowness * sums
       // Factors in double precision, at half the speed.
       operations += 2 * matrices * n * n * n * (4.0 / 3 + (isSequential ? 2.0 / 3 + 2 : 0))
     }

@@ -55,6 +55,9 @@ struct ClusterReport {
       \(table.rendered())
 
       More nodes than these do not help: \(useful).
+      Feedback begins with hidden states that imatrix keeps on the file system: \(Figures.bytes(plan.stateBytes)) for each \
+      part but the first, \(Figures.bytes(plan.keptBytes(parts: size.nodes))) for \(size.nodes) \
+      \(size.nodes == 1 ? "node" : "nodes").
       Assumed: \(Figures.bytes(Int(assumed.sharedBandwidth)))/s of the file system for all nodes together, \
       \(Figures.significant(assumed.operationsPerCore / 1e9, 3)) GFLOP/s per core, \
       \(Figures.significant(assumed.encodingSeconds * 1e6, 2)) µs per weight (\(Figures.significant(assumed.feedbackSeconds * 1e6, 2)) with feedback), \

@@ -54,6 +54,7 @@ extension Failure {
     case let other as OtherRun: self.init(.data, other.description, hint: other.hint)
     case let error as FileError: self.init(file: error)
     case let error as PartsError: self.init(parts: error)
+    case let error as KeptStatesError: self.init(states: error)
     case let error as TextError: self.init(.data, error.description, hint: error.hint)
     case let error as FormatError:
       self.init(error.kind == .missing ? .missing : .data, error.description, hint: error.advice)
@@ -114,6 +115,15 @@ extension Failure {
       case .missing: .missing
       case .tooMany: .usage
       case .different, .other, .damaged, .severalCounts, .begun, .leftover: .data
+      }
+    self.init(code, error.description, hint: error.hint)
+  }
+
+  private init(states error: KeptStatesError) {
+    let code: Code =
+      switch error {
+      case .missing, .noLayer: .missing
+      case .other, .damaged, .carried: .data
       }
     self.init(code, error.description, hint: error.hint)
   }

@@ -17,10 +17,11 @@ struct FeedbackWriting {
   ///
   /// - Parameters:
   ///   - savesImportance: whether the pass measures the importance of all matrices.
+  ///   - states: the folder of states with which a part begins; nil to compute them.
   ///   - share: the part to write, or the parts to join; nil for the whole file.
   init?(
     _ plan: RewritePlan, feedback input: FitFeedback, importance: ImportanceMatrix?, savesImportance: Bool,
-    share: PartOptions.Choice?, forward: ForwardOptions, _ progress: Progress
+    states: String?, share: PartOptions.Choice?, forward: ForwardOptions, _ progress: Progress
   ) throws {
     (self.input, self.share, self.progress) = (input, share, progress)
     run = try FeedbackRun(plan, windows: input.windows.windows, forward: forward)
@@ -34,14 +35,31 @@ struct FeedbackWriting {
       return nil
     }
     if case .join = share { return }
+    if let states { try begin(with: states) }
     let work = try run.work()
     run.expectedWork = work
-    progress.note("error feedback: effort \(input.effort.rawValue), by \(firstNames(of: input.names))\n" + work.table)
+    var part: RunPart?
+    if case .one(let one) = share { part = one }
+    progress.note(
+      "error feedback: effort \(input.effort.rawValue), by \(firstNames(of: input.names))\n"
+        + (try run.share(of: part, in: work)).table)
     for (columns, block) in run.blocks.cuts {
       progress.note(
         "note: --memory holds no Gram matrix of \(Figures.grouped(columns)) columns: blocks of \(Figures.grouped(block)) on "
           + "its diagonal take its place")
     }
+  }
+
+  /// Checks the kept states before any work.
+  private mutating func begin(with states: String) throws {
+    guard case .one(let part) = share else {
+      throw Failure(
+        .usage, "--states: a run of the whole begins with the embedding", hint: "leave it out, or name a --part")
+    }
+    try run.take(statesOf: states, version: QTool.version)
+    guard let layer = try run.keptStart(of: part) else { return }
+    let bytes = KeptStates.bytes(windows: run.windows, of: run.decoder)
+    progress.note("part \(part): begins with \(Figures.bytes(bytes)) of states before layer \(layer), in \(states)")
   }
 
   /// Writes the model and reports progress. A repeated run continues an interrupted one.

@@ -45,6 +45,27 @@ extension PartsError {
   }
 }
 
+extension KeptStatesError {
+  var hint: String? {
+    switch self {
+    case .other: "remove the folder, or name another one"
+    case .damaged(let path, _, let origin):
+      "remove \(path)" + (origin.map { ", and make it again with: \(Self.command($0))" } ?? "")
+    case .missing(_, _, _, _, let origin?): "make them with: \(Self.command(origin))"
+    case .noLayer(let folder, _, _), .missing(let folder, _, _, _, nil):
+      "keep them with: qtool imatrix MODEL -o FILE --keep-states \(Interruption.quoted([folder])) --feedback-sections COUNT, "
+        + "with the sections that quantize gets"
+    case .carried: "leave out --keep-states: parts of quantize then compute the states"
+    }
+  }
+
+  /// The command that makes the states of its part again. Its output may have been joined already.
+  private static func command(_ origin: KeptStates.Origin) -> String {
+    Interruption.quoted(["qtool"] + origin.arguments.filter { $0 != "--force" })
+      + (origin.part.map { " --part \($0)" } ?? "") + " --force"
+  }
+}
+
 extension QuantizeError {
   var hint: String? {
     switch self {

@@ -18,13 +18,17 @@ struct PartFiles {
   ///
   /// - Parameters:
   ///   - kind: the extension of the part's file, which `work` writes.
+  ///   - isComplete: whether other files that `work` writes are complete.
   func run(
     _ part: RunPart, kind: String, _ journal: JournalOptions, _ progress: Progress,
+    isComplete hasOthers: () throws -> Bool = { true },
     _ work: (_ kept: KeptRun?, _ path: String) throws -> Void
   ) throws {
     let own = PartRecord.prefix(output, part)
     let path = "\(own).\(kind)"
-    if !journal.restart, let record = try PartRecord(of: part, beside: output), isComplete(record) {
+    if !journal.restart, let record = try PartRecord(of: part, beside: output), isComplete(record),
+      try hasOthers()
+    {
       progress.note("part \(part): is finished already; --restart does it again")
     } else if journal.snapshotEvery > 0 {
       let kept = try journal.keptRun(output: own, identity: identity)

@@ -86,13 +86,104 @@ import Testing
     #expect(layers.status == 64 && layers.error.contains("2 layers"), "\(layers.error)")
   }
 
-  /// Layers with experts do not depend on each other: they are encoded in parts without sections.
+  /// Sections begin with the states that parts of the importance have kept, and have the bytes of a whole run.
+  @Test func sectionsBeginWithKeptStates() throws {
+    let states = directory.path("states")
+    let command = [
+      "quantize", Repository.demoModel, "--type", "Q4_0", "--effort", "1", "--feedback", "--calibration", text,
+      "--feedback-sections", "3", "-o",
+    ]
+    #expect(try run(command + [directory.path("whole.gguf")]).status == 0)
+    let measure = [
+      "imatrix", Repository.demoModel, "--calibration", text, "--keep-states", states, "--feedback-sections", "3",
+      "-o",
+    ]
+    #expect(try run(measure + [directory.path("whole.imatrix.gguf")]).status == 0)
+    let whole = try FileManager.default.contentsOfDirectory(atPath: states)
+    #expect(whole.count == 2 && whole.allSatisfy { $0.contains(".windows-0-") }, "\(whole)")
+    try FileManager.default.removeItem(atPath: states)
+    _ = try joined(measure + [directory.path("i.gguf")], output: "i.gguf", parts: [2, 1])
+    #expect(data("i.gguf") == data("whole.imatrix.gguf"))
+    #expect(try FileManager.default.contentsOfDirectory(atPath: states).count == 4)
+    let parts = command + [directory.path("out.gguf"), "--states", states]
+    let begun = try qtool.run(parts + ["--part", "2/2", "--dry-run"])
+    #expect(begun.error.contains("of states before layer 1, in \(states)"), "\(begun.error)")
+    _ = try joined(parts, output: "out.gguf", parts: [2, 1])
+    #expect(data("out.gguf") == data("whole.gguf"))
+  }
+
+  /// Layers with experts do not depend on each other: they are encoded in parts without sections, also with kept states.
   @Test func quantizingExpertsWithErrorFeedback() throws {
     let model = try ReferenceModel.copy("qwen3moe")
-    let command = ["quantize", model.path, "--type", "Q4_0", "--calibration", text, "-o"]
+    let command = ["quantize", model.path, "--type", "Q4_0", "--feedback", "--calibration", text, "-o"]
     #expect(try run(command + [directory.path("whole.gguf")]).status == 0)
     _ = try joined(command + [directory.path("out.gguf")], output: "out.gguf", parts: [2, 1])
     #expect(data("out.gguf") == data("whole.gguf"))
+    let states = directory.path("states")
+    let kept = ["--keep-states", states, "--feedback-sections", "2"]
+    #expect(
+      try run(["imatrix", model.path, "--calibration", text, "-o", directory.path("i.gguf")] + kept).status == 0)
+    _ = try joined(
+      command + [directory.path("kept.gguf"), "--states", states], output: "kept.gguf", parts: [1, 2])
+    #expect(data("kept.gguf") == data("whole.gguf"))
+  }
+
+  /// States that are missing, damaged, of another text, model or number of sections are refused by name before any work.
+  @Test func refusedStates() throws {
+    let states = directory.path("states")
+    let kept = ["--keep-states", states, "--feedback-sections", "2"]
+    let measure = ["imatrix", tiny.path, "--calibration", text, "-o", directory.path("i.gguf")] + kept
+    let quantize = [
+      "quantize", tiny.path, "--type", "Q4_0", "--feedback", "--calibration", text, "--feedback-sections", "2",
+      "--states", states, "-o", directory.path("out.gguf"),
+    ]
+    let part = quantize + ["--part", "2/2"]
+    func refusal(_ arguments: [String], _ status: Int32, _ words: String) throws {
+      let result = try run(arguments)
+      #expect(result.status == status && result.error.contains(words), "\(result.error)")
+      #expect(!directory.contents.contains { $0.hasPrefix("out.gguf") }, "\(directory.contents)")
+    }
+    try refusal(part, 66, "states: has no states before layer 1")
+    for one in ["1/2", "2/2"] { #expect(try run(measure + ["--part", one]).status == 0) }
+    let names = try FileManager.default.contentsOfDirectory(atPath: states).sorted()
+    #expect(names.count == 2 && names[0].hasPrefix("layer-1.windows-0-"), "\(names)")
+
+    let other = directory.path("other.txt")
+    try String(contentsOfFile: text, encoding: .utf8).replacing("Line 3 says", with: "Line 3 said")
+      .write(toFile: other, atomically: true, encoding: .utf8)
+    func replacing(_ old: String, _ new: String, _ arguments: [String]) -> [String] {
+      arguments.map { $0 == old ? new : $0 }
+    }
+    try refusal(replacing(text, other, part), 65, "holds states of another run: text is")
+    let model = try ReferenceModel.copy("mistral")
+    try refusal(replacing(tiny.path, model.path, part), 65, "holds states of another run: source model is")
+    // Another pipeline must not add its states to the folder.
+    let second = replacing(directory.path("i.gguf"), directory.path("j.gguf"), replacing(text, other, measure))
+    try refusal(second + ["--part", "1/2"], 65, "holds states of another run: text is")
+    try refusal(quantize, 64, "--states: a run of the whole")
+    try refusal(measure + ["--ctx", "48"], 64, "--keep-states contradicts --ctx")
+
+    // A finished part whose states were removed is named, and done again.
+    let first = states + "/" + names[0]
+    let content = try #require(FileManager.default.contents(atPath: first))
+    try FileManager.default.removeItem(atPath: first)
+    let missing = try run(part)
+    #expect(missing.status == 66 && missing.error.contains("states before layer 1 are missing for window"))
+    #expect(missing.error.contains("qtool imatrix") && missing.error.contains("--part 1/2"), "\(missing.error)")
+    #expect(try run(measure + ["--part", "1/2"]).status == 0)
+    #expect(FileManager.default.contents(atPath: first) == content)
+
+    // A file that ends early, and one with a changed number in the middle.
+    try content.dropLast(200).write(to: URL(filePath: first))
+    try refusal(part, 65, names[0])
+    var changed = content
+    changed[content.count - 4000] ^= 1
+    try changed.write(to: URL(filePath: first))
+    let damaged = try run(part)
+    #expect(damaged.status == 65 && damaged.error.contains("another SHA-256"), "\(damaged.error)")
+    #expect(damaged.error.contains("--part 1/2 --force"), "\(damaged.error)")
+    try content.write(to: URL(filePath: first))
+    #expect(try run(part).status == 0)
   }
 
   /// A fitted file whose types follow from measured sensitivities, with error feedback.

@@ -39,6 +39,65 @@ import Transformer
     #expect(abs((recorder.heard.first?.fraction ?? 0) - 2.0 / 3) < 1e-9)
   }
 
+  /// An interrupted run keeps the same states as an uninterrupted one, also those that were removed since.
+  @Test func aResumedRunKeepsAllStates() throws {
+    let directory = try TemporaryDirectory()
+    let pass = try ForwardPass(source: model())
+    func run(_ folder: String, _ range: Range<Int>) -> ImportanceRun {
+      var run = ImportanceRun(pass: pass, windows: Array(windows[range]), datasets: [])
+      run.kept = (
+        KeptStates(folder: directory.path(folder), model: "m", version: "1", windows: windows, by: pass),
+        KeptStates.Keeping(
+          layers: [1, 2], windows: range, origin: KeptStates.Origin(arguments: ["a", "b"], part: nil))
+      )
+      return run
+    }
+    func contents(_ folder: String) throws -> [String: Data] {
+      let url = directory.url.appending(path: folder)
+      return try Dictionary(
+        uniqueKeysWithValues: FileManager.default.contentsOfDirectory(atPath: url.path).map {
+          ($0, try Data(contentsOf: url.appending(path: $0)))
+        })
+    }
+    _ = try run("whole", windows.indices).run()
+    for removed in [nil, 1, 2] {
+      let folder = "resumed \(removed ?? 0)"
+      var interrupted = run(folder, windows.indices)
+      interrupted.snapshots = try snapshots(directory)
+      #expect(throws: Paused.self) {
+        try interrupted.run(progress: RunRecorder(onPause: { if $0.pauses == 2 { throw StoppedByTest() } }))
+      }
+      if let removed {
+        try FileManager.default.removeItem(
+          at: directory.url.appending(path: "\(folder)/layer-\(removed).windows-0-\(windows.count).gguf"))
+      }
+      interrupted.snapshots = nil
+      interrupted.snapshots = try snapshots(directory)
+      let recorder = RunRecorder()
+      _ = try interrupted.run(progress: recorder)
+      #expect(recorder.steps.first == (removed == nil ? 2 : 0))
+      #expect(try contents(folder) == contents("whole"))
+    }
+    // States of overlapping windows, as by runs in different numbers of parts, are those of the whole text.
+    for range in [0..<1, 0..<windows.count - 1, 1..<windows.count] { _ = try run("parts", range).run() }
+    let parts = KeptStates(folder: directory.path("parts"), model: "m", version: "1", windows: windows, by: pass)
+    let plan = try pass.plan(windows: windows.count, length: windows[0].count)
+    let resumed = try pass.run(
+      windows: windows, scored: 0..<4, resuming: try parts.states(before: 2, by: pass, plan))
+    let rows = 0..<windows.count * 4
+    var (ours, expected) = ([Float](), [Float]())
+    for (final, isOurs) in [(resumed, true), (try pass.run(windows: windows, scored: 0..<4), false)] {
+      var logits = [Float](repeating: 0, count: rows.count * final.vocabularyCount)
+      var span = logits.mutableSpan
+      try final.logits(rows: rows, vocabulary: 0..<final.vocabularyCount, into: &span)
+      if isOurs { ours = logits } else { expected = logits }
+    }
+    #expect(ours == expected && ours.contains { $0 != 0 })
+    #expect(throws: KeptStatesError.noLayer(folder: directory.path("parts"), layer: 3, kept: [1, 2])) {
+      try parts.check(before: 3, by: pass)
+    }
+  }
+
   /// States and sums of other inputs are not used, even if the journal lists them.
   @Test func aSnapshotOfOtherTextIsNotUsed() throws {
     let directory = try TemporaryDirectory()

@@ -26,7 +26,7 @@ import Testing
   @Test(arguments: [("Llama-3.1-405B", 403.7e9), ("DeepSeek-R1", 37.5e9)])
   func passesFollowFromActiveWeights(name: String, active: Double) throws {
     let estimate = try plan(name).estimate(.importance, nodes: 4)
-    let expected = 2 * active * 93_184 / (4 * 64 * 2e10)
+    let expected = 2 * active * 93_184 / (4 * 64 * 6e10)
     #expect(abs(estimate.computing / expected - 1) < 0.05, "\(estimate.computing) and \(expected)")
     #expect(estimate.parts == 4)
   }
@@ -55,15 +55,33 @@ import Testing
     #expect(try self.plan(name, bandwidth: 1e15).usefulNodes(.importance) > 4 * plan.usefulNodes(.importance))
   }
 
-  /// With error feedback, the last part has the whole exact pass before it, and there are no more parts than layers.
-  @Test func feedbackIsBoundByTheExactPass() throws {
+  /// Without kept states, the last part has the whole exact pass before it, and there are no more parts than layers.
+  @Test func feedbackAloneIsBoundByTheExactPass() throws {
     let plan = try plan("Llama-3.1-405B", bandwidth: 1e15)
-    let one = plan.estimate(.feedback, nodes: 1)
+    let one = plan.estimate(.feedbackAlone, nodes: 1)
     let pass = plan.estimate(.importance, nodes: 1).computing
     #expect(one.parts == 1 && one.computing > 3 * pass)
-    let many = plan.estimate(.feedback, nodes: 1000)
+    let many = plan.estimate(.feedbackAlone, nodes: 1000)
     #expect(many.parts == 126)
     #expect(many.computing > 125 / 126.0 * pass && many.computing < pass + one.computing / 100)
     #expect(many.bytesPerNode > plan.estimate(.importance, nodes: 1).bytesPerNode)
+  }
+
+  /// With kept states, the layers are divided: 126 layers in 8 parts are at most 16, in 64 parts at most 2.
+  @Test func feedbackWithKeptStatesIsDivided() throws {
+    let plan = try plan("Llama-3.1-405B", bandwidth: 1e15)
+    let one = plan.estimate(.feedback, nodes: 1)
+    #expect(one == plan.estimate(.feedbackAlone, nodes: 1))
+    for (nodes, layers) in [(8, 16.0), (64, 2), (1000, 1)] {
+      let estimate = plan.estimate(.feedback, nodes: nodes)
+      #expect(abs(estimate.computing / (one.computing * layers / 126) - 1) < 1e-9)
+    }
+    // 93,184 tokens of 16,384 columns.
+    #expect(plan.stateBytes == 93_184 * 16_384 * 4)
+    #expect(plan.keptBytes(parts: 8) == 7 * plan.stateBytes && plan.keptBytes(parts: 1) == 0)
+    let stored = try PlanSource("Llama-3.1-405B").storedBytes
+    let many = plan.estimate(.feedback, nodes: 8)
+    #expect(many.bytesPerNode == 2 * stored / 8 + plan.stateBytes)
+    #expect(abs(many.reading * 1e15 / Double(2 * stored + 14 * plan.stateBytes) - 1) < 1e-9)
   }
 }

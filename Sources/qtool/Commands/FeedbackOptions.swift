@@ -5,7 +5,6 @@ import GGUF
 import Imatrix
 import Perplexity
 import Quantize
-import Tokenizers
 import Transformer
 
 /// Options of error feedback.
@@ -28,6 +27,12 @@ struct FeedbackOptions: ParsableArguments {
       "Divide the layers into sections that do not make up for each other's errors, so that parts can be encoded "
         + "(default: 1). Models with experts have no need of it.", valueName: "count"))
   var feedbackSections: Int?
+  @Option(
+    name: .long,
+    help: ArgumentHelp(
+      "Begin a part with the hidden states that `qtool imatrix --keep-states` has left in this folder, instead of running "
+        + "the layers before it.", valueName: "folder"), completion: .directory)
+  var states: String?
   @Flag(
     name: .long,
     help: "Write the importance that the pass of error feedback measures beside the output, as --target does.")
@@ -39,6 +44,7 @@ struct FeedbackOptions: ParsableArguments {
       if feedback == false { throw ValidationError("--feedback-sections contradicts --no-feedback") }
       if feedbackSections < 1 { throw ValidationError("--feedback-sections must be at least 1") }
     }
+    if states != nil, feedback != true { throw ValidationError("--states needs --feedback") }
     if feedback == false, saveImatrix { throw ValidationError("--save-imatrix contradicts --no-feedback") }
   }
 
@@ -88,26 +94,32 @@ struct FeedbackOptions: ParsableArguments {
         hint: "--no-feedback writes the file without")
     }
     let decoder = try Decoder(source)
-    if let feedbackSections, feedbackSections > decoder.layerCount {
-      throw Failure(
-        .usage, "--feedback-sections \(feedbackSections): \(source.name) has \(decoder.layerCount) layers",
-        hint: "give at most that many")
-    }
+    try Self.check(feedbackSections, decoder, of: source)
     if feedbackSections ?? 1 > 1, !decoder.runsPairs {
       progress.note("note: --feedback-sections changes nothing: the layers of this model are encoded independently")
     }
     let text = try weighing.text(for: source)
     progress.noteOnce(text.notes)
-    let context = min(FitPolicy().context, max(8, decoder.contextLength), decoder.textLimit?.positions ?? .max)
-    let windows: ScoringWindows
-    do { windows = try text.text.windows(by: try Tokenizer(metadata: source.metadata), context: context) } catch {
+    return try FitFeedback(
+      of: source, windows: try Self.windows(of: text, for: source), names: text.text.names, effort: effort ?? .descent,
+      sections: feedbackSections ?? 1,
+      wants: weighing.concerns)
+  }
+
+  /// Refuses more sections than layers.
+  static func check(_ sections: Int?, _ decoder: Decoder, of source: any ModelSource) throws {
+    guard let sections, sections > decoder.layerCount else { return }
+    throw Failure(
+      .usage, "--feedback-sections \(sections): \(source.name) has \(decoder.layerCount) layers",
+      hint: "give at most that many")
+  }
+
+  /// The windows of a text by which errors are fed back.
+  static func windows(of calibration: Calibration, for source: any ModelSource) throws -> ScoringWindows {
+    do { return try FitFeedback.windows(of: calibration.text, for: source) } catch {
       guard case ScoringError.textTooShort = error, let failure = Failure(error) else { throw error }
       throw Failure(failure.code, failure.message, hint: "give more text with --calibration")
     }
-    return try FitFeedback(
-      of: source, windows: windows, names: text.text.names, effort: effort ?? .descent,
-      sections: feedbackSections ?? 1,
-      wants: weighing.concerns)
   }
 }
 

@@ -24,6 +24,9 @@ struct ImatrixCommand: ParsableCommand {
           --mix chats=2 code=1 -o model.imatrix.gguf
         qtool imatrix --merge a.imatrix.gguf b.dat -o both.imatrix.gguf
         qtool imatrix --show-statistics model.imatrix.gguf
+
+      With --keep-states, parts of `qtool quantize --feedback` begin with the hidden states that this run leaves, and the \
+      text is cut into windows as quantize cuts it.
       """)
 
   @Argument(help: "A Hugging Face directory or a GGUF file.", completion: .file()) var model: String?
@@ -39,6 +42,7 @@ struct ImatrixCommand: ParsableCommand {
     name: .long, help: ArgumentHelp("Print statistics of an importance matrix.", valueName: "file"),
     completion: .file())
   var showStatistics: String?
+  @OptionGroup(title: "States") var stateOptions: StateOptions
   @Option(
     name: [.short, .long], help: ArgumentHelp("The file to write (.gguf or .dat).", valueName: "file"),
     completion: .file())
@@ -59,6 +63,12 @@ struct ImatrixCommand: ParsableCommand {
     guard model != nil || !merge.isEmpty else { throw ValidationError("name a model, or files to --merge") }
     guard model != nil || splitter.config.ignored.isEmpty else {
       throw ValidationError("--ignore-config needs a model")
+    }
+    if stateOptions.keepStates != nil {
+      guard model != nil else { throw ValidationError("--keep-states needs a model") }
+      if let option = text.options.first {
+        throw ValidationError("--keep-states contradicts \(option): the text is cut as quantize cuts it")
+      }
     }
     guard output != nil else { throw ValidationError("name the file to write with -o") }
   }
@@ -96,7 +106,10 @@ struct ImatrixCommand: ParsableCommand {
     }
     let calibration = try text.calibration(for: source)
     progress.noteOnce(calibration.notes)
-    let windows = try text.windows(calibration, try Tokenizer(metadata: source.metadata))
+    let windows =
+      stateOptions.keepStates == nil
+      ? try text.windows(calibration, try Tokenizer(metadata: source.metadata))
+      : try FeedbackOptions.windows(of: calibration, for: source).windows
     var measurement = ImportanceMeasurement(of: source, windows: windows, datasets: calibration.names)
     measurement.processOutput = processOutput
     measurement.allExperts = allExperts
@@ -104,18 +117,23 @@ struct ImatrixCommand: ParsableCommand {
     run.snapshotSeconds = journal.snapshotEvery * 60
     let choice = try parts.choice()
     parts.note(choice, progress)
+    measurement.keeping = try stateOptions.keeping(windows, of: source, choice, progress)
     let files = PartFiles(output: output, identity: try measurement.identity(QTool.version))
     switch choice {
     case .one(let part):
       try files.check(part, of: windows.count, "windows")
-      return try files.run(part, kind: "gguf", journal, progress) { kept, path in
-        try measurement.sums(ofWindows: part.range(of: windows.count), in: run, kept: kept)
-          .write(to: path, overwrite: true)
-      }
+      let range = part.range(of: windows.count)
+      return try files.run(
+        part, kind: "gguf", journal, progress,
+        isComplete: { try measurement.areStatesKept(ofWindows: range, in: run) },
+        { kept, path in
+          try measurement.sums(ofWindows: range, in: run, kept: kept).write(to: path, overwrite: true)
+        })
     case .join(let count):
       var sums = ImportanceSums()
       for path in try files.joined(count: count) { try sums.add(try ImportanceSums(path: path)) }
-      let matrix = sums.matrix(datasets: calibration.names, chunkCount: windows.count, chunkSize: text.ctx)
+      let matrix = sums.matrix(
+        datasets: calibration.names, chunkCount: windows.count, chunkSize: windows.first?.count ?? text.ctx)
       try write(merged + [matrix], to: output)
       return files.remove()
     case nil: try JoinedParts.requireNone(beside: output)
@@ -137,6 +155,50 @@ struct ImatrixCommand: ParsableCommand {
     if let report = matrix.coverageReport() { print(report) }
     let size = matrix.chunkSize > 0 ? " of \(matrix.chunkSize) tokens" : ""
     print("\(output): \(matrix.entries.count) tensors, \(matrix.chunkCount) windows\(size)")
+  }
+}
+
+/// States that `quantize --states` begins with.
+struct StateOptions: ParsableArguments {
+  @Option(
+    name: .long,
+    help: ArgumentHelp(
+      "Keep the hidden states with which the parts of `qtool quantize --states` begin, in this folder.",
+      valueName: "folder"), completion: .directory)
+  var keepStates: String?
+  @Option(
+    name: .long,
+    help: ArgumentHelp(
+      "The sections of error feedback whose first states are kept. Of a model with experts, the parts of quantize.",
+      valueName: "count"))
+  var feedbackSections: Int?
+
+  func validate() throws {
+    guard (keepStates == nil) == (feedbackSections == nil) else {
+      throw ValidationError("--keep-states and --feedback-sections need each other")
+    }
+    if let feedbackSections, feedbackSections < 2 { throw ValidationError("--feedback-sections must be at least 2") }
+  }
+
+  /// The states that a run of these windows keeps; nil for none.
+  func keeping(
+    _ windows: [[Int32]], of source: any ModelSource, _ choice: PartOptions.Choice?, _ progress: Progress
+  ) throws -> ImportanceMeasurement.StateKeeping? {
+    guard let keepStates, let feedbackSections else { return nil }
+    try FeedbackOptions.check(feedbackSections, try Decoder(source), of: source)
+    var part: RunPart?
+    if case .one(let one) = choice { part = one }
+    let keeping = ImportanceMeasurement.StateKeeping(
+      folder: keepStates, sections: feedbackSections,
+      origin: KeptStates.Origin(arguments: PartOptions.arguments, part: part))
+    if case .join = choice { return keeping }
+    let own = part.map { Array(windows[$0.range(of: windows.count)]) } ?? windows
+    let bytes = try keeping.bytes(windows: own, of: source)
+    progress.note(
+      "\(keepStates): states of \(Figures.grouped(own.count)) windows before \(bytes.layers) "
+        + "\(bytes.layers == 1 ? "layer" : "layers"), \(Figures.bytes(bytes.each)) each, "
+        + "\(Figures.bytes(bytes.layers * bytes.each)) in all")
+    return keeping
   }
 }
 
@@ -177,6 +239,14 @@ struct CalibrationOptions: ParsableArguments {
       result[String(parts[0])] = weight
     }
     return result
+  }
+
+  /// The options that are given and change the windows.
+  var options: [String] {
+    [
+      ("--ctx", ctx != 512), ("--chunks", chunks != nil), ("--from-chunk", fromChunk != 0), ("--mix", !mix.isEmpty),
+      ("--seed", seed != nil), ("--parse-special", parseSpecial),
+    ].filter(\.1).map(\.0)
   }
 
   func calibration(for source: any ModelSource) throws -> Calibration {

@@ -132,8 +132,8 @@ extension QuantizeCommand {
       try file.file.feedback.flatMap {
         try FeedbackWriting(
           file.plan, feedback: $0, importance: file.matrix,
-          savesImportance: feedbackOptions.saveImatrix && file.measuresImportance, share: share,
-          forward: options.forward, progress)
+          savesImportance: feedbackOptions.saveImatrix && file.measuresImportance, states: feedbackOptions.states,
+          share: share, forward: options.forward, progress)
       }
     }
     if feedbackOptions.saveImatrix, files.contains(where: { $0.file.job == nil && !$0.measuresImportance }) {
