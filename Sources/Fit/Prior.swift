@@ -143,5 +143,6 @@ package struct Prior: Sendable {
     "ffn_gate_up": ["ffn_gate", "ffn_up"],
     "ffn_gate_up_exps": ["ffn_gate_exps", "ffn_up_exps"],
     "ssm_ba": ["ssm_alpha", "ssm_beta"],
+    "ssm_in": ["attn_qkv", "attn_gate"],
   ]
 }

@@ -164,6 +164,7 @@ private struct FusedForm {
   static let all = [
     FusedForm(fused: ".attn_qkv.weight", parts: [".attn_q.weight", ".attn_k.weight", ".attn_v.weight"]),
     FusedForm(fused: ".ffn_gate_up.weight", parts: [".ffn_gate.weight", ".ffn_up.weight"]),
+    FusedForm(fused: ".ssm_in.weight", parts: [".attn_qkv.weight", ".attn_gate.weight"]),
     FusedForm(fused: ".ffn_gate_up_exps.weight", parts: [".ffn_gate_exps.weight", ".ffn_up_exps.weight"]),
   ]
 }

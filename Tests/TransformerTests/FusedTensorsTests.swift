@@ -27,12 +27,17 @@ import Transformer
     #expect(relativeDifference(logits[1], logits[0].map(Double.init)) < 1e-5)
   }
 
-  @Test func jointProjectionsOfEarlyConvertersAreRefused() throws {
-    let model = try Golden("qwen3next").model
-    let joint = RenamedTensor(model, "blk.0.attn_qkv.weight", to: "blk.0.ssm_in.weight")
-    #expect { try Decoder(joint) } throws: { error in
-      "\(error)".hasPrefix("tensor 'blk.0.ssm_in.weight' has queries, keys, values and gates of each head together")
+  /// Files of early converters have the rows of a checkpoint, and MLX has them too.
+  @Test func jointProjectionsOfDeltaNetsComputeTheSame() throws {
+    let golden = try Golden("qwen3next")
+    let joint = try JointHeads(golden.model)
+    #expect(joint.tensors.contains { $0.name.hasSuffix("ssm_in.weight") })
+    #expect(!joint.tensors.contains { $0.name.hasSuffix("attn_gate.weight") })
+    let length = golden.windows[0].count
+    let logits = try [golden.model as any ModelSource, joint].map { model in
+      try allLogits(ForwardPass(source: model).run(windows: golden.windows, scored: 0..<length))
     }
+    #expect(relativeDifference(logits[1], logits[0].map(Double.init)) < 1e-5)
   }
 }
 
@@ -106,19 +111,56 @@ private struct FusedModel: ModelSource {
   }
 }
 
-/// A model with one tensor under another name.
-private struct RenamedTensor: ModelSource {
+/// Qwen 3 Next whose queries, keys, values and gates are one matrix, for one key head after the other.
+private struct JointHeads: ModelSource {
   let model: GGUFFile
   let tensors: [TensorInfo]
+  private let keyHeads: Int
   var name: String { model.name }
   var metadata: Metadata { model.metadata }
 
-  init(_ model: GGUFFile, _ name: String, to other: String) {
+  init(_ model: GGUFFile) throws {
     self.model = model
-    tensors = model.tensors.map { $0.name == name ? TensorInfo(name: other, shape: $0.shape, type: $0.type) : $0 }
+    keyHeads = try #require(model.metadata.optionalInt("qwen3next.ssm.group_count"))
+    tensors = try model.tensors.compactMap { tensor in
+      guard !tensor.name.hasSuffix("attn_gate.weight") else { return nil }
+      guard let gate = Self.gate(of: tensor, model) else { return tensor }
+      let shape = try #require(Shape([tensor.shape.columns, tensor.shape.rows + gate.shape.rows]))
+      return TensorInfo(name: tensor.name.replacing("attn_qkv", with: "ssm_in"), shape: shape, type: tensor.type)
+    }
+  }
+
+  private static func gate(of qkv: TensorInfo, _ model: GGUFFile) -> TensorInfo? {
+    guard qkv.name.hasSuffix("attn_qkv.weight") else { return nil }
+    return model.tensor(named: qkv.name.replacing("attn_qkv", with: "attn_gate"))
   }
 
   func tensor(named name: String) -> TensorInfo? { tensors.first { $0.name == name } }
-  func readBytes(of tensor: TensorInfo, rows: Range<Int>, into output: inout MutableRawSpan) throws {}
-  func readRows(of tensor: TensorInfo, rows: Range<Int>, into output: inout MutableSpan<Float>) throws {}
+
+  func readBytes(of tensor: TensorInfo, rows: Range<Int>, into output: inout MutableRawSpan) throws {
+    try model.readBytes(of: tensor, rows: rows, into: &output)
+  }
+
+  func readRows(of tensor: TensorInfo, rows: Range<Int>, into output: inout MutableSpan<Float>) throws {
+    guard let qkv = model.tensor(named: tensor.name.replacing("ssm_in", with: "attn_qkv")),
+      let gate = Self.gate(of: qkv, model)
+    else { return try model.readRows(of: tensor, rows: rows, into: &output) }
+    let all = try values(of: qkv) + values(of: gate)
+    let (inner, width) = (gate.shape.rows, tensor.shape.columns)
+    let (size, values) = ((qkv.shape.rows - inner) / (2 * keyHeads), inner / keyHeads)
+    let starts = [(0, size), (keyHeads * size, size), (2 * keyHeads * size, values), (qkv.shape.rows, values)]
+    let order = (0..<keyHeads).flatMap { head in
+      starts.flatMap { start, count in start + head * count..<start + (head + 1) * count }
+    }
+    for (index, row) in rows.enumerated() {
+      for column in 0..<width { output[index * width + column] = all[order[row] * width + column] }
+    }
+  }
+
+  private func values(of tensor: TensorInfo) throws -> [Float] {
+    var values = [Float](repeating: 0, count: tensor.shape.count)
+    var span = values.mutableSpan
+    try model.readRows(of: tensor, rows: 0..<tensor.shape.rows, into: &span)
+    return values
+  }
 }

@@ -71,20 +71,17 @@ extension DeltaNet {
       throw .invalidKey(
         model.key("ssm.inner_size"), reason: "is \(inner), but \(valueHeads) heads have \(size) elements")
     }
-    if model.source.tensor(named: prefix + "ssm_in.weight") != nil {
-      throw .unsupportedTensor(
-        prefix + "ssm_in.weight",
-        reason:
-          "has queries, keys, values and gates of each head together, as early converters wrote them; convert the "
-          + "checkpoint again")
-    }
     let channels = 2 * keyHeads * size + inner
+    let hasJointHeads = isGrouped && model.source.tensor(named: prefix + "ssm_in.weight") != nil
     let isJoint = model.source.tensor(named: prefix + "ssm_ba.weight") != nil
     self.init(
       keyHeads: keyHeads, valueHeads: valueHeads, size: size, isGrouped: isGrouped,
       norm: try model.tensor(prefix + "attn_norm.weight", [width]),
-      qkv: try model.linear(prefix + "attn_qkv", width, channels),
-      gate: try model.linear(prefix + "attn_gate", width, inner),
+      heads: hasJointHeads
+        ? .joint(try model.linear(prefix + "ssm_in", width, channels + inner))
+        : .separate(
+          qkv: try model.linear(prefix + "attn_qkv", width, channels),
+          gate: try model.linear(prefix + "attn_gate", width, inner)),
       rates: isJoint
         ? .joint(try model.linear(prefix + "ssm_ba", width, 2 * valueHeads))
         : .separate(
