@@ -69,10 +69,6 @@ struct MLXFolder: Sendable {
       config.set("model_type", JSONText.quoted(String(modelType.dropLast("_text".count))))
     }
     for key in ["_name_or_path", "quantization_config", "quantization"] { config.remove(key) }
-    // The `transformers` package takes both names, mlx_lm one.
-    if modelType == "qwen3_moe", !config.has("num_experts"), let count = config["num_local_experts"] {
-      config.set("num_experts", count)
-    }
     let fields = provenance.map { "\(JSONText.quoted($0.key)): \(JSONText.quoted($0.value))" }
     config.set("qtool", "{" + fields.joined(separator: ", ") + "}")
     if let quantization = Self.quantization(layout) {
@@ -90,22 +86,37 @@ struct MLXFolder: Sendable {
     }
     for key in ["torch_dtype", "dtype"] where config.has(key) { config.set(key, JSONText.quoted(floats)) }
     // Blocks for multi-token prediction are not written.
-    if config.has("mtp_num_hidden_layers") { config.set("mtp_num_hidden_layers", "0") }
+    for key in ["mtp_num_hidden_layers", "num_nextn_predict_layers"] where config.has(key) { config.set(key, "0") }
     spreadRope(&config)
+    guard config.has("hidden_size") else { return }
+    // The `transformers` package takes both names, mlx_lm one.
+    if ["qwen3_moe", "qwen3_vl_moe"].contains(modelType), !config.has("num_experts"),
+      let count = config["num_local_experts"]
+    {
+      config.set("num_experts", count)
+    }
+    for (key, value) in Self.required[modelType] ?? [] where !config.has(key) { config.set(key, value) }
   }
+
+  /// Keys without which a class of mlx_lm does not start, and the values that the `transformers` package gives missing ones.
+  private static let required: [String: [(key: String, value: String)]] = [
+    "glm4_moe": [("rope_scaling", "null")], "minimax_m2": [("shared_intermediate_size", "0")],
+    "qwen3_vl_moe": [("norm_topk_prob", "true"), ("mlp_only_layers", "[]"), ("decoder_sparse_step", "1")],
+    "glm_moe_dsa": [("moe_layer_freq", "1")],
+  ]
 
   /// Version 5 of the `transformers` package writes `rope_parameters`; most classes of mlx_lm read `rope_theta` and
   /// `rope_scaling` alone, and take their defaults where these are missing.
   private func spreadRope(_ config: inout JSONText) {
     func object(_ text: String?) -> JSONText? { text.flatMap { try? JSONText(Array($0.utf8), path: configPath) } }
     guard let all = object(config["rope_parameters"]) else { return }
-    // Gemma has one for each kind of layers. Gemma 4's class reads these, Gemma 3's only the older keys.
+    // Some have one for each kind of layers. Gemma 4's class reads these, the others only the older keys.
     if object(all["full_attention"]) != nil {
-      guard modelType.hasPrefix("gemma3") else { return }
+      guard !modelType.hasPrefix("gemma4") else { return }
       config.remove("rope_parameters")
     }
     if let sliding = object(all["sliding_attention"]), let theta = sliding["rope_theta"],
-      !config.has("rope_local_base_freq")
+      modelType.hasPrefix("gemma3"), !config.has("rope_local_base_freq")
     {
       config.set("rope_local_base_freq", theta)
     }
@@ -113,6 +124,11 @@ struct MLXFolder: Sendable {
     if let theta = rope["rope_theta"] {
       if !config.has("rope_theta") || config["rope_theta"] == "null" { config.set("rope_theta", theta) }
       rope.remove("rope_theta")
+    }
+    if ["glm4_moe", "phi3", "qwen3_next"].contains(modelType), let factor = rope["partial_rotary_factor"],
+      !config.has("partial_rotary_factor")
+    {
+      config.set("partial_rotary_factor", factor)
     }
     let kind = rope["rope_type"] ?? rope["type"]
     guard let kind, kind != "\"default\"", !config.has("rope_scaling") || config["rope_scaling"] == "null" else {

@@ -43,7 +43,7 @@ public struct MLXMix: Sendable, Hashable {
     return source.tensors.map { tensor in
       guard tensor.isQuantizable else { return tensor.exactType }
       if tensor.type == .mxfp4 { return .mxfp4 }
-      var format = isException(tensor, layers) ? high ?? low : low
+      var format = isException(tensor, source.names, layers) ? high ?? low : low
       // Groups must not cross heads that change places.
       if let order = MLXColumnOrder(tensor, of: source), !order.admits(format.type) {
         guard
@@ -58,13 +58,12 @@ public struct MLXMix: Sendable, Hashable {
 
   /// The names of mlx_lm's exceptions: what contains `v_proj`, `v_a_proj`, `v_b_proj` or `down_proj`, in an eighth of the
   /// layers at both ends and in every third one between.
-  private func isException(_ tensor: TensorInfo, _ layers: Int) -> Bool {
+  private func isException(_ tensor: TensorInfo, _ names: MLXNames, _ layers: Int) -> Bool {
     guard let layer = tensor.layer else { return tensor.role == .output }
-    switch TensorName(tensor.name).title {
-    // `kv_b_proj` contains `v_b_proj`, and `kv_a_proj_with_mqa` contains `v_a_proj`.
-    case "attn_v", "attn_kv_a_mqa", "attn_kv_b", "ffn_down", "ffn_down_exps", "ffn_down_shexp": break
-    default: return false
-    }
+    // Also `qkv_proj`, `kv_b_proj` and `kv_a_proj_with_mqa` contain one of them.
+    guard let module = names.name(of: tensor.name)?.module,
+      ["v_proj", "v_a_proj", "v_b_proj", "down_proj"].contains(where: { module.contains($0) })
+    else { return false }
     let offset = layer - layers / 8
     return offset < 0 || layer >= 7 * layers / 8 || offset % 3 == 2
   }

@@ -148,19 +148,17 @@ public struct MLXModel: ModelSource {
         stored[tensor.name] = type == .mxfp4 ? .microscaled(groups, order) : .groups(groups, order)
       }
     }
-    for tensor in shapes.tensors {
-      guard family == .deepseek2 || weights[names.path(of: tensor.name) ?? ""] == nil,
-        let joint = Self.joint(tensor, shapes), weights[names.path(of: joint.name) ?? ""] != nil
-      else {
+    // Files of older versions of mlx_lm have DeepSeek V3's matrices as V2's.
+    let hasLatents = weights.keys.contains { $0.hasSuffix(".kv_b_proj.weight") }
+    let joined = family == .deepseek3 && hasLatents ? .deepseek2 : family
+    for tensor in shapes.tensors where !JointTensor.isSecond(tensor.name, family: joined) {
+      guard let joint = JointTensor(tensor, of: shapes, family: joined), let matrix = joint.tensor else {
         try add(tensor)
         continue
       }
-      if tensor.name.hasSuffix("attn_k_b.weight") {
-        try add(joint)
-        if let v = shapes.tensor(named: tensor.name.replacing("attn_k_b", with: "attn_v_b")) {
-          metadata.expandLatents(
-            heads: tensor.shape.matrices, key: tensor.shape.columns, value: v.shape.rowsPerMatrix)
-        }
+      try add(matrix)
+      if case .latent(let k, let v) = joint {
+        metadata.expandLatents(heads: k.shape.matrices, key: k.shape.columns, value: v.shape.rowsPerMatrix)
       }
     }
     if let other = weights.keys.sorted().first(where: { !used.contains($0) }) {
@@ -170,16 +168,6 @@ public struct MLXModel: ModelSource {
     self.metadata = metadata
     self.tensors = tensors
     self.stored = stored
-  }
-
-  /// `attn_kv_b` in place of the halves that config.json implies; nil for other tensors.
-  private static func joint(_ tensor: TensorInfo, _ shapes: ModelShapes) -> TensorInfo? {
-    let name = tensor.name.replacing("attn_v_b", with: "attn_k_b")
-    guard name.hasSuffix(".attn_k_b.weight"), let k = shapes.tensor(named: name),
-      let v = shapes.tensor(named: name.replacing("attn_k_b", with: "attn_v_b")),
-      let shape = Shape([v.shape.columns, k.shape.matrices * (k.shape.columns + v.shape.rowsPerMatrix)])
-    else { return nil }
-    return TensorInfo(name: name.replacing("attn_k_b", with: "attn_kv_b"), shape: shape, type: k.type)
   }
 
   /// The files that mlx_lm reads.

@@ -4,8 +4,8 @@ import Tensors
 /// The order of a tensor's rows, or of its columns, in MLX.
 struct MLXRowOrder: Sendable, Equatable {
   private enum Kind: Equatable {
-    /// Rotary queries and keys: GGUF's `llama` has the halves of a head interleaved, MLX has them one after the other, as
-    /// the `transformers` package.
+    /// Rotary queries and keys: GGUF's `llama` and its relatives have the halves of a head interleaved, MLX has them one
+    /// after the other, as the `transformers` package.
     case halves(headRows: Int)
     /// Value heads of a delta net behind `first` other rows: in a GGUF, head i uses key head i mod `keyHeads`; MLX has
     /// those of a key head together.
@@ -16,15 +16,18 @@ struct MLXRowOrder: Sendable, Equatable {
 
   private let kind: Kind
 
+  /// The architectures of GGUF whose queries and keys have the halves of a head interleaved.
+  private static let interleaved: Set<String> = ["llama", "mistral3", "smollm3", "granite"]
+
   /// nil for tensors whose rows have the same order in both.
   init?(_ tensor: TensorInfo, of model: any ModelSource) {
     let title = TensorName(tensor.name).title.replacing(".bias", with: "")
     let rows = tensor.shape.dimensions.count == 1 ? tensor.shape.columns : tensor.shape.rows
     switch title {
     case "attn_q", "attn_k":
-      guard model.metadata.optionalString("general.architecture") == "llama",
-        let heads = model.metadata.optionalInt("llama.attention.head_count"),
-        let keyHeads = model.metadata.optionalInt("llama.attention.head_count_kv") ?? Optional(heads)
+      guard let name = model.metadata.optionalString("general.architecture"), Self.interleaved.contains(name),
+        let heads = model.metadata.optionalInt("\(name).attention.head_count"),
+        let keyHeads = model.metadata.optionalInt("\(name).attention.head_count_kv") ?? Optional(heads)
       else { return nil }
       let count = title == "attn_q" ? heads : keyHeads
       guard count > 0, rows % count == 0, rows / count % 2 == 0 else { return nil }

@@ -8,15 +8,15 @@ import Tensors
 /// A Hugging Face directory as mlx_lm would hold it: all float tensors in one 16-bit type.
 ///
 /// Tensors have GGUF's names, shapes and order of rows, so that importance, sensitivities and mixes are those of a GGUF. Only
-/// DeepSeek V2 differs: its keys and values are expanded by one matrix, `attn_kv_b`.
+/// DeepSeek V2 and Qwen 3 Next differ, whose matrices `attn_kv_b` and `ssm_in` are two of a GGUF (``JointTensor``).
 public struct MLXSource: FormedSource {
   public let metadata: Metadata
   public let tensors: [TensorInfo]
   /// The model, with the weights that the user wants replaced.
   private let base: any ModelSource
   private let indices: [String: Int]
-  /// The halves of each `attn_kv_b`.
-  private let halves: [String: (k: TensorInfo, v: TensorInfo)]
+  /// Matrices that the model has as two.
+  private let joint: [String: JointTensor]
   /// The type of float tensors.
   public let scales: AffineFormat.Scales
   let names: MLXNames
@@ -24,7 +24,7 @@ public struct MLXSource: FormedSource {
 
   public var name: String { base.name }
   public var form: any OutputForm { MLXForm(source: self) }
-  public var measured: any ModelSource { halves.isEmpty ? base : self }
+  public var measured: any ModelSource { joint.isEmpty ? base : self }
 
   /// - Parameters:
   ///   - checkpoint: the model.
@@ -43,10 +43,11 @@ public struct MLXSource: FormedSource {
     guard let names = MLXNames(modelType: folder.modelType) else {
       throw FormatError(
         path: folder.configPath, subject: "key model_type",
-        "is \(folder.modelType), whose names in MLX are unknown",
+        "is \(folder.modelType), \(MLXClass.reason(modelType: folder.modelType))",
         hint: "known: " + MLXNames.modelTypes.joined(separator: ", "))
     }
     self.names = names
+    try MLXClass.check(base, modelType: folder.modelType, path: folder.configPath)
     let family = names.family
     self.base = base
     let halfWeights = base.tensors.reduce(0) { $0 + ($1.type == .f16 ? $1.shape.count : 0) }
@@ -54,23 +55,16 @@ public struct MLXSource: FormedSource {
     scales = halfWeights > otherWeights ? .f16 : .bf16
     var metadata = base.metadata
     var tensors: [TensorInfo] = []
-    var halves: [String: (k: TensorInfo, v: TensorInfo)] = [:]
-    let layers = family == .qwen35 ? metadata.withoutPrediction() : .max
+    var joint: [String: JointTensor] = [:]
+    let layers = metadata.withoutPrediction() ?? .max
     for tensor in base.tensors where TensorName(tensor.name).layer ?? 0 < layers {
       guard MLXNames.isOmitted(tensor.name) || names.name(of: tensor.name) != nil else {
         throw FormatError(path: folder.directory, subject: "tensor \(tensor.name)", "has no name in MLX")
       }
-      if family == .deepseek2, tensor.name.hasSuffix(".attn_v_b.weight") { continue }
-      if family == .deepseek2, tensor.name.hasSuffix(".attn_k_b.weight"),
-        let v = base.tensor(named: tensor.name.replacing("attn_k_b", with: "attn_v_b")),
-        let shape = Shape([
-          tensor.shape.dimensions[1],
-          tensor.shape.matrices * (tensor.shape.columns + v.shape.rowsPerMatrix),
-        ])
-      {
-        let joint = tensor.name.replacing("attn_k_b", with: "attn_kv_b")
-        tensors.append(TensorInfo(name: joint, shape: shape, type: scales.type))
-        halves[joint] = (tensor, v)
+      if JointTensor.isSecond(tensor.name, family: family) { continue }
+      if let both = JointTensor(tensor, of: base, family: family), let matrix = both.tensor {
+        tensors.append(TensorInfo(name: matrix.name, shape: matrix.shape, type: scales.type))
+        joint[matrix.name] = both
         continue
       }
       let keeps =
@@ -78,12 +72,12 @@ public struct MLXSource: FormedSource {
         || MLXNames.isSingle(tensor.name)
       tensors.append(TensorInfo(name: tensor.name, shape: tensor.shape, type: keeps ? tensor.type : scales.type))
     }
-    if let (k, v) = halves.values.first {
+    if case .latent(let k, let v)? = joint.values.first {
       metadata.expandLatents(heads: k.shape.matrices, key: k.shape.columns, value: v.shape.rowsPerMatrix)
     }
     self.metadata = metadata
     self.tensors = tensors
-    self.halves = halves
+    self.joint = joint
     indices = Dictionary(tensors.enumerated().map { ($1.name, $0) }, uniquingKeysWith: { first, _ in first })
   }
 
@@ -92,12 +86,12 @@ public struct MLXSource: FormedSource {
   private func stored(_ tensor: TensorInfo) -> TensorInfo? { base.tensor(named: tensor.name) }
 
   public func path(of tensor: TensorInfo) -> String? {
-    base.path(of: halves[tensor.name]?.k ?? stored(tensor) ?? tensor)
+    base.path(of: joint[tensor.name]?.first ?? stored(tensor) ?? tensor)
   }
 
   /// Rows as the checkpoint has them: not rounded to 16 bits, since blocks are encoded from them.
   public func readRows(of tensor: TensorInfo, rows: Range<Int>, into output: inout MutableSpan<Float>) throws {
-    if let (k, v) = halves[tensor.name] { return try readJoint(k, v, rows, into: &output) }
+    if let both = joint[tensor.name] { return try both.readRows(rows, of: base, into: &output) }
     guard let stored = stored(tensor) else { preconditionFailure("\(name) has no tensor \(tensor.name)") }
     try base.readRows(of: stored, rows: rows, into: &output)
   }
@@ -121,40 +115,16 @@ public struct MLXSource: FormedSource {
         tensor: tensor.name, row: rows.lowerBound + row, column: column, path: path(of: tensor))
     }
   }
-
-  /// Rows of `attn_kv_b`: of each head first the rows of keys, which `attn_k_b` holds as columns, then those of values.
-  private func readJoint(
-    _ k: TensorInfo, _ v: TensorInfo, _ rows: Range<Int>, into output: inout MutableSpan<Float>
-  ) throws {
-    let (nope, rank, value) = (k.shape.columns, k.shape.rowsPerMatrix, v.shape.rowsPerMatrix)
-    var row = rows.lowerBound
-    while row < rows.upperBound {
-      let (head, first) = row.quotientAndRemainder(dividingBy: nope + value)
-      let start = (row - rows.lowerBound) * rank
-      if first < nope {
-        let count = min(nope - first, rows.upperBound - row)
-        let matrix = try base.rows(head * rank..<(head + 1) * rank, of: k)
-        for i in 0..<count {
-          for column in 0..<rank { output[start + i * rank + column] = matrix[column * nope + first + i] }
-        }
-        row += count
-      } else {
-        let count = min(nope + value - first, rows.upperBound - row)
-        let from = head * value + first - nope
-        let part = try base.rows(from..<from + count, of: v)
-        for i in part.indices { output[start + i] = part[i] }
-        row += count
-      }
-    }
-  }
 }
 
 extension Metadata {
-  /// Removes the blocks for multi-token prediction, which MLX does not have, and returns the number of layers.
-  mutating func withoutPrediction() -> Int {
+  /// Removes the blocks for multi-token prediction, which MLX does not have, and returns the number of layers; nil for a
+  /// model without these blocks.
+  mutating func withoutPrediction() -> Int? {
     let name = optionalString("general.architecture") ?? ""
     let (all, prediction) = ("\(name).block_count", "\(name).nextn_predict_layers")
-    let count = (optionalInt(all) ?? 0) - (optionalInt(prediction) ?? 0)
+    guard let blocks = optionalInt(prediction), let stored = optionalInt(all) else { return nil }
+    let count = stored - blocks
     removeValue(forKey: prediction)
     self[all] = .uint32(UInt32(clamping: count))
     return count

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""mlx_directories.py QTOOL: MLX directories of small random models of every family, judged by mlx_lm.
+"""mlx_directories.py QTOOL [NAME ...]: MLX directories of small random models of every family, judged by mlx_lm.
 
-Each is loaded strictly; its tensors decode as qtool decodes them, and its likelihood of a text in single precision is
-qtool's. Skipped with a message where python has no mlx. Prints a line a check, and ends with '<n> passed, <n> failed'.
+Each is loaded strictly, and its logits of a text in single precision are qtool's: at the second half of every window, of all
+tokens but a tail of a thousandth, log-probabilities differ by at most 1e-5 of the largest. Skipped with a message where python
+has no mlx. Prints a line a check, and ends with '<n> passed, <n> failed'.
 """
 import json
-import math
 import pathlib
 import shutil
 import subprocess
@@ -15,20 +15,28 @@ import tempfile
 try:
     import mlx.core as mx
     import numpy as np
+    import zstandard
     from mlx_lm.utils import load_model
 except ImportError as error:
-    print(f"skipped: the checks of MLX need mlx and mlx-lm ({error}): pip install 'mlx[cpu]' mlx-lm")
+    print(f"skipped: the checks of MLX need mlx, mlx-lm and zstandard ({error}): pip install 'mlx[cpu]' mlx-lm zstandard")
     sys.exit(0)
 
 mx.set_default_device(mx.cpu)
 QTOOL = sys.argv[1]
-FIXTURES = pathlib.Path("Tests/CommandTests/Fixtures/reference")
+REFERENCES = pathlib.Path("Tests/CommandTests/Fixtures/reference")
+FAMILIES = pathlib.Path("Tests/FamilyTests/Fixtures")
 TEXT = pathlib.Path("Examples/held-out.txt")
 MODELS = ["llama2", "llama3", "llama-biases", "mistral", "mixtral", "qwen2", "qwen3", "qwen3moe", "deepseek2", "deepseek3",
           "deepseek3-fp8", "gemma3", "gemma4", "gemma4-shared", "qwen35", "qwen35-plain", "qwen35moe", "gpt-oss",
-          "gpt-oss-mxfp4"]
+          "gpt-oss-mxfp4", "seed_oss", "smollm3", "granite", "olmo2", "olmo3", "ernie4_5", "phi3", "phi3-longrope",
+          "ministral3", "mistral3", "mistral4", "qwen3vl", "qwen3vlmoe", "glm4moe", "glm4moe-air", "glm4moelite",
+          "minimax-m2", "deepseek32", "qwen3next"]
 TYPES = ["COPY", "4bit/32", "mixed_3_6/32"]
-CONTEXT, WINDOWS = 64, 4
+# mlx_lm rotates Phi 3 by the factors of long texts, at any length.
+CONTEXTS = {"phi3-longrope": 128}
+WINDOWS = 4
+# The error of single precision: in gemma4-shared, an ulp of the embeddings moves logits by 1e-4.
+TOLERANCES = {"gemma4-shared": 5e-5}
 results = []
 
 
@@ -41,50 +49,128 @@ def qtool(*arguments):
     return subprocess.run([QTOOL, *map(str, arguments)], check=True, capture_output=True, text=True).stdout
 
 
-def ours(path):
-    """Mean negative log-likelihood of the second half of every window."""
-    out = qtool("perplexity", path, "--text", TEXT, "--ctx", CONTEXT, "--chunks", WINDOWS, "--json", "--quiet")
-    return math.log(json.loads(out)["all"]["statistics"]["perplexity"]["value"])
+def values(name, shape, offset, exponent):
+    """The weights of a fixture of FamilyTests, in BF16: a byte for each element, from splitmix64 of a hash of the name."""
+    state = 0xCBF29CE484222325
+    for byte in name.encode(): state = (state ^ byte) * 0x100000001B3 % 2 ** 64
+    count = int(np.prod(shape))
+    with np.errstate(over="ignore"):
+        z = np.uint64(state) + np.arange(1, -(-count // 8) + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        z ^= z >> np.uint64(31)
+    steps = z.view(np.int8)[:count].astype(np.float32)
+    if offset: steps = np.floor(steps / 4)
+    return ((offset + steps * 2.0 ** -exponent).astype(np.float32).view("<u4") >> 16).astype("<u2").tobytes()
 
 
-def windows(path, file):
-    """The tokens of the windows, from a file in the format of llama-perplexity."""
-    qtool("drift", path, "--save-logits", file, "--text", TEXT, "--ctx", CONTEXT, "--chunks", WINDOWS, "--quiet")
-    data = file.read_bytes()
-    context, _, count = np.frombuffer(data[8:20], "<i4")
-    return np.frombuffer(data[20:20 + 4 * context * count], "<i4").reshape(count, context).tolist()
+def make(name, folder):
+    """A model of the fixtures as a Hugging Face directory."""
+    tokenizer = REFERENCES / ("gemma/tokenizer" if name.startswith("gemma") else "tokenizer")
+    if (REFERENCES / name).exists():
+        shutil.copytree(REFERENCES / name, folder)
+    else:
+        folder.mkdir()
+        fixture = json.loads((FAMILIES / f"{name}.json").read_text())
+        (folder / "config.json").write_text(json.dumps(fixture["config"]))
+        header, data = {}, b""
+        for tensor, (shape, offset, exponent) in fixture["stored"].items():
+            part = values(tensor, shape, offset, exponent)
+            header[tensor] = {"dtype": "BF16", "shape": shape, "data_offsets": [len(data), len(data) + len(part)]}
+            data += part
+        header = json.dumps(header).encode()
+        (folder / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + data)
+    for file in tokenizer.iterdir(): shutil.copy(file, folder)
+    return folder
 
 
-def theirs(path, tokens):
-    """The same by mlx_lm, in single precision."""
+class Reference:
+    """qtool's log-probabilities, from a file of `drift --save-reference` (CompactReference, ReferenceFrame)."""
+
+    def __init__(self, path):
+        data = path.read_bytes()
+        length = int.from_bytes(data[8:16], "little")
+        self.header = json.loads(data[16:16 + length])
+        total, size = self.header["windows"] * len(self.scored), self.header["rowsPerFrame"]
+        frames = -(-total // size)
+        offsets = np.frombuffer(data, "<u8", frames + 2, 16 + length)
+        parts = [zstandard.ZstdDecompressor().decompress(data[a:b], max_output_size=1 << 28)
+                 for a, b in zip(offsets, offsets[1:])]
+        self.tokens = np.frombuffer(parts[0], "<i4").reshape(self.header["windows"], -1).tolist()
+        self.rows = [row for n, part in enumerate(parts[1:]) for row in self.frame(part, min(size, total - n * size))]
+
+    @property
+    def scored(self):
+        """The positions that are scored in every window."""
+        first, end = self.header["scored"]
+        return range(first, end)
+
+    @staticmethod
+    def frame(data, count):
+        """Ids of tokens and their log-probabilities, for each of `count` positions."""
+        kept = np.frombuffer(data, "<u2", count).astype(int)
+        drawn = np.frombuffer(data, "<u2", count, 2 * count).astype(int)
+        offset = 12 * count
+        ids = []
+        for number in [*kept, *drawn]:
+            last, row = 0, []
+            for _ in range(number):
+                step = shift = 0
+                while True:
+                    byte = data[offset]
+                    offset += 1
+                    step |= (byte & 127) << shift
+                    shift += 7
+                    if byte < 128: break
+                last += step
+                row.append(last)
+            ids.append(row)
+        entries = kept.sum() + drawn.sum()
+        high, middle, low = np.frombuffer(data, np.uint8, 3 * entries, offset).reshape(3, -1).astype(np.int64)
+        losses = (high << 16 | middle << 8 | low) / 2.0 ** 18
+        starts = np.concatenate([[0], np.cumsum(kept)])
+        return [(ids[row], -losses[starts[row]:starts[row + 1]]) for row in range(count)]
+
+
+def difference(path, reference):
+    """The largest difference of a log-probability from mlx_lm's in single precision, the same relative to the largest
+    log-probability, and how many were compared."""
     model, _ = load_model(path)
     model.set_dtype(mx.float32)
-    total, count = 0.0, 0
-    for window in tokens:
-        logits = np.array(model(mx.array([window]))[0].astype(mx.float32)).astype(np.float64)
+    rows, largest, scale, count = iter(reference.rows), 0.0, 0.0, 0
+    for window in reference.tokens:
+        inputs = {}
+        if model.model_type == "gemma3_text":
+            # The class rounds the factor of the embeddings to BF16.
+            factor = model.args.hidden_size ** 0.5
+            exact = factor / mx.array(factor, mx.bfloat16).astype(mx.float32)
+            inputs["input_embeddings"] = model.model.embed_tokens(mx.array([window])) * exact
+        logits = np.array(model(mx.array([window]), **inputs)[0].astype(mx.float32)).astype(np.float64)
         logits -= logits.max(-1, keepdims=True)
-        logs = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
-        for position in range(CONTEXT // 2, CONTEXT - 1):
-            total -= logs[position, window[position + 1]]
-            count += 1
-    return total / count
+        logits -= np.log(np.exp(logits).sum(-1, keepdims=True))
+        for position in reference.scored:
+            ids, found = next(rows)
+            largest = max(largest, np.abs(logits[position, ids] - found).max())
+            scale = max(scale, np.abs(found).max())
+            count += len(ids)
+    return largest, largest / scale, count
 
 
 with tempfile.TemporaryDirectory() as folder:
     folder = pathlib.Path(folder)
-    for name in MODELS:
-        source = folder / name
-        shutil.copytree(FIXTURES / name, source)
-        tokenizer = FIXTURES / ("gemma/tokenizer" if name.startswith("gemma") else "tokenizer")
-        for file in tokenizer.iterdir(): shutil.copy(file, source)
+    for name in sys.argv[2:] or MODELS:
+        source = make(name, folder / name)
         for kind in TYPES:
             label = f"{name} as {kind}"
             out = folder / f"{name}-{kind.replace('/', '-')}"
             try:
                 qtool("quantize", source, "--format", "mlx", "--type", kind, "--no-importance", "--no-feedback", "-o", out,
                       "--quiet")
-                found, mean = ours(out), theirs(out, windows(out, folder / f"{out.name}.logits"))
-                check(f"{label}: likelihood", abs(mean - found) < 1e-5, f"{found:.6f} {mean:.6f}")
+                file = folder / f"{out.name}.qref"
+                qtool("drift", out, "--save-reference", file, "--text", TEXT, "--ctx", CONTEXTS.get(name, 64), "--chunks",
+                      WINDOWS, "--quiet")
+                largest, relative, count = difference(out, Reference(file))
+                check(f"{label}: {count} log-probabilities", relative < TOLERANCES.get(name, 1e-5), f"{largest:.1e}, {relative:.1e}")
             except subprocess.CalledProcessError as error:
                 check(label, False, error.stderr.strip())
             except Exception as error:

@@ -68,7 +68,8 @@ import Testing
 
   @Test(
     arguments: ReferenceModel.architectures + [
-      "gemma3", "gemma4", "gemma4-shared", "qwen35", "qwen35-plain", "qwen35moe", "gpt-oss", "gpt-oss-mxfp4",
+      "gemma3", "gemma4", "gemma4-shared", "qwen35", "qwen35-plain", "qwen35moe", "qwen3next", "gpt-oss",
+      "gpt-oss-mxfp4",
     ])
   func whatIsWrittenIsRead(name: String) throws {
     let model = try Model(name)
