@@ -94,7 +94,9 @@ public struct TypeConstraints: Sendable, Equatable {
   ///
   /// Without importance, Q2_K is preferred: llama-quantize requires importance for IQ2_S and IQ3_XXS, too.
   private func replacement(for type: GGMLType, _ tensor: TensorInfo) -> GGMLType? {
-    let all = type.affine.map { AffineFormat.all($0.scales).map(\.type) + [$0.scales.type] } ?? GGMLType.allCases
+    // A tensor that has floats so far may be of a model for MLX too.
+    let affine = type.affine ?? only?.lazy.compactMap(\.affine).first
+    let all = affine.map { AffineFormat.all($0.scales).map(\.type) + [$0.scales.type] } ?? GGMLType.allCases
     let fitting = all.filter {
       allows($0) && $0.canHoldWeights && tensor.shape.columns % $0.blockLength == 0 && canHave($0, tensor)
         && (only != nil || type.isForTrainedLevels || !$0.isForTrainedLevels)

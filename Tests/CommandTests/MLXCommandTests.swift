@@ -34,6 +34,24 @@ import Testing
     }
   }
 
+  @Test func sizesAreMadeOfTheOnlyTypesAllowed() throws {
+    let out = try TemporaryDirectory()
+    let options = ["--target", "2.9MB", "--budget", "0", "--no-importance", "--no-feedback", "-q"]
+    _ = try quantize(out.path("a"), options + ["--only-types", "4bit,6bit/32"])
+    #expect(try Self.size(of: out.path("a")) <= 2_900_000)
+    let inspected = try run(["inspect", out.path("a")]).output
+    #expect(inspected.contains("4bit/64-f16") && inspected.contains("6bit/32-f16"), "\(inspected)")
+    for other in ["3bit", "5bit", "8bit", "4bit/32"] { #expect(!inspected.contains(other), "\(inspected)") }
+  }
+
+  @Test func partsOfADirectoryAreRefused() throws {
+    let out = try TemporaryDirectory()
+    let refused = try quantize(
+      out.path("a"), ["--type", "4bit", "--no-importance", "--no-feedback", "--part", "1/2"], status: 64)
+    #expect(refused.error.contains("--part: parts are written of GGUF files") && refused.error.contains("one process"))
+    #expect(out.contents == [])
+  }
+
   @Test func directoriesAreReadAsModels() throws {
     let out = try TemporaryDirectory()
     let (plain, searched) = (out.path("plain"), out.path("searched"))

@@ -85,6 +85,11 @@ struct QuantizeCommand: ParsableCommand {
     }
     let (run, share) = (options.fitRun(progress), try parts.choice())
     if share != nil, removal != nil { throw Failure(.usage, "--part: --delete-shards: other parts read the model too") }
+    if share != nil, outputOptions.format.contains(.mlx) {
+      throw Failure(
+        .usage, "--part: parts are written of GGUF files, not of MLX directories",
+        hint: "leave it out: one process writes the directory, after imatrix and sensitivity, which run in parts")
+    }
     parts.note(share, progress)
     var plans: [PlannedFile] = []
     for (format, source) in zip(outputOptions.format, sources) {
