@@ -66,6 +66,9 @@ enum Architectures {
   /// The architecture that config.json names, and the configuration of its text model.
   static func resolved(_ config: Config) throws -> (architecture: any CheckpointArchitecture.Type, config: Config) {
     let architecture = try named(try config.architecture, config)
+    if architecture.isNested, let text = config["text_config"], text.object == nil {
+      throw FormatError(path: config.path, subject: "key text_config", "is \(text.text), not an object")
+    }
     return (architecture, (architecture.isNested ? config.flattened() : config).filled(architecture.defaults))
   }
 

@@ -9,6 +9,8 @@ struct Config: Sendable {
   private(set) var ignored: Set<String> = []
   /// The configurations of vision and audio towers, which are left out of a GGUF.
   private(set) var towers: [String] = []
+  /// Keys that the file leaves out, with the defaults of the configuration class.
+  private var defaulted: Set<String> = []
   /// The blocks for multi-token prediction.
   var prediction = PredictionBlocks.declared
 
@@ -33,6 +35,9 @@ struct Config: Sendable {
   }
 
   var keys: [String] { root.object.map { Array($0.keys) } ?? [] }
+
+  /// The value that the file itself has.
+  func given(_ key: String) -> JSONValue? { defaulted.contains(key) ? nil : self[key] }
 
   /// True if the key is present, even if its value is null.
   func has(_ key: String) -> Bool { root[key] != nil }
@@ -63,6 +68,7 @@ struct Config: Sendable {
     guard let fields = root.object else { return self }
     var result = self
     result.root = .object(fields.merging(defaults) { given, _ in given })
+    result.defaulted.formUnion(defaults.keys.filter { fields[$0] == nil })
     return result
   }
 
@@ -87,7 +93,7 @@ struct Config: Sendable {
   }
 
   private func missing(_ key: String, _ kind: String) -> FormatError {
-    let reason = self[key] == nil ? "is missing" : "is not \(kind)"
+    let reason = self[key].map { "is \($0.text), not \(kind)" } ?? "is missing"
     return FormatError(path: path, subject: "key \(key)", reason)
   }
 
@@ -107,6 +113,14 @@ struct Config: Sendable {
 
   func double(_ key: String) throws -> Double {
     guard let value = self[key]?.double else { throw missing(key, "a number") }
+    return value
+  }
+
+  /// A number above zero, also in a GGUF's single precision.
+  func positive(_ key: String) throws -> Double {
+    guard let value = self[key]?.double, Float(value) > 0, Float(value).isFinite else {
+      throw missing(key, "a positive number")
+    }
     return value
   }
 

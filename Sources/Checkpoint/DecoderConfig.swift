@@ -42,6 +42,11 @@ struct DecoderConfig: Sendable {
         "\(heads) heads over \(keyHeads) key/value heads in width \(width)")
     }
     self.headSize = try headSize ?? config.int("head_dim", default: width / heads)
+    // Pairs of elements are rotated. Latent attention has a key for their number.
+    guard self.headSize.isMultiple(of: 2) || config["qk_rope_head_dim"] != nil else {
+      throw FormatError(
+        path: config.path, subject: "key head_dim", "means heads of \(self.headSize) elements, an odd number")
+    }
   }
 
   var queryWidth: Int { heads * headSize }
@@ -70,7 +75,7 @@ struct DecoderConfig: Sendable {
     metadata["\(name).rope.freq_base"] = .float32(Float(rope.theta))
     let hasEpsilon = epsilon == nil || config["rms_norm_eps"] != nil
     metadata["\(name).attention.layer_norm_rms_epsilon"] = .float32(
-      Float(hasEpsilon ? try config.double("rms_norm_eps") : epsilon!))
+      Float(hasEpsilon ? try config.positive("rms_norm_eps") : epsilon!))
     return metadata
   }
 

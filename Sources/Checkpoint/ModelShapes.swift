@@ -17,9 +17,14 @@ public struct ModelShapes: ModelSource {
   public let storedBytes: Int
   /// The findings on config.json's keys.
   public let configReview: ConfigReview
+  /// Blocks for multi-token prediction that config.json declares and ``tensors`` has. Weights may not have them.
+  public let predictionBlocks: Int
   private let indices: [String: Int]
   /// Values that follow from config.json, such as rope factors.
   private let computed: [String: [Float]]
+  private let config: Config
+  private let architecture: any CheckpointArchitecture.Type
+  private let hyperparameters: Metadata
 
   /// - Parameters:
   ///   - path: a config.json, or a directory with one (``ModelLocation``).
@@ -70,6 +75,8 @@ public struct ModelShapes: ModelSource {
     self.computed = computed
     let type = config.publishedType
     let quantization = try QuantizationConfig(config)
+    if isStored == nil { try quantization.refuseUnreadable(configPath: config.path) }
+    predictionBlocks = config.prediction == .declared ? model.predictionBlocks : 0
     tensors = collector.tensors.map {
       TensorInfo(
         name: $0.name, shape: $0.shape,
@@ -83,9 +90,25 @@ public struct ModelShapes: ModelSource {
       else { return sum + plain }
       return sum + tensor.shape.count + 4 * tensor.shape.count / (block.rows * block.columns)
     }
-    metadata = try modelMetadata(
-      architecture.ggufName, name: name, tensors, try model.hyperparameters(), config: config)
+    self.config = config
+    self.architecture = architecture
+    hyperparameters = try model.hyperparameters()
+    metadata = try modelMetadata(architecture.ggufName, name: name, tensors, hyperparameters, config: config)
     indices = Dictionary(uniqueKeysWithValues: tensors.enumerated().map { ($1.name, $0) })
+  }
+
+  /// The keys of the model with those of its tokenizer, its model card and its generation_config.json.
+  ///
+  /// - Throws: `FormatError` if there is no tokenizer, or one of an unknown kind.
+  package func metadata(from directory: String) throws -> Metadata {
+    let name = architecture.ggufName
+    var metadata = try modelMetadata(
+      name, name: self.name, tensors, hyperparameters, config: config, directory: directory,
+      card: try ModelCard(directory: directory))
+    let tokenizer = try CheckpointTokenizer(directory: directory, config: config, architecture: name, pre: nil)
+    metadata.merge(tokenizer.metadata) { $1 }
+    if architecture.carriesSuppressedTokens { metadata.merge(try suppressedTokens(directory)) { $1 } }
+    return metadata.asStored
   }
 
   public func tensor(named name: String) -> TensorInfo? { indices[name].map { tensors[$0] } }

@@ -48,8 +48,10 @@ struct PackedWeights {
     return nil
   }
 
+  static let hint = "quantize from the original model, or from a copy whose weights are F32, F16, BF16 or FP8"
+
   func error(_ quantization: QuantizationConfig, _ configPath: String) -> FormatError {
-    let hint = "quantize from the original model, or from a copy whose weights are F32, F16, BF16 or FP8"
+    let hint = Self.hint
     let bits = quantization.bits.map { ", \($0) bits" } ?? ""
     if let key = quantization.key, form == "MLX" {
       return FormatError(

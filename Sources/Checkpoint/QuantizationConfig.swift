@@ -77,6 +77,25 @@ struct QuantizationConfig: Sendable {
 }
 
 extension QuantizationConfig {
+  /// Refuses a method whose weights can't be read, where there are no weights to look at.
+  func refuseUnreadable(configPath: String) throws {
+    guard let key, let method, let title else { return }
+    let isReadable = Self.readable.contains(method) && (method != "gptq" || [2, 4, 8].contains(bits ?? 4))
+    guard !isReadable else { return }
+    guard Self.packing.contains(method) || method == "gptq" else { throw unknownMethod(key, configPath) }
+    throw FormatError(
+      path: configPath, subject: "key \(key)",
+      "declares weights packed with \(title)\(bits.map { ", \($0) bits" } ?? ""), which are not supported",
+      hint: PackedWeights.hint)
+  }
+
+  fileprivate func unknownMethod(_ key: String, _ configPath: String) -> FormatError {
+    FormatError(
+      path: configPath, subject: "key \(key).quant_method", "is \(method ?? "missing")",
+      hint: "known: fp8, fbgemm_fp8, and compressed-tensors and modelopt with FP8 weights; quantize from the original"
+        + " model")
+  }
+
   /// A group of modules that compressed-tensors packs in the same way.
   struct Group: Sendable {
     let bits: Int?
@@ -151,10 +170,7 @@ extension SafetensorsSet {
       return isPlain ? .plainWeights(key: key, method: method) : nil
     }
     guard !hasFloat8, method.map(QuantizationConfig.packing.contains) ?? true else {
-      throw FormatError(
-        path: configPath, subject: "key \(key).quant_method", "is \(method ?? "missing")",
-        hint: "known: fp8, fbgemm_fp8, and compressed-tensors and modelopt with FP8 weights; quantize from the original"
-          + " model")
+      throw quantization.unknownMethod(key, configPath)
     }
     return .plainWeights(key: key, method: method)
   }

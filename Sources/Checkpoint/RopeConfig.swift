@@ -15,22 +15,30 @@ struct RopeConfig: Sendable {
 
   /// - Parameter theta: the architecture's default of `rope_theta`.
   init(_ config: Config, theta: Double) throws {
-    for key in ["rope_scaling", "rope_parameters"] where config[key] != nil && config[key]?.object == nil {
-      throw FormatError(path: config.path, subject: "key \(key)", "is not an object")
-    }
     let (name, parameters) = Self.parameters(of: config)
     self.parameters = parameters
+    let (outerName, outer) = Self.outerParameters(of: config)
+    for (kind, values) in (outer.object ?? [:]) where kind.hasSuffix("_attention") {
+      guard values == .null || values.object != nil else {
+        throw FormatError(
+          path: config.path, subject: "key \(outerName).\(kind)", "is \(values.text), not an object")
+      }
+    }
+    for key in ["rope_type", "type"] {
+      guard let value = parameters[key], value != .null, value.string == nil else { continue }
+      throw FormatError(path: config.path, subject: "key \(name).\(key)", "is \(value.text), not a string")
+    }
     for key in Self.numbers {
       for (value, keyPath) in [
         (parameters[key], "\(name).\(key)"), (Self.besides.contains(key) ? config[key] : nil, key),
       ] {
         guard let value, value != .null, value.double?.isFinite != true else { continue }
-        throw FormatError(path: config.path, subject: "key \(keyPath)", "is not a number")
+        throw FormatError(path: config.path, subject: "key \(keyPath)", "is \(value.text), not a number")
       }
     }
     self.theta = parameters["rope_theta"]?.double ?? config["rope_theta"]?.double ?? theta
     guard self.theta > 0 else {
-      throw FormatError(path: config.path, subject: "key rope_theta", "is not a positive number")
+      throw FormatError(path: config.path, subject: "key rope_theta", "is \(self.theta), not a positive number")
     }
     let type = Self.type(of: parameters)
     self.type = type
@@ -226,12 +234,21 @@ extension RopeConfig {
 extension Config {
   /// The rotated pairs of each axis of an image's positions, four numbers. The axes are equal for text.
   ///
-  /// - Parameter absent: the value of a missing `mrope_section`.
-  func imageAxes(absent: [Int32]?) throws -> [Int32]? {
-    guard let given = RopeConfig.parameters(of: self).parameters["mrope_section"], given != .null else { return absent }
+  /// - Parameters:
+  ///   - absent: the value of a missing `mrope_section`.
+  ///   - pairs: the rotated pairs of a head, which the axes share.
+  func imageAxes(absent: [Int32]?, pairs: Int) throws -> [Int32]? {
+    let (name, parameters) = RopeConfig.parameters(of: self)
+    guard let given = parameters["mrope_section"], given != .null else { return absent }
+    func failure(_ reason: String) -> FormatError {
+      FormatError(path: path, subject: "key \(name).mrope_section", "is \(given.text), \(reason)")
+    }
     let sizes = (given.array ?? []).compactMap(\.int).compactMap(Int32.init(exactly:)).prefix(4)
     guard sizes.count == min(4, given.array?.count ?? 0), !sizes.isEmpty, sizes.allSatisfy({ $0 >= 0 }) else {
-      throw FormatError(path: path, subject: "key mrope_section", "is \(given.text), not a list of sizes")
+      throw failure("not a list of sizes")
+    }
+    guard sizes.reduce(0, { $0 + Int($1) }) == pairs else {
+      throw failure("which does not add up to the \(pairs) rotated pairs of a head")
     }
     return Array(sizes) + [Int32](repeating: 0, count: 4 - sizes.count)
   }

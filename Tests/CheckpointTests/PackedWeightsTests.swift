@@ -150,6 +150,16 @@ import Testing
     ("attention_bias", "false", "attention_bias: is false"), ("sliding_window", "null", "sliding_window: is null"),
     ("layer_types", #"["full_attention", "chunked_attention"]"#, #"layer_types: is "chunked_attention""#),
     ("layer_types", #"["full_attention"]"#, "layer_types: is 1 kinds"),
+    (
+      "layer_types", #"["full_attention", "sliding_attention"]"#,
+      #"layer_types: is "full_attention" in layer 0; readers of gpt-oss give layers 0, 2, 4 and so on a window"#
+    ),
+    ("experts_per_token", "3", "experts_per_token: is 3; num_experts_per_tok is 2"),
+    (
+      "initial_context_length", "2048",
+      "initial_context_length: is 2048; rope_parameters.original_max_position_embeddings is 4096"
+    ),
+    ("rope_theta", "10000", "rope_theta: is 10000; rope_parameters.rope_theta is 150000"),
     ("rope_parameters", "null", "rope_parameters: is absent, which means YaRN"),
     ("hidden_act", #""gelu""#, #"hidden_act: is "gelu""#),
   ]) func valuesThatGptOssDoesNotHave(key: String, value: String, expected: String) throws {
@@ -157,14 +167,5 @@ import Testing
     try model.set(key, try JSONSerialization.jsonObject(with: Data(value.utf8), options: .fragmentsAllowed))
     let error = try #require(throws: RefusedConfig.self) { try CheckpointDirectory(path: model.path) }
     #expect(error.description.contains("key " + expected), "\(error)")
-  }
-
-  /// The window of other layers than every second.
-  @Test func layersWithWindows() throws {
-    let model = try ReferenceModel.copy("gpt-oss")
-    let key = "gpt-oss.attention.sliding_window_pattern"
-    #expect(try CheckpointDirectory(path: model.path).metadata[key] == nil)
-    try model.set("layer_types", ["full_attention", "sliding_attention"])
-    #expect(try CheckpointDirectory(path: model.path).metadata[key] == .array(.bool([false, true])))
   }
 }

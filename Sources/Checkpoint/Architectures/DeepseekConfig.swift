@@ -51,6 +51,9 @@ struct DeepseekConfig: Sendable {
     self.name = name
     nopeSize = try config.int("qk_nope_head_dim")
     ropeSize = try config.int("qk_rope_head_dim")
+    guard ropeSize.isMultiple(of: 2) else {
+      throw FormatError(path: config.path, subject: "key qk_rope_head_dim", "is \(ropeSize), an odd number")
+    }
     valueSize = try config.int("v_head_dim")
     decoder = try DecoderConfig(config, headSize: nopeSize + ropeSize)
     prediction = carriesPrediction ? try PredictionLayers(config, layers: decoder.layers) : nil

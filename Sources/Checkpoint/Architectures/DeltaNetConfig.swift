@@ -14,7 +14,8 @@ struct DeltaNetConfig: Sendable {
   let stateSize: Int
   let keyHeads: Int
   let valueHeads: Int
-  private let rotated: Int
+  /// Elements of a head that are rotated.
+  let rotated: Int
   /// Blocks for multi-token prediction. They have attention.
   let predictionBlocks: Int
 

@@ -39,8 +39,9 @@ struct GemmaConfig: Sendable {
     var metadata = try decoder.keys(name)
     metadata["\(name).rope.freq_base_swa"] = .float32(Float(try decoder.config.slidingTheta))
     metadata["\(name).attention.sliding_window"] = .uint32(UInt32(slidingWindow))
-    if let cap = decoder.config["final_logit_softcapping"]?.double, cap != 0 {
-      metadata["\(name).final_logit_softcapping"] = .float32(Float(cap))
+    let cap = "final_logit_softcapping"
+    if let given = decoder.config[cap], given.double != 0 {
+      metadata["\(name).\(cap)"] = .float32(Float(try decoder.config.positive(cap)))
     }
     return metadata
   }
@@ -66,16 +67,32 @@ extension Config {
   /// The base of the rotation in layers with a sliding window, in the newer or the older form.
   fileprivate var slidingTheta: Double {
     get throws {
-      let kinds = RopeConfig.outerParameters(of: self).parameters
-      let key = "rope_theta"
-      let given =
-        kinds[GemmaConfig.kinds.sliding]?[key] ?? self["rope_parameters"]?[GemmaConfig.kinds.sliding]?[key]
-        ?? self["rope_local_base_freq"]
-      guard let given, given != .null else { return 10_000 }
-      guard let theta = given.double, theta > 0, theta.isFinite else {
-        throw FormatError(path: path, subject: "key rope_local_base_freq", "is not a positive number")
+      guard let (key, value) = slidingBase else {
+        return self["rope_local_base_freq"] == nil ? 10_000 : try positive("rope_local_base_freq")
+      }
+      guard let theta = value.double, theta > 0, theta.isFinite else {
+        throw FormatError(path: path, subject: "key \(key)", "is \(value.text), not a positive number")
       }
       return theta
     }
+  }
+
+  /// The same base in the newer form, with the name of its key.
+  fileprivate var slidingBase: (key: String, value: JSONValue)? {
+    let kind = GemmaConfig.kinds.sliding
+    let (name, kinds) = RopeConfig.outerParameters(of: self)
+    for (name, kinds) in [(name, kinds), ("rope_parameters", self["rope_parameters"] ?? .null)] {
+      if let value = kinds[kind]?["rope_theta"], value != .null { return ("\(name).\(kind).rope_theta", value) }
+    }
+    return nil
+  }
+}
+
+extension GemmaConfig {
+  /// The older form of the base, which the newer one replaces.
+  static let slidingBase = KeyRule("rope_local_base_freq") { config, _ in
+    guard let given = config["rope_local_base_freq"], let (key, value) = config.slidingBase, !value.equals(given)
+    else { return [] }
+    return [RefusedKey("rope_local_base_freq", given.text, "\(key) is \(value.text)")]
   }
 }

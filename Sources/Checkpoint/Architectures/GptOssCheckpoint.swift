@@ -12,10 +12,11 @@ struct GptOssCheckpoint: CheckpointArchitecture {
       // swiglu_limit has a rule below instead of the shared one.
       honoured: ["sliding_window", "layer_types", "swiglu_limit"],
       // Aliases of honoured keys.
-      harmless: ["experts_per_token", "initial_context_length"],
+      harmless: ["experts_per_token"],
       rules: [
         .only("attention_bias", are: .bool(true)), .only("swiglu_limit", are: .number(7)),
-        .only("swiglu_alpha", are: .number(1.702)), windows, rotation, .rope(RopeForms(isRamped: true)),
+        .only("swiglu_alpha", are: .number(1.702)), windows, rotation, context,
+        .rope(RopeForms(isRamped: true)),
         .none("mlp_bias", "qkv_bias", "qk_norm", "use_qk_norm", "qk_layernorm", "use_sliding_window"),
       ]))
 
@@ -33,6 +34,14 @@ struct GptOssCheckpoint: CheckpointArchitecture {
         refused.append(RefusedKey("layer_types", other.text, "a GGUF of \(gguf) has full and sliding attention"))
       } else if names.count != config["num_hidden_layers"]?.int {
         refused.append(RefusedKey("layer_types", "\(names.count) kinds", "num_hidden_layers is another number"))
+      } else if let (layer, kind) = names.enumerated().first(where: { layer, kind in
+        (kind == known[1]) != layer.isMultiple(of: 2)
+      }) {
+        // Files may list the layers since September 2026, but earlier readers ignore the list.
+        refused.append(
+          RefusedKey(
+            "layer_types", "\(kind.text) in layer \(layer)",
+            "readers of \(gguf) give layers 0, 2, 4 and so on a window, and no others"))
       }
     }
     return refused
@@ -42,6 +51,16 @@ struct GptOssCheckpoint: CheckpointArchitecture {
   private static let rotation = KeyRule { config, gguf in
     guard RopeConfig.outerParameters(of: config).parameters.object == nil else { return [] }
     return [RefusedKey("rope_parameters", "absent, which means YaRN", "the key has its factor")]
+  }
+
+  /// Another name of the length of texts from which YaRN extends.
+  private static let context = KeyRule("initial_context_length") { config, _ in
+    let key = "original_max_position_embeddings"
+    let (name, parameters) = RopeConfig.parameters(of: config)
+    guard let given = config["initial_context_length"], let used = config[key] ?? parameters[key], used != .null,
+      !used.equals(given)
+    else { return [] }
+    return [RefusedKey("initial_context_length", given.text, "\(name).\(key) is \(used.text)")]
   }
 
   private let decoder: DecoderConfig
@@ -62,11 +81,6 @@ struct GptOssCheckpoint: CheckpointArchitecture {
     metadata.merge(decoder.headKeys("gpt-oss")) { $1 }
     metadata["gpt-oss.attention.sliding_window"] = .uint32(
       UInt32(try decoder.config.int("sliding_window", default: 128)))
-    // Readers assume a window in layers 0, 2, 4 and so on.
-    let kinds = decoder.config["layer_types"]?.array?.map { $0 == .string("sliding_attention") }
-    if let kinds, kinds.enumerated().contains(where: { $1 != $0.isMultiple(of: 2) }) {
-      metadata["gpt-oss.attention.sliding_window_pattern"] = .array(.bool(kinds))
-    }
     metadata["gpt-oss.expert_count"] = .uint32(UInt32(experts))
     metadata["gpt-oss.expert_used_count"] = .uint32(UInt32(expertsUsed))
     metadata["gpt-oss.expert_feed_forward_length"] = .uint32(UInt32(decoder.feedForward))

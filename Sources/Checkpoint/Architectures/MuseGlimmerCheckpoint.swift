@@ -60,7 +60,7 @@ struct MuseGlimmerCheckpoint: CheckpointArchitecture {
     let (name, config) = (Self.ggufName, decoder.config)
     var metadata = try decoder.keys(name)
     metadata.merge(decoder.headKeys(name)) { $1 }
-    metadata["\(name).final_logit_softcapping"] = .float32(Float(try config.double("final_logit_softcapping")))
+    metadata["\(name).final_logit_softcapping"] = .float32(Float(try config.positive("final_logit_softcapping")))
     metadata["\(name).logit_scale"] = .float32(Float(try config.double("output_multiplier")))
     metadata["\(name).attention.sliding_window"] = .uint32(UInt32(try config.int("sliding_window")))
     metadata["\(name).attention.sliding_window_pattern"] = .array(

@@ -24,7 +24,7 @@ extension DeltaNetConfig {
   /// The GGUF keys of Qwen 3.5. Readers need the axes of positions.
   func qwen35Keys(_ name: String) throws -> Metadata {
     var metadata = try keys(name)
-    if let sections = try config.imageAxes(absent: [11, 11, 10, 0]) {
+    if let sections = try config.imageAxes(absent: [11, 11, 10, 0], pairs: rotated / 2) {
       metadata["\(name).rope.dimension_sections"] = .array(.int32(sections))
     }
     return metadata

@@ -21,7 +21,7 @@ struct Qwen3NextCheckpoint: CheckpointArchitecture {
 
   func hyperparameters() throws -> Metadata {
     var metadata = try model.keys(Self.ggufName)
-    if let sections = try model.config.imageAxes(absent: nil) {
+    if let sections = try model.config.imageAxes(absent: nil, pairs: model.rotated / 2) {
       metadata["\(Self.ggufName).rope.dimension_sections"] = .array(.int32(sections))
     }
     return metadata.merging(experts.keys(Self.ggufName)) { $1 }

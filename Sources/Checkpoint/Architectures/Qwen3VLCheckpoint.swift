@@ -17,7 +17,7 @@ struct Qwen3VLCheckpoint: CheckpointArchitecture {
   func hyperparameters() throws -> Metadata {
     var metadata = try decoder.keys(Self.ggufName)
     metadata.merge(decoder.headKeys(Self.ggufName)) { $1 }
-    metadata.merge(try decoder.config.visionKeys(Self.ggufName)) { $1 }
+    metadata.merge(try decoder.visionKeys(Self.ggufName)) { $1 }
     return metadata
   }
 
@@ -52,7 +52,7 @@ struct Qwen3VLMoeCheckpoint: CheckpointArchitecture {
     var metadata = try decoder.keys(Self.ggufName)
     metadata.merge(experts.keys(Self.ggufName)) { $1 }
     metadata.merge(decoder.headKeys(Self.ggufName)) { $1 }
-    metadata.merge(try decoder.config.visionKeys(Self.ggufName)) { $1 }
+    metadata.merge(try decoder.visionKeys(Self.ggufName)) { $1 }
     return metadata
   }
 
@@ -78,12 +78,14 @@ struct Qwen3VLMoeCheckpoint: CheckpointArchitecture {
   }
 }
 
-extension Config {
+extension DecoderConfig {
   /// The keys of positions in images, and of layers that receive more of the tower's outputs.
   fileprivate func visionKeys(_ name: String) throws -> Metadata {
     var metadata: Metadata = [:]
-    metadata["\(name).rope.dimension_sections"] = try imageAxes(absent: [24, 20, 20, 0]).map { .array(.int32($0)) }
-    let layers = self["vision_config"]?["deepstack_visual_indexes"]?.array?.count ?? 0
+    metadata["\(name).rope.dimension_sections"] = try config.imageAxes(
+      absent: [24, 20, 20, 0], pairs: headSize / 2
+    ).map { .array(.int32($0)) }
+    let layers = config["vision_config"]?["deepstack_visual_indexes"]?.array?.count ?? 0
     metadata["\(name).n_deepstack_layers"] = .uint32(UInt32(layers))
     return metadata
   }

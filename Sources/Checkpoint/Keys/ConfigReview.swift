@@ -66,7 +66,7 @@ extension Config {
   /// Checks every key, and returns the configuration without the ignored ones.
   ///
   /// - Parameter ignoring: names of refused keys, or of the objects that hold them.
-  /// - Throws: ``RefusedConfig``, ``UnneededIgnoring``
+  /// - Throws: ``RefusedConfig``, ``UnneededIgnoring``, and `FormatError` for a value of the wrong kind.
   func reviewed(
     _ architecture: any CheckpointArchitecture.Type, ignoring: [String]
   ) throws -> (config: Config, review: ConfigReview) {
@@ -83,6 +83,7 @@ extension Config {
         if !key.shapesTensors { config = config.without(key.name) }
       }
     }
+    try config.checkKinds()
     // Removing a key may change the meaning of others. Only keys that the unchanged file makes refusable count.
     let names = Set(ignorable.map(\.name)).subtracting(ignored.map(\.name))
     let remaining = config.refused(architecture).filter { names.contains($0.name) }
@@ -106,7 +107,7 @@ extension Config {
     let keys = architecture.keys
     let shared = KeyTable.shared.rules.flatMap { $0.refused(self, architecture.ggufName) }
     return shared.filter { !keys.honoured.contains($0.name) }
-      + keys.rules.flatMap { $0.refused(self, architecture.ggufName) }
+      + (keys.rules + KeyRule.impossible).flatMap { $0.refused(self, architecture.ggufName) }
   }
 
   /// The refused keys, and the window that limits the length of texts.

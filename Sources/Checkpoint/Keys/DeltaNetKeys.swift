@@ -8,7 +8,8 @@ extension DeltaNetConfig {
     // The type of a state in memory.
     harmless: ["mamba_ssm_dtype"],
     rules: [
-      .rope(RopeForms(isPartial: true)), kindsOfLayers, headSizes, predictionBlocks,
+      .rope(RopeForms(isPartial: true)), kindsOfLayers, interval, headSizes,
+      predictionBlocks,
       .none("use_sliding_window", "attention_bias", "mlp_bias", "qkv_bias", "mtp_use_dedicated_embeddings"),
       .none("mlp_only_layers", shapesTensors: true), .only("decoder_sparse_step", are: .int(1), shapesTensors: true),
       .only("attn_output_gate", "qk_norm", "use_qk_norm", "qk_layernorm", are: .bool(true)),
@@ -29,6 +30,16 @@ extension DeltaNetConfig {
     return other.map {
       [RefusedKey("layer_types", $0.text, "a GGUF of \(gguf) has linear_attention and full_attention")]
     } ?? []
+  }
+
+  /// The layers of full attention by their distance, which `layer_types` replaces.
+  private static let interval = KeyRule("full_attention_interval") { config, _ in
+    guard let given = config["full_attention_interval"], let interval = given.int, interval > 0,
+      let (layer, kind) = config["layer_types"]?.array?.enumerated().first(where: { layer, kind in
+        (kind.string == "full_attention") != (layer + 1).isMultiple(of: interval)
+      })
+    else { return [] }
+    return [RefusedKey("full_attention_interval", given.text, "layer_types has \(kind.text) in layer \(layer)")]
   }
 
   private static let headSizes = KeyRule("linear_value_head_dim") { config, gguf in

@@ -2,12 +2,14 @@ extension GemmaConfig {
   /// The keys common to Gemma 3 and 4.
   static let keys = KeyTable(
     honoured: [
-      "hidden_activation", "sliding_window", "layer_types", "final_logit_softcapping", "rope_local_base_freq",
+      "hidden_activation", "hidden_act", "sliding_window", "layer_types", "final_logit_softcapping",
+      "rope_local_base_freq",
     ],
     // Towers' tokens in a text.
     harmless: ["mm_tokens_per_image", "vision_soft_tokens_per_image", "audio_soft_tokens_per_image"],
     rules: [
-      .only("hidden_activation", are: .string("gelu_pytorch_tanh")), kindsOfLayers, slidingRotation,
+      .only("hidden_activation", "hidden_act", are: .string("gelu_pytorch_tanh")), kindsOfLayers, slidingRotation,
+      slidingBase,
       .none(
         "attention_bias", "mlp_bias", "qkv_bias", "use_sliding_window",
         "num_nextn_predict_layers"),
