@@ -22,6 +22,8 @@ public struct MemoryPlan: Sendable {
   public let working: WorkingMemory
   /// The size of the files' metadata.
   public let metadata: MetadataSize
+  /// The sizes of quantized files, if the tokenizer is known. Their headers have a recipe and the source's fingerprint.
+  private let sizes: FileSize?
   /// The number of elements of all tensors.
   public let weights: Int
   /// The names of tensors that have their present type in every mix.
@@ -59,6 +61,7 @@ public struct MemoryPlan: Sendable {
     metadata =
       files.map { MetadataSize(bytes: $0.headerBytes, kind: .exact) }
       ?? MetadataSize(of: model, vocabulary: dimensions.vocabulary, published: publishedMetadata)
+    sizes = metadata.kind == .exact && files == nil ? FileSize(Self.header(of: model)) : nil
     weights = model.tensors.reduce(0) { $0 + $1.shape.count }
   }
 
@@ -68,18 +71,20 @@ public struct MemoryPlan: Sendable {
   /// Adds a row for a mix.
   public mutating func add(_ mix: PlannedMix) {
     let types = zip(model.tensors, mix.types(model)).map { kept.contains($0.name) ? $0.type : $1 }
+    let header = try? sizes?.headerBytes(of: types, name: mix.isPreset ? mix.name : nil)
     add(
       name: mix.name, types: types, mix.isPreset ? .preset : .stock, mix.needsImportance,
-      drift: mix.publishedDrift)
+      drift: mix.publishedDrift, headerBytes: header)
   }
 
   /// Adds a row for the model's present types.
   public mutating func addUnchanged(named name: String) {
-    add(name: name, types: model.tensors.map(\.type), .own, false, drift: nil)
+    let header = sizes.map { _ in GGUFLayout(metadata: model.metadata, tensors: model.tensors).header.count }
+    add(name: name, types: model.tensors.map(\.type), .own, false, drift: nil, headerBytes: header)
   }
 
   private mutating func add(
-    name: String, types: [GGMLType], _ kind: PlanRow.Kind, _ needsImportance: Bool, drift: Double?
+    name: String, types: [GGMLType], _ kind: PlanRow.Kind, _ needsImportance: Bool, drift: Double?, headerBytes: Int?
   ) {
     if let form = model.outputForm, let files = try? form.container(types, Self.header(of: model)) {
       rows.append(
@@ -96,8 +101,8 @@ public struct MemoryPlan: Sendable {
     let read = DecodeSpeed.bytesPerToken(model, types: types, dimensions)
     rows.append(
       row(
-        name, fileBytes: tensorBytes + metadata.bytes, read,
-        Compatibility(types: types, metadata: model.metadata), kind, needsImportance, drift))
+        name, fileBytes: tensorBytes + (headerBytes ?? metadata.bytes), read,
+        Compatibility(types: types, metadata: model.metadata), kind, needsImportance, drift, headerBytes: headerBytes))
   }
 
   /// Adds a row for a file of a given size, whatever its types. The bytes read per token are scaled from the row

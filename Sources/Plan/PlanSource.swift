@@ -14,13 +14,17 @@ public struct PlanSource: Sendable {
   /// Whether the tensors' types are those of an existing file, which then gets its own row.
   public let isFile: Bool
   /// Whether the model is a GGUF, or a part of one.
-  private let isGGUF: Bool
+  public let isGGUF: Bool
   /// The folder with config.json and the tokenizer; nil where there is none.
   public var directory: String?
   /// Bytes of the weights as they are published: with FP8, half of what the model's types say.
   public let storedBytes: Int
   /// The findings on config.json; nil for a GGUF.
   public let configReview: ConfigReview?
+  /// Blocks for multi-token prediction that config.json declares, where no weights show whether they exist.
+  public private(set) var declaredPrediction = 0
+  /// The fault for which the weights of a folder, or its tokenizer, were not read, and config.json alone was.
+  public private(set) var fault: String?
   /// The names of the tensors that keep the blocks in which they are published.
   public var publishedBlocks: Set<String> { model.publishedBlocks(isCheckpoint: !isGGUF) }
 
@@ -30,8 +34,11 @@ public struct PlanSource: Sendable {
   /// - Parameters:
   ///   - ignoring: keys of config.json that would be refused.
   ///   - carriesPrediction: whether blocks for multi-token prediction are a part of the model.
+  ///   - readsWeights: whether the headers of a folder's weights are read, in addition to config.json.
   /// - Throws: ``PlanError``, `RefusedConfig`, `UnneededIgnoring`, `FormatError`, `FileError`.
-  public init(_ source: String, ignoring: [String] = [], carriesPrediction: Bool = true) throws {
+  public init(
+    _ source: String, ignoring: [String] = [], carriesPrediction: Bool = true, readsWeights: Bool = true
+  ) throws {
     var isDirectory: ObjCBool = false
     guard FileManager.default.fileExists(atPath: source, isDirectory: &isDirectory) else {
       guard let shape = KnownShape(named: source) else {
@@ -41,6 +48,7 @@ public struct PlanSource: Sendable {
       let shapes = try ModelShapes(
         configuration: shape.config, name: shape.name, ignoring: ignoring, carriesPrediction: carriesPrediction)
       self.init(shapes, metadata: shape.metadataBytes, storedBytes: shapes.storedBytes)
+      declaredPrediction = shapes.predictionBlocks
       return
     }
     if isDirectory.boolValue {
@@ -50,17 +58,34 @@ public struct PlanSource: Sendable {
           .missing, "\(directory): holds no config.json",
           hint: "name a config.json, a folder with one, or a GGUF file (of shards the first)")
       }
+      var fault: String?
+      if readsWeights, Self.hasWeights(directory) {
+        do {
+          let model = try CheckpointDirectory(
+            path: directory, ignoring: ignoring, carriesPrediction: carriesPrediction)
+          let bytes = try model.files.reduce(0) { try $0 + PositionedFile(path: $1).size }
+          self.init(model, storedBytes: bytes, review: model.configReview)
+          self.directory = directory
+          return
+        } catch {
+          fault = "\(error)"
+        }
+      }
+      // A plan needs no weights. Faults of config.json are found again.
       let shapes = try Self.explaining {
         try ModelShapes(path: directory, ignoring: ignoring, carriesPrediction: carriesPrediction)
       }
       self.init(
         Self.withTokenizer(shapes, directory: directory), storedBytes: shapes.storedBytes, review: shapes.configReview)
       self.directory = directory
+      self.fault = fault
+      declaredPrediction = shapes.predictionBlocks
     } else if source.lowercased().hasSuffix(".json") {
       let shapes = try Self.explaining {
         try ModelShapes(path: source, ignoring: ignoring, carriesPrediction: carriesPrediction)
       }
       self.init(shapes, storedBytes: shapes.storedBytes, review: shapes.configReview)
+      declaredPrediction = shapes.predictionBlocks
       directory = source.lastIndex(of: "/").map { String(source[..<$0]) } ?? "."
     } else {
       if let key = ignoring.first { throw UnneededIgnoring(path: source, key: key) }
@@ -107,16 +132,20 @@ public struct PlanSource: Sendable {
     }
   }
 
-  /// Shapes from config.json, and the tokenizer's keys if the folder has a known tokenizer.
+  /// Shapes from config.json, and the keys of the folder's other files if it has a known tokenizer.
   private static func withTokenizer(_ shapes: ModelShapes, directory: String) -> any ModelSource {
     // A plan of a model elsewhere takes kilobytes: the size of its tokenizer is estimated.
     let path = directory + "/tokenizer.json"
     guard RemoteFiles.file(at: path) == nil, FileManager.default.fileExists(atPath: path),
-      let architecture = shapes.metadata.optionalString("general.architecture"),
-      let tokenizer = try? tokenizerMetadata(directory: directory, architecture: architecture)
+      let metadata = try? shapes.metadata(from: directory)
     else { return shapes }
-    var metadata = shapes.metadata
-    metadata.merge(tokenizer) { $1 }
     return TypedShapes(name: shapes.name, metadata: metadata, tensors: shapes.tensors)
+  }
+
+  /// Whether a folder on a disk holds weights.
+  private static func hasWeights(_ directory: String) -> Bool {
+    let names = (try? FileManager.default.contentsOfDirectory(atPath: directory)) ?? []
+    let weights = names.filter { $0.hasSuffix(".safetensors") }
+    return !weights.isEmpty && weights.allSatisfy { RemoteFiles.file(at: directory + "/" + $0) == nil }
   }
 }

@@ -39,9 +39,13 @@ public struct FileSize: Sendable {
   public func bytes(of types: [GGMLType]) throws -> Int { try headerBytes(of: types) + tensorBytes(of: types) }
 
   /// The bytes before the tensors' data, including padding.
-  public func headerBytes(of types: [GGMLType]) throws -> Int {
+  ///
+  /// - Parameter name: the recipe's name; nil for none.
+  public func headerBytes(of types: [GGMLType], name: String? = nil) throws -> Int {
     if let formed { return try formed.form.container(types, formed.header).headerBytes }
-    return try padded(constant + (explainer?.recipe(for: types).yaml().utf8.count ?? 0))
+    var recipe = explainer?.recipe(for: types)
+    recipe?.name = name
+    return try padded(constant + (recipe?.yaml().utf8.count ?? 0))
   }
 
   /// The bytes of the header with the shortest recipe: a type without rules.

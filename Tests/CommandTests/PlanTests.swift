@@ -179,4 +179,101 @@ import Testing
     #expect(result.status == 1 && result.error.contains("nothing fits NVIDIA RTX 4090"), "\(result.error)")
     #expect(out.contents.isEmpty)
   }
+
+  /// The header that a conversion has, and the whole file that a quantization has: vocabularies are padded, and recipes
+  /// counted.
+  @Test(arguments: ["gemma4-shared", "qwen35", "gpt-oss-mxfp4", "llama2"]) func plannedFilesHaveTheirSize(name: String)
+    throws
+  {
+    let out = try TemporaryDirectory()
+    let model = try ReferenceModel.copy(name)
+    try FileManager.default.createDirectory(atPath: out.path("shapes"), withIntermediateDirectories: true)
+    for file in try FileManager.default.contentsOfDirectory(atPath: model.path) where !file.hasSuffix(".safetensors") {
+      try FileManager.default.copyItem(atPath: model.path + "/" + file, toPath: out.path("shapes/" + file))
+    }
+    // The folder's name is the model's.
+    try FileManager.default.copyItem(atPath: model.path, toPath: out.path("weights"))
+    for (folder, other) in [("weights", ""), ("shapes", "weights")] {
+      if !other.isEmpty {
+        try FileManager.default.removeItem(atPath: out.path(other))
+        try FileManager.default.moveItem(atPath: out.path(folder), toPath: out.path(other))
+      }
+      let path = out.path(other.isEmpty ? folder : other)
+      let plan = try json([path, "--machine", "h100", "--context", "64", "--no-importance"])
+      #expect(plan["metadata_kind"] as? String == "exact")
+      let rows = try #require(plan["rows"] as? [[String: Any]])
+      for mix in ["Q8_0", "Q4_K_M", "F16"] {
+        let row = try #require(rows.first { $0["name"] as? String == mix })
+        let file = out.path(mix + ".gguf")
+        if folder == "weights" {
+          let result = try qtool.run([
+            "quantize", path, "--type", mix, "--no-importance", "--no-feedback", "-o", file, "--quiet",
+          ])
+          #expect(result.status == 0, "\(result.error)")
+        }
+        #expect(row["file_bytes"] as? Int == (try Data(contentsOf: URL(filePath: file)).count), "\(folder) \(mix)")
+      }
+      let file = out.path("convert.gguf")
+      if folder == "weights" {
+        #expect(try qtool.run(["convert", path, "-o", file, "--quiet"]).status == 0)
+      }
+      let converted = try json([file, "--machine", "h100", "--context", "64"])
+      let own = try #require((converted["rows"] as? [[String: Any]])?.first { $0["kind"] as? String == "own" })
+      let bytes = try Data(contentsOf: URL(filePath: file)).count
+      #expect(own["file_bytes"] as? Int == bytes)
+      #expect(plan["metadata_bytes"] as? Int == bytes - (try #require(own["tensor_bytes"] as? Int)), "\(folder)")
+    }
+  }
+
+  /// Blocks for multi-token prediction: as many as are stored or, without weights, as many as are declared.
+  @Test func predictionIsCountedIfItIsStored() throws {
+    let model = try ReferenceModel.copy("qwen35")
+    func weights(_ path: String, _ more: String...) throws -> (Int, String) {
+      let result = try qtool.run(["plan", path, "--machine", "h100", "--json", "--type", "F16"] + more)
+      #expect(result.status == 0, "\(result.error)")
+      let plan = try #require(try JSONSerialization.jsonObject(with: Data(result.output.utf8)) as? [String: Any])
+      return (try #require((plan["model"] as? [String: Any])?["weights"] as? Int), result.error)
+    }
+    let config = model.path + "/config.json"
+    let line =
+      "config.json declares 1 block for multi-token prediction, which the sizes include; --no-mtp leaves them out"
+    let (whole, said) = try weights(model.path)
+    #expect(!said.contains("multi-token"), "\(said)")
+    let (declared, note) = try weights(config)
+    #expect(declared == whole && note.contains(line), "\(note)")
+    let (without, silent) = try weights(config, "--no-mtp")
+    #expect(without < whole && !silent.contains("multi-token"), "\(silent)")
+    try model.edit { content in
+      for name in content.names where name.hasPrefix("mtp.") { content[name] = nil }
+    }
+    let (stored, error) = try weights(model.path)
+    #expect(stored == without && error.contains("declares 1 blocks for multi-token prediction"), "\(error)")
+    // A shard is missing: config.json alone is planned, and a line says so.
+    try Data("version https://git-lfs.github.com/spec/v1\n".utf8).write(
+      to: URL(filePath: model.path + "/model.safetensors"))
+    let (fallback, reason) = try weights(model.path)
+    #expect(fallback == whole && reason.contains("planned from config.json alone: "), "\(reason)")
+    #expect(reason.contains("model.safetensors: is a Git LFS pointer") && reason.contains(line), "\(reason)")
+  }
+
+  @Test func blocksOfAGGUFCannotBeLeftOut() throws {
+    let out = try TemporaryDirectory()
+    let model = try ReferenceModel.copy("qwen35")
+    #expect(try qtool.run(["convert", model.path, "-o", out.path("a.gguf"), "--quiet"]).status == 0)
+    let result = try qtool.run(["plan", out.path("a.gguf"), "--no-mtp", "--machine", "h100"])
+    #expect(result.status == 64 && result.output.isEmpty, "\(result.error)")
+    #expect(result.error.contains("a.gguf: --no-mtp: applies to directories"), "\(result.error)")
+  }
+
+  /// Methods whose weights convert refuses.
+  @Test func packedWeightsHaveNoPlan() throws {
+    let out = try config {
+      $0.replacing("{", with: "{\"quantization_config\": {\"quant_method\": \"awq\"},", maxReplacements: 1)
+    }
+    for source in [out.url.path, out.path("config.json")] {
+      let result = try qtool.run(["plan", source, "--machine", "h100"])
+      #expect(result.status == 65 && result.output.isEmpty, "\(result.error)")
+      #expect(result.error.contains("key quantization_config: declares weights packed with AWQ"), "\(result.error)")
+    }
+  }
 }

@@ -1,4 +1,6 @@
 import ArgumentParser
+import Checkpoint
+import Files
 import GGUF
 import MLX
 import Plan
@@ -85,13 +87,21 @@ struct PlanCommand: ParsableCommand {
 
   private func open(_ source: String) throws -> PlanSource {
     do {
+      let path = try HubModels.path(source)
       let opened = try PlanSource(
-        try HubModels.path(source), ignoring: config.ignored, carriesPrediction: !config.dropsPrediction)
-      for note in opened.configReview?.notes ?? [] { Progress(quiet: false).note("note: \(note)") }
+        path, ignoring: config.ignored, carriesPrediction: !config.dropsPrediction,
+        readsWeights: !Self.isMLX(path))
+      if opened.isGGUF { try config.checkPrediction(of: opened.model, path: source) }
+      for note in opened.notes { Progress(quiet: false).note("note: \(note)") }
       return opened
     } catch let error as PlanError where error.kind == .missing {
       throw Failure(error)?.suggesting(source, among: KnownShape.all.flatMap { [$0.name] + $0.aliases }) ?? error
     }
+  }
+
+  /// Whether a folder on a disk has weights in MLX's form.
+  private static func isMLX(_ path: String) -> Bool {
+    RemoteFiles.file(at: path + "/config.json") == nil && MLXModel.isMLX(path)
   }
 
   private func show(_ cluster: ClusterSize, _ source: String) throws {
@@ -139,5 +149,20 @@ struct PlanCommand: ParsableCommand {
     if opened.isFile { plan.addUnchanged(named: "unchanged") }
     if let target { plan.add(target: target.bytes, named: "target") }
     return plan
+  }
+}
+
+extension PlanSource {
+  /// One line for each remark on the model.
+  fileprivate var notes: [String] {
+    var notes = model is CheckpointDirectory ? model.openingNotes : configReview?.notes ?? []
+    if let fault { notes.append("\(model.name) is planned from config.json alone: \(fault)") }
+    if declaredPrediction > 0 {
+      let blocks = declaredPrediction == 1 ? "1 block" : "\(declaredPrediction) blocks"
+      notes.append(
+        "\(model.name): config.json declares \(blocks) for multi-token prediction, which the sizes include; --no-mtp leaves"
+          + " them out")
+    }
+    return notes
   }
 }

@@ -71,11 +71,7 @@ struct SplitterOptions: ParsableArguments {
       if MLXModel.isMLX(path) { return try MLXModel(path: path, pre: pre, ignoring: ignoring) }
       let model = try openModel(
         path: path, pre: pre, ignoring: ignoring, carriesPrediction: !config.dropsPrediction, restoring: restoring)
-      if config.dropsPrediction, !ModelLocation.isCheckpoint(path), model.hasPredictionBlocks {
-        throw Failure(
-          .usage, "\(path): --no-mtp: applies to directories, not to the blocks of a GGUF",
-          hint: "convert the model's directory again")
-      }
+      if !ModelLocation.isCheckpoint(path) { try config.checkPrediction(of: model, path: path) }
       for note in model.openingNotes { progress.note("note: \(note)") }
       return model
     } catch let error as FormatError {
@@ -87,6 +83,16 @@ struct SplitterOptions: ParsableArguments {
       default: throw error
       }
     }
+  }
+}
+
+extension ConfigOptions {
+  /// Refuses to leave out blocks of a GGUF.
+  func checkPrediction(of model: any ModelSource, path: String) throws {
+    guard dropsPrediction, model.hasPredictionBlocks else { return }
+    throw Failure(
+      .usage, "\(path): --no-mtp: applies to directories, not to the blocks of a GGUF",
+      hint: "convert the model's directory again")
   }
 }
 
