@@ -26,6 +26,7 @@ struct ScoredModels {
     snapshots: (Int) -> PassSnapshots? = { _ in nil },
     finished: (_ index: Int, _ states: any LogitSource, _ memory: Int) throws -> Void = { _, _, _ in }
   ) throws -> ScoredModels {
+    for source in sources { progress.warn(ofLength: windows.context, for: source) }
     var forward = options.forward
     forward.results = sources.count
     // All models are planned before the first one runs, so that an error in the last one is reported at once.
@@ -69,6 +70,19 @@ struct ScoredModels {
     } catch ForwardError.nonFinite(let tensor, let window, let position) {
       throw Failure(nonFinite: tensor, model: source.name, window: window.map { windows.numbers[$0] }, position)
     }
+  }
+}
+
+extension Progress {
+  /// Warns of windows that are longer than the texts a model was trained for.
+  func warn(ofLength context: Int, for source: any ModelSource) {
+    guard let architecture = source.metadata.optionalString("general.architecture"),
+      let trained = source.metadata.optionalInt("\(architecture).context_length"), context > trained
+    else { return }
+    noteOnce([
+      "warning: windows of \(Figures.grouped(context)) tokens are longer than the \(Figures.grouped(trained)) that "
+        + "\(source.name) was trained for"
+    ])
   }
 }
 

@@ -104,6 +104,7 @@ struct ImatrixCommand: ParsableCommand {
     let merged = try merge.map { path in
       try ImportanceMatrix(path: path, for: source, progress).expanded(chunkSize: text.ctx)
     }
+    progress.warn(ofLength: text.ctx, for: source)
     let calibration = try text.calibration(for: source)
     progress.noteOnce(calibration.notes)
     let windows =

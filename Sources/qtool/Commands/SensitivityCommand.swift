@@ -103,6 +103,8 @@ struct SensitivityCommand: ParsableCommand {
     let run = options.fitRun(progress)
     let probes = try probes(text.text, of: source, run.forward)
     let isMeasured = given == nil && !noImportance
+    // Probes are no longer than the model's texts.
+    if isMeasured { progress.warn(ofLength: FitPolicy().context, for: source) }
     let windows =
       isMeasured
       ? try text.text.windows(by: try Tokenizer(metadata: source.metadata), context: FitPolicy().context) : nil
