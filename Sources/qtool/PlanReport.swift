@@ -88,7 +88,7 @@ struct PlanReport {
     let kind =
       switch plan.metadata.kind {
       case .exact where plan.model.outputForm == nil:
-        "; quantize adds a recipe, which the files have, and about 1 kB for importance and error feedback"
+        ", and a recipe in each file; importance and error feedback add about 1 kB"
       case .exact: ""
       case .published: ", as in its published files"
       case .estimated: ", estimated: there is no tokenizer to measure"
