@@ -52,10 +52,14 @@ extension KeptStates {
     do {
       let content = try GGUFFile(path: file.path)
       try requireSame(content, file.path)
-      let expected = Self.tensors(file.range.count, windows.first?.count ?? 0, pass)
-      guard content.tensors == expected, file.range.upperBound <= windows.count else {
+      // Before sizes are computed from the name.
+      guard file.range.upperBound <= windows.count,
+        content.metadata.optionalInts(Key.position) == [file.layer, file.range.lowerBound],
+        case let expected = Self.tensors(file.range.count, windows.first?.count ?? 0, pass), content.tensors == expected
+      else {
         throw KeptStatesError.damaged(
-          path: file.path, reason: "holds other windows than its name says", origin: Self.origin(of: file.path))
+          path: file.path, reason: "holds another layer or other windows than its name says",
+          origin: Self.origin(of: file.path))
       }
       var digests = [UInt8](repeating: 0, count: file.range.count * DataDigest.byteCount)
       var span = digests.mutableSpan
@@ -90,9 +94,7 @@ extension KeptStates {
           folder: folder, layer: layer, windows: end..<min(later, windows.count), of: windows.count,
           origin: Self.origin(of: first.path).map { origin in
             guard let count = origin.part?.count else { return origin }
-            return Origin(
-              arguments: origin.arguments,
-              part: RunPart.all(count).first { $0.range(of: windows.count).contains(end) })
+            return Origin(arguments: origin.arguments, part: RunPart(ofIndex: end, in: windows.count, count: count))
           })
       }
       chosen.append(try open(next, by: pass))
@@ -144,5 +146,12 @@ extension KeptStates {
         path: opened.file.path, reason: "window \(window) has another SHA-256 than when it was written",
         origin: origin(of: opened.file.path))
     }
+  }
+}
+
+extension RunPart {
+  /// The part with an index of the whole.
+  fileprivate init?(ofIndex index: Int, in total: Int, count: Int) {
+    self.init(number: ((index + 1) * count + total - 1) / total, count: count)
   }
 }

@@ -53,6 +53,7 @@ extension KeptStates {
     var metadata: Metadata = [
       "general.type": .string(Key.kind), Key.names: .array(.string(inputs.map(\.name))),
       Key.values: .array(.string(inputs.map(\.value))), Key.arguments: .array(.string(keeping.origin.arguments)),
+      Key.position: .array(.int32([Int32(states.layer), Int32(keeping.range.lowerBound)])),
     ]
     if let part = keeping.origin.part { metadata[Key.part] = .array(.int32([Int32(part.number), Int32(part.count)])) }
     let writer = try GGUFWriter(

@@ -50,6 +50,8 @@ public struct KeptStates: Sendable {
     static let kind = "kept-states"
     static let (names, values) = ("states.inputs", "states.inputs.values")
     static let (arguments, part) = ("states.command", "states.part")
+    /// The layer, and the index of the first window.
+    static let position = "states.position"
   }
 
   /// The names of a file's tensors.

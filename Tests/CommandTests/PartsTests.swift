@@ -173,6 +173,13 @@ import Testing
     #expect(try run(measure + ["--part", "1/2"]).status == 0)
     #expect(FileManager.default.contents(atPath: first) == content)
 
+    // Files whose names say other windows than they hold.
+    for name in ["layer-1.windows-0-4611686018427387904.gguf", "layer-1.windows-0-1.gguf"] where name != names[0] {
+      try FileManager.default.moveItem(atPath: first, toPath: states + "/" + name)
+      try refusal(part, 65, "\(name): holds another layer or other windows than its name says")
+      try FileManager.default.moveItem(atPath: states + "/" + name, toPath: first)
+    }
+
     // A file that ends early, and one with a changed number in the middle.
     try content.dropLast(200).write(to: URL(filePath: first))
     try refusal(part, 65, names[0])

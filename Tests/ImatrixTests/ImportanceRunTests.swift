@@ -93,6 +93,16 @@ import Transformer
       if isOurs { ours = logits } else { expected = logits }
     }
     #expect(ours == expected && ours.contains { $0 != 0 })
+    // A file of another layer under this one's name.
+    let name = directory.path("parts/layer-1.windows-0-1.gguf")
+    try FileManager.default.removeItem(atPath: name)
+    try FileManager.default.copyItem(atPath: directory.path("parts/layer-2.windows-0-1.gguf"), toPath: name)
+    try FileManager.default.removeItem(atPath: directory.path("parts/layer-1.windows-0-\(windows.count - 1).gguf"))
+    #expect {
+      try parts.check(before: 1, by: pass)
+    } throws: {
+      if case KeptStatesError.damaged(name, _, _) = $0 { true } else { false }
+    }
     #expect(throws: KeptStatesError.noLayer(folder: directory.path("parts"), layer: 3, kept: [1, 2])) {
       try parts.check(before: 3, by: pass)
     }
