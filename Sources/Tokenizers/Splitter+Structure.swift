@@ -59,7 +59,8 @@ extension Splitter {
         Self.contractions + #"|[^\r\n\p{L}\p{N}]?(?:\p{L}\p{M}*(?: \p{L}\p{M}*)*)+|\p{N}"#
         + #"| ?[^\s\p{L}\p{N}]+[\r\n/]?|\s*[\r\n]|\s+(?!\S)|\s+"#
       return [.split(pattern), bytes]
-    case .unnamed, .falcon, .spark, .afmoe, .kimiK2, .laguna, .youtu, .superBPE: return nil
+    case .kimiK2: return [.split(Self.kimiPattern), bytes]
+    case .unnamed, .falcon, .spark, .afmoe, .laguna, .youtu, .superBPE: return nil
     }
   }
 
@@ -70,6 +71,14 @@ extension Splitter {
   }
 
   private static let contractions = "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
+
+  private static let kimiPattern: String = {
+    let (front, suffix) = (#"[^\r\n\p{L}\p{N}]?"#, contractions + "?|")
+    let upper = #"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]"#
+    let lower = #"[\p{Ll}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]"#
+    return #"[\p{Han}]+|"# + front + upper + "*" + lower + "+" + suffix + front + upper + "+" + lower + "*" + suffix
+      + #"\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"#
+  }()
 
   private static func wordPattern(
     _ digits: String, letters: String = #"\p{L}"#, others: String = #"\p{L}\p{N}"#

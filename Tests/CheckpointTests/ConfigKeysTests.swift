@@ -139,6 +139,22 @@ import Testing
     }
   }
 
+  /// Kimi K2 declares 1 as YaRN's first bound. It is written, as the converter does; readers take 32 nevertheless.
+  @Test func theBoundOfKimiK2() throws {
+    let yarn: [String: Any] = [
+      "type": "yarn", "factor": 4.0, "beta_fast": 1.0, "beta_slow": 1.0, "original_max_position_embeddings": 32,
+    ]
+    let kimi = try model("DeepseekV3", ["rope_scaling": yarn])
+    #expect(kimi.configReview.replacedBeta == "rope_scaling.beta_fast")
+    #expect(kimi.metadata["deepseek2.rope.scaling.yarn_beta_fast"] == .float32(1))
+    for architecture in ["DeepseekV2", "Llama"] {
+      let error = try #require(throws: RefusedConfig.self) { try model(architecture, ["rope_scaling": yarn]) }
+      #expect(error.keys.map(\.name) == ["rope_scaling.beta_fast"])
+    }
+    let usual = yarn.merging(["beta_fast": 32.0]) { $1 }
+    #expect(try model("DeepseekV3", ["rope_scaling": usual]).configReview.replacedBeta == nil)
+  }
+
   /// The `default` rotation, with the base beside or inside the object.
   @Test func anIgnoredTypeLeavesTheBase() throws {
     let dynamic: [String: Any] = ["rope_type": "dynamic", "factor": 4.0, "rope_theta": 5e5]

@@ -67,6 +67,17 @@ import Testing
     }
   }
 
+  /// Mistral Large 3 has no other form: llama.cpp's converter makes the GGUF that is read.
+  @Test func mistralLarge3IsNamed() throws {
+    try write("consolidated-00001-of-00002.safetensors")
+    try write("tekken.json", "{}")
+    try write("params.json", #"{"dim": 7168, "n_layers": 61, "moe": {"num_experts": 128}}"#)
+    let (kind, text) = try error(directory.url.path)
+    #expect(kind == .missing)
+    #expect(text.contains("Mistral's own format of Mistral Large 3 (consolidated-00001-of-00002.safetensors)"))
+    #expect(text.contains("convert_hf_to_gguf.py of llama.cpp") && text.contains("makes a GGUF"))
+  }
+
   @Test func adapterNamesItsBase() throws {
     try write("adapter_config.json", #"{"peft_type": "LORA", "base_model_name_or_path": "org/Base-7B"}"#)
     #expect(try error(directory.url.path).text.contains("is a LoRA adapter of org/Base-7B, not a model"))

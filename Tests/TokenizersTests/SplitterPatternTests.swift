@@ -40,5 +40,13 @@ import Tokenizers
   @Test func scriptsOfKimiK2() throws {
     let splitter = try #require(PreTokenizer(name: "kimi-k2")).splitter
     #expect(splitter.wordLengths(of: "中文abc HelloWorld") == [6, 3, 6, 5])
+    // As its tokenization_kimi.py has it, which a conversion to tokenizer.json copies.
+    let pattern = [
+      #"[\p{Han}]+"#,
+      #"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]*[\p{Ll}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?"#,
+      #"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]+[\p{Ll}\p{Lm}\p{Lo}\p{M}&&[^\p{Han}]]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?"#,
+      #"\p{N}{1,3}"#, #" ?[^\s\p{L}\p{N}]+[\r\n]*"#, #"\s*[\r\n]+"#, #"\s+(?!\S)"#, #"\s+"#,
+    ].joined(separator: "|")
+    #expect(Splitter(steps: [.split(pattern), .byteLevel(regex: false)]) == .kimiK2)
   }
 }

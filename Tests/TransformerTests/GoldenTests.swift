@@ -151,6 +151,20 @@ extension GGUFFile {
     #expect(relativeDifference(golden.logits, expected.map(Double.init)) > 100 * Self.tolerance)
   }
 
+  /// Files of Kimi K2 have 1 as YaRN's first bound, in whose place runtimes take 32. Other values are refused.
+  @Test func theBoundOfKimiK2HasNoEffect() throws {
+    let golden = try Golden("deepseek2-v3")
+    let key = "deepseek2.rope.scaling.yarn_beta_fast"
+    func pass(_ bound: Float) throws -> ForwardPass {
+      try ForwardPass(source: OtherKeys(golden.model, changes: [key: .float32(bound)]) { $0 })
+    }
+    let final = try pass(1).run(windows: golden.windows, scored: 0..<golden.windows[0].count)
+    #expect(relativeDifference(try allLogits(final), golden.logits.map(Double.init)) < Self.tolerance)
+    #expect(
+      throws: ForwardError.unsupportedValue(key: key, value: "16.0", reason: "but runtimes use 32")
+    ) { try pass(16) }
+  }
+
   @Test(arguments: Golden.names, engines)
   func scoredPositionsAlone(name: String, engine: String) throws {
     let golden = try Golden(name)

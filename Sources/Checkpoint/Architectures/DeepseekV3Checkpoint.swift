@@ -5,7 +5,7 @@ import GGUF
 struct DeepseekV3Checkpoint: CheckpointArchitecture {
   static let names = ["DeepseekV3ForCausalLM"]
   static let ggufName = "deepseek2"
-  static let keys = DeepseekConfig.keys.adding(
+  static let keys = DeepseekConfig.keysOfDeepSeek(rope: RopeForms(hasKimiBetas: true)).adding(
     KeyTable(
       rules: [
         .only("norm_topk_prob", are: .bool(true), .bool(false)), .only("scoring_func", are: .string("sigmoid")),

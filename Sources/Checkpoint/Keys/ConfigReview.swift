@@ -14,6 +14,8 @@ public struct ConfigReview: Sendable, Equatable {
   /// The key that declares fractions as YaRN's bounds, which readers of the GGUF round to whole dimensions; nil if there is
   /// none.
   public let roundedBounds: String?
+  /// The key that declares YaRN's first bound as 1, in whose place readers of the GGUF take 32; nil if there is none.
+  public let replacedBeta: String?
   /// The keys that describe towers of vision and audio, which are left out.
   public let towers: [String]
 
@@ -92,7 +94,8 @@ extension Config {
       config,
       ConfigReview(
         path: path, unknown: unknown(to: KeyTable.shared.adding(architecture.keys)), ignored: ignored,
-        window: architecture.window(config), roundedBounds: config.roundedBounds, towers: towers)
+        window: architecture.window(config), roundedBounds: config.roundedBounds,
+        replacedBeta: architecture.ggufName == "deepseek2" ? config.replacedBeta : nil, towers: towers)
     )
   }
 
@@ -101,6 +104,13 @@ extension Config {
     let (name, parameters) = RopeConfig.parameters(of: self)
     guard RopeConfig.type(of: parameters) == "yarn", parameters["truncate"]?.bool == false else { return nil }
     return "\(name).truncate"
+  }
+
+  /// `beta_fast` where it is 1.
+  private var replacedBeta: String? {
+    let (name, parameters) = RopeConfig.parameters(of: self)
+    guard RopeConfig.type(of: parameters) == "yarn", parameters["beta_fast"]?.double == 1 else { return nil }
+    return "\(name).beta_fast"
   }
 
   private func refused(_ architecture: any CheckpointArchitecture.Type) -> [RefusedKey] {

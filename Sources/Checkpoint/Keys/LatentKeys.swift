@@ -1,15 +1,19 @@
 extension DeepseekConfig {
   /// The keys common to V2 and V3.
-  static let keys = KeyTable(
-    honoured: [
-      "q_lora_rank", "kv_lora_rank", "qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim", "n_routed_experts",
-      "num_experts_per_tok", "moe_intermediate_size", "first_k_dense_replace", "n_group", "topk_group",
-      "routed_scaling_factor",
-    ],
-    // Aliases of honoured keys, and values that follow from them.
-    harmless: ["num_experts", "num_local_experts", "qk_head_dim"],
-    rules: [.noSlidingWindow, .rope()]
-  ).adding(common)
+  static let keys = keysOfDeepSeek()
+
+  /// The keys of V2 and V3, with these forms of positions.
+  static func keysOfDeepSeek(rope: RopeForms = RopeForms()) -> KeyTable {
+    KeyTable(honoured: shapes, harmless: derived, rules: [.noSlidingWindow, .rope(rope)]).adding(common)
+  }
+
+  private static let shapes: Set<String> = [
+    "q_lora_rank", "kv_lora_rank", "qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim", "n_routed_experts",
+    "num_experts_per_tok", "moe_intermediate_size", "first_k_dense_replace", "n_group", "topk_group",
+    "routed_scaling_factor",
+  ]
+  // Aliases of honoured keys, and values that follow from them.
+  private static let derived: Set<String> = ["num_experts", "num_local_experts", "qk_head_dim"]
 
   /// The keys of other models with latent attention: their first key rules are those of the positions.
   static func keys(rope: RopeForms, _ more: [KeyRule] = []) -> KeyTable {

@@ -10,6 +10,8 @@ struct RopeForms: Sendable {
   var isPartial = false
   /// YaRN's bounds may be other than 32 and 1.
   var hasBetas = false
+  /// YaRN's first bound may be 1 (Kimi K2). Readers of the GGUF take 32 nevertheless.
+  var hasKimiBetas = false
   /// Scores may grow with the logarithm of the position (`llama_4_scaling_beta`).
   var isTempered = false
   /// The rotated elements of latent attention, a part of a head whose size is a key of its own.
@@ -65,7 +67,9 @@ extension KeyRule {
       case "yarn":
         // Readers of these architectures compute the ramp with 32 and 1, and round its bounds to whole dimensions.
         if !forms.hasBetas {
-          check("beta_fast", "a GGUF of \(gguf) means 32") { $0.double == 32 || $0.double == 0 }
+          check("beta_fast", "a GGUF of \(gguf) means 32") {
+            $0.double == 32 || $0.double == 0 || forms.hasKimiBetas && $0.double == 1
+          }
           check("beta_slow", "a GGUF of \(gguf) means 1") { $0.double == 1 || $0.double == 0 }
         }
         check("truncate", "a GGUF of \(gguf) means true") { $0.bool == true || forms.isRamped && $0.bool == false }

@@ -21,7 +21,8 @@ extension DecoderArchitecture {
     DecoderArchitecture(
       name: name,
       honoured: RoutedKeys.all.union([
-        "rope.scaling.yarn_log_multiplier", "attention.temperature_scale", "attention.indexer.top_k",
+        "rope.scaling.yarn_log_multiplier", "rope.scaling.yarn_beta_fast", "attention.temperature_scale",
+        "attention.indexer.top_k",
       ])
     ) { model in
       let base = try DecoderBase(model)
@@ -34,6 +35,11 @@ extension DecoderArchitecture {
       let dense = try model.optionalInt("leading_dense_block_count") ?? 0
       let ropeLength = try model.int("rope.dimension_count", in: 2...1 << 16)
       var rope = try Rope(model, style: .adjacent, dimensions: ropeLength)
+      // Files of Kimi K2 have 1, in whose place runtimes take 32.
+      if let beta = try model.optionalDouble("rope.scaling.yarn_beta_fast"), ![1, 32].contains(beta) {
+        throw ForwardError.unsupportedValue(
+          key: model.key("rope.scaling.yarn_beta_fast"), value: "\(beta)", reason: "but runtimes use 32")
+      }
       // `rope.magnitude` scales the rotated elements, and `queryKeyScale` scales whole queries and keys. A multiplier
       // replaces YaRN's growth of the rotated elements and adds its own to the scores. With linear scaling only the
       // scores have the growth.

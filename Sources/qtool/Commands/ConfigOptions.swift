@@ -36,6 +36,9 @@ extension ConfigReview {
         "\(path): \(roundedBounds) is false; readers of the GGUF round YaRN's bounds to whole dimensions, and so does qtool"
       )
     }
+    if let replacedBeta {
+      notes.append("\(path): \(replacedBeta) is 1; readers of the GGUF compute YaRN with 32, and so does qtool")
+    }
     if !towers.isEmpty {
       notes.append(
         "\(path): \(towers.joined(separator: " and ")): towers are left out, and the file reads text only;"
