@@ -119,7 +119,7 @@ let package = Package(
     tests(of: "Tokenizers", ["GGUF", "Checkpoint", "Tensors"]),
     tests(of: "Checkpoint", ["Files", "GGUF", "Tensors"]),
     tests(of: "Transformer", ["Checkpoint", "Tokenizers", "GGUF", "Tensors"]),
-    tests(of: "Transformer", named: "Family", ["Checkpoint", "Files", "GGUF", "MLX", "Quantize", "Tensors"]),
+    tests(of: "Transformer", named: "Family", ["Checkpoint", "Files", "GGUF", "MLX", "Plan", "Quantize", "Tensors"]),
     tests(of: "Imatrix", ["Files", "CZstd", "Transformer", "Checkpoint", "Tokenizers", "GGUF", "Tensors"]),
     tests(of: "Perplexity", ["Files", "Transformer", "Checkpoint", "Tokenizers", "GGUF", "Tensors"]),
     tests(of: "Report", ["Perplexity", "GGUF", "Tensors"], hasFixtures: false),

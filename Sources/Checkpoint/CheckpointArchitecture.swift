@@ -49,6 +49,9 @@ extension CheckpointArchitecture {
   func leavesOut(_ name: String) -> Bool { false }
 }
 
+/// The architectures of checkpoints that are read: GGUF's name, and those of config.json.
+package let readArchitectures = Architectures.all.map { (gguf: $0.ggufName, names: $0.names) }
+
 enum Architectures {
   static let all: [any CheckpointArchitecture.Type] = [
     LlamaCheckpoint.self, MistralCheckpoint.self, MixtralCheckpoint.self, Qwen2Checkpoint.self, Qwen3Checkpoint.self,

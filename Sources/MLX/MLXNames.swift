@@ -3,6 +3,9 @@ import Foundation
 import GGUF
 import Tensors
 
+/// The values of config.json's `model_type` whose models are written for MLX.
+package let modelTypesOfMLX = MLXNames.modelTypes
+
 /// MLX's names of a model's tensors, which mlx_lm has after `sanitize`.
 struct MLXNames: Sendable {
   /// Models whose modules have the same names.

@@ -41,7 +41,7 @@ public struct Compatibility: Sendable, Equatable {
     build = ofArchitecture.map { first in max(first, newest ?? first) }
     var verdicts: [Verdict] = []
     if let build {
-      verdicts.append(Verdict(program: .llamaCpp, opens: true, reason: "build \(build.name) (\(build.date)) or later"))
+      verdicts.append(Verdict(program: .llamaCpp, opens: true, reason: "\(build.description) or later"))
     } else {
       verdicts.append(
         Verdict(

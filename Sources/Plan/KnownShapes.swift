@@ -31,7 +31,7 @@ public struct KnownShape: Sendable {
   }
 
   /// All models that can be planned by name.
-  public static let all = others + gemma + qwen
+  public static let all = others + gemma + qwen + experts + dense
 
   private static let others: [KnownShape] = [
     KnownShape(

@@ -12,16 +12,27 @@ import Tensors
 /// - b2710: the release with Llama 3, April 2024; b2956: the log of 22 May 2024 in llama.cpp #7478
 /// - b4933: packaged by xllamacpp in March 2025; b5215: the log of 29 April 2025 in llama.cpp #13168 runs qwen3moe
 /// - b6096: the release that public gpt-oss files of type MXFP4 were made with, August 2025
+/// - b6900: the release of llama.cpp #16780, October 2025
 /// - b7193: packaged by w64devkit #313 for Qwen 3 Next, 29 November 2025
 /// - b8156: xllamacpp #114 of 25 February 2026 updates to it for Qwen 3.5
 /// - b8639: fragcolor-xyz/shards #1261 of 2 April 2026 updates to it for Gemma 4, which b8635 does not read
+/// - b10269: a fork's release of 6 August 2026 (atomic-llama-cpp-turboquant #70), without Muse Glimmer
+///
+/// Architectures without such a source have the date of the source that lists them (``LlamaArchitectures``).
 package struct LlamaBuild: Sendable, Hashable, Comparable {
   package let number: Int
   let date: String
   /// The pull request that added it.
   let pullRequest: Int?
 
-  var name: String { number == 0 ? "any with GGUF" : "b\(number)" }
+  /// The build in a sentence.
+  var description: String {
+    switch number {
+    case .max: "a build of \(date)"
+    case 0: "build any with GGUF (\(date))"
+    default: "build b\(number) (\(date))"
+    }
+  }
 
   package static func < (lhs: LlamaBuild, rhs: LlamaBuild) -> Bool { lhs.number < rhs.number }
 
@@ -58,6 +69,20 @@ package struct LlamaBuild: Sendable, Hashable, Comparable {
   init?(architecture: String, isOldLatent: Bool = false, gating: Int? = nil) {
     switch architecture {
     case "llama": self = Self.firstGGUF
+    case "granite": self.init(4371, "December 2024", 9412)
+    case "phi3": self.init(4371, "December 2024", 7225)
+    case "glm4moe": self.init(6096, "August 2025", 14939)
+    case "smollm3": self.init(6096, "August 2025", 14581)
+    case "ernie4_5": self.init(6096, "August 2025", 14408)
+    case "ernie4_5-moe": self.init(6096, "August 2025", 14658)
+    case "qwen3vl", "qwen3vlmoe": self.init(6900, "October 2025", 16780)
+    case "seed_oss": self.init(6900, "October 2025", 15490)
+    // With the windows of OLMo 3, which older builds ignore.
+    case "olmo2": self.init(6900, "October 2025", 16015)
+    case "minimax-m2": self.init(7193, "November 2025", 16831)
+    case "mistral3": self.init(8156, "February 2026", 17644)
+    case "glm-dsa": self.init(8156, "February 2026", 19460)
+    case "mistral4": self.init(10269, "August 2026", 20649)
     case "qwen2": self.init(2074, "February 2024", 5037)
     case "qwen3", "qwen3moe": self.init(5215, "April 2025", 12828)
     case "gpt-oss": self.init(6096, "August 2025", 15091)
@@ -68,6 +93,7 @@ package struct LlamaBuild: Sendable, Hashable, Comparable {
     case "deepseek2" where !isOldLatent: self.init(5215, "April 2025", 12801)
     case "deepseek2" where gating == 2: self.init(4933, "March 2025", 11049)
     case "deepseek2": self.init(4371, "December 2024", 7519)
+    case _ where LlamaArchitectures.names.contains(architecture): self.init(.max, LlamaArchitectures.date)
     default: return nil
     }
   }

@@ -21,10 +21,16 @@ import Testing
     ]
     #expect(Compatibility(types: [.q4_K], metadata: old).build?.number == 4371)
     #expect(Compatibility(types: [.q4_K], metadata: new).build?.number == 5215)
-    for (architecture, number) in [("qwen3next", 7193), ("qwen35", 8156), ("qwen35moe", 8156), ("gemma4", 8639)] {
+    for (architecture, number) in [
+      ("qwen3next", 7193), ("qwen35", 8156), ("qwen35moe", 8156), ("gemma4", 8639),
+      ("glm4moe", 6096), ("qwen3vl", 6900), ("minimax-m2", 7193), ("mistral3", 8156), ("mistral4", 10269),
+    ] {
       let build = Compatibility(types: [.q4_K], metadata: ["general.architecture": .string(architecture)]).build
       #expect(build?.number == number, "\(architecture)")
     }
+    // Without a source for a build, the date of the source that lists it.
+    let dated = Compatibility(types: [.q4_K], metadata: ["general.architecture": .string("laguna")])[.llamaCpp]
+    #expect(dated.opens && dated.reason == "a build of 1 October 2026 or later")
     let unknown = Compatibility(types: [.q4_K], metadata: ["general.architecture": .string("foo")])
     #expect(unknown.build == nil && !unknown[.llamaCpp].opens && unknown[.llamaCpp].reason.contains("foo"))
   }

@@ -1,6 +1,7 @@
 import GGUF
 import Quantize
 import Tensors
+import TestSupport
 import Testing
 
 /// Comparison with the types that llama-quantize chooses.
@@ -14,7 +15,7 @@ import Testing
     for mixName in fixture.mixes.keys.sorted() {
       let mix = try #require(StockMix(name: mixName))
       for hasImportance in [false, true] {
-        let expected = fixture.expected(mixName, hasImportance: hasImportance, model)
+        let expected = fixture.expected(mixName, hasImportance: hasImportance)
         let types = mix.types(for: model, hasImportance: hasImportance)
         let wrong = zip(model.tensors, types).filter { expected[$0.name] != $1.name }
         #expect(

@@ -7,9 +7,12 @@ struct PredictionLayers: Sendable {
   /// The stored name of the norm before the head.
   var headNorm = "shared_head.norm.weight"
   private let isDeclared: Bool
+  /// Whether published blocks have embeddings and a head of their own.
+  private let hasEmbeddings: Bool
 
   init(_ config: Config, layers: Int) throws {
     first = layers
+    hasEmbeddings = config["model_type"]?.string?.hasPrefix("glm4_moe") == true
     let declared = try config.count("num_nextn_predict_layers", default: 0)
     count = config.prediction.count(declared: declared)
     isDeclared = config["num_nextn_predict_layers"] != nil && config.prediction != .dropped
@@ -37,7 +40,7 @@ struct PredictionLayers: Sendable {
     }
     // Without them the block uses the model's.
     for (name, source) in [("embed_tokens", "embed_tokens"), ("shared_head_head", "shared_head.head")]
-    where collector.has(from + source + ".weight", expected: false) {
+    where collector.prefers(from + source + ".weight", expected: hasEmbeddings) {
       try collector.matrix(
         to + name + ".weight", from: from + source + ".weight", outputs: decoder.vocabulary, inputs: width)
     }

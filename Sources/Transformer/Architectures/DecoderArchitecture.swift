@@ -25,6 +25,9 @@ struct DecoderArchitecture: Sendable {
 }
 
 extension Decoder {
+  /// The values of `general.architecture` that have a forward pass.
+  package static let architectures = DecoderArchitecture.supported.map(\.name)
+
   /// Reads a model's structure from its metadata and tensor list.
   ///
   /// - Throws: ``ForwardError`` where the architecture is not supported, or a key or tensor is missing or wrong.
