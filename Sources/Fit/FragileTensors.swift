@@ -56,7 +56,12 @@ public enum FragileTensors {
     let tensors = source.tensors.filter(\.isQuantizable)
     let largest = tensors.filter { $0.layer != nil }.map(\.shape.count).max() ?? 0
     let prior = Prior(of: source)
+    let architecture = source.metadata.optionalString("general.architecture") ?? ""
     return tensors.compactMap { tensor in
+      // What stock mixes of the architecture leave as it is: readers add some of these tensors to others, which fails
+      // with blocks.
+      if ArchitectureRules.keepsType(tensor.name, architecture: architecture) { return (tensor, tensor.type) }
+      if ArchitectureRules.hasFloor(tensor.name, architecture: architecture) { return (tensor, .q8_0) }
       let name = TensorName(tensor.name).title
       if let kind = kinds.first(where: { $0.includes(name) }) { return (tensor, kind.floor) }
       let isRouter =

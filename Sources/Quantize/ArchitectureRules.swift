@@ -1,14 +1,14 @@
 import GGUF
 
 /// llama-quantize's exceptions for tensors of single architectures.
-enum ArchitectureRules {
+package enum ArchitectureRules {
   /// Whether a mix leaves a tensor's type as it is.
-  static func keepsType(_ name: String, architecture: String) -> Bool {
+  package static func keepsType(_ name: String, architecture: String) -> Bool {
     architecture == "glm5-next" && glm5NextParts.contains { name.contains($0) }
   }
 
   /// Whether a mix gives a tensor at least Q8_0.
-  static func hasFloor(_ name: String, architecture: String) -> Bool {
+  package static func hasFloor(_ name: String, architecture: String) -> Bool {
     architecture == "glm5-next" && ["attn_q_a", "attn_q_b", "nextn.eh_proj"].contains { name.contains($0) }
   }
 

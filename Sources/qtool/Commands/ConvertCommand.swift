@@ -97,6 +97,11 @@ struct ConvertCommand: ParsableCommand {
       for (index, tensor) in source.tensors.enumerated() where TensorName(tensor.name).isConvertedOnly {
         types[index] = mix.base.fitting(columns: tensor.shape.columns)
       }
+      // llama.cpp's converter leaves the gates of indexers in single precision; its quantizer does not.
+      for (index, tensor) in source.tensors.enumerated()
+      where tensor.type == .f32 && tensor.name.hasSuffix(".indexer.proj.weight") {
+        types[index] = .f32
+      }
       fileType = mix.fileType
     } else {
       types = source.tensors.map(\.type)
