@@ -72,7 +72,7 @@ import Tensors
         commands.first { $0.configuration.commandName == name }.map { _ in "qtool help \(name)" }
       }
       throw Failure(
-        .usage, message.prefix(1).lowercased() + message.dropFirst(), hint: "\(command ?? "qtool --help") has the usage"
+        .usage, message, hint: "\(command ?? "qtool --help") has the usage"
       )
     }
   }
