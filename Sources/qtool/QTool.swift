@@ -71,9 +71,7 @@ import Tensors
       let command = arguments.first.flatMap { name in
         commands.first { $0.configuration.commandName == name }.map { _ in "qtool help \(name)" }
       }
-      throw Failure(
-        .usage, message, hint: "\(command ?? "qtool --help") has the usage"
-      )
+      throw Failure(.usage, message, hint: "\(command ?? "qtool --help") has the usage")
     }
   }
 
