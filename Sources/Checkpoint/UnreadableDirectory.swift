@@ -90,13 +90,14 @@ struct UnreadableDirectory {
     }
     let consolidated = listing.names.filter { $0.hasPrefix("consolidated") && $0.hasSuffix(".safetensors") }
     if !consolidated.isEmpty, ShardSet.all("model", in: listing).isEmpty, !listing.has(WeightChoice.single) {
-      // Mistral Large 3 is published in this form alone.
-      let experts = (try? JSONValue.read(path + "/params.json", limit: 1 << 20))?["moe"]?.object != nil
+      // Mistral Large 3, which has experts, is published in this form alone.
+      let hasExperts = (try? JSONValue.read(path + "/params.json", limit: 1 << 20))?["moe"]?.object != nil
       return (
-        reason(experts ? "Mistral's own format of Mistral Large 3" : "Mistral's own format", consolidated),
-        experts
-          ? "convert_hf_to_gguf.py of llama.cpp, with its option for Mistral's format, makes a GGUF, which can be read"
-          : "its tensors have other names: use the model's Hugging Face form (model.safetensors)"
+        reason("Mistral's own format", consolidated),
+        "its tensors have other names: use the model's Hugging Face form (model.safetensors)"
+          + (hasExperts
+            ? "; Mistral Large 3 has none: convert_hf_to_gguf.py of llama.cpp, with its option for Mistral's format, makes "
+              + "a GGUF, which can be read" : "")
       )
     }
     let torch = listing.names(endingIn: ".bin", ".pth", ".pt", ".ckpt", ".bin.index.json").filter {

@@ -111,7 +111,7 @@ public struct FeedbackGroup {
       return reports
     } catch {
       for member in members {
-        // Where files of the source are removed, the run can go on from a snapshot alone.
+        // Where files of the source are removed, only a snapshot can continue the run.
         let isNeeded = member.options.removal?.hasBegun == true
         if !isNeeded, member.options.identity == nil || !RunJournal.isWorthKeeping(after: error) {
           PrefixedFiles(member.snapshots + "-").remove()
@@ -293,7 +293,7 @@ extension FeedbackWork {
     for (index, work) in all.enumerated() {
       for (tensor, seconds) in work.encoding { encoding[index * count + tensor] = seconds }
     }
-    // The exact stream is common; where there is no other, all is.
+    // All files share the exact stream. Runs in one stream share the whole pass.
     pass = all.reduce(0) { $0 + $1.pass } / Double(all.count)
     if streams > 1 { pass *= Double(all.count + 1) / 2 }
   }

@@ -131,7 +131,7 @@ public struct FeedbackRun {
       report.rewrite = rewritten
       return report
     } catch {
-      // Where files of the source are removed, the run can go on from a snapshot alone.
+      // Where files of the source are removed, only a snapshot can continue the run.
       let isNeeded = options.removal?.hasBegun == true
       if !isNeeded, options.identity == nil || !RunJournal.isWorthKeeping(after: error) {
         PrefixedFiles(snapshots + "-").remove()

@@ -105,7 +105,7 @@ public enum SensitivityError: Error, Equatable, Sendable, CustomStringConvertibl
   case malformed(file: String, reason: String)
   case otherModel(file: String, model: String)
   case missingTensor(file: String, tensor: String)
-  case otherDimensions(file: String, tensor: String, [Int], model: [Int])
+  case otherDimensions(file: String, tensor: String, measured: [Int], model: [Int])
   /// A published table names tensors that the model does not have: how many of how many, and the first.
   case otherNames(file: String, model: String, count: Int, of: Int, first: [String])
   /// A sibling's table lacks classes of the model.
@@ -118,8 +118,8 @@ public enum SensitivityError: Error, Equatable, Sendable, CustomStringConvertibl
     case .malformed(let file, let reason): "\(file): \(reason)"
     case .otherModel(let file, let model): "\(file): was measured on another model, \(model)"
     case .missingTensor(let file, let tensor): "\(file): tensor \(tensor) was not measured"
-    case .otherDimensions(let file, let tensor, let dimensions, let model):
-      "\(file): tensor \(tensor) has dimensions \(dimensions), and \(model) in the model"
+    case .otherDimensions(let file, let tensor, let measured, let model):
+      "\(file): tensor \(tensor) was measured with dimensions \(measured); the model has \(model)"
     case .otherNames(let file, let model, let count, let total, let first):
       "\(file): \(count) of \(total) names fit no tensor of \(model): \(first.joined(separator: ", "))"
     case .otherClasses(let file, let model, let classes):
@@ -190,7 +190,7 @@ extension SensitivityTable {
       }
       guard dimensions == tensor.shape.dimensions else {
         throw SensitivityError.otherDimensions(
-          file: file, tensor: tensor.name, dimensions, model: tensor.shape.dimensions)
+          file: file, tensor: tensor.name, measured: dimensions, model: tensor.shape.dimensions)
       }
     }
   }

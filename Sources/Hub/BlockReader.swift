@@ -217,6 +217,13 @@ final class BlockReader: @unchecked Sendable {
     return (count == blockBytes ? spare.popLast() : nil) ?? [UInt8](repeating: 0, count: count)
   }
 
+  /// Blocks of the store bring arrays of their own, so that spare ones would exceed the counted memory.
+  private func dropSpare() {
+    condition.lock()
+    defer { condition.unlock() }
+    spare.removeAll()
+  }
+
   /// Fetches blocks until the reader is closed.
   private func work() {
     condition.lock()
@@ -242,6 +249,7 @@ final class BlockReader: @unchecked Sendable {
     let start = index * blockBytes
     let count = min(blockBytes, file.entry.size - start)
     let stored = store?.bytes(file.entry, index, count: count)
+    if stored != nil { dropSpare() }
     var bytes = stored ?? memory(for: count)
     if stored == nil {
       do throws(HubError) { try file.fill(&bytes, at: start) } catch { return .failure(error) }

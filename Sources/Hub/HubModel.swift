@@ -168,13 +168,14 @@ extension FileError {
       switch error {
       case .changed, .badAnswer: 0
       case .damaged: EBADMSG
-      case .gated, .badToken, .noRepository, .noRevision, .noFile: EACCES
+      case .gated, .badToken, .noRepository: EACCES
+      case .noRevision, .noFile: ENOENT
       case .noRanges: ENOTSUP
       default: EIO
       }
     let text = error.description
-    // Of a refusal, the offset says nothing: `hf:ORG/NAME: reason`.
-    if code == EACCES || code == ENOTSUP, let colon = text.range(of: ": ") {
+    // A refusal concerns the whole file, so its message has no offset.
+    if [EACCES, ENOENT, ENOTSUP].contains(code), let colon = text.range(of: ": ") {
       self.init(
         .fetch, path: String(text[..<colon.lowerBound]), code: code, detail: String(text[colon.upperBound...]))
       return

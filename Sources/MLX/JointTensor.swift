@@ -30,9 +30,15 @@ enum JointTensor: Sendable {
   }
 
   /// Whether a tensor is the second half of a joint one.
-  static func isSecond(_ name: String, family: MLXNames.Family) -> Bool {
-    family == .deepseek2 && name.hasSuffix(".attn_v_b.weight")
-      || family == .qwen3Next && name.hasSuffix(".attn_gate.weight")
+  static func isSecond(_ name: String, family: MLXNames.Family) -> Bool { first(ofSecond: name, family: family) != nil }
+
+  /// The first half of the joint matrix whose second half a tensor is; nil for other tensors.
+  static func first(ofSecond name: String, family: MLXNames.Family) -> String? {
+    switch family {
+    case .deepseek2 where name.hasSuffix(".attn_v_b.weight"): name.replacing("attn_v_b", with: "attn_k_b")
+    case .qwen3Next where name.hasSuffix(".attn_gate.weight"): name.replacing("attn_gate", with: "attn_qkv")
+    default: nil
+    }
   }
 
   var first: TensorInfo {

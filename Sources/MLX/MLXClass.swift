@@ -27,7 +27,9 @@ enum MLXClass {
         "is true; mlx_lm's class of \(modelType) has a separate matrix for the head")
     }
     guard modelType == "glm_moe_dsa" else { return }
-    let layers = Set(model.tensors.compactMap(\.layer))
+    var metadata = model.metadata
+    let count = metadata.withoutPrediction() ?? .max
+    let layers = Set(model.tensors.compactMap(\.layer)).filter { $0 < count }
     if let layer = layers.sorted().first(where: { model.tensor(named: "blk.\($0).indexer.attn_k.weight") == nil }) {
       throw FormatError(
         path: path, subject: "layer \(layer)",

@@ -61,7 +61,13 @@ public struct MLXSource: FormedSource {
       guard MLXNames.isOmitted(tensor.name) || names.name(of: tensor.name) != nil else {
         throw FormatError(path: folder.directory, subject: "tensor \(tensor.name)", "has no name in MLX")
       }
-      if JointTensor.isSecond(tensor.name, family: family) { continue }
+      if let first = JointTensor.first(ofSecond: tensor.name, family: family) {
+        guard let half = base.tensor(named: first), JointTensor(half, of: base, family: family)?.tensor != nil else {
+          throw FormatError(
+            path: folder.directory, subject: "tensor \(tensor.name)", "does not fit the matrix with which MLX joins it")
+        }
+        continue
+      }
       if let both = JointTensor(tensor, of: base, family: family), let matrix = both.tensor {
         tensors.append(TensorInfo(name: matrix.name, shape: matrix.shape, type: scales.type))
         joint[matrix.name] = both

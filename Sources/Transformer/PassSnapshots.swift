@@ -55,12 +55,14 @@ public final class PassSnapshots {
   ///
   /// - Throws: `FileError`.
   package func adopt(_ other: PassSnapshots, behind layer: Int) throws {
-    guard let digest = other.journal.entries[other.key(layer)] else { return }
     let (source, target) = (other.file(layer), file(layer))
+    guard let digest = other.journal.entries[other.key(layer)] else {
+      throw FileError(.open, path: source, code: ENOENT)
+    }
     try? FileManager.default.removeItem(atPath: target)
     do { try FileManager.default.linkItem(atPath: source, toPath: target) } catch {
-      do { try FileManager.default.copyItem(atPath: source, toPath: target) } catch {
-        throw FileError(.write, path: target, code: ENOSPC)
+      do { try FileManager.default.copyItem(atPath: source, toPath: target) } catch let error as CocoaError {
+        throw FileError(.write, path: target, code: error.code == .fileWriteOutOfSpace ? ENOSPC : EIO)
       }
     }
     try journal.record(key(layer), sha256: digest)

@@ -26,8 +26,8 @@ extension CheckpointNote {
       "config.json's \(key) says that weights are quantized\(method.map { " (\($0))" } ?? ""), but they are plain"
     case .badModelCard(let fault): "README.md: the model card \(fault), and its keys are not written"
     case .predictionBlocks(let declared, let stored):
-      "config.json declares \(declared) blocks for multi-token prediction, and the weights hold \(stored), which are"
-        + " written"
+      "config.json declares \(declared) \(declared == 1 ? "block" : "blocks") for multi-token prediction, and the weights "
+        + "hold \(stored), which are written"
     case .message(let text): text
     case .adapterIgnored:
       "adapter_config.json: an adapter beside the weights is not applied"

@@ -247,6 +247,8 @@ extension Failure {
       self.init(
         .missing, "\(location): \(error.reason)",
         hint: "ask for access on the model's page, and set HF_TOKEN to a token of the account that has it")
+    case (.fetch, ENOENT):
+      self.init(.missing, "\(location): \(error.reason)", hint: "check the names of the revision and of the file")
     case (.fetch, ENOTSUP):
       self.init(
         .io, "\(location): \(error.reason)",

@@ -17,16 +17,12 @@ struct FeedbackPasses {
   /// The files of each pass.
   private(set) var passes: [[File]] = []
 
-  /// - Parameter isShared: false where each file needs a pass of its own, as parts do.
-  init(_ files: [File], isShared: Bool) throws {
+  init(_ files: [File]) throws {
     for file in files {
-      let index =
-        try !isShared
-        ? nil
-        : passes.firstIndex { pass in
-          try FeedbackGroup.canShare(pass[0].writing.run, file.writing.run)
-            && pass.count < FeedbackGroup.maximumCount(pass[0].writing.run)
-        }
+      let index = try passes.firstIndex { pass in
+        try FeedbackGroup.canShare(pass[0].writing.run, file.writing.run)
+          && pass.count < FeedbackGroup.maximumCount(pass[0].writing.run)
+      }
       if let index { passes[index].append(file) } else { passes.append([file]) }
     }
   }
@@ -38,7 +34,7 @@ struct FeedbackPasses {
     let largest = passes.map(\.count).max() ?? 1
     return
       "note: \(count) files have error feedback, in \(passes.count == 1 ? "one pass" : "\(passes.count) passes") of the text"
-      + (passes.count > 1 ? ", of at most \(largest) \(largest == 1 ? "file" : "files") by --memory" : "")
+      + (passes.count > 1 ? ", of at most \(largest) \(largest == 1 ? "file" : "files")" : "")
   }
 
   /// Writes the files of a pass and reports progress. A repeated run continues an interrupted one.

@@ -126,7 +126,7 @@ import Testing
     #expect(error.keys.first?.reason == "a GGUF of gemma3 means \"gelu_pytorch_tanh\"")
   }
 
-  /// Of two contradicting values, the ignored one has no effect.
+  /// An ignored key has no effect, and the other of the two contradicting values is used.
   @Test func oneOfTwoBasesIsIgnored() throws {
     let rope: [String: Any] = ["rope_type": "default", "rope_theta": 5e6]
     let model = try shapes(

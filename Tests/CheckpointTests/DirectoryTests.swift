@@ -74,8 +74,9 @@ import Testing
     try write("params.json", #"{"dim": 7168, "n_layers": 61, "moe": {"num_experts": 128}}"#)
     let (kind, text) = try error(directory.url.path)
     #expect(kind == .missing)
-    #expect(text.contains("Mistral's own format of Mistral Large 3 (consolidated-00001-of-00002.safetensors)"))
-    #expect(text.contains("convert_hf_to_gguf.py of llama.cpp") && text.contains("makes a GGUF"))
+    #expect(text.contains("Mistral's own format (consolidated-00001-of-00002.safetensors)"))
+    #expect(
+      text.contains("Mistral Large 3 has none: convert_hf_to_gguf.py of llama.cpp") && text.contains("makes a GGUF"))
   }
 
   @Test func adapterNamesItsBase() throws {

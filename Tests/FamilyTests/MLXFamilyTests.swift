@@ -28,7 +28,7 @@ import Testing
     return result
   }
 
-  @Test(arguments: Family.names.filter { refused[$0] == nil }) func whatIsWrittenIsRead(name: String) throws {
+  @Test(arguments: Family.names.filter { refused[$0] == nil }) func writtenDirectoriesAreReadBack(name: String) throws {
     let directory = try TemporaryDirectory()
     let source = try Self.source(name, in: directory)
     let path = directory.path("out")

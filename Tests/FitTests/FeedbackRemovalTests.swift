@@ -31,7 +31,7 @@ import Transformer
     return options
   }
 
-  /// What a killed run leaves at any moment after it removed a file: the next run reads nothing of that file.
+  /// A killed run leaves this at any moment after it removed a file: the next run reads nothing of that file.
   @Test(arguments: [0, 4]) func aRunGoesOnWithoutTheRemovedFiles(experts: Int) throws {
     let model = FeedbackModel(layers: 3, experts: experts).model()
     let windows = FeedbackModel().windows(20)

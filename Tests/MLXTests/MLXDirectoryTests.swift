@@ -71,7 +71,7 @@ import Testing
       "gemma3", "gemma4", "gemma4-shared", "qwen35", "qwen35-plain", "qwen35moe", "qwen3next", "gpt-oss",
       "gpt-oss-mxfp4",
     ])
-  func whatIsWrittenIsRead(name: String) throws {
+  func writtenDirectoriesAreReadBack(name: String) throws {
     let model = try Model(name)
     let folder = try TemporaryDirectory()
     let path = folder.path("out")

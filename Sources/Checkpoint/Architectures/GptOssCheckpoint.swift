@@ -57,10 +57,9 @@ struct GptOssCheckpoint: CheckpointArchitecture {
   private static let context = KeyRule("initial_context_length") { config, _ in
     let key = "original_max_position_embeddings"
     let (name, parameters) = RopeConfig.parameters(of: config)
-    guard let given = config["initial_context_length"], let used = config[key] ?? parameters[key], used != .null,
-      !used.equals(given)
-    else { return [] }
-    return [RefusedKey("initial_context_length", given.text, "\(name).\(key) is \(used.text)")]
+    let (path, used) = config[key].map { (key, $0) } ?? ("\(name).\(key)", parameters[key] ?? .null)
+    guard let given = config["initial_context_length"], used != .null, !used.equals(given) else { return [] }
+    return [RefusedKey("initial_context_length", given.text, "\(path) is \(used.text)")]
   }
 
   private let decoder: DecoderConfig

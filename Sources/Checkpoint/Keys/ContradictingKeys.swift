@@ -2,7 +2,7 @@ extension KeyRule {
   /// Rules for values that no architecture can honour.
   static let impossible = [rotationBase, aliases, tokenIDs]
 
-  /// The base of the rotation beside the object that has it too.
+  /// `rope_theta` at the top level, which must equal the one in the object.
   private static let rotationBase = KeyRule("rope_theta") { config, _ in
     let (name, parameters) = RopeConfig.parameters(of: config)
     guard let beside = config.given("rope_theta"), let inside = parameters["rope_theta"], inside != .null,

@@ -101,16 +101,17 @@ struct ImatrixCommand: ParsableCommand {
       return try write(matrices, to: output)
     }
     let source = try splitter.open(model, progress)
-    let merged = try merge.map { path in
-      try ImportanceMatrix(path: path, for: source, progress).expanded(chunkSize: text.ctx)
-    }
-    progress.warn(ofLength: text.ctx, for: source)
+    let merged = try merge.map { try ImportanceMatrix(path: $0, for: source, progress) }
     let calibration = try text.calibration(for: source)
     progress.noteOnce(calibration.notes)
     let windows =
       stateOptions.keepStates == nil
       ? try text.windows(calibration, try Tokenizer(metadata: source.metadata))
       : try FeedbackOptions.windows(of: calibration, for: source).windows
+    // Windows of states have the length that error feedback gives them.
+    let context = stateOptions.keepStates == nil ? text.ctx : windows.first?.count ?? text.ctx
+    progress.warn(ofLength: context, for: source)
+    let earlier = merged.map { $0.expanded(chunkSize: context) }
     var measurement = ImportanceMeasurement(of: source, windows: windows, datasets: calibration.names)
     measurement.processOutput = processOutput
     measurement.allExperts = allExperts
@@ -134,15 +135,15 @@ struct ImatrixCommand: ParsableCommand {
       var sums = ImportanceSums()
       for path in try files.joined(count: count) { try sums.add(try ImportanceSums(path: path)) }
       let matrix = sums.matrix(
-        datasets: calibration.names, chunkCount: windows.count, chunkSize: windows.first?.count ?? text.ctx)
-      try write(merged + [matrix], to: output)
+        datasets: calibration.names, chunkCount: windows.count, chunkSize: context)
+      try write(earlier + [matrix], to: output)
       return files.remove()
     case nil: try JoinedParts.requireNone(beside: output)
     }
     _ = try measurement.matrix(
       in: run, beside: journal.snapshotEvery > 0 ? output : nil, restart: journal.restart
     ) { matrix in
-      try write(merged + [matrix], to: output)
+      try write(earlier + [matrix], to: output)
     }
   }
 

@@ -143,7 +143,7 @@ extension QuantizeCommand {
       files.indices.compactMap { index in
         guard let writing = writings[index], let output = files[index].file.destination else { return nil }
         return FeedbackPasses.File(index: index, writing: writing, output: output, importance: files[index].matrix)
-      }, isShared: share == nil)
+      })
     if let note = passes.note { progress.note(note) }
     if !outputOptions.dryRun {
       if let first = files.first { progress.noteIntegers(in: first.plan.source) }

@@ -84,6 +84,10 @@ struct QuantizeCommand: ParsableCommand {
         hint: "leave --restart out to go on, or download the model again")
     }
     let (run, share) = (options.fitRun(progress), try parts.choice())
+    if feedbackOptions.states != nil, share == nil {
+      throw Failure(
+        .usage, "--states: a run of the whole begins with the embedding", hint: "leave it out, or name a --part")
+    }
     if share != nil, removal != nil { throw Failure(.usage, "--part: --delete-shards: other parts read the model too") }
     if share != nil, outputOptions.format.contains(.mlx) {
       throw Failure(
