@@ -128,6 +128,8 @@ public enum PartsError: Error, Sendable, Equatable {
   case other(output: String, field: String, value: String, recorded: String)
   /// A file of a part was changed after it was finished, or is missing.
   case damaged(output: String, RunPart, name: String)
+  /// The unfinished output, into which all parts wrote, is missing.
+  case noData(output: String, count: Int)
   /// There are records of runs in different numbers of parts.
   case severalCounts(output: String, [Int])
   /// A run of the whole output is unfinished.
@@ -150,6 +152,8 @@ extension PartsError: CustomStringConvertible {
       "\(output): the parts are of another run: their \(field) is \(recorded.prefix(16)), not \(value.prefix(16))"
     case .damaged(let output, let part, let name):
       "\(output): '\(name)' of part \(part) is missing, or has changed since it was finished"
+    case .noData(let output, let count):
+      "\(output): '\(output).part', into which the \(count) parts wrote, is missing"
     case .severalCounts(let output, let counts):
       "\(output): has parts of runs in \(counts.map(String.init).joined(separator: ", ")) parts"
     case .begun(let output): "\(output): an unfinished run of the whole output has files beside it"

@@ -47,6 +47,10 @@ final class RewriteFile {
       report.resumedTensors = plan.source.tensors.count
       return
     }
+    // Without the parts' data, joining would do all of their work again.
+    if case .join(let count) = options.parts, !plan.isBegun(path) {
+      throw PartsError.noData(output: path, count: count)
+    }
     try plan.check(path, overwrite: options.overwrite)
     // A journal without data (after a crash between the last two steps of a run) is ignored.
     journal = try RunJournal(output: path, identity: identity, restart: options.restart || !plan.isBegun(path))

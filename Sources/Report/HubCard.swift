@@ -129,6 +129,14 @@ public struct HubCard {
     }
   }
 
+  /// A name that a file gives, without the folders of the machine on which the file was made.
+  private static func name(_ text: String) -> String {
+    let words = text.split(separator: " ", omittingEmptySubsequences: false).map {
+      $0.hasPrefix("/") ? $0.split(separator: "/").last ?? "" : $0
+    }
+    return plain(words.joined(separator: " "))
+  }
+
   // MARK: page
 
   /// The whole README.md.
@@ -172,9 +180,9 @@ public struct HubCard {
   private var notes: String {
     var lines: [String] = []
     if let drift {
-      let texts = drift.texts.map { Self.plain($0.name) }.joined(separator: ", ")
+      let texts = drift.texts.map { Self.name($0.name) }.joined(separator: ", ")
       lines.append(
-        "KLD is the mean Kullback-Leibler divergence from \(Self.plain(drift.base.name)) in nats, with half the width of its "
+        "KLD is the mean Kullback-Leibler divergence from \(Self.name(drift.base.name)) in nats, with half the width of its "
           + "95 % interval, over \(drift.windows) windows of \(drift.context) tokens of \(texts).")
     }
     let titles = machines.map { "\($0.name) (\(Self.plain($0.title)))" }.joined(separator: ", ")
@@ -184,7 +192,7 @@ public struct HubCard {
 
   private func making(_ file: File) -> String {
     let metadata = file.metadata
-    func text(_ key: String) -> String? { metadata.optionalString("quantize.\(key)").map(Self.plain) }
+    func text(_ key: String) -> String? { metadata.optionalString("quantize.\(key)").map(Self.name) }
     var lines = ["### \(file.name)", ""]
     if let evidence = text("evidence") { lines.append("- Types fitted to the size; evidence: \(evidence).") }
     if let matrix = text("imatrix.file") {

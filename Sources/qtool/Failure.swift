@@ -112,7 +112,7 @@ extension Failure {
   private init(parts error: PartsError) {
     let code: Code =
       switch error {
-      case .missing: .missing
+      case .missing, .noData: .missing
       case .tooMany: .usage
       case .different, .other, .damaged, .severalCounts, .begun, .leftover: .data
       }

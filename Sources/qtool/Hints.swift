@@ -35,6 +35,7 @@ extension PartsError {
       "do each with: \(Interruption.quoted(["qtool"] + arguments)) --part \(parts.first?.number ?? 1)/\(count)"
     case .different, .other, .severalCounts:
       "remove the files of the parts (.part-*) that are not wanted, or name another output"
+    case .noData(let output, _): "remove \(output).part-*, and do all parts again"
     case .damaged(let output, let part, _):
       "remove \(PartRecord.prefix(output, part)).json, and do the part again with --part \(part)"
     case .leftover(let output, _):

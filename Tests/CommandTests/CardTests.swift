@@ -55,6 +55,17 @@ import Testing
     #expect(card.contains("\(sums.output.prefix(64))  demo-Q8_0.gguf\n"))
     let rows = card.split(separator: "\n").filter { $0.hasPrefix("| [demo-") }
     #expect(rows.count == 2 && rows.allSatisfy { $0.contains(" ± ") && $0.contains("rtx-4090") })
+    // Other programs write paths of the machine into files.
+    let foreign = directory.path("foreign.gguf")
+    let made = try qtool.run([
+      "quantize", demo.path, "--no-feedback", "--type", "Q8_0", "--override-kv",
+      "quantize.imatrix.file=str:/home/someone/m.gguf", "--override-kv",
+      "quantize.imatrix.dataset=str:/home/someone/a.txt b.txt", "-o", foreign, "--quiet",
+    ])
+    #expect(made.status == 0, "\(made.error)")
+    let other = try qtool.run(["card", foreign, "--quiet"])
+    #expect(other.output.contains("Importance matrix: m.gguf, of a.txt b.txt"), "\(other.output)\(other.error)")
+    #expect(!other.output.contains("/home/"))
     // Nothing of this machine.
     #expect(!card.contains(directory.url.path) && !card.contains(demo.path))
   }

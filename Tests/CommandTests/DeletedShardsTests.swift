@@ -154,6 +154,9 @@ import Testing
     #expect(result.status == 64 && result.error.contains("is a link"), "\(result.error)")
     let part = try qtool.run(quantize(["--no-feedback", "--type", "Q8_0", "--prune-layers", "1"], "out.gguf"))
     #expect(part.status == 64 && part.error.contains("is not a directory of safetensors"), "\(part.error)")
+    let hub = try qtool.run(
+      ["quantize", "hf:team/model", "--type", "Q8_0", "--delete-shards", "-o", directory.path("out.gguf")])
+    #expect(hub.status == 64 && hub.error.contains("hf:team/model is a model of the hub"), "\(hub.error)")
     #expect(directory.contents == ["elsewhere.safetensors", "text.txt"])
   }
 

@@ -59,6 +59,12 @@ import Testing
     #expect(try run(command + [directory.path("whole.gguf")]).status == 0)
     _ = try joined(command + [directory.path("out.gguf")], output: "out.gguf", parts: [3, 2, 1])
     #expect(data("out.gguf") == data("whole.gguf"))
+    // The work of the parts is not done again by the process that joins.
+    for part in ["1/2", "2/2"] { #expect(try run(command + [directory.path("b.gguf"), "--part", part]).status == 0) }
+    try FileManager.default.removeItem(atPath: directory.path("b.gguf.part"))
+    let lost = try run(["join", directory.path("b.gguf")])
+    #expect(lost.status == 66 && lost.error.contains("b.gguf.part', into which the 2 parts wrote"), "\(lost.error)")
+    #expect(data("b.gguf") == nil)
     // Parts must not decide types each for itself, and a chain of layers has one part.
     for refused in [
       ["--type", "Q4_0", "--calibration", text], ["--target", "100kB", "--no-feedback", "--budget", "1m"],

@@ -169,6 +169,16 @@ import Testing
     }
   }
 
+  @Test func aModelThatFitsAsItIsHasNoTarget() throws {
+    let out = try TemporaryDirectory()
+    let result = try qtool.run([
+      "quantize", Repository.demoModel, "--fit", "m3-ultra-256", "--no-importance", "--budget", "0", "--quiet", "-o",
+      out.path("f.gguf"),
+    ])
+    #expect(result.status == 64 && result.error.contains("256 GB holds the unchanged model, of 8,4"), "\(result.error)")
+    #expect(out.contents.isEmpty)
+  }
+
   @Test func quantizeRefusesAMachineThatFitsNothing() throws {
     let out = try TemporaryDirectory()
     let result = try qtool.run([

@@ -24,9 +24,9 @@ struct FitOptions: ParsableArguments {
     if fit == nil, context != nil || kv != nil { throw ValidationError("--context and --kv need --fit") }
   }
 
-  /// Maximum bytes of the file: the machine's remaining memory, but at most the size of the unchanged model.
+  /// Maximum bytes of the file: the machine's remaining memory.
   ///
-  /// - Throws: `PlanError` if nothing fits.
+  /// - Throws: `PlanError` if nothing fits, and `Failure` if the unchanged model does.
   func target(for model: any ModelSource, hasImportance: Bool, _ progress: Progress) throws -> ByteSize? {
     guard let fit else { return nil }
     let trained = try ModelDimensions(of: model).trainedContext
@@ -41,6 +41,11 @@ struct FitOptions: ParsableArguments {
     progress.note(
       "\(plan.machine.title) holds a file of \(Figures.grouped(plan.largestFile)) bytes at a context of "
         + Figures.grouped(plan.context))
-    return ByteSize(bytes: min(plan.largestFile, whole))
+    guard plan.largestFile < whole else {
+      throw Failure(
+        .usage, "--fit: \(plan.machine.title) holds the unchanged model, of \(Figures.grouped(whole)) bytes",
+        hint: "--type COPY writes it; --target makes a smaller file")
+    }
+    return ByteSize(bytes: plan.largestFile)
   }
 }

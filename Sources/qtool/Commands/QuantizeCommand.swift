@@ -62,6 +62,11 @@ struct QuantizeCommand: ParsableCommand {
       splitter.cache,
       isRepeated: mixes.contains(where: \.isFitted) || feedbackOptions.feedback != false && !weighing.noImportance)
     let removes = removalOptions.deleteShards && !outputOptions.dryRun
+    if removes, model.hasPrefix("hf:") {
+      throw Failure(
+        .usage, "--delete-shards: \(model) is a model of the hub, whose cached files other programs use too",
+        hint: "leave the option out, or name a directory")
+    }
     let whole = try splitter.open(model, progress, restoring: removes)
     HubModels.reserve(files: mixes, of: whole)
     let pruned = try sourceOptions.pruned(whole)
