@@ -58,8 +58,7 @@ public enum FragileTensors {
     let prior = Prior(of: source)
     let architecture = source.metadata.optionalString("general.architecture") ?? ""
     return tensors.compactMap { tensor in
-      // What stock mixes of the architecture leave as it is: readers add some of these tensors to others, which fails
-      // with blocks.
+      // Stock mixes keep the types of these tensors: readers add some of them to others, which fails for quantized blocks.
       if ArchitectureRules.keepsType(tensor.name, architecture: architecture) { return (tensor, tensor.type) }
       if ArchitectureRules.hasFloor(tensor.name, architecture: architecture) { return (tensor, .q8_0) }
       let name = TensorName(tensor.name).title

@@ -16,6 +16,7 @@ try:
     import mlx.core as mx
     import numpy as np
     import zstandard
+    from fixture_model import values
     from mlx_lm.utils import load_model
 except ImportError as error:
     print(f"skipped: the checks of MLX need mlx, mlx-lm and zstandard ({error}): pip install 'mlx[cpu]' mlx-lm zstandard")
@@ -47,21 +48,6 @@ def check(name, passed, detail=""):
 
 def qtool(*arguments):
     return subprocess.run([QTOOL, *map(str, arguments)], check=True, capture_output=True, text=True).stdout
-
-
-def values(name, shape, offset, exponent):
-    """The weights of a fixture of FamilyTests, in BF16: a byte for each element, from splitmix64 of a hash of the name."""
-    state = 0xCBF29CE484222325
-    for byte in name.encode(): state = (state ^ byte) * 0x100000001B3 % 2 ** 64
-    count = int(np.prod(shape))
-    with np.errstate(over="ignore"):
-        z = np.uint64(state) + np.arange(1, -(-count // 8) + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        z ^= z >> np.uint64(31)
-    steps = z.view(np.int8)[:count].astype(np.float32)
-    if offset: steps = np.floor(steps / 4)
-    return ((offset + steps * 2.0 ** -exponent).astype(np.float32).view("<u4") >> 16).astype("<u2").tobytes()
 
 
 def make(name, folder):
