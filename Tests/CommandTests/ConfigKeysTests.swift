@@ -11,7 +11,7 @@ import Testing
   static let commands: [(name: String, arguments: [String], notes: Notes)] = [
     ("convert", ["MODEL", "-o", "FOLDER/out.gguf"], .error),
     ("quantize", ["MODEL", "--type", "Q8_0", "-o", "FOLDER/out.gguf"], .error),
-    ("quantize", ["MODEL", "--fit", "m4-max-64", "--no-importance", "--dry-run", "-o", "FOLDER/out.gguf"], .error),
+    ("quantize", ["MODEL", "--target", "60kB", "--no-importance", "--dry-run", "-o", "FOLDER/out.gguf"], .error),
     (
       "imatrix", ["MODEL", "--calibration", "FOLDER/text.txt", "--ctx", "32", "--chunks", "2", "-o", "FOLDER/i.gguf"],
       .error
@@ -77,7 +77,6 @@ import Testing
     #expect(wrong.error.contains("did you mean hidden_act? refused keys: hidden_act, clip_qkv"), "\(wrong.error)")
   }
 
-  /// The note appears once, although `quantize --fit` opens the model twice.
   @Test func unknownKeysAreListedOnce() throws {
     let model = try ReferenceModel.copy("llama2")
     try model.set("zeta", 1)
