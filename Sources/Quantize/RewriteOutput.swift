@@ -7,7 +7,8 @@ import Synchronization
 ///
 /// Calls are executed in order. After a failure, no further call is executed, and the next call throws the error.
 ///
-/// Unchecked: only the queue uses writer, journal, digest and sums, until ``finish()`` has waited for it.
+/// Unchecked: only the queue uses writer, journal, digest and sums, until ``finish()`` has waited for it; while it waits for the
+/// other queue, that one uses the digest.
 final class RewriteOutput: @unchecked Sendable {
   /// The maximum number of pending writes, which bounds memory.
   private static let maximumPending = 2
@@ -16,6 +17,8 @@ final class RewriteOutput: @unchecked Sendable {
   private let journal: RunJournal?
   private let keepsSums: Bool
   private let queue = DispatchQueue(label: "rewriting")
+  /// Digests the bytes that the first queue is writing: either takes about as long.
+  private let digesting = DispatchQueue(label: "digesting")
   private let room = DispatchSemaphore(value: maximumPending)
   private let failure = Mutex<(any Error)?>(nil)
   private var digest = DataDigest()
@@ -30,7 +33,9 @@ final class RewriteOutput: @unchecked Sendable {
   /// Writes rows of a tensor, which follow those of the last call.
   func write(_ bytes: [UInt8], tensor index: Int, row: Int) throws {
     try enqueue { [self] in
-      if keepsSums { digest.update(bytes.span.bytes) }
+      if keepsSums { digesting.async { [self] in digest.update(bytes.span.bytes) } }
+      // Nothing of the call remains, so that the journal is closed with its last owner.
+      defer { digesting.sync {} }
       try writer.write(bytes.span.bytes, tensor: index, row: row)
     }
   }
