@@ -18,6 +18,8 @@ public struct CalibrationText: Sendable {
     public let invalidSequences: Int
     /// Whether lines ended in CR LF or CR; they are read as LF.
     public let hadCarriageReturns: Bool
+    /// Whether the file was found in a folder, and not named itself.
+    public internal(set) var isFromFolder = false
 
     init(
       name: String, documents: [String], holdsConversations: Bool = false, invalidSequences: Int = 0,
@@ -32,7 +34,7 @@ public struct CalibrationText: Sendable {
   }
 
   /// The files, in the order given; those of a directory in the order of names.
-  public let sources: [Source]
+  public internal(set) var sources: [Source]
 
   /// Base names of all files.
   public var names: [String] { sources.map(\.name) }
@@ -56,7 +58,11 @@ public struct CalibrationText: Sendable {
       }
       let names = try FileManager.default.contentsOfDirectory(atPath: path).sorted().filter(Self.reads)
       guard !names.isEmpty else { throw CalibrationError.emptyDirectory(path) }
-      sources += try names.map { try Self.read(path + "/" + $0, chat) }
+      sources += try names.map { name in
+        var source = try Self.read(path + "/" + name, chat)
+        source.isFromFolder = true
+        return source
+      }
     }
     self.sources = sources
   }

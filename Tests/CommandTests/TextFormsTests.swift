@@ -71,6 +71,33 @@ import Testing
   }
 
   /// Every byte is tokenized.
+  /// The demo model's vocabulary spells Russian in bytes, and has German words.
+  @Test func textInUnknownScripts() throws {
+    for name in ["german.txt", "russian.txt"] {
+      try FileManager.default.copyItem(
+        at: Repository.root.appending(path: "calibration/\(name)"), to: out.url.appending(path: name))
+    }
+    let model = Repository.demoModel
+    let note = "note: russian.txt: left out, since the model's vocabulary spells their script in bytes; "
+    func run(_ arguments: String...) throws -> (error: String, shown: String) {
+      let file = out.path("out.gguf")
+      let result = try qtool.run(arguments + ["-o", file, "--force"])
+      #expect(result.status == 0, "\(result.error)")
+      return (result.error, try qtool.run(["inspect", file]).output)
+    }
+    let folder = try run("imatrix", model, "--calibration", out.url.path)
+    #expect(folder.error.contains(note), "\(folder.error)")
+    #expect(folder.shown.contains("german.txt") && !folder.shown.contains("russian.txt"), "\(folder.shown)")
+    let named = try run("imatrix", model, "--calibration", out.path("german.txt"), out.path("russian.txt"))
+    #expect(!named.error.contains("left out") && named.shown.contains("russian.txt"), "\(named.error)")
+    let mixed = try run("imatrix", model, "--calibration", out.url.path, "--mix", "german=1", "russian=1")
+    #expect(!mixed.error.contains("left out") && mixed.shown.contains("russian.txt"), "\(mixed.error)")
+    let quantized = try run("quantize", model, "--type", "Q4_0", "--effort", "1", "--calibration", out.url.path)
+    #expect(quantized.error.contains(note), "\(quantized.error)")
+    #expect(
+      quantized.shown.contains("german.txt") && !quantized.shown.contains("russian.txt"), "\(quantized.shown)")
+  }
+
   @Test func tokenizeIsExact() throws {
     func ids(_ text: String) throws -> [String.SubSequence] {
       let result = try qtool.run(["tokenize", Repository.demoModel, "--text", try write("t.txt", text), "--no-special"])

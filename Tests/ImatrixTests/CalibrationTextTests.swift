@@ -113,6 +113,28 @@ import Testing
     }
   }
 
+  /// A vocabulary of bytes: a Cyrillic letter has two tokens, a Greek letter with an ASCII letter beside it three for two.
+  @Test func filesOfAFolderInUnknownScriptsAreRemoved() throws {
+    let folder = try Folder()
+    let greek = try folder.write("greek.txt", String(repeating: "αa", count: 50_000))
+    let russian = try folder.write("russian.txt", String(repeating: "да", count: 10))
+    try folder.write("latin.txt", "plain text")
+    var text = try CalibrationText(paths: [folder.path])
+    #expect(text.removeUnknownScripts(encode: encode) == ["russian.txt"])
+    #expect(text.names == ["greek.txt", "latin.txt"])
+    #expect(text.removeUnknownScripts(encode: encode) == [])
+
+    var named = try CalibrationText(paths: [russian, folder.path])
+    #expect(named.removeUnknownScripts(encode: encode) == ["russian.txt"])
+    #expect(named.names == ["russian.txt", "greek.txt", "latin.txt"])
+
+    // No other file remains.
+    try FileManager.default.removeItem(atPath: greek)
+    try FileManager.default.removeItem(atPath: folder.path + "/latin.txt")
+    var alone = try CalibrationText(paths: [folder.path])
+    #expect(alone.removeUnknownScripts(encode: encode) == [] && alone.names == ["russian.txt"])
+  }
+
   @Test(arguments: [
     ("{% if x %}<|im_start|>{% endif %}", ChatFormat.chatML), ("..<|start_header_id|>..", .llama3),
     ("<｜User｜>", .deepSeek), ("[INST]", .instruct), ("{{ messages }}", .plain),

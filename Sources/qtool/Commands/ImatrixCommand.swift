@@ -252,7 +252,8 @@ struct CalibrationOptions: ParsableArguments {
   }
 
   func calibration(for source: any ModelSource) throws -> Calibration {
-    try Calibration(calibration, orShippedFor: source, hint: "name one with --calibration")
+    try Calibration(
+      calibration, orShippedFor: source, usesAll: try !weights().isEmpty, hint: "name one with --calibration")
   }
 
   func windows(_ calibration: Calibration, _ tokenizer: Tokenizer) throws -> [[Int32]] {

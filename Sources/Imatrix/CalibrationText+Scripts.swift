@@ -1,0 +1,36 @@
+extension CalibrationText {
+  /// More tokens for each character than this mean that the vocabulary has neither words nor most letters of a script, and
+  /// spells its characters in bytes. English with a vocabulary of single bytes has 1; Chinese has 0.6 to 0.8 with the
+  /// vocabularies of multilingual models, and 1.8 with that of an English model.
+  static let tokensPerCharacter = 1.5
+  /// The characters of a file that decide.
+  static let sampledCharacters = 20_000
+
+  /// Removes the files whose script the vocabulary does not have, unless they are named themselves, or no others remain.
+  ///
+  /// A model of such a vocabulary has not learned the script. Its tokens, of which there are many in few characters, have
+  /// inputs and drift unlike those of text that it is used for.
+  ///
+  /// - Parameter encode: returns a text's token ids, without BOS.
+  /// - Returns: the names of the removed files.
+  public mutating func removeUnknownScripts(encode: (String) -> [Int32]) -> [String] {
+    let isRemoved = sources.map { $0.isFromFolder && $0.isSpelled(encode) }
+    guard isRemoved.contains(true), isRemoved.contains(false) else { return [] }
+    let removed = zip(sources, isRemoved).filter(\.1).map(\.0.name)
+    sources = zip(sources, isRemoved).filter { !$0.1 }.map(\.0)
+    return removed
+  }
+}
+
+extension CalibrationText.Source {
+  /// Whether the tokens of a vocabulary are parts of this text's characters.
+  fileprivate func isSpelled(_ encode: (String) -> [Int32]) -> Bool {
+    var (characters, tokens) = (0, 0)
+    for document in documents where characters < CalibrationText.sampledCharacters {
+      let sample = String(document.unicodeScalars.prefix(CalibrationText.sampledCharacters - characters))
+      characters += sample.unicodeScalars.count
+      tokens += encode(sample).count
+    }
+    return Double(tokens) > CalibrationText.tokensPerCharacter * Double(characters)
+  }
+}
