@@ -10,9 +10,9 @@ import Transformer
 ///     let members = runs.map { FeedbackGroup.Member($0, path: "model-\($0.plan.types[0]).gguf", options: options) }
 ///     let reports = try FeedbackGroup(members).write()
 ///
-/// Each file has the bytes that ``FeedbackRun`` writes. In two streams, the exact one is computed once; each file has a
-/// stream through its own rounded layers, and its Gram matrices are sums over that stream. In one stream, all files have
-/// the same inputs, and the Gram matrices are summed once.
+/// Each file has the bytes of a group of its own, which ``FeedbackRun`` writes: for a part of a file too. In two streams, the
+/// exact one is computed once; each file has a stream through its own rounded layers, and its Gram matrices are sums over
+/// that stream. In one stream, all files have the same inputs, and the Gram matrices are summed once.
 public struct FeedbackGroup {
   /// A file of the group.
   public struct Member {
@@ -20,13 +20,30 @@ public struct FeedbackGroup {
     let path: String
     let options: RewriteOptions
     let importanceKey: String
-    var snapshots: String { path + ".snapshot" }
 
     /// - Parameters:
-    ///   - options: for a whole file, not for a part.
+    ///   - options: for a part only in a group of one.
     ///   - importanceKey: the digest of the run's importance.
     public init(_ run: FeedbackRun, path: String, options: RewriteOptions, importanceKey: String = "") {
       (self.run, self.path, self.options, self.importanceKey) = (run, path, options, importanceKey)
+    }
+
+    /// The part that is written; nil for the whole file.
+    var part: RunPart? { if case .one(let part, _) = options.parts { part } else { nil } }
+    /// The beginning of the paths of the snapshots.
+    var snapshots: String { (part.map { PartRecord.prefix(path, $0) } ?? path) + ".snapshot" }
+
+    /// The file as it is rewritten, with the tensors of its part.
+    func rewritten() throws -> RewriteGroup.Member {
+      var options = options
+      options.chosen = try part.map { try run.tensors(of: $0) } ?? options.chosen
+      return RewriteGroup.Member(
+        run.plan, path: path, options: options, importance: run.importance, importanceKey: importanceKey)
+    }
+
+    /// The work of the run, or of its part.
+    func work() throws -> FeedbackWork {
+      try run.share(of: part, in: run.expectedWork ?? run.work(at: FeedbackWork.Speed()))
     }
   }
 
@@ -37,6 +54,7 @@ public struct FeedbackGroup {
   public init(_ members: [Member]) {
     precondition(!members.isEmpty, "a group without files")
     precondition(members.allSatisfy { Self.canShare(members[0].run, $0.run) }, "runs of other texts or widths")
+    precondition(members.count == 1 || members.allSatisfy { $0.part == nil }, "parts of several files")
     self.members = members
   }
 
@@ -58,11 +76,12 @@ public struct FeedbackGroup {
     return 1 + (further?.count ?? 0)
   }
 
-  private var pass: ForwardPass { members[0].run.pass }
-  private var windows: [[Int32]] { members[0].run.windows }
+  var run: FeedbackRun { members[0].run }
+  private var pass: ForwardPass { run.pass }
+  private var windows: [[Int32]] { run.windows }
 
   /// A file while it is written.
-  private struct Output {
+  struct Output {
     let member: Member
     let session: RewriteSession
     let encoder: FeedbackEncoder
@@ -87,23 +106,19 @@ public struct FeedbackGroup {
   ///
   /// - Parameter progress: as in ``FeedbackRun/write(to:options:progress:)``
   /// - Returns: the members' reports, in their order.
-  /// - Throws: `Paused`, ``QuantizeError``, `ForwardError`, and errors of reading and writing.
+  /// - Throws: `Paused`, ``QuantizeError``, `ForwardError`, `PartsError`, and errors of reading and writing.
   public func write(progress: any RunObserver = NoObserver()) throws -> [FeedbackReport] {
+    let layers = try run.layers(of: members[0].part)
+    let rewriting = RewriteGroup(try members.map { try $0.rewritten() })
     for member in members where member.options.restart { PrefixedFiles(member.snapshots + "-").remove() }
     do {
       var reports = members.map { _ in FeedbackReport() }
-      let tensors = members[0].run.plan.source.tensors
+      let tensors = run.plan.source.tensors
       let progress = FeedbackProgress(
-        progress, work: try FeedbackWork(of: members.map(\.run)),
+        progress, work: FeedbackWork(sharing: try members.map { try $0.work() }, tensorCount: tensors.count),
         rows: members.flatMap { _ in tensors.map(\.shape.rows) })
-      let rewritten = try RewriteGroup(
-        members.map {
-          RewriteGroup.Member(
-            $0.run.plan, path: $0.path, options: $0.options, importance: $0.run.importance,
-            importanceKey: $0.importanceKey)
-        }
-      ).write(progress: progress) { sessions in
-        try encode(sessions, into: &reports, progress)
+      let rewritten = try rewriting.write(progress: progress) { sessions in
+        try encode(sessions, layers, into: &reports, progress: progress)
         progress.endPass()
       }
       for member in members { PrefixedFiles(member.snapshots + "-").remove() }
@@ -122,14 +137,16 @@ public struct FeedbackGroup {
   }
 
   private func encode(
-    _ sessions: [RewriteSession?], into reports: inout [FeedbackReport], _ progress: FeedbackProgress
+    _ sessions: [RewriteSession?], _ layers: Range<Int>, into reports: inout [FeedbackReport],
+    progress: FeedbackProgress
   ) throws {
-    let count = members[0].run.plan.source.tensors.count
+    let count = run.plan.source.tensors.count
     var outputs: [(index: Int, output: Output)] = []
     var done: [Int] = []
     for (index, (member, session)) in zip(members, sessions).enumerated() {
       let run = member.run
-      let planned = run.tensors
+      let chosen = try member.part.map { try run.tensors(of: $0) }
+      let planned = run.tensors.filter { chosen?.contains($0.value) != false }
       let remaining = try session.map { session in try planned.filter { try !session.isWritten($0.value) } } ?? [:]
       done += planned.filter { remaining[$0.key] == nil }.map { index * count + $0.value }
       guard let session else { continue }
@@ -144,7 +161,11 @@ public struct FeedbackGroup {
     let active = outputs.map(\.output).filter { !$0.remaining.isEmpty }
     progress.start(without: done, hasPass: !active.isEmpty)
     if !active.isEmpty {
-      if members[0].run.isSequential { try runPairs(active, progress) } else { try runOne(active, progress) }
+      if run.isSequential {
+        try runPairs(active, layers, progress: progress)
+      } else {
+        try runOne(active, layers, progress: progress)
+      }
     }
     for (index, output) in outputs {
       reports[index] = output.encoder.report(output.remaining.isEmpty ? nil : output.sums?.matrix(of: windows))
@@ -154,7 +175,7 @@ public struct FeedbackGroup {
   // MARK: one stream
 
   /// Runs the text through the exact model. The sums over every input serve all files.
-  private func runOne(_ outputs: [Output], _ progress: FeedbackProgress) throws {
+  private func runOne(_ outputs: [Output], _ layers: Range<Int>, progress: FeedbackProgress) throws {
     let collector = GramCollector(
       tokens: windows.reduce(0) { $0 + $1.count },
       wantsOutput: outputs.contains { $0.remaining[pass.decoder.output.name] != nil },
@@ -169,23 +190,25 @@ public struct FeedbackGroup {
       }
     }
     let kept = outputs.map { $0.snapshots("feedback") }
-    let observer = outputs.compactMap(\.sums).reduce(collector as any ForwardObserver) {
-      ObserverPair($0, $1.collector)
-    }
-    _ = try pass.run(
-      windows: windows, scored: 0..<0, observer: observer,
-      resuming: try resumed(outputs, kept) {
+    let whole = outputs.compactMap(\.sums).reduce(collector as any ForwardObserver) { ObserverPair($0, $1.collector) }
+    let observer = layers.lowerBound > 0 ? LaterLayers(of: whole, from: layers.lowerBound) : whole
+    let states = try pass.advance(
+      windows: windows, before: layers.upperBound, observer: observer,
+      resuming: try resumed(outputs, layers, kept: kept) {
         try kept[0]?.states(behind: $0, of: pass, windows: windows, observer: collector)
-      },
+      } ?? run.states(before: layers.lowerBound),
       progress: SessionProgress(session: outputs[0].session, layers: pass.decoder.layerCount, work: progress),
       snapshot: { states in
         try collector.close()
         for output in outputs { try output.encoder.endLayer() }
         try pausing(progress) { isPausing in
           guard let main = kept[0], isPausing || main.isDue else { return }
-          try write(states, main, outputs, kept, rounded: nil)
+          try write(states, of: outputs, kept: kept, rounded: [])
         }
       })
+    if layers.upperBound == pass.decoder.layerCount {
+      _ = try pass.finish(states, scored: 0..<0, observer: observer)
+    }
     try collector.close()
     for output in outputs { try output.encoder.endLayer() }
   }
@@ -194,9 +217,10 @@ public struct FeedbackGroup {
 
   /// Runs the text through the exact model, and beside it through the layers of each file that are rounded so far: weights
   /// are rounded for the inputs that they will have.
-  private func runPairs(_ outputs: [Output], _ progress: FeedbackProgress) throws {
+  private func runPairs(_ outputs: [Output], _ layers: Range<Int>, progress: FeedbackProgress) throws {
     let rounded = try outputs.map { output -> (source: any ModelSource, observer: any PairObserver) in
-      let model = try Self.rounded(output)
+      // The stream of a later part begins with the states before its layers.
+      let model = try Self.rounded(output, withEmbedding: layers.lowerBound == 0)
       let blocks = output.member.run.blocks
       let collector = PairCollector(
         workBytes: blocks.bytes, wants: { output.remaining[$0] != nil }, blockColumns: blocks.width
@@ -208,31 +232,32 @@ public struct FeedbackGroup {
     let kept = outputs.map { $0.snapshots("feedback") }
     let keptRounded = outputs.map { $0.snapshots("feedback, rounded", "-rounded") }
     try pass.runPairs(
-      windows: windows, rounded: rounded, starts: members[0].run.starts,
-      resuming: try resumed(outputs, kept) { layer -> (exact: HiddenStates, rounded: [HiddenStates])? in
+      windows: windows, rounded: rounded, layers: layers, starts: run.starts,
+      resuming: try resumed(outputs, layers, kept: kept) { layer -> (exact: HiddenStates, rounded: [HiddenStates])? in
         guard let exact = try kept[0]?.states(behind: layer, of: pass, windows: windows) else { return nil }
+        if layer <= layers.lowerBound { return (exact, []) }
         let others = try keptRounded.compactMap { try $0?.states(behind: layer, of: pass, windows: windows) }
         return others.count == outputs.count ? (exact, others) : nil
-      },
+      } ?? run.states(before: layers.lowerBound).map { ($0, []) },
       progress: SessionProgress(session: outputs[0].session, layers: pass.decoder.layerCount, work: progress)
     ) { exact, others in
       try pausing(progress) { isPausing in
         guard let main = kept[0], isPausing || main.isDue else { return }
-        try write(exact, main, outputs, kept, rounded: zip(keptRounded, others).map { (kept: $0, states: $1) })
+        try write(exact, of: outputs, kept: kept, rounded: zip(keptRounded, others).map { (kept: $0, states: $1) })
       }
     }
   }
 
   /// The model that a file's stream goes through, with the tensors that are written already.
-  private static func rounded(_ output: Output) throws -> RoundedModel {
+  private static func rounded(_ output: Output, withEmbedding: Bool) throws -> RoundedModel {
     let (session, plan) = (output.session, output.member.run.plan)
     let model = RoundedModel(session)
     for (name, index) in output.planned where output.remaining[name] == nil {
       if try session.isWritten(index) { model.add(name) }
     }
-    // A tied head is encoded at the end.
+    // A tied head is encoded at the end, by the last part.
     let embedding = "token_embd.weight"
-    if output.planned[embedding] == nil,
+    if withEmbedding, output.member.run.tensors[embedding] == nil,
       let index = plan.source.tensors.firstIndex(where: { $0.name == embedding }),
       plan.types[index] != plan.source.tensors[index].type, plan.types[index].isQuantized
     {
@@ -241,60 +266,16 @@ public struct FeedbackGroup {
     }
     return model
   }
-
-  // MARK: snapshots
-
-  /// Writes the states behind a layer, the exact ones once. They imply that the tensors of the layers before are written.
-  ///
-  /// - Parameter rounded: the snapshots and states of the files' own streams; nil where there is one stream.
-  private func write(
-    _ states: HiddenStates, _ main: PassSnapshots, _ outputs: [Output], _ kept: [PassSnapshots?],
-    rounded: [(kept: PassSnapshots?, states: HiddenStates)]?
-  ) throws {
-    // Earlier states remain until all of those behind this layer are written.
-    var files = [Set<String>](repeating: [], count: outputs.count)
-    for (index, output) in outputs.enumerated() {
-      try output.session.flush()
-      if let (kept, states) = rounded?[index], let kept {
-        try kept.write(states, of: windows, by: pass, removesOthers: false)
-        files[index].insert(kept.file(states.layer))
-      }
-      if let file = try output.sums?.write(behind: states.layer, of: windows) { files[index].insert(file) }
-    }
-    try main.write(states, of: windows, by: pass, removesOthers: false)
-    for other in kept.dropFirst() { try other?.adopt(main, behind: states.layer) }
-    for (kept, files) in zip(kept, files) { kept?.removeOthers(than: states.layer, keeping: files) }
-    for output in outputs { try output.session.release(before: states.layer) }
-  }
-
-  /// The states behind the last layer that all files have come to; nil to begin again.
-  private func resumed<States>(
-    _ outputs: [Output], _ kept: [PassSnapshots?], states: (_ layer: Int) throws -> States?
-  ) throws -> States? {
-    for layer in kept[0]?.layers(of: pass) ?? [] where outputs.allSatisfy({ $0.isWhole(before: layer) }) {
-      let sums = outputs.map { $0.sums?.sums(behind: layer) }
-      guard zip(outputs, sums).allSatisfy({ $0.sums == nil || $1 != nil }), let states = try states(layer) else {
-        continue
-      }
-      for (output, sums) in zip(outputs, sums) { if let sums { output.sums?.collector.resume(from: sums) } }
-      return states
-    }
-    return nil
-  }
 }
 
-extension FeedbackWork {
-  /// The work of runs that share a pass. The tensors of each run follow those of the run before.
-  init(of runs: [FeedbackRun]) throws {
-    let all = try runs.map { try $0.expectedWork ?? $0.work(at: Speed()) }
-    self = all[0]
-    let count = runs[0].plan.source.tensors.count
-    encoding = [:]
-    for (index, work) in all.enumerated() {
-      for (tensor, seconds) in work.encoding { encoding[index * count + tensor] = seconds }
-    }
-    // All files share the exact stream. Runs in one stream share the whole pass.
-    pass = all.reduce(0) { $0 + $1.pass } / Double(all.count)
-    if streams > 1 { pass *= Double(all.count + 1) / 2 }
+/// Reports the current layer to a rewriting's observer.
+struct SessionProgress: RunObserver {
+  let session: RewriteSession
+  let layers: Int
+  let work: FeedbackProgress
+
+  func advance(_ progress: RunProgress) throws {
+    work.advancePass(progress.fraction, step: progress.step)
+    try session.advance("layer \(min(progress.step + 1, layers)) of \(layers)")
   }
 }

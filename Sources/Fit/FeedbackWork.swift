@@ -63,6 +63,20 @@ public struct FeedbackWork: Sendable, Equatable {
   public var seconds: Double { pass + encoding.values.reduce(0, +) }
 }
 
+extension FeedbackWork {
+  /// The work of runs that share a pass. The tensors of each run follow those of the run before.
+  init(sharing all: [FeedbackWork], tensorCount: Int) {
+    self = all[0]
+    encoding = [:]
+    for (index, work) in all.enumerated() {
+      for (tensor, seconds) in work.encoding { encoding[index * tensorCount + tensor] = seconds }
+    }
+    // All files share the exact stream. Runs in one stream share the whole pass.
+    pass = all.reduce(0) { $0 + $1.pass } / Double(all.count)
+    if streams > 1 { pass *= Double(all.count + 1) / 2 }
+  }
+}
+
 extension FeedbackRun {
   /// The work of this run, from timing products and encoders on this machine for a few tenths of a second.
   public func work() throws -> FeedbackWork {

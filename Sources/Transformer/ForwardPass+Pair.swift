@@ -23,42 +23,25 @@ extension ForwardPass {
     return plan
   }
 
-  /// Runs the whole model, or some layers of it, in two streams.
+  /// Runs the exact model, or some layers of it, and beside it a stream for each of several rounded models. Every stream has the
+  /// bits that it has alone.
   ///
   /// - Parameters:
-  ///   - rounded: the model of the second stream. Its embedding is known; the tensors of a layer are read after
-  ///     ``PairObserver/end(_:)`` has named them.
-  ///   - layers: those that run in two streams; the exact model alone runs the layers before them. nil for all.
-  ///   - starts: layers before which the second stream begins again as a copy of the exact one. The first of `layers`
-  ///     is one of them, except layer 0.
-  ///   - resuming: states of both streams that an interrupted run of the same windows came to; those of the exact stream
-  ///     alone where it had not come to `layers`.
+  ///   - rounded: the models of the other streams, and their observers. An embedding is known; the tensors of a layer are
+  ///     read after ``PairObserver/end(_:)`` has named them. The sums of one observer are complete before those of the next
+  ///     begin.
+  ///   - layers: those that run in all streams; the exact model alone runs the layers before them. nil for all.
+  ///   - starts: layers before which the other streams begin again as copies of the exact one. The first of `layers` is one
+  ///     of them, except layer 0.
+  ///   - resuming: states of all streams that an interrupted run of the same windows came to; those of the exact one alone
+  ///     where it had not come to `layers`.
   ///   - progress: hears of every product.
   ///   - snapshot: called after every layer but the last with the states to resume from.
-  public func runPair(
-    windows: [[Int32]], rounded source: any ModelSource, observer: any PairObserver, layers: Range<Int>? = nil,
-    starts: Set<Int> = [], resuming: (exact: HiddenStates, rounded: HiddenStates?)? = nil,
-    progress: any RunObserver = NoObserver(),
-    snapshot: (_ exact: HiddenStates, _ rounded: HiddenStates?) throws -> Void = { _, _ in }
-  ) throws {
-    try runPairs(
-      windows: windows, rounded: [(source, observer)], layers: layers, starts: starts,
-      resuming: resuming.map { states in (states.exact, states.rounded.map { [$0] } ?? []) }, progress: progress
-    ) { try snapshot($0, $1.first) }
-  }
-
-  /// Runs the exact model once, and beside it a stream for each of several rounded models. Every stream is that of
-  /// ``runPair(windows:rounded:observer:layers:starts:resuming:progress:snapshot:)``, in every bit.
-  ///
-  /// - Parameters:
-  ///   - rounded: the models of the other streams, and their observers. The sums of one observer are complete before those
-  ///     of the next begin.
-  ///   - resuming: states of all streams; those of the exact one alone where the run had not come to `layers`.
   package func runPairs(
     windows: [[Int32]], rounded: [(source: any ModelSource, observer: any PairObserver)], layers: Range<Int>? = nil,
     starts: Set<Int> = [], resuming: (exact: HiddenStates, rounded: [HiddenStates])? = nil,
     progress: any RunObserver = NoObserver(),
-    snapshot: (_ exact: HiddenStates, _ rounded: [HiddenStates]) throws -> Void
+    snapshot: (_ exact: HiddenStates, _ rounded: [HiddenStates]) throws -> Void = { _, _ in }
   ) throws {
     let layers = layers ?? 0..<decoder.layerCount
     let plan = try pairPlan(

@@ -27,7 +27,7 @@ import Transformer
         (input.residual != nil)
           == ["attn_output.weight", "ffn_down.weight"].contains { input.tensors[0].hasSuffix($0) })
     }
-    try pass.runPair(windows: windows, rounded: rounded, observer: pairs)
+    try pass.runPairs(windows: windows, rounded: [(rounded, pairs)])
     var expected: [String: [Float]] = [:]
     let single = GramCollector(tokens: 1 << 20, wantsOutput: true) { expected[$0.tensors[0]] = $0.gram.values }
     _ = try ForwardPass(source: rounded).run(windows: windows, scored: 0..<0, observer: single)
@@ -44,7 +44,7 @@ import Transformer
       #expect(input.drift?.values.allSatisfy { $0 == 0 } == true)
       #expect(input.residual?.values.allSatisfy { $0 == 0 } != false)
     }
-    try ForwardPass(source: source).runPair(windows: FeedbackModel().windows(4), rounded: source, observer: pairs)
+    try ForwardPass(source: source).runPairs(windows: FeedbackModel().windows(4), rounded: [(source, pairs)])
   }
 
   @Test func modelsWithExpertsRunNoPairs() throws {
