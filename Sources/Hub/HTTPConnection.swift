@@ -9,6 +9,10 @@ package struct HTTPAnswer: Sendable {
   package var headers: [String: String] = [:]
   /// Why the transfer ended early; nil if it did not.
   package var fault: String?
+  /// Seconds from the request to the end of the transfer.
+  package var seconds = 0.0
+  /// The asked host, with a port that is not the scheme's.
+  package var server = ""
 
   package init(status: Int = 0) { self.status = status }
 }

@@ -8,14 +8,21 @@ public final class HubClient: Sendable {
   private let connections = HTTPConnections()
   /// Whether the run is being stopped, so that nothing is repeated.
   private let isStopped: @Sendable () -> Bool
+  private let onWait: @Sendable (HubWait) -> Void
+  private let lastWait = Mutex<ContinuousClock.Instant?>(nil)
   private let totals = Mutex(HubTraffic())
 
+  /// - Parameters:
+  ///   - isStopped: whether the run is being stopped.
+  ///   - onWait: hears of a server that does not answer, or answers with errors, at most once a minute. Any thread calls it.
   public init(
-    _ settings: HubSettings, policy: RetryPolicy = RetryPolicy(), isStopped: @escaping @Sendable () -> Bool = { false }
+    _ settings: HubSettings, policy: RetryPolicy = RetryPolicy(),
+    isStopped: @escaping @Sendable () -> Bool = { false }, onWait: @escaping @Sendable (HubWait) -> Void = { _ in }
   ) {
     self.settings = settings
     self.policy = policy
     self.isStopped = isStopped
+    self.onWait = onWait
   }
 
   /// Requests and bytes so far.
@@ -32,11 +39,16 @@ public final class HubClient: Sendable {
     // Identity: a compressed body has other offsets.
     var headers = ["Accept-Encoding: identity"]
     if let range { headers.append("Range: bytes=\(range.lowerBound)-\(range.upperBound - 1)") }
-    if let token = settings.token, Origin(address) == Origin(settings.endpoint) {
+    let origin = Origin(address)
+    if let token = settings.token, origin == Origin(settings.endpoint) {
       headers.append("Authorization: Bearer \(token)")
     }
     count { $0.requests += 1 }
-    return connections.get(address, headers: headers, receive: receive)
+    let began = ContinuousClock.now
+    var answer = connections.get(address, headers: headers, receive: receive)
+    answer.seconds = (ContinuousClock.now - began) / .seconds(1)
+    answer.server = origin?.server ?? ""
+    return answer
   }
 
   /// Waits before an attempt is repeated.
@@ -47,11 +59,28 @@ public final class HubClient: Sendable {
     guard failures < policy.attempts else { throw .unreachable(name, reason: Self.reason(answer)) }
     count { $0.retries += 1 }
     var remaining = policy.delay(after: failures, answer, random: .random(in: 0...1))
+    tell(answer, after: failures, delay: remaining)
     while remaining > 0 {
       Thread.sleep(forTimeInterval: min(remaining, 0.2))
       remaining -= 0.2
       guard !isStopped() else { throw .stopped(name) }
     }
+  }
+
+  /// Tells of a wait that looks like a stall. Single errors are repeated at once, and several requests wait together.
+  private func tell(_ answer: HTTPAnswer, after failures: Int, delay: Double) {
+    guard answer.status == 0 || failures >= 3 || delay >= 2 else { return }
+    let now = ContinuousClock.now
+    let isDue = lastWait.withLock { last in
+      if let told = last, now - told < .seconds(60) { return false }
+      last = now
+      return true
+    }
+    guard isDue else { return }
+    onWait(
+      HubWait(
+        server: answer.server, status: answer.status, reason: Self.reason(answer),
+        seconds: policy.maximumSeconds(after: failures, answer)))
   }
 
   /// Why an attempt failed, without addresses: those of redirects are secrets.
@@ -80,6 +109,17 @@ public final class HubClient: Sendable {
     default: return nil
     }
   }
+}
+
+/// A failed attempt that is repeated.
+public struct HubWait: Sendable, Equatable {
+  /// The host that was asked, with a port that is not the scheme's.
+  public let server: String
+  /// The status of its answer; 0 if there was none.
+  public let status: Int
+  public let reason: String
+  /// Seconds until the last attempt, at most.
+  public let seconds: Double
 }
 
 /// Counts of a client's requests.

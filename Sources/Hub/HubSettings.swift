@@ -46,4 +46,7 @@ package struct Origin: Hashable, Sendable {
     self.host = host
     port = parts.port ?? (scheme == "https" ? 443 : 80)
   }
+
+  /// The host, with a port that is not the scheme's.
+  var server: String { port == (scheme == "https" ? 443 : 80) ? host : "\(host):\(port)" }
 }

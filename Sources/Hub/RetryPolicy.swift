@@ -13,6 +13,11 @@ public struct RetryPolicy: Sendable {
 
   public init() {}
 
+  /// Seconds from a failed attempt to the last one, at most, if all answers are like its answer.
+  package func maximumSeconds(after failures: Int, _ answer: HTTPAnswer) -> Double {
+    (failures..<max(failures, attempts)).reduce(0) { $0 + delay(after: $1, answer, random: 1) + answer.seconds }
+  }
+
   /// Seconds to wait after an attempt that failed.
   ///
   /// - Parameters:

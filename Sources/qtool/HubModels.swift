@@ -13,6 +13,8 @@ enum HubModels {
     var isRepeated = false
     /// Bytes of memory, at most.
     var memory = maximumMemory
+    /// Where waits are told.
+    var progress: Progress?
   }
 
   private static let state = Mutex(State())
@@ -36,6 +38,9 @@ enum HubModels {
   /// The same where they are read several times. A search or error feedback reads the matrices of a part of a layer again at
   /// once: those of the largest dense models take 3.5 GB.
   private static let maximumRepeatedMemory = 4 << 30
+
+  /// Tells of servers that do not answer on a command's progress stream.
+  static func report(to progress: Progress) { state.withLock { $0.progress = progress } }
 
   /// Keeps at most an eighth of a run's memory for blocks. Called before a model is opened.
   static func limit(memory: Int) { state.withLock { $0.memory = max(16 << 20, memory / 8) } }
@@ -61,7 +66,9 @@ enum HubModels {
     let hub = try state.withLock { state in
       if let hub = state.hub { return hub }
       let settings = try HubSettings()
-      let client = HubClient(settings, isStopped: { Interruption.isRequested })
+      let progress = state.progress ?? Progress(quiet: false)
+      let client = HubClient(
+        settings, isStopped: { Interruption.isRequested }, onWait: { progress.note($0.line) })
       let caches = ProcessInfo.processInfo.environment["XDG_CACHE_HOME"] ?? NSHomeDirectory() + "/.cache"
       let limit = state.limit ?? (state.isRepeated ? nil : 0)
       let hub = try Hub(
@@ -83,4 +90,12 @@ enum HubModels {
 
   /// Requests and bytes of this run; nil without a model of the hub.
   static var traffic: HubTraffic? { state.withLock { $0.hub }?.client.traffic }
+}
+
+extension HubWait {
+  /// The line for a person who would think that the program hangs.
+  fileprivate var line: String {
+    "\(server) \(status == 0 ? "does not answer (\(reason))" : "answers \(status)"); trying again for up to "
+      + Figures.duration(seconds)
+  }
 }

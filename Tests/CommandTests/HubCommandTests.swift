@@ -129,6 +129,19 @@ struct HubCommandTests {
     #expect(out.contents.isEmpty)
   }
 
+  /// A connection that a server closes without an answer. The next one is answered.
+  @Test(arguments: [false, true]) func aServerThatDoesNotAnswerIsNamed(_ isQuiet: Bool) throws {
+    let server = try HubServer(serving: demo.path)
+    server.inject([.closed], seed: 1, interval: 1)
+    let result = try run(
+      ["convert", "hf:team/model", "-o", out.path("out.gguf")] + (isQuiet ? ["--quiet"] : []), server)
+    #expect(result.status == 0 && server.injected == 1, "\(result.error)")
+    if isQuiet { return #expect(result.error == "") }
+    let line = try #require(result.error.split(separator: "\n").first { $0.contains("does not answer") })
+    #expect(line.hasPrefix("127.0.0.1:"), "\(line)")
+    #expect(line.hasSuffix("; trying again for up to 1 min 2 s"), "\(line)")
+  }
+
   @Test func anEmptyRepositoryIsNamed() throws {
     let server = try HubServer(serving: try TemporaryDirectory().url.path)
     let result = try run(["convert", "hf:team/model", "-o", out.path("out.gguf"), "--quiet"], server)

@@ -3,6 +3,7 @@ import Files
 import Foundation
 import GGUF
 import Hub
+import Synchronization
 import Tensors
 import TestSupport
 import Testing
@@ -165,6 +166,34 @@ struct HubReadingTests {
     #expect(error.operation == .fetch && error.code == EIO)
     #expect(error.path == "hf:team/model/model.safetensors" && error.reason == "the server answers 500")
     withExtendedLifetime(hub) {}
+  }
+
+  /// A server that does not answer is named once, with the time until the run gives up; single errors are not.
+  @Test(arguments: [false, true]) func waitsAreTold(_ answers: Bool) throws {
+    let server = try HubServer(serving: demo.path)
+    var settings = try HubSettings(server.environment(home: home.url.path))
+    // No server has this port.
+    if !answers { settings.endpoint = "http://127.0.0.1:1" }
+    var policy = RetryPolicy()
+    (policy.attempts, policy.firstDelay) = (4, 0.001)
+    let waits = Mutex<[HubWait]>([])
+    let client = HubClient(settings, policy: policy, onWait: { wait in waits.withLock { $0.append(wait) } })
+    if answers {
+      let (hub, model) = try open(client)
+      server.inject([.serverError, .serverError], seed: 1, interval: 1)
+      let file = try PositionedFile(path: model.path + "/config.json")
+      _ = try file.bytes(in: 0..<file.size)
+      #expect(server.injected == 2 && waits.withLock { $0 } == [])
+      withExtendedLifetime(hub) {}
+    } else {
+      let error = try #require(throws: HubError.self) { try open(client) }
+      let wait = try #require(waits.withLock { $0 }.first)
+      #expect(waits.withLock { $0.count } == 1 && client.traffic.retries == 3)
+      #expect(wait.server == "127.0.0.1:1" && wait.status == 0)
+      #expect(error == .unreachable("hf:\(HubServer.repository)", reason: wait.reason))
+      // 1, 2 and 4 ms, and the attempts.
+      #expect(wait.seconds > 0.007)
+    }
   }
 
   /// The token goes to the endpoint, and not to the port that a redirect names.

@@ -38,6 +38,18 @@ import Testing
     #expect(policy.delay(after: 2, nil, random: 0) == 0.5)
   }
 
+  /// All delays of the remaining attempts, and each attempt as long as the last one.
+  @Test func theLastAttemptIsForeseen() {
+    var answer = HTTPAnswer()
+    #expect(RetryPolicy().maximumSeconds(after: 1, answer) == 61.5)
+    answer.seconds = 20
+    #expect(RetryPolicy().maximumSeconds(after: 6, answer) == 86)
+    answer = HTTPAnswer(status: 429)
+    answer.headers["retry-after"] = "7"
+    #expect(RetryPolicy().maximumSeconds(after: 6, answer) == 15)
+    #expect(RetryPolicy().maximumSeconds(after: 8, answer) == 0)
+  }
+
   @Test(arguments: [
     (429, "retry-after", "7", 7.0), (503, "retry-after", "Thu, 01 Jan 1970 00:01:30 GMT", 90),
     (429, "ratelimit", "\"api\";r=0;t=55", 55), (429, "retry-after", "99999", 600),

@@ -26,7 +26,9 @@ struct ThreadOptions: ParsableArguments {
   /// Applies the options of the whole process.
   func apply() -> Progress {
     if let threads { Threads.count = threads }
-    return Progress(quiet: quiet)
+    let progress = Progress(quiet: quiet)
+    HubModels.report(to: progress)
+    return progress
   }
 }
 
