@@ -31,6 +31,8 @@ public struct FitJob {
   public var feedback: FitFeedback?
   /// Sensitivities from an earlier measurement, with the name of their file.
   public var given: (table: SensitivityTable, file: String)?
+  /// Tables of jobs without a forward pass; jobs of one source may share them.
+  public var priors = PriorTables()
   /// Seconds for everything but encoding; nil for what the model's size makes reasonable (``FitPolicy/autoBudget(_:)``).
   public var budget: Double?
   /// Whether to search for a mix that is better than the allocation.
@@ -132,7 +134,7 @@ public struct FitJob {
   private func estimate(_ matrix: ImportanceMatrix?) throws -> FitReport {
     let goal = try goal(matrix)
     try goal.check()
-    let table = try givenTable(matrix) ?? PriorSensitivities(of: source, matrix: matrix, in: settings).table()
+    let table = try givenTable(matrix) ?? priors.table(of: source, matrix: matrix, in: settings)
     return report(
       try allocation(table, goal), evidence: table.grade, choice: .allocation, constraints: goal.constraints)
   }

@@ -43,6 +43,21 @@ public struct PriorSensitivities {
   }
 }
 
+/// Sensitivities without a forward pass that the jobs of one model share: the errors do not depend on a file's size.
+public final class PriorTables {
+  /// By the digest of the importance.
+  private var tables: [String?: SensitivityTable] = [:]
+
+  public init() {}
+
+  func table(of source: any ModelSource, matrix: ImportanceMatrix?, in run: FitRun) throws -> SensitivityTable {
+    if let table = tables[matrix?.digest] { return table }
+    let table = try PriorSensitivities(of: source, matrix: matrix, in: run).table()
+    tables[matrix?.digest] = table
+    return table
+  }
+}
+
 extension SensitivityTable {
   /// The types that a table of a model has errors of.
   static func types(of source: any ModelSource, hasImportance: Bool) -> [GGMLType] {

@@ -61,6 +61,26 @@ import Testing
     #expect(query >= up)
   }
 
+  /// Errors do not depend on the size of a file: they are measured once for all jobs of a model.
+  @Test func jobsShareErrors() throws {
+    let priors = PriorTables()
+    func rowsRead(_ body: () throws -> Void) rethrows -> Int {
+      let before = model.rowReads.withLock { $0.values.reduce(0, +) }
+      try body()
+      return model.rowReads.withLock { $0.values.reduce(0, +) } - before
+    }
+    var reports: [FitReport] = []
+    let counts = try [560_000, 430_000].map { target in
+      try rowsRead {
+        var job = FitJob(of: model, target: target, text: nil, run: FitRun(version: "test"))
+        job.priors = priors
+        reports.append(try job.run(nil))
+      }
+    }
+    #expect(counts[0] > 0 && counts[1] == 0, "\(counts)")
+    #expect(try reports.map(\.types) == [report(560_000).types, report(430_000).types])
+  }
+
   @Test func floorsHoldUnlessPinned() throws {
     let report = try report(430_000)
     #expect(report.floors.map(\.type) == ["Q8_0", "Q5_K"])

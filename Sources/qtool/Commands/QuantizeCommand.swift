@@ -164,6 +164,7 @@ struct QuantizeCommand: ParsableCommand {
         "note: \(sensitivities.file) is unfinished, with \(sensitivities.table.probes.count) probes; "
           + "the same command of qtool sensitivity continues it")
     }
+    let priors = PriorTables()
     for index in files.indices {
       guard let target = files[index].target else { continue }
       // Sensitivities of another model are refused before text is read.
@@ -175,6 +176,7 @@ struct QuantizeCommand: ParsableCommand {
       fit.overrides = overrides
       fit.workspace = files[index].workspace
       fit.given = sensitivities
+      fit.priors = priors
       fittingOptions.apply(to: &fit)
       // The last comparison's text must not be the one that errors were fed back by.
       if let whole = files[index].feedback {
