@@ -113,6 +113,11 @@ import Testing
     #expect(shards == [last] && records.count == Self.shards - 1)
     let restarted = try qtool.run(quantize(options + ["--restart"], "out.gguf"))
     #expect(restarted.status == 64 && restarted.error.contains("is the only copy"), "\(restarted.error)")
+    // Other options would need the removed shards.
+    let changed = try qtool.run(quantize(["--no-feedback", "--type", "Q4_0"], "out.gguf"))
+    #expect(changed.status == 65 && changed.error.contains("an unfinished run had another recipe"), "\(changed.error)")
+    #expect(changed.error.contains("hint: repeat the unfinished run's command") && !changed.error.contains("--restart"))
+    #expect(directory.contents.filter { $0.hasPrefix("out") } == ["out.gguf.journal", "out.gguf.part"])
     // Without the written part, nothing can be made of the rest.
     let other = try qtool.run(quantize(options, "other.gguf"))
     #expect(other.status == 66 && other.error.contains("was removed by an earlier run"), "\(other.error)")

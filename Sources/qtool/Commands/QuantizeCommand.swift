@@ -1,5 +1,6 @@
 import ArgumentParser
 import Checkpoint
+import Files
 import Fit
 import GGUF
 import Imatrix
@@ -100,11 +101,18 @@ struct QuantizeCommand: ParsableCommand {
         hint: "leave it out: one process writes the directory, after imatrix and sensitivity, which run in parts")
     }
     parts.note(share, progress)
-    var plans: [PlannedFile] = []
-    for (format, source) in zip(outputOptions.format, sources) {
-      plans += try planned(format, source, whole: whole, pruned: pruned, share, run, progress)
+    do {
+      var plans: [PlannedFile] = []
+      for (format, source) in zip(outputOptions.format, sources) {
+        plans += try planned(format, source, whole: whole, pruned: pruned, share, run, progress)
+      }
+      try finish(plans, share, removal, run, progress)
+    } catch let other as OtherRun where removal?.hasBegun == true {
+      // Starting over would lose the tensors of the removed shards.
+      throw Failure(
+        .data, other.description,
+        hint: "repeat the unfinished run's command: its output is the only copy of the removed shards")
     }
-    try finish(plans, share, removal, run, progress)
   }
 
   /// The mixes that are made in a form.
