@@ -60,12 +60,16 @@ import Testing
     let made = try qtool.run([
       "quantize", demo.path, "--no-feedback", "--type", "Q8_0", "--override-kv",
       "quantize.imatrix.file=str:/home/someone/m.gguf", "--override-kv",
-      "quantize.imatrix.dataset=str:/home/someone/a.txt b.txt", "-o", foreign, "--quiet",
+      "quantize.imatrix.dataset=str:/home/someone/a.txt b.txt", "--override-kv",
+      "general.source.repo_url=str:https://huggingface.co/team/other", "-o", foreign, "--quiet",
     ])
     #expect(made.status == 0, "\(made.error)")
     let other = try qtool.run(["card", foreign, "--quiet"])
     #expect(other.output.contains("Importance matrix: m.gguf, of a.txt b.txt"), "\(other.output)\(other.error)")
     #expect(!other.output.contains("/home/"))
+    #expect(other.output.contains("base_model: \"team/other\"\n") && other.error == "", "\(other.error)")
+    let named = try qtool.run(["card", foreign, "--base-model", "hf:team/demo@main", "--quiet"])
+    #expect(named.output.contains("base_model: \"team/demo\"\n"), "\(named.error)")
     // Nothing of this machine.
     #expect(!card.contains(directory.url.path) && !card.contains(demo.path))
   }

@@ -2,6 +2,7 @@ import ArgumentParser
 import Files
 import Foundation
 import GGUF
+import Hub
 import Perplexity
 import Plan
 import Report
@@ -49,9 +50,7 @@ struct CardCommand: ParsableCommand {
   func run() throws {
     let progress = options.apply()
     if let output { try OutputOptions(output: output, force: force).check(inputs: files + (drift.map { [$0] } ?? [])) }
-    if let baseModel, baseModel.wholeMatch(of: /[\w.-]+\/[\w.-]+/) == nil {
-      throw Failure(.usage, "--base-model \(baseModel): is not ORG/NAME", hint: "such as Qwen/Qwen2.5-7B")
-    }
+    let given = try baseModel.map(Self.repository)
     let report = try drift.map(Self.report)
     let models = try files.map { try GGUFFile(path: try HubModels.path($0)) }
     for (index, model) in models.enumerated() where models[..<index].contains(where: { $0.name == model.name }) {
@@ -72,7 +71,7 @@ struct CardCommand: ParsableCommand {
       progress.finish()
     }
     let metadata = models[0].metadata
-    let base = baseModel ?? HubCard.baseModel(of: metadata)
+    let base = given ?? HubCard.baseModel(of: metadata)
     if base == nil { progress.note("note: no file names its model on the hub: --base-model names it") }
     if metadata.optionalString("general.license") == nil {
       progress.note("note: no license in the metadata: add the model's to the card")
@@ -88,6 +87,15 @@ struct CardCommand: ParsableCommand {
     try file.write(Array(card.markdown.utf8))
     try file.commit()
     print(output)
+  }
+
+  /// `ORG/NAME` of an option, or of the reference by which a run has read the model.
+  private static func repository(_ text: String) throws -> String {
+    let name = (try? HubReference(text))?.repository ?? text
+    guard name.wholeMatch(of: /[\w.-]+\/[\w.-]+/) != nil else {
+      throw Failure(.usage, "--base-model \(text): is not ORG/NAME", hint: "such as Qwen/Qwen2.5-7B")
+    }
+    return name
   }
 
   private static func report(_ path: String) throws -> DriftReport {
