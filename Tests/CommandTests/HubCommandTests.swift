@@ -23,6 +23,16 @@ struct HubCommandTests {
       arguments, environment: server.environment(home: home.url.path, token: token).merging(more) { $1 })
   }
 
+  /// One line, a hint and an exit code, without this machine's folders. Nothing is written.
+  private func expectRefusal(
+    _ result: Binary.Result, _ status: Int32, _ message: String, at location: SourceLocation = #_sourceLocation
+  ) {
+    let lines = result.error.split(separator: "\n")
+    #expect(result.status == status && result.error.contains(message), "\(result.error)", sourceLocation: location)
+    #expect(lines.count == 2 && lines.last?.hasPrefix("hint: ") == true, "\(result.error)", sourceLocation: location)
+    #expect(!result.error.contains("qtool-hub") && out.contents.isEmpty, "\(result.error)", sourceLocation: location)
+  }
+
   /// The same bytes as from a folder of the repository's name, while requests fail; no secret and no path is written.
   @Test func filesEqualThoseFromTheDisk() throws {
     let folder = out.path("model")
@@ -94,9 +104,7 @@ struct HubCommandTests {
     let server = try HubServer(serving: demo.path)
     let result = try run(
       ["quantize", model, "--no-feedback", "--type", "Q8_0", "-o", out.path("out.gguf"), "--quiet"], server)
-    #expect(result.status == status && result.error.contains(message), "\(result.error)")
-    #expect(result.error.split(separator: "\n").count == 2 && result.error.contains("\nhint: "))
-    #expect(out.contents.isEmpty)
+    expectRefusal(result, status, message)
   }
 
   @Test(
@@ -109,8 +117,7 @@ struct HubCommandTests {
   func refusals(_ status: String, _ code: String?, _ token: String?, _ message: String) throws {
     let server = try HubServer(serving: demo.path, refusals: ["/api/": (status, code)])
     let result = try run(["inspect", "hf:team/model"], server, token: token)
-    #expect(result.status == 66 && result.error.contains(message), "\(result.error)")
-    #expect(result.error.split(separator: "\n").count == 2 && result.error.contains("\nhint: "))
+    expectRefusal(result, 66, message)
     #expect(!result.error.contains("hf_secret"))
   }
 
@@ -145,23 +152,28 @@ struct HubCommandTests {
   @Test func anEmptyRepositoryIsNamed() throws {
     let server = try HubServer(serving: try TemporaryDirectory().url.path)
     let result = try run(["convert", "hf:team/model", "-o", out.path("out.gguf"), "--quiet"], server)
-    #expect(result.status == 66 && result.error.contains("hf:team/model: holds no config.json"), "\(result.error)")
-    #expect(!result.error.contains("qtool-hub") && out.contents.isEmpty)
+    expectRefusal(result, 66, "hf:team/model: holds no config.json")
   }
 
   @Test func offlineNeedsACache() throws {
     let server = try HubServer(serving: demo.path)
     let result = try run(["inspect", "hf:team/model"], server, ["HF_HUB_OFFLINE": "1"])
-    #expect(result.status == 66 && result.error.contains("HF_HUB_OFFLINE is set"), "\(result.error)")
+    expectRefusal(result, 66, "HF_HUB_OFFLINE is set")
+    #expect(server.requests.isEmpty)
+  }
+
+  @Test(arguments: ["ftp://127.0.0.1", "127.0.0.1:80", "hub.example"]) func badEndpoints(_ endpoint: String) throws {
+    let server = try HubServer(serving: demo.path)
+    let result = try run(["inspect", "hf:team/model"], server, ["HF_ENDPOINT": endpoint])
+    expectRefusal(result, 64, "HF_ENDPOINT \(endpoint): is not the address of a server")
     #expect(server.requests.isEmpty)
   }
 
   @Test func aServerWithoutRangesIsNamed() throws {
     let server = try HubServer(serving: demo.path, ranges: .ofNoFile)
     let result = try run(["convert", "hf:team/model", "-o", out.path("out.gguf"), "--quiet"], server)
-    #expect(result.status == 74 && result.error.contains("does not send parts of files"), "\(result.error)")
+    expectRefusal(result, 74, "does not send parts of files")
     #expect(result.error.contains("\nhint: set HF_ENDPOINT to another server"), "\(result.error)")
-    #expect(out.contents.isEmpty)
   }
 
   /// A repository without a configuration, or without weights, is not a model.
@@ -170,8 +182,7 @@ struct HubCommandTests {
     try FileManager.default.removeItem(atPath: demo.path + "/" + missing)
     let server = try HubServer(serving: demo.path)
     let result = try run(["convert", "hf:team/model", "-o", out.path("out.gguf"), "--quiet"], server)
-    #expect(result.status == 66 && result.error.contains("hf:team/model"), "\(result.error)")
-    #expect(!result.error.contains("qtool-hub") && out.contents.isEmpty)
+    expectRefusal(result, 66, "hf:team/model")
   }
 
   /// Bytes that were changed on their way, under the right version, end the run; nothing is left that would go on with them.
@@ -182,8 +193,7 @@ struct HubCommandTests {
     let server = try HubServer(serving: repository.url.path)
     server.damage(byteAt: 6_000_000)
     let result = try run(["convert", "hf:team/model/a.gguf", "-o", out.path("out.gguf"), "--quiet"], server)
-    #expect(result.status == 65 && result.error.contains("do not match the SHA-256"), "\(result.error)")
-    #expect(out.contents.isEmpty)
+    expectRefusal(result, 65, "do not match the SHA-256")
   }
 
   #if os(Linux)
