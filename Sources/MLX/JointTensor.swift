@@ -64,13 +64,14 @@ enum JointTensor: Sendable {
 
   func readRows(_ rows: Range<Int>, of base: any ModelSource, into output: inout MutableSpan<Float>) throws {
     switch self {
-    case .latent(let k, let v): try Self.readLatent(k, v, rows, of: base, into: &output)
-    case .heads(let qkv, let gate, let heads): try Self.readHeads(qkv, gate, heads, rows, of: base, into: &output)
+    case .latent(let k, let v): try Self.readLatent(k, v, rows: rows, of: base, into: &output)
+    case .heads(let qkv, let gate, let heads):
+      try Self.readHeads(qkv, gate, count: heads, rows: rows, of: base, into: &output)
     }
   }
 
   private static func readLatent(
-    _ k: TensorInfo, _ v: TensorInfo, _ rows: Range<Int>, of base: any ModelSource,
+    _ k: TensorInfo, _ v: TensorInfo, rows: Range<Int>, of base: any ModelSource,
     into output: inout MutableSpan<Float>
   ) throws {
     let (nope, rank, value) = (k.shape.columns, k.shape.rowsPerMatrix, v.shape.rowsPerMatrix)
@@ -96,7 +97,7 @@ enum JointTensor: Sendable {
   }
 
   private static func readHeads(
-    _ qkv: TensorInfo, _ gate: TensorInfo, _ heads: Int, _ rows: Range<Int>, of base: any ModelSource,
+    _ qkv: TensorInfo, _ gate: TensorInfo, count heads: Int, rows: Range<Int>, of base: any ModelSource,
     into output: inout MutableSpan<Float>
   ) throws {
     let values = gate.shape.rows / heads

@@ -11,7 +11,14 @@ struct MLXFolder: Sendable {
   let modelType: String
   /// Files that are copied as they are, with their sizes.
   let companions: [(name: String, bytes: Int)]
+  /// The first of config.json's `architectures`.
+  let architecture: String?
+  /// The configuration of the language model: `text_config`, or all of config.json.
+  let language: JSONValue
   private let config: JSONText
+
+  /// The class of mlx_lm that holds the model.
+  var mlxClass: MLXClass { MLXClass(modelType: modelType, text: language["model_type"]?.string) }
 
   var configPath: String { directory + "/config.json" }
 
@@ -23,7 +30,10 @@ struct MLXFolder: Sendable {
     let file = try PositionedFile(path: path)
     let bytes = try file.bytes(in: 0..<file.size)
     config = try JSONText(bytes, path: path)
-    guard let modelType = try JSONValue(bytes: bytes, path: path)["model_type"]?.string else {
+    let root = try JSONValue(bytes: bytes, path: path)
+    architecture = root["architectures"]?.array?.first?.string
+    language = root["text_config"].flatMap { $0.object == nil ? nil : $0 } ?? root
+    guard let modelType = root["model_type"]?.string else {
       throw FormatError(
         path: path, subject: "key model_type", "is missing", hint: "mlx_lm chooses the model's class by it")
     }
@@ -47,11 +57,9 @@ struct MLXFolder: Sendable {
     return [".json", ".jsonl", ".jinja", ".txt", ".py", ".tiktoken", ".model"].contains { name.hasSuffix($0) }
   }
 
-  /// config.json with the formats of quantized tensors.
-  ///
-  /// - Parameter missing: keys that mlx_lm reads where the `transformers` package has others.
+  /// config.json with the formats of quantized tensors, and with what mlx_lm's class needs.
   func configuration(
-    _ layout: MLXLayout, floats: String, isTied: Bool, missing: [(key: String, value: Int)],
+    _ layout: MLXLayout, floats: String, isTied: Bool, _ arguments: MLXClassArguments,
     provenance: [(key: String, value: String)]
   ) -> String {
     var config = config
@@ -59,10 +67,14 @@ struct MLXFolder: Sendable {
     config.set("tie_word_embeddings", isTied ? "true" : "false")
     if let text = config["text_config"], var inner = try? JSONText(Array(text.utf8), path: configPath) {
       inner.set("tie_word_embeddings", isTied ? "true" : "false")
-      complete(&inner, floats, missing)
+      arguments.complete(&inner, modelType: modelType, floats: floats, path: configPath)
       config.set("text_config", inner.text)
+      MLXClassArguments.none.complete(&config, modelType: modelType, floats: floats, path: configPath)
+      // The classes replace the inner number by this one, or by a default.
+      if ["gemma3", "gemma4"].contains(modelType), let count = inner["vocab_size"] { config.set("vocab_size", count) }
+    } else {
+      arguments.complete(&config, modelType: modelType, floats: floats, path: configPath)
     }
-    complete(&config, floats, missing)
     // Towers are left out.
     for key in ["vision_config", "audio_config"] { config.remove(key) }
     if modelType.hasPrefix("qwen3_5"), modelType.hasSuffix("_text") {
@@ -77,66 +89,6 @@ struct MLXFolder: Sendable {
       config.set("quantization_config", quantization)
     }
     return config.text
-  }
-
-  /// Sets what is the same in the configuration of a larger model and in that of its language model.
-  private func complete(_ config: inout JSONText, _ floats: String, _ missing: [(key: String, value: Int)]) {
-    for (key, value) in missing where config.has("hidden_size") && (!config.has(key) || config[key] == "null") {
-      config.set(key, "\(value)")
-    }
-    for key in ["torch_dtype", "dtype"] where config.has(key) { config.set(key, JSONText.quoted(floats)) }
-    // Blocks for multi-token prediction are not written.
-    for key in ["mtp_num_hidden_layers", "num_nextn_predict_layers"] where config.has(key) { config.set(key, "0") }
-    spreadRope(&config)
-    guard config.has("hidden_size") else { return }
-    // The `transformers` package takes both names, mlx_lm one.
-    if ["qwen3_moe", "qwen3_vl_moe"].contains(modelType), !config.has("num_experts"),
-      let count = config["num_local_experts"]
-    {
-      config.set("num_experts", count)
-    }
-    for (key, value) in Self.required[modelType] ?? [] where !config.has(key) { config.set(key, value) }
-  }
-
-  /// Keys without which a class of mlx_lm does not start, and the values that the `transformers` package gives missing ones.
-  private static let required: [String: [(key: String, value: String)]] = [
-    "glm4_moe": [("rope_scaling", "null")], "minimax_m2": [("shared_intermediate_size", "0")],
-    "qwen3_vl_moe": [("norm_topk_prob", "true"), ("mlp_only_layers", "[]"), ("decoder_sparse_step", "1")],
-    "glm_moe_dsa": [("moe_layer_freq", "1")],
-  ]
-
-  /// Version 5 of the `transformers` package writes `rope_parameters`; most classes of mlx_lm read `rope_theta` and
-  /// `rope_scaling` alone, and take their defaults where these are missing.
-  private func spreadRope(_ config: inout JSONText) {
-    func object(_ text: String?) -> JSONText? { text.flatMap { try? JSONText(Array($0.utf8), path: configPath) } }
-    guard let all = object(config["rope_parameters"]) else { return }
-    // Some have one for each kind of layers. Gemma 4's class reads these, the others only the older keys.
-    if object(all["full_attention"]) != nil {
-      guard !modelType.hasPrefix("gemma4") else { return }
-      config.remove("rope_parameters")
-    }
-    if let sliding = object(all["sliding_attention"]), let theta = sliding["rope_theta"],
-      modelType.hasPrefix("gemma3"), !config.has("rope_local_base_freq")
-    {
-      config.set("rope_local_base_freq", theta)
-    }
-    var rope = object(all["full_attention"]) ?? all
-    if let theta = rope["rope_theta"] {
-      if !config.has("rope_theta") || config["rope_theta"] == "null" { config.set("rope_theta", theta) }
-      rope.remove("rope_theta")
-    }
-    if ["glm4_moe", "phi3", "qwen3_next"].contains(modelType), let factor = rope["partial_rotary_factor"],
-      !config.has("partial_rotary_factor")
-    {
-      config.set("partial_rotary_factor", factor)
-    }
-    let kind = rope["rope_type"] ?? rope["type"]
-    guard let kind, kind != "\"default\"", !config.has("rope_scaling") || config["rope_scaling"] == "null" else {
-      return
-    }
-    let fields =
-      rope.fields.map { "\(JSONText.quoted($0.key)): \($0.value)" } + (rope.has("type") ? [] : ["\"type\": \(kind)"])
-    config.set("rope_scaling", "{" + fields.joined(separator: ", ") + "}")
   }
 
   /// The commonest format, and an entry for every tensor that differs; nil for a model of floats.

@@ -54,7 +54,7 @@ struct MLXContainer: OutputContainer {
       .map { (name: $0.key.affine.map { "\($0.bits)bit/\($0.group)" } ?? $0.key.name, weights: $0.value) }
     let config = source.folder.configuration(
       layout, floats: source.scales == .f16 ? "float16" : "bfloat16",
-      isTied: source.tensor(named: "output.weight") == nil, missing: source.missingKeys,
+      isTied: source.tensor(named: "output.weight") == nil, source.arguments,
       provenance: header.provenance(source.folder.version))
     let card = source.folder.card(bytes: layout.dataBytes, parameters: layout.parameters, formats: table)
     texts = [("README.md", card), ("config.json", config), ("model.safetensors.index.json", layout.index)]
@@ -83,21 +83,6 @@ struct MLXContainer: OutputContainer {
 
   func writer(path: String, overwrite: Bool, resuming: Bool) throws -> any TensorWriter {
     try MLXWriter(path: path, container: self, overwrite: overwrite, resuming: resuming)
-  }
-}
-
-extension MLXSource {
-  /// The size and number of key heads in Gemma 4's layers of full attention, which newer configurations give by layer.
-  fileprivate var missingKeys: [(key: String, value: Int)] {
-    guard names.family == .gemma4, let size = metadata.optionalInt("gemma4.attention.key_length") else { return [] }
-    var keys = [(key: "global_head_dim", value: size)]
-    if case .array(.int32(let counts))? = metadata["gemma4.attention.head_count_kv"],
-      case .array(.bool(let sliding))? = metadata["gemma4.attention.sliding_window_pattern"],
-      let index = sliding.firstIndex(of: false), index < counts.count
-    {
-      keys.append((key: "num_global_key_value_heads", value: Int(counts[index])))
-    }
-    return keys
   }
 }
 

@@ -43,7 +43,7 @@ public struct MLXMix: Sendable, Hashable {
     return source.tensors.map { tensor in
       guard tensor.isQuantizable else { return tensor.exactType }
       if tensor.type == .mxfp4 { return .mxfp4 }
-      var format = isException(tensor, source.names, layers) ? high ?? low : low
+      var format = isException(tensor, source.names, layers: layers) ? high ?? low : low
       // Groups must not cross heads that change places.
       if let order = MLXColumnOrder(tensor, of: source), !order.admits(format.type) {
         guard
@@ -58,7 +58,7 @@ public struct MLXMix: Sendable, Hashable {
 
   /// The names of mlx_lm's exceptions: what contains `v_proj`, `v_a_proj`, `v_b_proj` or `down_proj`, in an eighth of the
   /// layers at both ends and in every third one between.
-  private func isException(_ tensor: TensorInfo, _ names: MLXNames, _ layers: Int) -> Bool {
+  private func isException(_ tensor: TensorInfo, _ names: MLXNames, layers: Int) -> Bool {
     guard let layer = tensor.layer else { return tensor.role == .output }
     // Also `qkv_proj`, `kv_b_proj` and `kv_a_proj_with_mqa` contain one of them.
     guard let module = names.name(of: tensor.name)?.module,

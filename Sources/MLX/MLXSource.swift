@@ -21,6 +21,7 @@ public struct MLXSource: FormedSource {
   public let scales: AffineFormat.Scales
   let names: MLXNames
   let folder: MLXFolder
+  let arguments: MLXClassArguments
 
   public var name: String { base.name }
   public var form: any OutputForm { MLXForm(source: self) }
@@ -47,7 +48,6 @@ public struct MLXSource: FormedSource {
         hint: "known: " + MLXNames.modelTypes.joined(separator: ", "))
     }
     self.names = names
-    try MLXClass.check(base, modelType: folder.modelType, path: folder.configPath)
     let family = names.family
     self.base = base
     let halfWeights = base.tensors.reduce(0) { $0 + ($1.type == .f16 ? $1.shape.count : 0) }
@@ -57,6 +57,8 @@ public struct MLXSource: FormedSource {
     var tensors: [TensorInfo] = []
     var joint: [String: JointTensor] = [:]
     let layers = metadata.withoutPrediction() ?? .max
+    try folder.mlxClass.check(base, metadata: metadata, in: folder)
+    arguments = try MLXClassArguments(base, metadata: metadata, in: folder)
     for tensor in base.tensors where TensorName(tensor.name).layer ?? 0 < layers {
       guard MLXNames.isOmitted(tensor.name) || names.name(of: tensor.name) != nil else {
         throw FormatError(path: folder.directory, subject: "tensor \(tensor.name)", "has no name in MLX")
@@ -85,6 +87,15 @@ public struct MLXSource: FormedSource {
     self.tensors = tensors
     self.joint = joint
     indices = Dictionary(tensors.enumerated().map { ($1.name, $0) }, uniquingKeysWith: { first, _ in first })
+  }
+
+  /// Matrices that stay float, since no group divides their rows.
+  public var undivided: [TensorInfo] {
+    let form = form
+    let menu = form.menu
+    return tensors.filter { tensor in
+      tensor.isQuantizable && !tensor.type.isQuantized && menu.allSatisfy { form.bytes(of: tensor, as: $0) == nil }
+    }
   }
 
   public func tensor(named name: String) -> TensorInfo? { indices[name].map { tensors[$0] } }

@@ -64,6 +64,101 @@ import Testing
     }
   }
 
+  /// A change of a model, and what the refusal names.
+  struct Refusal: Sendable {
+    let name: String
+    let changes: [String: String]
+    let part: String
+
+    init(_ name: String, _ changes: [String: String], _ part: String) {
+      (self.name, self.changes, self.part) = (name, changes, part)
+    }
+  }
+
+  /// Models that mlx_lm refuses to load, or computes otherwise.
+  @Test(arguments: [
+    Refusal("seed_oss", ["model_type": #""qwen3""#], "architectures names SeedOssForCausalLM"),
+    Refusal("olmo2", ["model_type": #""llama""#], "architectures names Olmo2ForCausalLM"),
+    Refusal(
+      "olmo3",
+      ["layer_types": #"["sliding_attention", "sliding_attention", "sliding_attention", "sliding_attention"]"#],
+      "has sliding attention alone"),
+    Refusal(
+      "olmo3", ["layer_types": #"["full_attention", "full_attention", "full_attention", "full_attention"]"#],
+      "has full attention alone"),
+    Refusal("glm4moe", ["n_group": "8", "topk_group": "4"], "key n_group: is 8 for 8 experts"),
+    Refusal("glm4moe", ["n_group": "3", "topk_group": "1"], "key n_group: is 3 for 8 experts"),
+    Refusal("glm4moe", ["n_group": "4", "topk_group": "5"], "key topk_group: is 5 of 4 groups"),
+    Refusal(
+      "glm4moe",
+      [
+        "rope_parameters":
+          #"{"rope_type": "yarn", "factor": 4.0, "rope_theta": 10000.0, "partial_rotary_factor": 0.5}"#
+      ],
+      "scales no positions"),
+    Refusal(
+      "ministral3",
+      [
+        "rope_parameters": """
+        {"rope_type": "yarn", "factor": 4.0, "rope_theta": 1e6, "original_max_position_embeddings": 16,
+        "llama_4_scaling_beta": 0.1, "attention_factor": 2.0}
+        """
+      ], "multiplies queries and keys by 2.0"),
+    Refusal("phi3", ["head_dim": "32"], "key head_dim: is 32"),
+    Refusal("olmo3", ["sliding_window": "null"], "key sliding_window: is missing"),
+  ]) func modelsThatAClassComputesOtherwiseAreRefused(refusal: Refusal) throws {
+    let directory = try TemporaryDirectory()
+    let path = try Family(refusal.name).write(in: directory) { config in
+      for (key, text) in refusal.changes {
+        config[key] = try? JSONSerialization.jsonObject(with: Data(text.utf8), options: .fragmentsAllowed)
+      }
+    }
+    let shapes = try ModelShapes(path: path)
+    #expect { _ = try MLXSource(describing: shapes, directory: path, version: "test") } throws: {
+      "\($0)".contains(refusal.part)
+    }
+  }
+
+  /// config.json of a model that lacks some keys, as it is written.
+  private static func written(_ name: String, _ change: (inout [String: Any]) -> Void) throws -> [String: Any] {
+    let directory = try TemporaryDirectory()
+    let path = try Family(name).write(in: directory, change)
+    let checkpoint = try CheckpointDirectory(path: path)
+    let source = try MLXSource(checkpoint, reading: checkpoint, version: "test")
+    let plan = try OutputHeader(source: source, importance: nil, fingerprint: "0").plan(source.tensors.map(\.type))
+    _ = try Rewriter(plan).write(to: directory.path("out"), options: RewriteOptions())
+    let data = try Data(contentsOf: URL(filePath: directory.path("out") + "/config.json"))
+    return try #require(try JSONSerialization.jsonObject(with: data) as? [String: Any])
+  }
+
+  /// What the `transformers` package has as a default, and mlx_lm's class needs or has otherwise.
+  @Test(arguments: [
+    ("minimax-m2", ["rotary_dim", "use_qk_norm"], "rotary_dim", "12"),
+    ("glm4moe", ["attention_bias"], "attention_bias", "1"),
+    ("glm4moe-air", ["use_qk_norm"], "use_qk_norm", "0"),
+    ("glm4moe", ["routed_scaling_factor"], "routed_scaling_factor", "1.0"),
+    ("granite", ["logits_scaling"], "logits_scaling", "1.0"), ("granite", ["attention_bias"], "attention_bias", "0"),
+    ("olmo3", ["layer_types"], "layer_types", "sliding_attention sliding_attention sliding_attention full_attention"),
+    ("smollm3", ["rope_parameters"], "rope_theta", "2000000.0"), ("ernie4_5", ["use_bias"], "use_bias", "0"),
+    ("deepseek32", ["norm_topk_prob"], "norm_topk_prob", "1"),
+  ]) func defaultsAreWritten(name: String, removed: [String], key: String, value: String) throws {
+    let config = try Self.written(name) { config in for key in removed { config[key] = nil } }
+    let found = try #require(config[key])
+    let text = (found as? [String])?.joined(separator: " ") ?? (found as? NSNumber)?.stringValue
+    #expect(text == value)
+  }
+
+  @Test func declaredPredictionBlocksAreNotCompared() throws {
+    let directory = try TemporaryDirectory()
+    let path = try Family("glm4moe-air").write(in: directory) { $0["num_nextn_predict_layers"] = 1 }
+    let model = try CheckpointDirectory(path: path)
+    #expect(try ModelDifference(between: model, and: ModelShapes(path: path, carriesPrediction: false)) == nil)
+    let second = try TemporaryDirectory()
+    let other = try Family("glm4moe-air").write(in: second) { $0["routed_scaling_factor"] = 3 }
+    let difference = try #require(try ModelDifference(between: model, and: ModelShapes(path: other)))
+    #expect(difference.subject == "key glm4moe.expert_weights_scale" && difference.config == "3.0")
+  }
+
   /// Keys that classes of mlx_lm need, and that configurations of the `transformers` package have elsewhere or not at all.
   @Test(arguments: [
     ("glm4moe", "partial_rotary_factor", "0.5"), ("glm4moe", "rope_scaling", "null"),

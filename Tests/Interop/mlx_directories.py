@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """mlx_directories.py QTOOL [NAME ...]: MLX directories of small random models of every family, judged by mlx_lm.
 
-Each is loaded strictly, and its logits of a text in single precision are qtool's: at the second half of every window, of all
-tokens but a tail of a thousandth, log-probabilities differ by at most 1e-5 of the largest. Skipped with a message where python
-has no mlx. Prints a line a check, and ends with '<n> passed, <n> failed'.
+Each is loaded strictly, also where config.json lacks all keys that have their defaults, and its logits of a text in single
+precision are qtool's: at the second half of every window, of all tokens but a tail of a thousandth, log-probabilities differ by
+at most 1e-5 of the largest. Skipped with a message where python has no mlx. Prints a line a check, and ends with '<n> passed, <n> failed'.
 """
 import json
 import pathlib
@@ -32,7 +32,8 @@ MODELS = ["llama2", "llama3", "llama-biases", "mistral", "mixtral", "qwen2", "qw
           "gpt-oss-mxfp4", "seed_oss", "smollm3", "granite", "olmo2", "olmo3", "ernie4_5", "phi3", "phi3-longrope",
           "ministral3", "mistral3", "mistral4", "qwen3vl", "qwen3vlmoe", "glm4moe", "glm4moe-air", "glm4moelite",
           "minimax-m2", "deepseek32", "qwen3next"]
-TYPES = ["COPY", "4bit/32", "mixed_3_6/32"]
+# The last is made of the smallest config.json that means the model.
+TYPES = ["COPY", "4bit/32", "mixed_3_6/32", "COPY without defaults"]
 # mlx_lm rotates Phi 3 by the factors of long texts, at any length.
 CONTEXTS = {"phi3-longrope": 128}
 WINDOWS = 4
@@ -68,6 +69,26 @@ def make(name, folder):
         (folder / "model.safetensors").write_bytes(len(header).to_bytes(8, "little") + header + data)
     for file in tokenizer.iterdir(): shutil.copy(file, folder)
     return folder
+
+
+def without_defaults(source):
+    """Removes the keys of a directory's config.json that have their defaults: without one, qtool converts it to the same GGUF.
+    mlx_lm has other defaults, or none."""
+    path, gguf = source / "config.json", source.parent / "whole.gguf"
+    config = json.loads(path.read_text())
+    qtool("convert", source, "-o", gguf, "--force", "--quiet")
+    whole = gguf.read_bytes()
+    for fields in [config, config.get("text_config", {})]:
+        for key in [key for key in fields if key != "model_type"]:
+            value = fields.pop(key)
+            path.write_text(json.dumps(config))
+            try:
+                qtool("convert", source, "-o", gguf, "--force", "--quiet")
+                if gguf.read_bytes() == whole: continue
+            except subprocess.CalledProcessError:
+                pass
+            fields[key] = value
+    path.write_text(json.dumps(config))
 
 
 class Reference:
@@ -148,9 +169,10 @@ with tempfile.TemporaryDirectory() as folder:
         source = make(name, folder / name)
         for kind in TYPES:
             label = f"{name} as {kind}"
-            out = folder / f"{name}-{kind.replace('/', '-')}"
+            out = folder / f"{name}-{kind.replace('/', '-').replace(' ', '-')}"
             try:
-                qtool("quantize", source, "--format", "mlx", "--type", kind, "--no-importance", "--no-feedback", "-o", out,
+                if "without" in kind: without_defaults(source)
+                qtool("quantize", source, "--format", "mlx", "--type", kind.split()[0], "--no-importance", "--no-feedback", "-o", out,
                       "--quiet")
                 file = folder / f"{out.name}.qref"
                 qtool("drift", out, "--save-reference", file, "--text", TEXT, "--ctx", CONTEXTS.get(name, 64), "--chunks",
