@@ -48,8 +48,16 @@ public enum FragileTensors {
     }
     return found.sorted { $0.key.rawValue < $1.key.rawValue }.map { floor, tensors in
       Floor(
-        classes: Set(tensors.map { TensorName($0.name).title }).sorted(), type: floor.name, tensors: tensors.count)
+        classes: Set(tensors.map { TensorName($0.name).title }).sorted(), type: name(of: floor, in: source),
+        tensors: tensors.count)
     }
+  }
+
+  /// The name of a floor: for another form than GGUF, that of its smallest type with as many bits.
+  private static func name(of floor: GGMLType, in source: any ModelSource) -> String {
+    let types = (source.outputForm?.menu ?? []).filter { $0.bitsPerWeight >= floor.bitsPerWeight }
+    let type = types.min { ($0.bitsPerWeight, $0.rawValue) < ($1.bitsPerWeight, $1.rawValue) }
+    return type.map { $0.affine.map { "\($0.bits)bit/\($0.group)" } ?? $0.name } ?? floor.name
   }
 
   private static func tensors(of source: any ModelSource) -> [(tensor: TensorInfo, floor: GGMLType)] {

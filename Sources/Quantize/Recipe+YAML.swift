@@ -4,9 +4,13 @@ import Yams
 extension Recipe {
   /// Reads a recipe from YAML.
   ///
-  /// - Parameter file: the name of the text in messages.
+  /// - Parameters:
+  ///   - file: the name of the text in messages.
+  ///   - mixes: the types of a mix of another form than GGUF, in the order of the model's tensors; nil for other names.
   /// - Throws: ``RecipeError`` for invalid YAML, unknown keys, types or mixes, and invalid rules.
-  public init(yaml: String, file: String) throws(RecipeError) {
+  public init(
+    yaml: String, file: String, mixes: (String) -> [GGMLType]? = { _ in nil }
+  ) throws(RecipeError) {
     func malformed(_ reason: String) -> RecipeError { .malformed(file: file, reason: reason) }
     let root: Node?
     do {
@@ -29,10 +33,13 @@ extension Recipe {
         }
         base = .type(type)
       case "mix":
-        guard let mix = value.string.flatMap({ StockMix(name: $0) }) else {
+        if let mix = value.string.flatMap({ StockMix(name: $0) }) {
+          base = .mix(mix, hasImportance: nil)
+        } else if let types = value.string.flatMap(mixes) {
+          base = .types(types)
+        } else {
           throw malformed("unknown mix \(value.string ?? "(a list)")")
         }
-        base = .mix(mix, hasImportance: nil)
       case "importance":
         guard let value = value.bool else { throw malformed("importance is not true or false") }
         importance = value

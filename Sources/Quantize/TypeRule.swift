@@ -48,7 +48,7 @@ public struct TensorPattern: Sendable, Hashable, CustomStringConvertible {
   }
 
   /// Whether the pattern matches anywhere in a name; false if the search takes too long (``search(_:)``).
-  func matches(_ name: String) -> Bool { search(name) ?? false }
+  package func matches(_ name: String) -> Bool { search(name) ?? false }
 
   /// Whether the pattern matches anywhere in a name; nil if the search exceeds a limit that no useful pattern reaches.
   /// `(.*)*x` tries every division of a name, which would take days for 40 letters.

@@ -24,7 +24,7 @@ final class FitProgress: RunObserver {
     case .search(let model, let rounds):
       progress.start("\(model): search", total: rounds, unit: .count("rounds"))
     case .comparison(let model):
-      progress.start("\(model): comparison with stock mixes", total: 1, unit: .count("layers"))
+      progress.start("\(model): comparison with other mixes", total: 1, unit: .count("layers"))
     case nil: break
     }
   }

@@ -1,12 +1,29 @@
 import Fit
+import GGUF
+import Quantize
+import Tensors
+
+/// The words for mixes with which a fitted one is compared.
+struct BaselineWords {
+  let one: String
+  let many: String
+
+  /// The words for a model in the form of the output.
+  init(for source: any ModelSource) {
+    (one, many) =
+      source.outputForm == nil ? ("stock mix", "stock mixes") : ("mix of mlx_lm", "mixes of mlx_lm")
+  }
+}
 
 extension FitReport {
   /// The choice of types and its evidence, one line per fact.
-  var lines: [String] {
+  func lines(_ words: BaselineWords) -> [String] {
     let isMeasured = written != nil || comparison != nil
     return ["evidence: \(isMeasured ? evidence.source : evidence.line)"]
       + [unmeasuredLine].compactMap { $0 } + floors.map(\.line)
-      + [searchLine, isEstimated ? choiceLine : comparisonLine, writtenLine, shortageLine].compactMap { $0 }
+      + [
+        searchLine, isEstimated ? choiceLine(words) : comparisonLine(words), writtenLine(words), shortageLine(words),
+      ].compactMap { $0 }
   }
 
   private var unmeasuredLine: String? {
@@ -31,33 +48,33 @@ extension FitReport {
   }
 
   /// With error feedback, the choice follows from estimates, and only the written file has a measured drift.
-  private var choiceLine: String? {
+  private func choiceLine(_ words: BaselineWords) -> String? {
     guard let comparison else { return nil }
     if let written = comparison.written {
-      return "by the estimate, the types of the stock mix \(written) are better and were taken"
+      return "by the estimate, the types of the \(words.one) \(written) are better and were taken"
     }
     return choice == .expected ? "by the estimate, the mix without probes is the best" : nil
   }
 
   private static func windows(_ count: Int) -> String { count == 1 ? "1 window" : "\(count) windows" }
 
-  private var writtenLine: String? {
+  private func writtenLine(_ words: BaselineWords) -> String? {
     guard let written else { return nil }
     let file =
       "KLD \(Figures.significant(written.divergence)) of this file"
       + (written.hasFeedback ? ", with error feedback" : "")
     guard let best = written.best else {
-      return file + ", on \(Self.windows(written.windows)) of unseen text; no stock mix is as small as the target"
+      return file + ", on \(Self.windows(written.windows)) of unseen text; no \(words.one) is as small as the target"
     }
-    return file + "; \(Figures.significant(best.divergence)) of \(best.name), the best stock mix of its size, "
+    return file + "; \(Figures.significant(best.divergence)) of \(best.name), the best \(words.one) of its size, "
       + "without; on "
       + "\(Self.windows(written.windows)) of unseen text (\(Figures.percent(written.divergence / best.divergence - 1, 1)); 95 % "
       + "interval of the difference: \(Figures.significant(written.low, 3)) to \(Figures.significant(written.high, 3)))"
   }
 
-  private var comparisonLine: String? {
+  private func comparisonLine(_ words: BaselineWords) -> String? {
     guard let comparison else { return nil }
-    guard let best = comparison.best else { return "no stock mix is as small as the target" }
+    guard let best = comparison.best else { return "no \(words.one) is as small as the target" }
     let (fitted, stock) = (comparison.fitted, best.divergence)
     let figures =
       "KLD \(Figures.significant(fitted)), \(best.name) \(Figures.significant(stock)), on \(comparison.windows) windows "
@@ -68,16 +85,17 @@ extension FitReport {
     }
     switch comparison.written {
     case nil: return "\(best.name) is better, but slightly too large: " + figures
-    case best.name?: return "the stock mix \(best.name) is better and was written: " + figures
+    case best.name?: return "the \(words.one) \(best.name) is better and was written: " + figures
     case let name?:
-      return "the stock mix \(name) was written; \(best.name) is better, but slightly too large: " + figures
+      return "the \(words.one) \(name) was written; \(best.name) is better, but slightly too large: " + figures
     }
   }
 
-  private var shortageLine: String? {
+  private func shortageLine(_ words: BaselineWords) -> String? {
     shortage.map {
       let lacking = [
-        search == nil && $0.needed > 2 ? "no search" : nil, comparison == nil ? "no comparison with stock mixes" : nil,
+        search == nil && $0.needed > 2 ? "no search" : nil,
+        comparison == nil ? "no comparison with \(words.many)" : nil,
       ].compactMap { $0 }.joined(separator: " and ")
       return "\(lacking): the calibration text has \($0.windows) window\($0.windows == 1 ? "" : "s") of \($0.context) "
         + "tokens, but \($0.needed) are needed: give more text with --calibration"

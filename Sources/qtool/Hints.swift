@@ -92,7 +92,7 @@ extension RecipeError {
   var hint: String? {
     switch self {
     case .badRule: "write REGEX=TYPE, such as 'attn_v=Q6_K'"
-    case .unknownType: "types are named as in llama.cpp: Q4_K, IQ2_XXS, F16, ..."
+    case .unknownType: "types are named as in llama.cpp: Q4_K, IQ2_XXS, F16, ...; those of MLX: 4bit, 4bit/32, ..."
     case .unmatched: "compare the pattern with `qtool inspect --tensors`, or give --lenient"
     case .integers: "leave the rule out, or give --lenient"
     case .within(_, let error): error.hint

@@ -52,16 +52,10 @@ extension ModelSource {
         "is not a Hugging Face directory of floats: config.json and the tokenizer's files are needed",
         "name the original model, or put those files beside the GGUF")
     }
-    let shapes = try ModelShapes(path: folder)
-    for tensor in shapes.tensors + tensors {
-      guard
-        let (a, b) = (shapes.tensor(named: tensor.name), self.tensor(named: tensor.name)) as? (TensorInfo, TensorInfo),
-        a.shape == b.shape
-      else {
-        throw refused(
-          "and \(folder)/config.json are of different models: they differ in tensor \(tensor.name)",
-          "name the original model")
-      }
+    if let other = try ModelDifference(between: self, and: ModelShapes(path: folder, carriesPrediction: false)) {
+      throw refused(
+        "and \(folder)/config.json are of different models: \(other.subject) is \(other.model) in the one and "
+          + "\(other.config) by the other", "name the original model, or put its config.json beside the GGUF")
     }
     return folder
   }
@@ -70,11 +64,14 @@ extension ModelSource {
 extension PlannedMix {
   /// Mixes of MLX: all of them without a group, and the named ones.
   static func mlx(and named: [String] = []) -> [PlannedMix] {
-    Set(MLXMix.names + named.filter { MLXMix(name: $0) != nil }).sorted().compactMap { name in
+    let copies = named.filter { $0.uppercased() == "COPY" }.prefix(1).map { name in
+      PlannedMix(name: name.uppercased()) { $0.tensors.map(\.type) }
+    }
+    return Set(MLXMix.names + named.filter { MLXMix(name: $0) != nil }).sorted().compactMap { name in
       MLXMix(name: name).map { mix in
         PlannedMix(name: name) { ($0 as? MLXSource).map(mix.types(for:)) ?? $0.tensors.map(\.type) }
       }
-    }
+    } + copies
   }
 }
 
@@ -107,6 +104,52 @@ extension ModelSource {
     }
     return mlx.scales.type
   }
+}
+
+extension Progress {
+  /// Notes the matrices of a model for MLX that stay float, since no group divides their rows.
+  func noteFloats(in source: any ModelSource) {
+    guard let floats = (source as? MLXSource)?.undivided, let first = floats.first else { return }
+    note(
+      "note: \(floats.count == 1 ? "1 tensor stays" : "\(floats.count) tensors stay") \(first.type), as groups of 32, 64 and "
+        + "128 do not divide \(floats.count == 1 ? "its" : "their") rows: "
+        + firstNames(of: floats.map { "\($0.name) (\($0.shape.columns) columns)" }))
+  }
+}
+
+extension ModelSource {
+  /// Refuses rules whose groups divide the rows of none of their tensors, and names the tensors that get smaller groups, or
+  /// floats, in their place.
+  func checkGroups(of rules: [TypeRule], option: String, _ progress: Progress) throws {
+    guard let mlx = self as? MLXSource else { return }
+    var found: [Int: [(tensor: TensorInfo, type: GGMLType)]] = [:]
+    for tensor in mlx.tensors where tensor.isQuantizable {
+      guard let index = rules.firstIndex(where: { $0.pattern.matches(tensor.name) }) else { continue }
+      found[index, default: []].append((tensor, rules[index].type.fitting(columns: tensor.shape.columns)))
+    }
+    for (index, matches) in found.sorted(by: { $0.key < $1.key }) {
+      let rule = rules[index]
+      let name = "\(option) \(rule.pattern.text)=\(rule.type.menuName)"
+      if let first = matches.first, rule.type.isAffine, matches.allSatisfy({ !$0.type.isAffine }) {
+        throw Failure(
+          .usage,
+          "\(name): groups of 32, 64 and 128 do not divide the rows of \(first.tensor.name), which has "
+            + "\(first.tensor.shape.columns) columns", hint: "leave the rule out: the tensor stays \(first.type)")
+      }
+      let others = Dictionary(grouping: matches.filter { $0.type != rule.type }, by: \.type)
+      for (type, tensors) in others.sorted(by: { $0.key.rawValue < $1.key.rawValue }) {
+        progress.note(
+          "note: \(name): \(tensors.count == 1 ? "1 tensor gets" : "\(tensors.count) tensors get") \(type.menuName), as groups "
+            + "of \(rule.type.affine?.group ?? 0) do not divide \(tensors.count == 1 ? "its" : "their") rows: "
+            + firstNames(of: tensors.map(\.tensor.name)))
+      }
+    }
+  }
+}
+
+extension GGMLType {
+  /// The name that a user gives the type: `4bit/64`.
+  var menuName: String { affine.map { "\($0.bits)bit/\($0.group)" } ?? name }
 }
 
 extension Mix {

@@ -146,6 +146,113 @@ import Testing
     let other = try run(
       ["quantize", gguf, "--format", "mlx", "--type", "4bit", "-o", out.path("c")], status: 64)
     #expect(other.error.contains("are of different models"), "\(other.error)")
+    // Keys that shape arithmetic.
+    for (key, value, part) in [
+      (
+        "rope_parameters", #"{"rope_type": "default", "rope_theta": 123456.0}"#,
+        "key llama.rope.freq_base (rope_theta) is 10000.0 in the one and 123456.0 by the other"
+      ),
+      ("rms_norm_eps", "0.001", "(rms_norm_eps)"), ("num_key_value_heads", "4", "(num_key_value_heads) is"),
+      (
+        "rope_parameters", #"{"rope_type": "linear", "factor": 2.0, "rope_theta": 10000.0}"#,
+        "llama.rope.scaling.factor is 1.0 in the one and 2.0"
+      ),
+      (
+        "rope_parameters",
+        #"{"rope_type": "llama3", "rope_theta": 10000.0, "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}"#,
+        "tensor rope_freqs.weight is missing"
+      ),
+    ] {
+      try Self.set(key, value, in: text, to: config)
+      let refused = try run(
+        ["quantize", gguf, "--format", "mlx", "--type", "4bit", "-o", out.path("c")], status: 64)
+      #expect(refused.error.contains("are of different models") && refused.error.contains(part), "\(refused.error)")
+    }
+  }
+
+  /// config.json declares a block for multi-token prediction, which neither the checkpoint nor its GGUF has.
+  @Test func aGGUFWithoutDeclaredPredictionIsASource() throws {
+    let copy = try ReferenceModel.copy("qwen35-plain")
+    try copy.set("mtp_num_hidden_layers", 1)
+    let gguf = copy.path + "/model.gguf"
+    _ = try run(["convert", copy.path, "-o", gguf, "-q"])
+    let out = try TemporaryDirectory()
+    for (source, name) in [(copy.path, "a"), (gguf, "b")] {
+      _ = try run([
+        "quantize", source, "--format", "mlx", "--type", "4bit/32", "--no-importance", "--no-feedback", "-o",
+        out.path(name), "-q",
+      ])
+    }
+    let weights = try ["a", "b"].map { try Data(contentsOf: URL(filePath: out.path($0) + "/model.safetensors")) }
+    #expect(weights[0] == weights[1])
+  }
+
+  /// Writes a config.json with another value of a key.
+  private static func set(_ key: String, _ value: String, in text: String, to path: String) throws {
+    var root = try #require(try JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any])
+    root[key] = try JSONSerialization.jsonObject(with: Data(value.utf8), options: .fragmentsAllowed)
+    try JSONSerialization.data(withJSONObject: root).write(to: URL(filePath: path))
+  }
+
+  @Test func rowsThatNoGroupDividesAreNamed() throws {
+    let copy = try ReferenceModel.copy("qwen35")
+    let out = try TemporaryDirectory()
+    func quantize(_ name: String, _ options: [String], status: Int32 = 0) throws -> Binary.Result {
+      try run(
+        ["quantize", copy.path, "--format", "mlx", "--no-importance", "--no-feedback", "-o", out.path(name)] + options,
+        status: status)
+    }
+    let written = try quantize("a", ["--type", "4bit/128"])
+    #expect(
+      written.error.contains("BF16, as groups of 32, 64 and 128 do not divide their rows: ")
+        && written.error.contains("blk.0.ffn_down.weight (48 columns)"), "\(written.error)")
+    let refused = try quantize("b", ["--type", "4bit", "--pin", "ffn_down=6bit/32"], status: 64)
+    #expect(
+      refused.error.contains(
+        "--pin ffn_down=6bit/32: groups of 32, 64 and 128 do not divide the rows of blk.0.ffn_down"),
+      "\(refused.error)")
+    // A rule that holds for some of its tensors.
+    let some = try quantize("c", ["--type", "4bit", "--pin", "ffn_=6bit/64"])
+    #expect(some.error.contains("--pin ffn_=6bit/64: ") && some.error.contains("get BF16, as groups"), "\(some.error)")
+    #expect(some.error.contains("get 6bit/32, as groups of 64 do not divide their rows"), "\(some.error)")
+    #expect(out.contents == ["a", "c"])
+    let plan = try run(["plan", copy.path, "--format", "mlx", "--type", "4bit", "--memory", "8GB"])
+    #expect(plan.error.contains("do not divide their rows"), "\(plan.error)")
+  }
+
+  @Test func recipesMayBeginWithAMixOfMLX() throws {
+    let out = try TemporaryDirectory()
+    try "mix: mixed_3_6\nrules: ['attn_q=8bit/32']\n".write(
+      toFile: out.path("mix.yaml"), atomically: true, encoding: .utf8)
+    let options = ["--no-importance", "--no-feedback", "-q"]
+    _ = try quantize(out.path("a"), ["--recipe", out.path("mix.yaml")] + options)
+    _ = try quantize(out.path("b"), ["--type", "mixed_3_6", "--pin", "attn_q=8bit/32"] + options)
+    let weights = try ["a", "b"].map { try Data(contentsOf: URL(filePath: out.path($0) + "/model.safetensors")) }
+    #expect(weights[0] == weights[1])
+    try "mix: Q4_K_M\n".write(toFile: out.path("mix.yaml"), atomically: true, encoding: .utf8)
+    let refused = try quantize(out.path("c"), ["--recipe", out.path("mix.yaml")] + options, status: 64)
+    #expect(refused.error.contains("mix Q4_K_M: is a mix of GGUF types"), "\(refused.error)")
+  }
+
+  @Test func copiesArePlannedToTheByte() throws {
+    let out = try TemporaryDirectory()
+    let plan = try run(["plan", Repository.demoModel, "--format", "mlx", "--type", "copy", "--memory", "8GB", "--json"])
+    _ = try quantize(out.path("copy"), ["--type", "COPY", "-q"])
+    let exact = try Self.size(of: out.path("copy"))
+    #expect(plan.output.contains("\(exact)") && plan.output.contains("COPY"), "\(exact): \(plan.output)")
+  }
+
+  /// No names of GGUF's types in what a run for MLX says.
+  @Test func messagesNameTypesOfMLX() throws {
+    let out = try TemporaryDirectory()
+    let copy = try ReferenceModel.copy("deepseek3")
+    let result = try run([
+      "quantize", copy.path, "--format", "mlx", "--target", "150kB", "--budget", "0", "--dry-run", "-o", out.path("a"),
+    ])
+    let text = result.output + result.error
+    #expect(!text.contains("IQ") && !text.contains("stock mix") && !text.contains("Q5_K"), "\(text)")
+    #expect(text.contains("floor: ") && text.contains("5bit/64 or more"), "\(text)")
+    #expect(text.contains("note: no importance is measured: files come out worse"), "\(text)")
   }
 
   @Test func wrongRequestsAreRefused() throws {
@@ -156,6 +263,7 @@ import Testing
       (["--preset", "ud-q2_k"], "is a mix of GGUF types"),
       (["--type", "4bit", "--pin", "attn_v=Q6_K"], "MLX has no such type"),
       (["--type", "mixed_3_6", "--pure"], "--pure contradicts --type mixed_3_6"),
+      (["--type", "4bit", "--only-types", "foo"], "known: 2bit/128, 2bit/64"),
       (["--type", "4bit", "--prune-layers", "1"], "--prune-layers is not possible"),
       (["--type", "4bit", "--override-kv", "a.b=int:1"], "sets a key of a GGUF"),
     ] {

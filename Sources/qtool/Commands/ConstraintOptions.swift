@@ -44,8 +44,8 @@ struct ConstraintOptions: ParsableArguments {
     let pins = try pin.map { try TypeRule($0) } + file.rules
     constraints.pins += pins
     constraints.floors = try floor.map { try TypeRule($0) }
-    constraints.excluded = try types(excludeType, "--exclude-type")
-    if !onlyTypes.isEmpty { constraints.only = try types(onlyTypes, "--only-types") }
+    constraints.excluded = try types(excludeType, "--exclude-type", of: model)
+    if !onlyTypes.isEmpty { constraints.only = try types(onlyTypes, "--only-types", of: model) }
     constraints.leavesOutput = leaveOutputTensor
     // The tensors of --output-tensor-type and --token-embedding-type may be missing.
     try check(pins + constraints.floors, model, file, progress)
@@ -73,13 +73,15 @@ struct ConstraintOptions: ParsableArguments {
     }
   }
 
-  private func types(_ names: [String], _ option: String) throws -> Set<GGMLType> {
+  private func types(_ names: [String], _ option: String, of model: any ModelSource) throws -> Set<GGMLType> {
     Set(
       try names.flatMap { $0.split(separator: ",") }.map { name in
         guard let type = GGMLType(name: name) else {
           throw Failure(
             .usage, "\(option) \(name): there is no such type",
-            hint: "known: " + GGMLType.allCases.filter(\.isQuantized).map(\.name).joined(separator: ", ")
+            hint: "known: "
+              + (model.outputForm?.menu.map(\.menuName) ?? GGMLType.allCases.filter(\.isQuantized).map(\.name))
+              .joined(separator: ", ")
           ).suggesting(String(name), among: GGMLType.allCases.map(\.name))
         }
         return type

@@ -104,7 +104,10 @@ struct Mix: Sendable {
     _ progress: Progress
   ) throws -> RewritePlan {
     let chosen = copies ? nil : try chosenRecipe(for: header.source)
-    if let chosen, case .recipe = choice { try options.check(chosen.rules, header.source, RuleFile(), progress) }
+    if let chosen, case .recipe(let path) = choice {
+      try options.check(chosen.rules, header.source, RuleFile(), progress)
+      try header.source.checkGroups(of: chosen.rules, option: "--recipe \(path)", progress)
+    }
     let plan = try header.plan(chosen, constraints: constraints, hasImportance: hasImportance)
     try constraints.noteReplacements(
       in: header.wantedTypes(chosen, hasImportance: hasImportance), of: header.source, progress)
@@ -119,8 +122,17 @@ struct Mix: Sendable {
     }
     switch choice {
     case .recipe(let path):
-      return try Recipe(yaml: try TextFile(path: path).text, file: String(path.split(separator: "/").last ?? ""))
-        .mapping { try source.formed($0) }
+      let file = String(path.split(separator: "/").last ?? "")
+      let mlx = source as? MLXSource
+      let recipe = try Recipe(yaml: try TextFile(path: path).text, file: file) { name in
+        mlx.flatMap { MLXMix(name: name)?.types(for: $0) }
+      }
+      if mlx != nil, case .mix(let mix, _) = recipe.base {
+        throw Failure(
+          .usage, "--recipe \(file): mix \(mix.rawValue): is a mix of GGUF types",
+          hint: "MLX's mixes: " + MLXMix.names.joined(separator: ", "))
+      }
+      return try recipe.mapping { try source.formed($0) }
     case .preset(let name):
       guard let match = Preset(name: name) else {
         let names = Preset.allCases.map(\.rawValue)

@@ -134,6 +134,7 @@ struct PlanCommand: ParsableCommand {
           hint: "the sizes of all files are needed")
       }
       model = try MLXSource(describing: model, directory: directory, version: QTool.version)
+      Progress(quiet: false).noteFloats(in: model)
     }
     let trained = try ModelDimensions(of: model).trainedContext
     var plan = try MemoryPlan(

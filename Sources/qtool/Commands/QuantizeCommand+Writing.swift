@@ -152,8 +152,9 @@ extension QuantizeCommand {
         for verdict in file.plan.compatibility.verdicts { progress.note(name + verdict.line) }
       }
       try write(files, passes, share, removal, run, progress)
-      if removal != nil, files.contains(where: { $0.report?.isEstimated == true }) {
-        progress.note("note: the written file is not compared with stock mixes: its source is removed")
+      if removal != nil, let file = files.first(where: { $0.report?.isEstimated == true }) {
+        let words = BaselineWords(for: file.plan.source)
+        progress.note("note: the written file is not compared with \(words.many): its source is removed")
       }
       for index in files.indices where removal == nil {
         try compare(&files[index], hasFeedback: writings[index] != nil)
@@ -167,9 +168,10 @@ extension QuantizeCommand {
       if index > 0 { print() }
       if outputOptions.dryRun, files.count > 1 { print("\(file.file.mix.name):\n") }
       print(outputOptions.dryRun ? QuantizationTable.tensors(file.plan) : QuantizationTable.types(file.plan))
-      for line in file.report?.lines ?? [] { print(line) }
+      let words = BaselineWords(for: file.plan.source)
+      for line in file.report?.lines(words) ?? [] { print(line) }
       if file.report?.isEstimated == true, outputOptions.dryRun {
-        print("the drift with error feedback, and that of stock mixes, is measured on the written file")
+        print("the drift with error feedback, and that of \(words.many), is measured on the written file")
       }
       if !outputOptions.dryRun, let destination = file.file.destination {
         print("\n\(destination.output): \(QuantizationTable.total(file.plan))")
@@ -189,7 +191,7 @@ extension QuantizeCommand {
       written?.hasFeedback = hasFeedback
       file.report?.written = written
     } catch is Interruption {
-      throw Failure(.interrupted, "\(destination.output) is complete; its comparison with stock mixes was interrupted")
+      throw Failure(.interrupted, "\(destination.output) is complete; its comparison with other mixes was interrupted")
     }
   }
 

@@ -133,6 +133,8 @@ struct QuantizeCommand: ParsableCommand {
         mix, destination, target: try target(of: mix, source is MLXSource ? source : pruned ?? whole, progress), source)
     }
     var constraints = try constraintOptions.constraints(for: source, progress).mapping { try source.formed($0) }
+    if !mixes.allSatisfy(\.copies) { progress.noteFloats(in: source) }
+    try source.checkGroups(of: constraints.pins, option: "--pin", progress)
     if !allowRequantize { constraints.kept = source.publishedBlocks(isCheckpoint: whole is CheckpointDirectory) }
     for index in files.indices where files[index].mix.copies {
       files[index].isCopy =

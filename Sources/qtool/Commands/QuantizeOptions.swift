@@ -97,9 +97,9 @@ struct WeighingOptions: ParsableArguments {
       let matrix = try ImportanceMatrix(path: imatrix, for: whole, without: layers, progress)
       input = ImportanceInput(.given(pruned.map { matrix.following($0) } ?? matrix, file: imatrix))
     } else if !canRun {
+      let loss = source.outputForm == nil ? "IQ1_S, IQ1_M, IQ2_XXS and IQ2_XS are left out, and " : ""
       progress.note(
-        "note: no importance is measured: IQ1_S, IQ1_M, IQ2_XXS and IQ2_XS are left out, and files come out worse; "
-          + "give an importance matrix with --imatrix")
+        "note: no importance is measured: \(loss)files come out worse; give an importance matrix with --imatrix")
     } else if isWanted || !calibration.isEmpty {
       let text = try text(for: source)
       progress.noteOnce(text.notes)
