@@ -38,9 +38,7 @@ extension Splitter {
     case .deepSeekCoder:
       return [.split(#"[\r\n]"#), .split(#"\s?\p{L}+"#), .split(#"\s?\p{P}+"#), eastAsian, .digits, bytes]
     case .deepSeekV3:
-      let pattern =
-        ##"[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+"##
-        + #"| ?[\p{P}\p{S}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"#
+      let pattern = Self.markedWords + #"[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"#
       return [.split(#"\p{N}{1,3}"#), .split("[" + DeepSeekPatterns.hanAndKanaList + "]+"), .split(pattern), bytes]
     case .tekken: return [.split(Self.casedPattern(#"\p{N}"#)), bytes]
     case .gpt4o: return [.split(Self.casedPattern(#"\p{N}{1,3}"#, suffix: Self.contractions + "?")), bytes]
@@ -60,7 +58,20 @@ extension Splitter {
         + #"| ?[^\s\p{L}\p{N}]+[\r\n/]?|\s*[\r\n]|\s+(?!\S)|\s+"#
       return [.split(pattern), bytes]
     case .kimiK2: return [.split(Self.kimiPattern), bytes]
-    case .unnamed, .falcon, .spark, .afmoe, .laguna, .youtu, .superBPE: return nil
+    case .laguna: return [.split(#"[^\n]+|[\n]+"#), .split(Self.wordPattern(#"\p{N}"#)), bytes]
+    case .spark:
+      return [
+        .split(#"\p{N}{1,3}"#), .split("[" + DeepSeekPatterns.hanAndKanaList + "]+"),
+        .split(Self.markedWords + #"|[\r\n]|\s+(?!\S)|\s+"#), .digits, bytes,
+      ]
+    case .youtu:
+      let scripts =
+        "[\u{AC00}-\u{D7A3}\u{3131}-\u{318E}]+"
+        + "|[\u{FF01}\u{2026}\u{201C}\u{201D}\u{2018}\u{2019}\u{2014}\u{FF1A}\u{FF1B}\u{FF0C}\u{3001}-\u{303F}\u{FE30}-\u{FE4F}]+"
+        + "|[\u{3105}-\u{312F}]+|[" + DeepSeekPatterns.hanAndKanaList + "]+"
+      return [.split(scripts), .split(Self.casedPattern(#"\p{N}"#, suffix: Self.contractions + "?")), bytes]
+    case .superBPE: return [.split(#"\p{N}+"#), .split(#"(?=(\d{3})+(?!\d))"#), bytes]
+    case .unnamed, .falcon, .afmoe: return nil
     }
   }
 
@@ -69,6 +80,11 @@ extension Splitter {
     guard let splitter = Self.allCases.first(where: { $0.steps == steps }) else { return nil }
     self = splitter
   }
+
+  /// Letters behind a mark, words, and marks, of DeepSeek V3.
+  private static let markedWords =
+    ##"[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+"##
+    + #"| ?[\p{P}\p{S}]+"#
 
   private static let contractions = "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 

@@ -36,6 +36,31 @@ import Tokenizers
     #expect(try #require(PreTokenizer(name: "superbpe")).splitter.wordLengths(of: "no 12345") == [3, 2, 3])
   }
 
+  /// The steps of tokenizer.json, with the patterns of Fixtures/splits.py.
+  @Test func structuresAreRecognised() {
+    let (contractions, bytes) = ("(?i:'s|'t|'re|'ve|'m|'ll|'d)", SplitStep.byteLevel(regex: false))
+    let ends = #"\s*[\r\n]+|\s+(?!\S)|\s+"#
+    let words = contractions + #"|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|"# + ends
+    #expect(Splitter(steps: [.split(#"[^\n]+|[\n]+"#), .split(words), bytes]) == .laguna)
+    let marks =
+      ##"[!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+"##
+      + #"| ?[\p{P}\p{S}]+"#
+    let han = "[一-龥\u{3040}-ゟ゠-ヿ]+"
+    #expect(
+      Splitter(
+        steps: [
+          .split(#"\p{N}{1,3}"#), .split(han), .split(marks + #"|[\r\n]|\s+(?!\S)|\s+"#), .digits, bytes,
+        ]) == .spark)
+    let (upper, lower) = (#"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]"#, #"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"#)
+    let front = #"[^\r\n\p{L}\p{N}]?"#
+    let cased =
+      front + upper + "*" + lower + "+" + contractions + "?|" + front + upper + "+" + lower + "*" + contractions
+      + #"?|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|"# + ends
+    let scripts = "[가-힣ㄱ-ㆎ]+|[！…“”‘’—：；，、-〿︰-﹏]+|[ㄅ-ㄯ]+|" + han
+    #expect(Splitter(steps: [.split(scripts), .split(cased), bytes]) == .youtu)
+    #expect(Splitter(steps: [.split(#"\p{N}+"#), .split(#"(?=(\d{3})+(?!\d))"#), bytes]) == .superBPE)
+  }
+
   /// Han and other letters are different words, and so are words of one capital each.
   @Test func scriptsOfKimiK2() throws {
     let splitter = try #require(PreTokenizer(name: "kimi-k2")).splitter
