@@ -16,6 +16,8 @@ struct QuantizationConfig: Sendable {
   let groups: [Group]
   /// The modules that compressed-tensors leaves out.
   private let unquantized: [String]
+  /// Rotations of weights by compressed-tensors.
+  fileprivate let rotations: Rotations
   /// Rows and columns that share a scale.
   let block: (rows: Int, columns: Int)
   /// FP8 tensors must have scales.
@@ -23,8 +25,7 @@ struct QuantizationConfig: Sendable {
 
   /// Methods whose weights can be read.
   static let readable: Set<String> = ["fp8", "fbgemm_fp8", "compressed-tensors", "modelopt", "mxfp4", "gptq"]
-  /// Methods that store packed integers. A checkpoint that declares one and has plain weights was dequantized without
-  /// an update of config.json.
+  /// Methods that store packed integers.
   static let packing: Set<String> = [
     "awq", "bitsandbytes", "auto-round", "intel/auto-round", "aqlm", "hqq", "eetq", "exl2", "exl3", "higgs",
     "quanto", "spqr", "vptq",
@@ -39,11 +40,7 @@ struct QuantizationConfig: Sendable {
     checkpointFormat = fields?["checkpoint_format"]?.string
     groups = (fields?["config_groups"]?.object ?? [:]).sorted { $0.key < $1.key }.map { Group($1) }
     unquantized = (fields?["ignore"]?.array ?? []).compactMap(\.string)
-    if let key, fields?["transform_config"]?.isTrue == true {
-      throw FormatError(
-        path: config.path, subject: "key \(key).transform_config",
-        "declares rotations of the weights, which are not supported", hint: "quantize from the original model")
-    }
+    rotations = Rotations(fields?["transform_config"])
     var size = fields?["weight_block_size"]
     var bits = fields?["bits"]?.int ?? fields?["w_bit"]?.int
     if bits == nil, fields?["load_in_4bit"]?.bool == true { bits = 4 }
@@ -80,6 +77,7 @@ extension QuantizationConfig {
   /// Refuses a method whose weights can't be read, where there are no weights to look at.
   func refuseUnreadable(configPath: String) throws {
     guard let key, let method, let title else { return }
+    if rotations != .none { throw rotated(key, configPath) }
     let isReadable = Self.readable.contains(method) && (method != "gptq" || [2, 4, 8].contains(bits ?? 4))
     guard !isReadable else { return }
     guard Self.packing.contains(method) || method == "gptq" else { throw unknownMethod(key, configPath) }
@@ -92,8 +90,32 @@ extension QuantizationConfig {
   fileprivate func unknownMethod(_ key: String, _ configPath: String) -> FormatError {
     FormatError(
       path: configPath, subject: "key \(key).quant_method", "is \(method ?? "missing")",
-      hint: "known: fp8, fbgemm_fp8, and compressed-tensors and modelopt with FP8 weights; quantize from the original"
-        + " model")
+      hint: "known: \(Self.readable.sorted().joined(separator: ", ")); quantize from the original model")
+  }
+
+  fileprivate func rotated(_ key: String, _ configPath: String) -> FormatError {
+    FormatError(
+      path: configPath, subject: "key \(key).transform_config",
+      "declares rotations of the weights, which are not supported", hint: "quantize from the original model")
+  }
+
+  /// Rotations that `transform_config` declares.
+  fileprivate enum Rotations {
+    case none
+    /// Of weights alone, on both sides of a product, so that they cancel in plain weights.
+    case ofWeights
+    /// Also of hidden states, while the model runs.
+    case ofStates
+
+    init(_ value: JSONValue?) {
+      guard let value, value.isTrue else {
+        self = .none
+        return
+      }
+      let groups = value["config_groups"]?.object ?? [:]
+      let places = groups.values.flatMap { $0["apply"]?.array ?? [.null] }.map { $0["location"]?.string ?? "" }
+      self = !places.isEmpty && places.allSatisfy { $0.hasPrefix("weight_") } ? .ofWeights : .ofStates
+    }
   }
 
   /// A group of modules that compressed-tensors packs in the same way.
@@ -154,7 +176,8 @@ extension QuantizationConfig {
 }
 
 extension SafetensorsSet {
-  /// Refuses packed weights in a form that can't be read, and names the form.
+  /// Refuses packed weights in a form that can't be read, and names the form. A checkpoint that declares a method and has
+  /// plain weights was dequantized without an update of config.json.
   ///
   /// - Returns: a note if config.json declares quantized weights, but they are not quantized.
   func check(_ quantization: QuantizationConfig, configPath: String) throws -> CheckpointNote? {
@@ -162,16 +185,18 @@ extension SafetensorsSet {
     guard let key = quantization.key else { return nil }
     let method = quantization.method
     let hasFloat8 = names.contains { self[$0]?.element.isFloat8 == true }
+    let isPlain = !hasFloat8 && !names.contains { self[$0]?.packed != nil }
+    if quantization.rotations == .ofStates || quantization.rotations == .ofWeights && !isPlain {
+      throw quantization.rotated(key, configPath)
+    }
     let isOfIntegers = method == "gptq" || method == "mxfp4"
     if let method, QuantizationConfig.readable.contains(method), !hasFloat8 || !isOfIntegers {
-      let isPacked = names.contains { self[$0]?.packed != nil }
       // FP8 decoded to BF16 is exact and needs no scales.
-      let isPlain = !hasFloat8 && !isPacked && (isOfIntegers || method == "compressed-tensors")
-      return isPlain ? .plainWeights(key: key, method: method) : nil
+      let isExact = !isOfIntegers && method != "compressed-tensors"
+      return isPlain && !isExact ? .plainWeights(key: key, method: method) : nil
     }
-    guard !hasFloat8, method.map(QuantizationConfig.packing.contains) ?? true else {
-      throw quantization.unknownMethod(key, configPath)
-    }
-    return .plainWeights(key: key, method: method)
+    // BitNet rounds floats when they are used.
+    guard !hasFloat8, method != "bitnet" else { throw quantization.unknownMethod(key, configPath) }
+    return isPlain ? .plainWeights(key: key, method: method) : nil
   }
 }

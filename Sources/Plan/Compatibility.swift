@@ -50,12 +50,15 @@ public struct Compatibility: Sendable, Equatable {
     }
     verdicts.append(
       Verdict(
-        program: .ollama, opens: files == 1,
-        reason: files == 1
-          ? "as one file, in a release whose llama.cpp is that new"
-          : "takes no shards (\(files) files here): write one file, or merge them"))
+        program: .ollama, opens: files == 1 && build != nil,
+        reason: files > 1
+          ? "takes no shards (\(files) files here): write one file, or merge them"
+          : build == nil ? "unknown, as for llama.cpp" : "as one file, in a release whose llama.cpp is that new"))
     verdicts.append(
-      Verdict(program: .lmStudio, opens: true, reason: "with a llama.cpp runtime that new; shards in one folder"))
+      Verdict(
+        program: .lmStudio, opens: build != nil,
+        reason: build == nil
+          ? "unknown, as for llama.cpp" : "with a llama.cpp runtime that new; shards in one folder"))
     let foreign = types.filter { $0.isQuantized && !Self.mlxTypes.contains($0) }
       .sorted { $0.rawValue < $1.rawValue }
     verdicts.append(

@@ -69,6 +69,10 @@ package struct LlamaBuild: Sendable, Hashable, Comparable {
   init?(architecture: String, isOldLatent: Bool = false, gating: Int? = nil) {
     switch architecture {
     case "llama": self = Self.firstGGUF
+    case "gemma2": self.init(4371, "December 2024", 8156)
+    case "cohere2": self.init(4933, "March 2025", 10900)
+    case "lfm2": self.init(6096, "August 2025", 14620)
+    case "lfm2moe": self.init(6900, "October 2025", 16464)
     case "granite": self.init(4371, "December 2024", 9412)
     case "phi3": self.init(4371, "December 2024", 7225)
     case "glm4moe": self.init(6096, "August 2025", 14939)

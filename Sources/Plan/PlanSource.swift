@@ -53,7 +53,7 @@ public struct PlanSource: Sendable {
     }
     if isDirectory.boolValue {
       let directory = try ModelLocation(source).directory
-      guard FileManager.default.fileExists(atPath: directory + "/config.json") else {
+      guard ModelShapes.isDeclared(in: directory) else {
         throw PlanError(
           .missing, "\(directory): holds no config.json",
           hint: "name a config.json, a folder with one, or a GGUF file (of shards the first)")
@@ -81,12 +81,23 @@ public struct PlanSource: Sendable {
       self.fault = fault
       declaredPrediction = shapes.predictionBlocks
     } else if source.lowercased().hasSuffix(".json") {
-      let shapes = try Self.explaining {
-        try ModelShapes(path: source, ignoring: ignoring, carriesPrediction: carriesPrediction)
+      let folder = source.lastIndex(of: "/").map { String(source[..<$0]) } ?? "."
+      do {
+        let shapes = try Self.explaining {
+          try ModelShapes(path: source, ignoring: ignoring, carriesPrediction: carriesPrediction)
+        }
+        self.init(shapes, storedBytes: shapes.storedBytes, review: shapes.configReview)
+        declaredPrediction = shapes.predictionBlocks
+      } catch let error as FormatError {
+        // It may declare weights that can't be read, where those beside it are plain.
+        guard readsWeights, Self.hasWeights(folder),
+          let model = try? CheckpointDirectory(
+            path: folder, ignoring: ignoring, carriesPrediction: carriesPrediction)
+        else { throw error }
+        let bytes = try model.files.reduce(0) { try $0 + PositionedFile(path: $1).size }
+        self.init(model, storedBytes: bytes, review: model.configReview)
       }
-      self.init(shapes, storedBytes: shapes.storedBytes, review: shapes.configReview)
-      declaredPrediction = shapes.predictionBlocks
-      directory = source.lastIndex(of: "/").map { String(source[..<$0]) } ?? "."
+      directory = folder
     } else {
       if let key = ignoring.first { throw UnneededIgnoring(path: source, key: key) }
       let file = try GGUFFile(path: source, headerOnly: true)

@@ -89,6 +89,14 @@ import Testing
     ("quantization_config", #"{"quant_method": "gptq", "bits": 4}"#, "gptq"),
     ("quantization_config", #"{"quant_method": "bitsandbytes", "load_in_4bit": true}"#, "bitsandbytes"),
     ("quantization_config", #"{"quant_method": "compressed-tensors", "format": "dense"}"#, "compressed-tensors"),
+    ("quantization_config", #"{"quant_method": "quark"}"#, "quark"),
+    ("quantization_config", #"{"quant_method": "torchao"}"#, "torchao"),
+    (
+      "quantization_config",
+      #"{"quant_method": "compressed-tensors", "transform_config": {"config_groups": {"R1": {"#
+        + #""type": "hadamard", "apply": [{"location": "weight_input"}, {"location": "weight_output"}]}}}}"#,
+      "compressed-tensors"
+    ),
   ])
   func plainWeights(key: String, value: String, method: String?) throws {
     let tensors = try CheckpointDirectory(path: model.path).tensors
@@ -101,7 +109,18 @@ import Testing
   /// BitNet's weights may be stored as floats that are rounded when they are used.
   @Test func unknownMethodIsRefused() throws {
     try model.set("quantization_config", ["quant_method": "bitnet"])
-    #expect(try message().contains("key quantization_config.quant_method: is bitnet"))
+    let text = try message()
+    #expect(text.contains("key quantization_config.quant_method: is bitnet"))
+    #expect(text.contains("known: compressed-tensors, fbgemm_fp8, fp8, gptq, modelopt, mxfp4"))
+  }
+
+  /// Rotations of hidden states are a part of the model, also where weights are plain.
+  @Test func rotationsOfStatesAreRefused() throws {
+    let apply = ["apply": [["location": "input"], ["location": "weight_input"]]]
+    try model.set(
+      "quantization_config",
+      ["quant_method": "compressed-tensors", "transform_config": ["config_groups": ["R4": apply]]] as [String: Any])
+    #expect(try message().contains("key quantization_config.transform_config: declares rotations"))
   }
 
   /// Blocks larger than any matrix.

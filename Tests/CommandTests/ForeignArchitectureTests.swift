@@ -66,9 +66,19 @@ import Testing
     // Plans and lists.
     result = try qtool.run(["plan", model, "--memory", "16GB", "--bandwidth", "100GB/s", "--type", "Q4_K_M"])
     #expect(result.status == 0 && result.output.contains("Q4_K_M"), "\(result.error)")
-    #expect(result.output.contains("llama.cpp: a build of 1 October 2026 or later"), "\(result.output)")
+    let build = name == "lfm2" ? "build b6096 (August 2025)" : "a build of 1 October 2026"
+    #expect(result.output.contains("llama.cpp: \(build) or later"), "\(result.output)")
     result = try qtool.run(["inspect", file])
     #expect(result.status == 0 && result.output.contains(name), "\(result.error)")
+  }
+
+  /// A short text is not the reason that a model without a forward pass has no perplexity.
+  @Test func perplexityNamesTheArchitecture() throws {
+    let (model, text) = (out.path("model.gguf"), out.path("text.txt"))
+    try write(try #require(StockFixture.others["laguna"]), to: model)
+    try "short".write(toFile: text, atomically: true, encoding: .utf8)
+    let result = try qtool.run(["perplexity", model, "--text", text])
+    #expect(result.status == 65 && result.error.contains("architecture 'laguna' is not supported"), "\(result.error)")
   }
 
   /// From the prior alone.

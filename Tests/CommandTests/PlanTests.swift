@@ -107,6 +107,22 @@ import Testing
     #expect(result.output.contains("140,226,135,552") && result.output.contains("current form 575.7 MB"))
   }
 
+  /// What config.json declares counts only without weights: those beside it may be plain.
+  @Test func aDeclaredMethodBesidePlainWeights() throws {
+    let model = try ReferenceModel.copy("llama2")
+    try model.set("quantization_config", ["quant_method": "awq", "bits": 4])
+    let arguments = ["--machine", "m3-ultra-512", "--type", "Q4_K_M", "--json"]
+    for path in [model.path, model.directory.path("config.json")] {
+      let result = try qtool.run(["plan", path] + arguments)
+      #expect(result.status == 0, "\(result.error)")
+    }
+    try FileManager.default.removeItem(atPath: model.directory.path("model.safetensors"))
+    for path in [model.path, model.directory.path("config.json")] {
+      let result = try qtool.run(["plan", path] + arguments)
+      #expect(result.status == 65 && result.error.contains("declares weights packed with AWQ"), "\(result.error)")
+    }
+  }
+
   @Test func configsThatLackSomething() throws {
     let without = try config { $0.replacing(/"hidden_size": *\d+,/, with: "") }
     let missing = try qtool.run(["plan", without.path("config.json")])
@@ -114,7 +130,7 @@ import Testing
     let other = try config { $0.replacing("LlamaForCausalLM", with: "FooForCausalLM") }
     let unknown = try qtool.run(["plan", other.path("config.json")])
     #expect(unknown.status == 65)
-    for part in ["FooForCausalLM", "looks for hidden_size, num_hidden_layers", "known: LlamaForCausalLM"] {
+    for part in ["FooForCausalLM", "looks for hidden_size, num_hidden_layers", "converting.md lists the known ones"] {
       #expect(unknown.error.contains(part), "\(unknown.error)")
     }
   }

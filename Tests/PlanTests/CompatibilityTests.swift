@@ -24,6 +24,7 @@ import Testing
     for (architecture, number) in [
       ("qwen3next", 7193), ("qwen35", 8156), ("qwen35moe", 8156), ("gemma4", 8639),
       ("glm4moe", 6096), ("qwen3vl", 6900), ("minimax-m2", 7193), ("mistral3", 8156), ("mistral4", 10269),
+      ("gemma2", 4371), ("cohere2", 4933), ("lfm2", 6096),
     ] {
       let build = Compatibility(types: [.q4_K], metadata: ["general.architecture": .string(architecture)]).build
       #expect(build?.number == number, "\(architecture)")
@@ -33,6 +34,10 @@ import Testing
     #expect(dated.opens && dated.reason == "a build of 1 October 2026 or later")
     let unknown = Compatibility(types: [.q4_K], metadata: ["general.architecture": .string("foo")])
     #expect(unknown.build == nil && !unknown[.llamaCpp].opens && unknown[.llamaCpp].reason.contains("foo"))
+    // The other programs run llama.cpp.
+    for program in [Compatibility.Program.ollama, .lmStudio] {
+      #expect(!unknown[program].opens && unknown[program].reason == "unknown, as for llama.cpp")
+    }
   }
 
   @Test func ollamaTakesNoShards() {

@@ -136,6 +136,8 @@ struct PerplexityCommand: ParsableCommand {
       }
       return models.count == 1 ? try splitter.open(path, progress) : try splitter.openAmongOthers(path, progress)
     }
+    // Found before the text is read, whose length matters only to a model that runs.
+    for source in sources { _ = try Decoder(source) }
     let names = Dictionary(grouping: sources, by: \.name)
     // All models read the same text: conversations are formatted with the first model's template.
     let texts = try text.texts(chatTemplate: sources[0].metadata.optionalString("tokenizer.chat_template"))
