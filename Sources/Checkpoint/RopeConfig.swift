@@ -32,12 +32,13 @@ struct RopeConfig: Sendable {
       for (value, keyPath) in [
         (parameters[key], "\(name).\(key)"), (Self.besides.contains(key) ? config[key] : nil, key),
       ] {
-        guard let value, value != .null, value.double?.isFinite != true else { continue }
-        throw FormatError(path: config.path, subject: "key \(keyPath)", "is \(value.text), not a number")
+        guard let value, value != .null, !value.isSinglePrecision else { continue }
+        let fault = value.double?.isFinite == true ? "beyond single precision, in which a GGUF has it" : "not a number"
+        throw FormatError(path: config.path, subject: "key \(config.title(keyPath))", "is \(value.text), \(fault)")
       }
     }
     self.theta = parameters["rope_theta"]?.double ?? config["rope_theta"]?.double ?? theta
-    guard self.theta > 0 else {
+    guard Float(self.theta) > 0 else {
       throw FormatError(path: config.path, subject: "key rope_theta", "is \(self.theta), not a positive number")
     }
     let type = Self.type(of: parameters)
@@ -59,9 +60,24 @@ struct RopeConfig: Sendable {
     guard UInt32(exactly: originalContext) ?? 0 > 0 else {
       throw FormatError(path: config.path, subject: "key \(key)", "is not a positive integer")
     }
-    guard magnitude.isFinite, magnitude > 0 else {
+    try checkBounds(config, name)
+    guard Float(magnitude).isFinite, Float(magnitude) > 0 else {
       throw FormatError(
         path: config.path, subject: "key \(name)", "multiplies queries and keys by \(magnitude), which is not positive")
+    }
+  }
+
+  /// Refuses bounds of YaRN in the wrong order. 0 means the default.
+  private func checkBounds(_ config: Config, _ name: String) throws {
+    guard type == "yarn" else { return }
+    let (fast, slow) = (nonzero("beta_fast") ?? 32, nonzero("beta_slow") ?? 1)
+    let key = config.title("\(name).\(fast > 0 && slow < 0 ? "beta_slow" : "beta_fast")")
+    guard slow > 0, fast > 0 else {
+      throw FormatError(path: config.path, subject: "key \(key)", "is not a positive number")
+    }
+    guard fast >= slow else {
+      throw FormatError(
+        path: config.path, subject: "key \(key)", "is \(fast), below the other bound of YaRN, beta_slow \(slow)")
     }
   }
 
@@ -69,7 +85,7 @@ struct RopeConfig: Sendable {
   private static let numbers =
     besides + [
       "factor", "attention_factor", "mscale", "mscale_all_dim", "low_freq_factor", "high_freq_factor", "beta_fast",
-      "beta_slow", "extrapolation_factor",
+      "beta_slow", "extrapolation_factor", "llama_4_scaling_beta",
     ]
   private static let besides = ["rope_theta", "original_max_position_embeddings"]
 
@@ -190,7 +206,7 @@ extension RopeConfig {
   /// derive from both scales (mistral3).
   func addTemperedKeys(_ name: String, to metadata: inout Metadata) {
     guard type == "yarn" else { return }
-    if let all = nonzero("mscale_all_dim") {
+    if let all = parameters["mscale_all_dim"]?.double {
       metadata["\(name).rope.scaling.yarn_log_multiplier"] = .float32(Float(all))
       setMagnitude(magnitude * growth(all) / growth(1), name, &metadata)
     }

@@ -98,6 +98,7 @@ struct DeepseekConfig: Sendable {
     set("expert_count", experts)
     set("expert_used_count", expertsUsed)
     let groups = try groups()
+    if let experts { try config.checkGroups(groups.all, used: groups.used, experts: experts) }
     set("expert_group_count", groups.all)
     set("expert_group_used_count", groups.used)
     if let scoring = config["scoring_func"]?.string ?? (experts == nil ? nil : defaultScoring) {
@@ -113,9 +114,9 @@ struct DeepseekConfig: Sendable {
     set("attention.value_length_mla", valueSize)
     set("expert_feed_forward_length", expertWidth)
     set("expert_shared_count", sharedExperts)
-    let scale = try config["routed_scaling_factor"].map { _ in try config.double("routed_scaling_factor") }
-    if let scale = scale ?? (config.has("routed_scaling_factor") || experts == nil ? nil : defaults.scale) {
-      metadata["\(name).expert_weights_scale"] = .float32(Float(scale))
+    let scale = try config["routed_scaling_factor"].map { _ in try config.expertScale() }
+    if let scale = scale ?? (config.has("routed_scaling_factor") || experts == nil ? nil : Float(defaults.scale)) {
+      metadata["\(name).expert_weights_scale"] = .float32(scale)
     }
     let normalizes = config.has("norm_topk_prob") || experts == nil ? false : defaults.normalizes
     if config["norm_topk_prob"]?.bool ?? normalizes { metadata["\(name).expert_weights_norm"] = .bool(true) }

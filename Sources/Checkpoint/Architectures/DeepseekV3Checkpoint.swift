@@ -5,6 +5,7 @@ import GGUF
 struct DeepseekV3Checkpoint: CheckpointArchitecture {
   static let names = ["DeepseekV3ForCausalLM"]
   static let ggufName = "deepseek2"
+  static let replacesBeta = true
   static let keys = DeepseekConfig.keysOfDeepSeek(rope: RopeForms(hasKimiBetas: true)).adding(
     KeyTable(
       rules: [
@@ -28,6 +29,7 @@ struct KimiK25Checkpoint: CheckpointArchitecture {
   static let names = ["KimiK25ForConditionalGeneration"]
   static let ggufName = "deepseek2"
   static let isNested = true
+  static let replacesBeta = true
   static let keys = DeepseekV3Checkpoint.keys
 
   private let deepseek: DeepseekV3Checkpoint

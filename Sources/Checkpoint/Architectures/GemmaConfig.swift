@@ -70,7 +70,7 @@ extension Config {
       guard let (key, value) = slidingBase else {
         return self["rope_local_base_freq"] == nil ? 10_000 : try positive("rope_local_base_freq")
       }
-      guard let theta = value.double, theta > 0, theta.isFinite else {
+      guard let theta = value.double, Float(theta) > 0, Float(theta).isFinite else {
         throw FormatError(path: path, subject: "key \(key)", "is \(value.text), not a positive number")
       }
       return theta
@@ -90,7 +90,7 @@ extension Config {
 
 extension GemmaConfig {
   /// The older form of the base, which the newer one replaces.
-  static let slidingBase = KeyRule("rope_local_base_freq") { config, _ in
+  static let olderSlidingBase = KeyRule("rope_local_base_freq") { config, _ in
     guard let given = config["rope_local_base_freq"], let (key, value) = config.slidingBase, !value.equals(given)
     else { return [] }
     return [RefusedKey("rope_local_base_freq", given.text, "\(key) is \(value.text)")]

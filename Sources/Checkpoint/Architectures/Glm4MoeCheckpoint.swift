@@ -37,7 +37,7 @@ struct Glm4MoeCheckpoint: CheckpointArchitecture {
     if config["head_dim"] != nil { metadata.merge(decoder.headKeys(name)) { $1 } }
     metadata["\(name).rope.dimension_count"] = .uint32(
       UInt32(try decoder.rope.rotated(of: decoder.headSize, in: config, default: 0.5)))
-    metadata.merge(try config.sigmoidRouterKeys(name)) { $1 }
+    metadata.merge(try config.sigmoidRouterKeys(name, experts: experts.count)) { $1 }
     metadata["\(name).expert_shared_count"] = .uint32(UInt32(experts.sharedWidth / experts.width))
     metadata["\(name).leading_dense_block_count"] = .uint32(UInt32(denseLayers))
     return metadata
@@ -63,14 +63,17 @@ struct Glm4MoeCheckpoint: CheckpointArchitecture {
 
 extension Config {
   /// The keys of a sigmoid router: groups, scale and norm, as far as they are present.
-  func sigmoidRouterKeys(_ name: String) throws -> Metadata {
+  func sigmoidRouterKeys(_ name: String, experts: Int) throws -> Metadata {
+    try checkGroups(
+      self["n_group"].map { _ in try int("n_group") }, used: self["topk_group"].map { _ in try int("topk_group") },
+      experts: experts)
     var metadata: Metadata = ["\(name).expert_gating_func": .uint32(2)]
     for (key, source) in [("expert_group_count", "n_group"), ("expert_group_used_count", "topk_group")]
     where self[source] != nil {
       metadata["\(name).\(key)"] = .uint32(UInt32(try int(source)))
     }
     if self["routed_scaling_factor"] != nil {
-      metadata["\(name).expert_weights_scale"] = .float32(Float(try double("routed_scaling_factor")))
+      metadata["\(name).expert_weights_scale"] = .float32(try expertScale())
     }
     metadata["\(name).expert_weights_norm"] = .bool(self["norm_topk_prob"]?.bool ?? true)
     return metadata

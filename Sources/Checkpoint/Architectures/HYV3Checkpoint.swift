@@ -48,7 +48,7 @@ struct HYV3Checkpoint: CheckpointArchitecture {
     metadata["\(name).expert_shared_feed_forward_length"] = .uint32(UInt32(experts.sharedWidth))
     metadata["\(name).expert_weights_norm"] = .bool(true)
     metadata["\(name).expert_weights_scale"] = .float32(
-      Float(config["router_scaling_factor"] == nil ? 2.826 : try config.double("router_scaling_factor")))
+      config["router_scaling_factor"] == nil ? 2.826 : try config.expertScale("router_scaling_factor"))
     metadata["\(name).expert_gating_func"] = .uint32(2)
     return metadata
   }

@@ -89,6 +89,26 @@ extension KeyRule {
 }
 
 extension Config {
+  /// Refuses groups of experts that are no division of them, or of which more are used than exist.
+  func checkGroups(_ all: Int?, used: Int?, experts: Int) throws {
+    func failure(_ key: String, _ reason: String) -> FormatError {
+      FormatError(path: path, subject: "key \(title(key))", reason)
+    }
+    let groups = all ?? 1
+    guard experts.isMultiple(of: groups) else {
+      throw failure("n_group", "is \(groups), which does not divide \(experts) experts")
+    }
+    guard groups == 1 || experts / groups > 1 else {
+      throw failure("n_group", "is \(groups), as many groups as experts")
+    }
+    guard used ?? 1 <= groups else {
+      throw failure("topk_group", "is \(used ?? 1), of \(groups) \(groups == 1 ? "group" : "groups")")
+    }
+  }
+
+  /// The factor of the experts' weights. Readers take 0 as a missing factor.
+  func expertScale(_ key: String = "routed_scaling_factor") throws -> Float { Float(try positive(key)) }
+
   /// The number of dense layers before those with experts.
   ///
   /// - Parameter absent: the number if neither key is present.

@@ -24,9 +24,10 @@ public struct ConfigReview: Sendable, Equatable {
   /// - Parameter path: the directory, or a file of its weights.
   /// - Throws: `FormatError` if config.json can't be read or its architecture is unknown.
   public static func ignorableKeys(path: String) throws -> [String] {
-    let path = try ModelLocation(path).directory + "/config.json"
-    guard FileManager.default.fileExists(atPath: path) else { return [] }
-    let (architecture, config) = try Architectures.resolved(try Config(path: path))
+    let location = try ModelLocation(path)
+    guard DirectoryListing(path: location.directory).hasConfiguration else { return [] }
+    let given = try Config.read(in: location.directory, weights: location.weights)
+    let (architecture, config) = try Architectures.resolved(given)
     return config.ignorable(architecture).map(\.name)
   }
 }
@@ -95,7 +96,7 @@ extension Config {
       ConfigReview(
         path: path, unknown: unknown(to: KeyTable.shared.adding(architecture.keys)), ignored: ignored,
         window: architecture.window(config), roundedBounds: config.roundedBounds,
-        replacedBeta: architecture.ggufName == "deepseek2" ? config.replacedBeta : nil, towers: towers)
+        replacedBeta: architecture.replacesBeta ? config.replacedBeta : nil, towers: towers)
     )
   }
 
@@ -116,8 +117,10 @@ extension Config {
   private func refused(_ architecture: any CheckpointArchitecture.Type) -> [RefusedKey] {
     let keys = architecture.keys
     let shared = KeyTable.shared.rules.flatMap { $0.refused(self, architecture.ggufName) }
-    return shared.filter { !keys.honoured.contains($0.name) }
-      + (keys.rules + KeyRule.impossible).flatMap { $0.refused(self, architecture.ggufName) }
+    let found =
+      shared.filter { !keys.honoured.contains($0.name) }
+      + (keys.rules + KeyRule.contradictions).flatMap { $0.refused(self, architecture.ggufName) }
+    return found.map { $0.renamed(title($0.name)) }
   }
 
   /// The refused keys, and the window that limits the length of texts.

@@ -1,6 +1,6 @@
 extension KeyRule {
-  /// Rules for values that no architecture can honour.
-  static let impossible = [rotationBase, aliases, tokenIDs]
+  /// Rules for every architecture: two keys of one number that differ, and ids beyond the vocabulary.
+  static let contradictions = [rotationBase, aliases, tokenIDs]
 
   /// `rope_theta` at the top level, which must equal the one in the object.
   private static let rotationBase = KeyRule("rope_theta") { config, _ in

@@ -9,7 +9,7 @@ extension GemmaConfig {
     harmless: ["mm_tokens_per_image", "vision_soft_tokens_per_image", "audio_soft_tokens_per_image"],
     rules: [
       .only("hidden_activation", "hidden_act", are: .string("gelu_pytorch_tanh")), kindsOfLayers, slidingRotation,
-      slidingBase,
+      olderSlidingBase,
       .none(
         "attention_bias", "mlp_bias", "qkv_bias", "use_sliding_window",
         "num_nextn_predict_layers"),

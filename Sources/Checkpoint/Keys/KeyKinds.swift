@@ -12,10 +12,16 @@ enum KeyKind: String, Sendable {
     switch self {
     case .flag: value.bool != nil
     case .integer: value.int != nil
-    case .number: value.double?.isFinite == true
+    case .number: value.isSinglePrecision
     case .list: value.array != nil
     case .object: value.object != nil
     }
+  }
+
+  /// The fault of a value that does not match.
+  fileprivate func fault(_ value: JSONValue) -> String {
+    self == .number && value.double?.isFinite == true
+      ? "beyond single precision, in which a GGUF has it" : "not \(rawValue)"
   }
 
   /// Keys whose values of another kind would be taken for missing ones.
@@ -41,7 +47,9 @@ enum KeyKind: String, Sendable {
       .number,
       [
         "rope_theta", "rope_local_base_freq", "partial_rotary_factor", "final_logit_softcapping",
-        "routed_scaling_factor", "rms_norm_eps",
+        "routed_scaling_factor", "router_scaling_factor", "rms_norm_eps", "embedding_multiplier",
+        "attention_multiplier", "residual_multiplier", "logits_scaling", "output_multiplier", "qk_scale_factor",
+        "query_pre_attn_scalar",
       ]
     ),
     (
@@ -52,13 +60,18 @@ enum KeyKind: String, Sendable {
   ]
 }
 
+extension JSONValue {
+  /// Whether the value is a number that is finite in single precision.
+  var isSinglePrecision: Bool { double.map { Float($0).isFinite } ?? false }
+}
+
 extension Config {
   /// Refuses values of the wrong kind, which a reader would take for missing.
   func checkKinds() throws {
     for (kind, keys) in KeyKind.keys {
       for key in keys {
         guard let value = self[key], !kind.matches(value) else { continue }
-        throw FormatError(path: path, subject: "key \(key)", "is \(value.text), not \(kind.rawValue)")
+        throw FormatError(path: path, subject: "key \(title(key))", "is \(value.text), \(kind.fault(value))")
       }
     }
   }

@@ -69,6 +69,11 @@ public struct RefusedKey: Sendable, Equatable {
   /// GGUF do not know them. Other ignored keys count as missing.
   public let shapesTensors: Bool
 
+  /// The same finding on a key that the file names differently.
+  func renamed(_ name: String) -> RefusedKey {
+    RefusedKey(name, value, reason, shapesTensors: shapesTensors)
+  }
+
   init(_ name: String, _ value: String, _ reason: String, shapesTensors: Bool = false) {
     self.name = name
     self.value = value

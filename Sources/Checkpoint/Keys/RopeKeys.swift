@@ -61,6 +61,8 @@ extension KeyRule {
       }
       if !forms.isTempered {
         check("llama_4_scaling_beta", "a GGUF of \(gguf) means none") { $0.double == 0 }
+      } else if !forms.isLatent, type != "yarn" {
+        check("llama_4_scaling_beta", "a GGUF of \(gguf) has it with yarn alone") { $0.double == 0 }
       }
       switch type {
       case "default": check("factor", "it has an effect only with a type") { $0.double == 1 }
