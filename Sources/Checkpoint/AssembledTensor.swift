@@ -16,17 +16,19 @@ struct AssembledTensor: Sendable {
     func find(_ name: String, _ shape: [Int]) throws -> StoredTensor {
       guard let tensor = stored[name] else {
         throw FormatError(
-          path: stored.path, subject: "tensor \(name)", "is missing", hint: "config.json implies it")
+          path: stored.path, subject: "tensor \(stored.title(name))", "is missing",
+          hint: "\(stored.configuration) implies it")
       }
       guard tensor.shape == shape else {
         throw FormatError(
-          path: tensor.file.path, subject: "tensor \(name)", "has shape \(tensor.shape); config.json implies \(shape)",
+          path: tensor.file.path, subject: "tensor \(stored.title(name))",
+          "has shape \(tensor.shape); \(stored.configuration) implies \(shape)",
           hint: tensor.count == 0
             ? "the tensor is empty, as DeepSpeed saves those that it did not gather: save the model again" : nil)
       }
       guard tensor.holdsWeights else {
         throw FormatError(
-          path: tensor.file.path, subject: "tensor \(name)", "is of type \(tensor.element.rawValue)",
+          path: tensor.file.path, subject: "tensor \(stored.title(name))", "is of type \(tensor.element.rawValue)",
           hint: "known: \(SourceElement.weights.map(\.rawValue).joined(separator: ", "))")
       }
       return tensor

@@ -24,6 +24,9 @@ protocol CheckpointArchitecture: Sendable {
   /// Whether a GGUF lists the tokens that generation_config.json suppresses.
   static var carriesSuppressedTokens: Bool { get }
 
+  /// Whether readers of the GGUF take 32 in place of YaRN's first bound where config.json declares 1.
+  static var replacesBeta: Bool { get }
+
   /// The sliding window that all layers have and that a GGUF cannot express; nil if there is none.
   static func window(_ config: Config) -> Int?
 
@@ -44,6 +47,7 @@ extension CheckpointArchitecture {
   static var isNested: Bool { false }
   static var defaults: [String: JSONValue] { [:] }
   static var carriesSuppressedTokens: Bool { false }
+  static var replacesBeta: Bool { false }
   static func window(_ config: Config) -> Int? { nil }
   var predictionBlocks: Int { 0 }
   func leavesOut(_ name: String) -> Bool { false }
@@ -61,6 +65,7 @@ enum Architectures {
     Gemma3Checkpoint.self, Gemma4Checkpoint.self, Gemma4UnifiedCheckpoint.self, Qwen3VLCheckpoint.self,
     Qwen3VLMoeCheckpoint.self,
     Glm4MoeCheckpoint.self, Glm4MoeLiteCheckpoint.self, Mistral4Checkpoint.self, Mistral3Checkpoint.self,
+    MistralLarge3Checkpoint.self,
     MiniMaxM2Checkpoint.self, SmolLM3Checkpoint.self, SeedOssCheckpoint.self, Olmo2Checkpoint.self,
     GraniteCheckpoint.self, Phi3Checkpoint.self, Ernie45Checkpoint.self, Ernie45MoeCheckpoint.self, HYV3Checkpoint.self,
     MuseGlimmerCheckpoint.self, GlmDsaCheckpoint.self, DeepseekV32Checkpoint.self,
@@ -77,11 +82,21 @@ enum Architectures {
 
   private static func named(_ name: String, _ config: Config) throws -> any CheckpointArchitecture.Type {
     guard let type = all.first(where: { $0.names.contains(name) && $0.claims(config) }) else {
-      let known = OrderedSet(all.flatMap { $0.names }).joined(separator: ", ")
+      let similar = similar(to: name)
       throw FormatError(
         path: config.path, subject: "key architectures", "names \(name), which is unknown",
-        hint: "known: \(known); CONTRIBUTING.md shows how to add one")
+        hint: (similar.isEmpty ? "" : "similar: \(similar.joined(separator: ", ")); ")
+          + "Documentation/converting.md lists the known ones, and CONTRIBUTING.md shows how to add one")
     }
     return type
+  }
+
+  /// At most three known names, those that have the most letters at their beginning in common with an unknown one.
+  private static func similar(to name: String) -> [String] {
+    let known = OrderedSet(all.flatMap { $0.names }).map { known in
+      (name: known, common: zip(known.lowercased(), name.lowercased()).prefix { $0 == $1 }.count)
+    }
+    let nearest = known.filter { $0.common >= 4 }.sorted { ($1.common, $0.name) < ($0.common, $1.name) }
+    return nearest.prefix(3).map(\.name)
   }
 }

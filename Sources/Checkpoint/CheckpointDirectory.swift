@@ -37,16 +37,20 @@ public struct CheckpointDirectory: ModelSource {
     let listing = DirectoryListing(path: directory, restoring: restoring)
     removedFiles = Set(listing.removed.map { directory + "/" + $0 })
     try RemovedShard.open(listing, restoring: restoring)
-    guard listing.names.contains("config.json") else {
+    let isMistral = MistralForm.isRead(listing, chosen: location.weights)
+    guard isMistral || listing.names.contains("config.json") else {
       throw UnreadableDirectory(listing).error(lacking: .configuration)
     }
     try listing.checkCompanions()
-    var (architecture, given) = try Architectures.resolved(try Config(path: directory + "/config.json"))
+    var (architecture, given) = try Architectures.resolved(
+      try Config.read(in: directory, weights: location.weights))
     if !carriesPrediction { given.prediction = .dropped }
     let (config, review) = try given.reviewed(architecture, ignoring: ignoring)
     configReview = review
     _ = try architecture.init(config: config)
-    let choice = try WeightChoice(listing, named: location.weights ?? config["transformers_weights"]?.string)
+    let choice = try WeightChoice(
+      listing, named: location.weights ?? config["transformers_weights"]?.string,
+      prefix: isMistral ? MistralForm.weights : "model")
     let (weights, passedOver) = try Self.choose(choice, directory) {
       try CheckpointWeights(directory: directory, $0, architecture, config)
     }
@@ -65,7 +69,9 @@ public struct CheckpointDirectory: ModelSource {
     self.metadata = metadata.asStored
     let adapter = listing.has("adapter_config.json") ? [CheckpointNote.adapterIgnored] : []
     let badCard = card?.fault.map { [CheckpointNote.badModelCard(fault: $0)] } ?? []
-    notes = choice.notes + passedOver + weights.notes + adapter + badCard + tokenizer.notes.map { .message($0) }
+    notes =
+      choice.notes + passedOver + weights.notes + adapter + badCard
+      + (config.notes + tokenizer.notes).map { .message($0) }
     assembled = Dictionary(uniqueKeysWithValues: weights.tensors.map { ($0.info.name, $0) })
   }
 

@@ -17,6 +17,7 @@ struct CheckpointWeights {
     self.files = files.files.map { directory + "/" + $0 }
     var notes = stored.notes
     if architecture.isNested { stored.keepText(hasTowers: !given.towers.isEmpty) }
+    if given.isMistralForm { stored.nameAsTransformers() }
     var config = given
     if config.prediction == .declared {
       let layers = config["num_hidden_layers"]?.int ?? 0
@@ -67,8 +68,9 @@ struct CheckpointWeights {
       if ignorable.contains(where: { name.hasSuffix($0) }) || stored[name]?.count == 0 { continue }
       if isIgnoredBias(name, config.ignored) { continue }
       throw FormatError(
-        path: stored[name]?.file.path ?? stored.path, subject: "tensor \(name)",
-        "is not part of \(try config.architecture)", hint: "weights and config.json are of different models")
+        path: stored[name]?.file.path ?? stored.path, subject: "tensor \(stored.title(name))",
+        "is not part of \(try config.architecture)", hint: "weights and \(stored.configuration) are of different models"
+      )
     }
   }
 

@@ -11,6 +11,11 @@ struct Config: Sendable {
   private(set) var towers: [String] = []
   /// Keys that the file leaves out, with the defaults of the configuration class.
   private var defaulted: Set<String> = []
+  /// The names in params.json of keys, whose values came from there (``MistralForm``).
+  private let names: [String: String]
+  let isMistralForm: Bool
+  /// Decisions taken when the file was read, complete lines.
+  var notes: [String] = []
   /// The blocks for multi-token prediction.
   var prediction = PredictionBlocks.declared
 
@@ -23,9 +28,12 @@ struct Config: Sendable {
     try self.init(try JSONValue(bytes: Array(text.utf8), path: path), path: path)
   }
 
-  private init(_ root: JSONValue, path: String) throws {
+  /// - Parameter names: the file's names of keys; nil for a config.json.
+  init(_ root: JSONValue, path: String, names: [String: String]? = nil) throws {
     self.path = path
     self.root = root
+    self.names = names ?? [:]
+    isMistralForm = names != nil
     guard root.object != nil else { throw FormatError(path: path, "is not a JSON object") }
   }
 
@@ -35,6 +43,11 @@ struct Config: Sendable {
   }
 
   var keys: [String] { root.object.map { Array($0.keys) } ?? [] }
+
+  /// The file's name of a key, for messages.
+  func title(_ key: String) -> String { names[key] ?? key }
+
+  mutating func addTowers(_ keys: [String]) { towers += keys }
 
   /// The value that the file itself has.
   func given(_ key: String) -> JSONValue? { defaulted.contains(key) ? nil : self[key] }
@@ -49,7 +62,7 @@ struct Config: Sendable {
   func flattened() -> Config {
     guard var fields = root.object else { return self }
     var result = self
-    result.towers = Self.towers.filter { fields[$0]?.object != nil }
+    result.towers = towers + Self.towers.filter { fields[$0]?.object != nil }
     if let text = fields.removeValue(forKey: "text_config")?.object {
       let outer: Set<String> = ["architectures", "model_type", "tie_word_embeddings", "quantization_config"]
       fields.merge(text) { whole, text in text == .null ? whole : text }
@@ -74,6 +87,7 @@ struct Config: Sendable {
 
   /// A copy with a key, or one inside an object (`rope_scaling.type`), set to null.
   func without(_ name: String) -> Config {
+    let name = names.first { $0.value == name }?.key ?? name
     var result = self
     result.ignored.insert(name)
     result.root = Self.without(name, root)
@@ -94,14 +108,14 @@ struct Config: Sendable {
 
   private func missing(_ key: String, _ kind: String) -> FormatError {
     let reason = self[key].map { "is \($0.text), not \(kind)" } ?? "is missing"
-    return FormatError(path: path, subject: "key \(key)", reason)
+    return FormatError(path: path, subject: "key \(title(key))", reason)
   }
 
   /// A positive integer that fits a GGUF's u32.
   func int(_ key: String, maximum: Int = Int(UInt32.max)) throws -> Int {
     guard let value = self[key]?.int, value > 0 else { throw missing(key, "a positive integer") }
     guard value <= maximum else {
-      throw FormatError(path: path, subject: "key \(key)", "is \(value), beyond \(maximum)")
+      throw FormatError(path: path, subject: "key \(title(key))", "is \(value), beyond \(maximum)")
     }
     return value
   }

@@ -108,7 +108,8 @@ struct DecoderConfig: Sendable {
   /// Adds norm, queries, keys, values and output of one layer's attention.
   ///
   /// - Parameters:
-  ///   - interleaved: GGUF's `llama` rotates neighbours where `transformers` rotates halves.
+  ///   - interleaved: GGUF's `llama` rotates neighbours where `transformers` rotates halves. Mistral's form is stored as
+  ///     GGUF has it.
   ///   - norms: the norms of queries and keys.
   ///   - feedForwardNorm: GGUF's name of the norm before the feed-forward part.
   func attention(
@@ -141,7 +142,7 @@ struct DecoderConfig: Sendable {
     for (letter, count, rotated) in [("q", heads, true), ("k", keyHeads, true), ("v", keyHeads, false)] {
       try all.linear(
         to + "attn_\(letter)", from: from + "\(letter)_proj", outputs: count * headSize, inputs: width,
-        bias: inputBias, heads: interleaved && rotated ? count : nil)
+        bias: inputBias, heads: interleaved && rotated && !config.isMistralForm ? count : nil)
     }
     if norms != .none {
       for (letter, count) in [("q", heads), ("k", keyHeads)] {

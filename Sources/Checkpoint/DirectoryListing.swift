@@ -13,8 +13,11 @@ struct DirectoryListing: Sendable {
   private static let companions = [
     "config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "tokenizer.model",
     "special_tokens_map.json", "added_tokens.json", "merges.txt", "chat_template.jinja", "chat_template.json",
-    "README.md",
+    "README.md", "params.json", "tekken.json", "tiktoken.model",
   ]
+
+  /// Whether a file declares the model's shape.
+  var hasConfiguration: Bool { names.contains("config.json") || names.contains(MistralForm.parameters) }
 
   /// Shards that an earlier run removed, and of which it left records.
   let removed: [String]

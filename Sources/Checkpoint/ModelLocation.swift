@@ -56,7 +56,7 @@ public struct ModelLocation: Sendable {
 
   /// The only snapshot in the folder of a cached model; nil for other folders.
   private static func snapshot(of listing: DirectoryListing) throws -> String? {
-    if listing.names.contains("config.json") { return nil }
+    if listing.hasConfiguration { return nil }
     let isInside = listing.path == "snapshots" || listing.path.hasSuffix("/snapshots")
     guard isInside || listing.isDirectory("snapshots") else {
       let models = listing.names.filter { $0.hasPrefix("models--") && listing.isDirectory($0) }
@@ -68,7 +68,7 @@ public struct ModelLocation: Sendable {
     let snapshots = isInside ? listing : DirectoryListing(path: listing.path + "/snapshots")
     // A download of only the tokenizer leaves a snapshot without config.json.
     let complete = snapshots.names.filter {
-      DirectoryListing(path: snapshots.path + "/" + $0).names.contains("config.json")
+      DirectoryListing(path: snapshots.path + "/" + $0).hasConfiguration
     }
     guard let only = complete.first else {
       throw FormatError(

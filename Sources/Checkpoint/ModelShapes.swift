@@ -33,9 +33,15 @@ public struct ModelShapes: ModelSource {
   /// - Throws: ``RefusedConfig``, ``UnneededIgnoring``, `FormatError`
   public init(path: String, ignoring: [String] = [], carriesPrediction: Bool = true) throws {
     let location = try ModelLocation(path)
-    let config = try Config(path: location.weights == nil ? location.directory + "/config.json" : path)
+    let config =
+      location.weights == nil
+      ? try Config.read(in: location.directory)
+      : location.weights == MistralForm.parameters ? try Config.mistral(path: path) : try Config(path: path)
     try self.init(config, name: location.name, ignoring, carriesPrediction)
   }
+
+  /// Whether a directory has a file that declares a model's shape.
+  package static func isDeclared(in directory: String) -> Bool { DirectoryListing(path: directory).hasConfiguration }
 
   /// The shapes of a directory whose weights have another form. Optional tensors exist if they are stored.
   ///

@@ -6,6 +6,8 @@ struct SafetensorsSet: Sendable {
   let path: String
   private(set) var notes: [CheckpointNote] = []
   private var tensors: [String: StoredTensor] = [:]
+  /// Whether the files name the tensors as Mistral does.
+  var isMistralForm = false
 
   init(directory: String, _ files: WeightFiles) throws {
     switch files {
@@ -69,6 +71,12 @@ struct SafetensorsSet: Sendable {
   }
 
   subscript(name: String) -> StoredTensor? { tensors[name] }
+
+  /// The file that implies the tensors, for messages.
+  var configuration: String { isMistralForm ? MistralForm.parameters : "config.json" }
+
+  /// The name in the files of a tensor, for messages.
+  func title(_ name: String) -> String { isMistralForm ? MistralForm.stored(name) : name }
   var names: [String] { tensors.keys.sorted() }
 
   mutating func remove(_ name: String) { tensors.removeValue(forKey: name) }

@@ -19,11 +19,12 @@ struct UnreadableDirectory {
     if let (reason, hint) = otherModel ?? otherWeights(lacking: missing) {
       return FormatError(.missing, path: path, reason, hint: hint)
     }
+    let stem = MistralForm.isRead(listing, chosen: nil) ? MistralForm.weights : "model"
     let inner = listing.names.filter { listing.isDirectory($0) && has("\($0)/config.json") }
     let other = inner.isEmpty ? nil : "name a directory in it: " + someOf(inner.map { path + "/" + $0 })
     if missing == .weights {
       return FormatError(
-        .missing, path: path, "holds neither model.safetensors nor model.safetensors.index.json",
+        .missing, path: path, "holds neither \(stem).safetensors nor \(stem).safetensors.index.json",
         hint: other ?? "the download is incomplete; or MODEL is another directory, or a GGUF file")
     }
     let weights = listing.names(endingIn: ".safetensors")
@@ -89,15 +90,12 @@ struct UnreadableDirectory {
       )
     }
     let consolidated = listing.names.filter { $0.hasPrefix("consolidated") && $0.hasSuffix(".safetensors") }
-    if !consolidated.isEmpty, ShardSet.all("model", in: listing).isEmpty, !listing.has(WeightChoice.single) {
-      // Mistral Large 3, which has experts, is published in this form alone.
-      let hasExperts = (try? JSONValue.read(path + "/params.json", limit: 1 << 20))?["moe"]?.object != nil
+    if !consolidated.isEmpty, !listing.names.contains(MistralForm.parameters),
+      ShardSet.all("model", in: listing).isEmpty, !listing.has(WeightChoice.single)
+    {
       return (
         reason("Mistral's own format", consolidated),
-        "its tensors have other names: use the model's Hugging Face form (model.safetensors)"
-          + (hasExperts
-            ? "; Mistral Large 3 has none: convert_hf_to_gguf.py of llama.cpp, with its option for Mistral's format, makes "
-              + "a GGUF, which can be read" : "")
+        "its shape is in params.json, which is missing: download it, and tekken.json"
       )
     }
     let torch = listing.names(endingIn: ".bin", ".pth", ".pt", ".ckpt", ".bin.index.json").filter {

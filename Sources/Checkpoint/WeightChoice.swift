@@ -12,22 +12,24 @@ struct WeightChoice {
   let notes: [CheckpointNote]
 
   static let single = "model.safetensors"
-  static let index = "model.safetensors.index.json"
 
-  /// - Parameter named: the file that the user or config.json chose.
-  init(_ listing: DirectoryListing, named: String?) throws {
+  /// - Parameters:
+  ///   - named: the file that the user or config.json chose.
+  ///   - prefix: the beginning of the files' names.
+  init(_ listing: DirectoryListing, named: String?, prefix: String = "model") throws {
+    let (singleName, indexName) = ("\(prefix).safetensors", "\(prefix).safetensors.index.json")
     if let named {
       candidates = [try Self.files(named, in: listing)]
       notes = []
       return
     }
-    let sets = ShardSet.all("model", in: listing)
+    let sets = ShardSet.all(prefix, in: listing)
     let complete = sets.filter(\.missing.isEmpty)
-    let single = listing.has(Self.single) ? [WeightFiles.file(Self.single)] : []
-    if let error = listing.danglingLink(Self.index) { throw error }
-    guard listing.has(Self.index) else {
+    let single = listing.has(singleName) ? [WeightFiles.file(singleName)] : []
+    if let error = listing.danglingLink(indexName) { throw error }
+    guard listing.has(indexName) else {
       candidates = single + complete.map { .shards($0) }
-      guard let first = candidates.first else { throw Self.none(listing, sets) }
+      guard let first = candidates.first else { throw Self.none(listing, sets, single: singleName) }
       var notes: [CheckpointNote] = []
       if case .shards(let set) = first { notes.append(.shardsByName(count: set.files.count)) }
       let leftOver = sets.filter { !$0.missing.isEmpty }.flatMap(\.files)
@@ -35,22 +37,22 @@ struct WeightChoice {
       self.notes = notes
       return
     }
-    let index = try WeightIndex(Self.index, in: listing.path)
+    let index = try WeightIndex(indexName, in: listing.path)
     let absent = index.shards.filter { !listing.has($0) }
     let others = complete.filter { Set($0.files) != Set(index.shards) }
     guard let firstAbsent = absent.first else {
       candidates =
-        (index.shards.contains(Self.single) ? [] : single) + [.index(index)] + others.map { .shards($0) }
+        (index.shards.contains(singleName) ? [] : single) + [.index(index)] + others.map { .shards($0) }
       notes = []
       return
     }
     // The index is stale: any other complete set is the model.
-    candidates = index.shards.contains(Self.single) || single.isEmpty ? others.map { .shards($0) } : single
+    candidates = index.shards.contains(singleName) || single.isEmpty ? others.map { .shards($0) } : single
     guard let first = candidates.first else {
       if let error = listing.danglingLink(firstAbsent) { throw error }
       throw FormatError(
         .missing, path: listing.path + "/" + firstAbsent, subject: "key weight_map",
-        "is named in \(Self.index) and does not exist" + Self.count(absent, of: index.shards.count),
+        "is named in \(indexName) and does not exist" + Self.count(absent, of: index.shards.count),
         hint: "the download is incomplete")
     }
     notes = [.staleIndex(missing: firstAbsent, read: first.description)]
@@ -78,7 +80,9 @@ struct WeightChoice {
     return .shards(set)
   }
 
-  private static func none(_ listing: DirectoryListing, _ sets: [ShardSet]) -> FormatError {
+  private static func none(
+    _ listing: DirectoryListing, _ sets: [ShardSet], single: String
+  ) -> FormatError {
     if let error = listing.danglingLink(single) { return error }
     guard let best = sets.min(by: { $0.missing.count < $1.missing.count }) else {
       return UnreadableDirectory(listing).error(lacking: .weights)

@@ -27,6 +27,11 @@ struct MLXFolder: Sendable {
     self.name = name
     self.version = version
     let path = directory + "/config.json"
+    guard FileManager.default.fileExists(atPath: path) else {
+      throw FormatError(
+        .missing, path: path, "does not exist, and mlx_lm needs it",
+        hint: "Mistral's own format has none: use the model's Hugging Face form")
+    }
     let file = try PositionedFile(path: path)
     let bytes = try file.bytes(in: 0..<file.size)
     config = try JSONText(bytes, path: path)

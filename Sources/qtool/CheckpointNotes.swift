@@ -15,9 +15,9 @@ extension CheckpointNote {
         ? "\(files[0]) belongs to an incomplete set of shards and is not read"
         : "\(files[0]) and \(files.count - 1) more belong to an incomplete set of shards and are not read"
     case .staleIndex(let missing, let read):
-      "model.safetensors.index.json is stale: it names \(missing), which is missing; \(read) is read"
+      "the index of weights is stale: it names \(missing), which is missing; \(read) is read"
     case .indexDisagrees(let tensor, let file):
-      "model.safetensors.index.json is stale: it contradicts \(file) about \(tensor); the file is used"
+      "the index of weights is stale: it contradicts \(file) about \(tensor); the file is used"
     case .unlistedTensors(let count, let first):
       "the index does not name \(first)\(count == 1 ? "" : " and \(count - 1) more"), which the shards contain and are read"
     case .passedOver(let files, let reason, let read):

@@ -43,7 +43,7 @@ import Testing
     (["pytorch_model.bin"], ["pytorch_model.bin", "convert them to safetensors first"]),
     (["pytorch_model-00001-of-00002.bin", "pytorch_model.bin.index.json"], ["convert them to safetensors first"]),
     (["consolidated.00.pth", "params.json"], ["Meta's original checkpoint (consolidated.00.pth)"]),
-    (["consolidated.safetensors", "params.json"], ["Mistral's own format (consolidated.safetensors)"]),
+    (["consolidated.safetensors", "tekken.json"], ["Mistral's own format (consolidated.safetensors)", "params.json"]),
     (["model_index.json", "unet/config.json"], ["is a pipeline of the diffusers package"]),
     (["model.onnx"], ["an ONNX model (model.onnx)"]), (["onnx/model.onnx"], ["an ONNX model"]),
     (["tf_model.h5"], ["TensorFlow files (tf_model.h5)"]), (["flax_model.msgpack"], ["Flax files"]),
@@ -65,18 +65,6 @@ import Testing
         #expect(text.contains(part.replacing("DIRECTORY", with: directory.url.path)), "\(text)")
       }
     }
-  }
-
-  /// Mistral Large 3 has no other form: llama.cpp's converter makes the GGUF that is read.
-  @Test func mistralLarge3IsNamed() throws {
-    try write("consolidated-00001-of-00002.safetensors")
-    try write("tekken.json", "{}")
-    try write("params.json", #"{"dim": 7168, "n_layers": 61, "moe": {"num_experts": 128}}"#)
-    let (kind, text) = try error(directory.url.path)
-    #expect(kind == .missing)
-    #expect(text.contains("Mistral's own format (consolidated-00001-of-00002.safetensors)"))
-    #expect(
-      text.contains("Mistral Large 3 has none: convert_hf_to_gguf.py of llama.cpp") && text.contains("makes a GGUF"))
   }
 
   @Test func adapterNamesItsBase() throws {

@@ -120,7 +120,7 @@ import Testing
       ["tokenizer.json": sound, "tokenizer_config.json": Array(#"{"added_tokens_decoder":{"x":{}}}"#.utf8)],
       ["tokenizer_config.json: key added_tokens_decoder: holds an entry \"x\""])
     expect([:], kind: .missing, ["tokenizer.json: is missing"])
-    expect(["tekken.json": sound], kind: .missing, ["tekken.json is not supported"])
+    expect(["tekken.json": sound], ["tekken.json: key config.default_num_special_tokens: is missing"])
   }
 
   // MARK: tokenizer.model

@@ -7,14 +7,14 @@ import Testing
 
 /// `qtool convert` compared with llama.cpp's converter, on small random models of every architecture and element type.
 ///
-/// Fixtures/reference/make.py makes models and expectations; gemma.py those of Gemma.
+/// Fixtures/reference/make.py makes models and expectations; gemma.py those of Gemma, mistral.py those in Mistral's own format.
 @Suite struct ReferenceConverterTests {
   static let models = [
     "llama2", "llama3", "llama-biases", "mistral", "mixtral", "qwen2", "qwen3", "qwen3moe", "deepseek2", "deepseek3",
     "deepseek3-fp8", "llama-fp8-e5m2", "llama-fp8-rows", "llama-fp8-whole", "gpt-oss", "gpt-oss-mxfp4", "llama-int4",
     "llama-int4-zeros", "llama-int8", "llama-gptq", "llama-gptq8", "llama-nvfp4", "llama-nvfp4-modelopt", "qwen35",
     "qwen35-plain", "qwen35moe", "qwen3next", "gemma3", "gemma4", "gemma4-shared",
-    "gemma4-unified", "qwen35moe-fp8",
+    "gemma4-unified", "qwen35moe-fp8", "mistral-native", "ministral3-native", "mistral-large3",
   ]
   /// Models whose integers become blocks, which the converter decodes.
   static let decoded = ["llama-int4", "llama-int8"]

@@ -32,6 +32,11 @@ struct CheckpointTokenizer {
     }
     let isLlama = architecture == "llama"
     let addsBlank = isLlama ? files.config?["add_prefix_space"]?.bool : nil
+    if let path = Self.tekken(files, isPreferred: config.isMistralForm) {
+      let vocabulary = try TekkenVocabulary(path: path, size: size, pre: pre)
+      (metadata, notes) = (vocabulary.metadata, vocabulary.notes)
+      return
+    }
     let json = try files.path("tokenizer.json").map { try TokenizerJSON(path: $0) }
     // DeepSeek 2 and its successors do not use SentencePiece; a tokenizer.model is a remnant.
     let model = architecture == "deepseek2" ? nil : try Self.sentencePiece(files, hasJSON: json != nil)
@@ -75,6 +80,12 @@ struct CheckpointTokenizer {
     try Self.checkIDs(metadata, rules, config)
     self.metadata = metadata
     notes = parts.notes
+  }
+
+  /// The path of tekken.json, if it is the tokenizer: of Mistral's own form always, otherwise if there is no other.
+  private static func tekken(_ files: TokenizerFiles, isPreferred: Bool) -> String? {
+    let others = ["tokenizer.json", "tokenizer.model", "vocab.json", "tiktoken.model"]
+    return isPreferred || !others.contains { files.path($0) != nil } ? files.path("tekken.json") : nil
   }
 
   /// Tokens that end a turn, and others that readers need but the files of some models do not name.
@@ -153,11 +164,9 @@ struct CheckpointTokenizer {
   }
 
   private static func missing(_ files: TokenizerFiles) -> FormatError {
-    let hint =
-      files.path("tekken.json") != nil
-      ? "tekken.json is not supported: use the repository's Hugging Face form"
-      : "a checkpoint needs tokenizer.json, tokenizer.model or tiktoken.model beside config.json"
-    return FormatError(.missing, path: files.directory + "/tokenizer.json", "is missing", hint: hint)
+    FormatError(
+      .missing, path: files.directory + "/tokenizer.json", "is missing",
+      hint: "a checkpoint needs tokenizer.json, tokenizer.model, tiktoken.model or tekken.json")
   }
 
   /// Refuses ids beyond the tokens, which would make the written file unreadable.

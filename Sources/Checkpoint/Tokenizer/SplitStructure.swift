@@ -53,7 +53,7 @@ struct SplitStructure {
   }
 
   /// Normalises a pattern: control characters become escapes, and `{1}` is removed.
-  private static func canonical(_ pattern: String) -> String {
+  static func canonical(_ pattern: String) -> String {
     var result = ""
     for scalar in pattern.unicodeScalars {
       switch scalar {

@@ -158,7 +158,7 @@ extension OutputOptions {
         let name = URL(filePath: file).lastPathComponent
         return CalibrationText.reads(name) || name == "README.md" || name == "merges.txt"
           || [".safetensors", ".jinja", ".model", ".index.json"].contains { name.hasSuffix($0) }
-          || name.firstMatch(of: /(config|token|chat_template|tekken).*\.json$/) != nil
+          || name.firstMatch(of: /(config|params|token|chat_template|tekken).*\.json$/) != nil
       }
     }
     let url = URL(filePath: path)

@@ -460,19 +460,21 @@ def contents(tensor, factors, kind):
     return kind.name, digest(gguf.quants.quantize(values, kind).tobytes())[:32]
 
 
-def expected(target, work):
-    """What the converter makes of a model: keys (of F16), and tensors by output type."""
+def expected(target, work, converter=None, tokens=here / "tokenizer"):
+    """What the converter makes of a model: keys (of F16), and tensors by output type. `converter` is its class, if
+    config.json does not name one."""
     directory = work / target.name
     shutil.copytree(target, directory)
-    for file in (here / "tokenizer").iterdir(): shutil.copy(file, directory / file.name)
+    for file in tokens.iterdir(): shutil.copy(file, directory / file.name)
     result = {"keys": {}, "tensors": {}}
     types = {"F32": gguf.LlamaFileType.ALL_F32, "F16": gguf.LlamaFileType.MOSTLY_F16,
              "BF16": gguf.LlamaFileType.MOSTLY_BF16, "Q8_0": gguf.LlamaFileType.MOSTLY_Q8_0}
     for name, kind in types.items():
         out = work / "out.gguf"
         with torch.inference_mode():
-            hparams = ModelBase.load_hparams(directory, False)
-            converter = get_model_class(get_model_architecture(hparams, ModelType.TEXT))
+            if converter is None:
+                hparams = ModelBase.load_hparams(directory, False)
+                converter = get_model_class(get_model_architecture(hparams, ModelType.TEXT))
             has_prediction = any(n.startswith("mtp.") for f in directory.glob("*.safetensors") for n in load_file(f))
             if target.name in MORE: converter.no_mtp = not has_prediction
             converter(directory, kind, out).write()
