@@ -96,7 +96,9 @@ enum Architectures {
     let known = OrderedSet(all.flatMap { $0.names }).map { known in
       (name: known, common: zip(known.lowercased(), name.lowercased()).prefix { $0 == $1 }.count)
     }
-    let nearest = known.filter { $0.common >= 4 }.sorted { ($1.common, $0.name) < ($0.common, $1.name) }
+    let nearest = known.filter { $0.common >= 4 && $0.name != name }.sorted {
+      ($1.common, $0.name) < ($0.common, $1.name)
+    }
     return nearest.prefix(3).map(\.name)
   }
 }

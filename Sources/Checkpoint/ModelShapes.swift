@@ -41,7 +41,10 @@ public struct ModelShapes: ModelSource {
   }
 
   /// Whether a directory has a file that declares a model's shape.
-  package static func isDeclared(in directory: String) -> Bool { DirectoryListing(path: directory).hasConfiguration }
+  package static func isDeclared(in directory: String) -> Bool {
+    let listing = DirectoryListing(path: directory)
+    return listing.names.contains("config.json") || MistralForm.isRead(listing, chosen: nil)
+  }
 
   /// The shapes of a directory whose weights have another form. Optional tensors exist if they are stored.
   ///

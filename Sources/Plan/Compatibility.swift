@@ -37,7 +37,8 @@ public struct Compatibility: Sendable, Equatable {
     let architecture = metadata.optionalString("general.architecture") ?? "without a name"
     let ofArchitecture = LlamaBuild(
       architecture: architecture, isOldLatent: metadata["\(architecture).attention.key_length_mla"] == nil,
-      gating: metadata.optionalInt("\(architecture).expert_gating_func"))
+      gating: metadata.optionalInt("\(architecture).expert_gating_func"),
+      isTempered: metadata["\(architecture).attention.temperature_scale"] != nil)
     build = ofArchitecture.map { first in max(first, newest ?? first) }
     var verdicts: [Verdict] = []
     if let build {

@@ -65,8 +65,10 @@ package struct LlamaBuild: Sendable, Hashable, Comparable {
     }
   }
 
-  /// - Parameter gating: `expert_gating_func`; 2 is the sigmoid of DeepSeek-V3.
-  init?(architecture: String, isOldLatent: Bool = false, gating: Int? = nil) {
+  /// - Parameters:
+  ///   - gating: `expert_gating_func`; 2 is the sigmoid of DeepSeek-V3.
+  ///   - isTempered: whether scores grow with the position, as those of Mistral Large 3. Older builds ignore the key.
+  init?(architecture: String, isOldLatent: Bool = false, gating: Int? = nil, isTempered: Bool = false) {
     switch architecture {
     case "llama": self = Self.firstGGUF
     case "gemma2": self.init(4371, "December 2024", 8156)
@@ -94,6 +96,7 @@ package struct LlamaBuild: Sendable, Hashable, Comparable {
     case "qwen3next": self.init(7193, "November 2025", 16095)
     case "qwen35", "qwen35moe": self.init(8156, "February 2026", 19468)
     case "gemma4": self.init(8639, "April 2026", 21309)
+    case "deepseek2" where isTempered: self.init(8156, "February 2026", 17730)
     case "deepseek2" where !isOldLatent: self.init(5215, "April 2025", 12801)
     case "deepseek2" where gating == 2: self.init(4933, "March 2025", 11049)
     case "deepseek2": self.init(4371, "December 2024", 7519)

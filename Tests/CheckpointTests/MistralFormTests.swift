@@ -62,6 +62,11 @@ import Testing
     #expect(message().contains("key moe: declares experts without latent attention, as Mixtral has"))
   }
 
+  @Test func twoNamesOfOneValue() throws {
+    try model.set("hidden_size", 64, in: "params.json")
+    #expect(message().contains("params.json: key hidden_size: is 64, and dim 32"))
+  }
+
   @Test func unknownKeysAreListed() throws {
     try set("moe", "dropless", true, in: model)
     try model.set("novel", 3, in: "params.json")
@@ -116,7 +121,9 @@ import Testing
     #expect(named.metadata.optionalStrings("tokenizer.ggml.tokens")?.count == 324)
     // A config.json alone does not make the other form.
     try FileManager.default.removeItem(atPath: model.directory.path("model.safetensors"))
-    #expect(try CheckpointDirectory(path: model.path).files == [model.directory.path("consolidated.safetensors")])
+    let alone = try CheckpointDirectory(path: model.path)
+    #expect(alone.files == [model.directory.path("consolidated.safetensors")])
+    #expect(alone.notes.contains { "\($0)".contains("config.json: is not read") })
   }
 
   @Test func missingShard() throws {

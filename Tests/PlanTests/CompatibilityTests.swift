@@ -21,6 +21,8 @@ import Testing
     ]
     #expect(Compatibility(types: [.q4_K], metadata: old).build?.number == 4371)
     #expect(Compatibility(types: [.q4_K], metadata: new).build?.number == 5215)
+    let tempered = new.merging(["deepseek2.attention.temperature_scale": .float32(0.1)]) { $1 }
+    #expect(Compatibility(types: [.q4_K], metadata: tempered).build?.number == 8156)
     for (architecture, number) in [
       ("qwen3next", 7193), ("qwen35", 8156), ("qwen35moe", 8156), ("gemma4", 8639),
       ("glm4moe", 6096), ("qwen3vl", 6900), ("minimax-m2", 7193), ("mistral3", 8156), ("mistral4", 10269),

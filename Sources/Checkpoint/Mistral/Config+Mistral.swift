@@ -5,8 +5,14 @@ extension Config {
   ///
   /// - Parameter weights: the name of a chosen file of weights.
   static func read(in directory: String, weights: String? = nil) throws -> Config {
-    MistralForm.isRead(DirectoryListing(path: directory), chosen: weights)
-      ? try mistral(path: directory + "/" + MistralForm.parameters) : try Config(path: directory + "/config.json")
+    let listing = DirectoryListing(path: directory)
+    let path = directory + "/config.json"
+    guard MistralForm.isRead(listing, chosen: weights) else { return try Config(path: path) }
+    var config = try mistral(path: directory + "/" + MistralForm.parameters)
+    if listing.names.contains("config.json") {
+      config.notes.append("\(path): is not read: \(MistralForm.parameters) describes the consolidated weights")
+    }
+    return config
   }
 
   /// Reads params.json, and gives its values the names of config.json.
@@ -83,7 +89,12 @@ private struct MistralParameters {
     length()
     let dense = isTempered ? "Ministral3ForCausalLM" : "MistralForCausalLM"
     fields["architectures"] = .array([.string(hasExperts ? MistralLarge3Checkpoint.names[0] : dense)])
-    fields.merge(given) { $1 }
+    for (key, value) in given {
+      if let other = fields[key], !other.equals(value) {
+        throw failure(key, "is \(value.text), and \(names[key] ?? key) \(other.text)")
+      }
+      fields[key] = value
+    }
   }
 
   private mutating func length() {
