@@ -88,8 +88,10 @@ extension QuantizationConfig {
   }
 
   fileprivate func unknownMethod(_ key: String, _ configPath: String) -> FormatError {
-    FormatError(
-      path: configPath, subject: "key \(key).quant_method", "is \(method ?? "missing")",
+    let isKnown = method.map(Self.readable.contains) ?? false
+    return FormatError(
+      path: configPath, subject: "key \(key).quant_method",
+      "is \(method ?? "missing")" + (isKnown ? ", and weights are stored as FP8" : ""),
       hint: "known: \(Self.readable.sorted().joined(separator: ", ")); quantize from the original model")
   }
 
