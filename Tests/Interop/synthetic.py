@@ -6,10 +6,11 @@
     speed     200M parameters, F16, random weights that keep activations in range; vocabulary padded to 32000
     speed-moe 190M parameters, F16, 8 experts of which 2
     large     12 GB, BF16, 27 layers shaped as Llama-3-8B's; weights are one random block over and over
+    70b       80 layers shaped as Llama-3-70B's with its vocabulary, BF16
     405b      one layer shaped as Llama-3.1-405B's, BF16
     r1        one MoE layer shaped as DeepSeek-R1's, BF16
 
-The last two are sparse files: embedding, norms and router are random, everything else is a hole that reads as zeros, so
+The last three are sparse files: embedding, norms and router are random, everything else is a hole that reads as zeros, so
 that tokens still spread over the experts. Needs gguf and numpy.
 """
 import sys
@@ -24,13 +25,13 @@ random = np.random.default_rng(1)
 WIDTH, LAYERS, HEADS, KEY_HEADS, HEAD, FFN, VOCABULARY = {
     "moe": (256, 2, 4, 2, 64, 192, 2048), "mla": (256, 2, 4, 1, 48, 128, 2048), "mla-joint": (256, 2, 4, 4, 48, 128, 2048),
     "speed": (1024, 12, 16, 4, 64, 2816, 32000), "speed-moe": (768, 8, 12, 4, 64, 1024, 32000),
-    "large": (4096, 27, 32, 8, 128, 14336, 2048), "405b": (16384, 1, 128, 8, 128, 53248, 2048),
-    "r1": (7168, 1, 128, 1, 192, 2048, 2048)}[SHAPE]
+    "large": (4096, 27, 32, 8, 128, 14336, 2048), "70b": (8192, 80, 64, 8, 128, 28672, 128256),
+    "405b": (16384, 1, 128, 8, 128, 53248, 2048), "r1": (7168, 1, 128, 1, 192, 2048, 2048)}[SHAPE]
 EXPERTS = {"speed-moe": 8, "r1": 256, "moe": 8, "mla": 8, "mla-joint": 8}.get(SHAPE, 0)
 # Ranks of queries and of keys and values; elements of a head that do not turn, that do, and of its value.
 LATENT = {"r1": (1536, 512, 128, 64, 128), "mla": (96, 64, 32, 16, 32), "mla-joint": (96, 64, 32, 16, 32)}.get(SHAPE)
 USED, GROUPS, GROUPS_USED = (8, 8, 4) if SHAPE == "r1" else (3, 4, 2)
-SPARSE = SHAPE in ("405b", "r1")
+SPARSE = SHAPE in ("70b", "405b", "r1")
 KIND = Type.F16 if SHAPE.startswith("speed") else Type.F32 if LAYERS == 2 else Type.BF16
 BLOCK = (random.standard_normal(1 << 24, np.float32) * 0.02).astype(np.float32)
 
