@@ -13,7 +13,8 @@ public struct ModelDifference: Sendable, Equatable {
   /// The value that config.json implies.
   public let config: String
 
-  /// nil where both describe one model. Blocks for multi-token prediction are not compared: MLX has none.
+  /// The first difference; nil where both describe one model. Blocks for multi-token prediction are not compared: MLX has
+  /// none.
   ///
   /// - Throws: errors of reading rotary factors.
   public init?(between model: any ModelSource, and shapes: ModelShapes) throws {
@@ -77,8 +78,8 @@ public struct ModelDifference: Sendable, Equatable {
   }
 
   private static func areEqual(_ a: MetadataValue, _ b: MetadataValue) -> Bool {
-    guard let x = a.numbers, let y = b.numbers else { return a == b }
-    // One number stands for all layers. A list may have the blocks for multi-token prediction too.
+    guard let x = a.numbers, let y = b.numbers, !x.isEmpty, !y.isEmpty else { return a == b }
+    // One number applies to all layers. A list may have the blocks for multi-token prediction too.
     let count = x.count == 1 || y.count == 1 ? max(x.count, y.count) : min(x.count, y.count)
     return (0..<count).allSatisfy { areEqual(x.count == 1 ? x[0] : x[$0], y.count == 1 ? y[0] : y[$0]) }
   }
@@ -101,6 +102,12 @@ extension MetadataValue {
     }
   }
 
+  /// A number in a message, without the fraction of a whole one.
+  private static func digits(_ number: Double) -> String {
+    let text = "\(Float(number))"
+    return text.hasSuffix(".0") ? String(text.dropLast(2)) : text
+  }
+
   /// The value in a message.
   fileprivate var shown: String {
     switch self {
@@ -108,7 +115,7 @@ extension MetadataValue {
     case .float32(let x): "\(x)"
     case .bool(let x): "\(x)"
     default:
-      numbers.map { $0.prefix(8).map { "\(Float($0))".replacing(".0", with: "") }.joined(separator: " ") } ?? "\(self)"
+      numbers.map { $0.prefix(8).map(Self.digits).joined(separator: " ") } ?? "\(self)"
     }
   }
 }

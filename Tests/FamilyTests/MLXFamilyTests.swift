@@ -159,6 +159,17 @@ import Testing
     #expect(difference.subject == "key glm4moe.expert_weights_scale" && difference.config == "3.0")
   }
 
+  /// Lists of a GGUF that no model has, and fractions in messages.
+  @Test(arguments: [([], ""), ([1.05, 2], "1.05 2")] as [([Float], String)])
+  func listsAreCompared(_ values: [Float], _ text: String) throws {
+    let directory = try TemporaryDirectory()
+    let shapes = try ModelShapes(path: try Family("glm4moe-air").write(in: directory))
+    let key = "glm4moe.rope.freq_base"
+    let metadata = shapes.metadata.merging([key: .array(.float32(values))]) { $1 }
+    let difference = try ModelDifference(between: MemoryModel(metadata: metadata, tensors: []), and: shapes)
+    #expect(difference?.subject == "key \(key) (rope_theta)" && difference?.model == text)
+  }
+
   /// Keys that classes of mlx_lm need, and that configurations of the `transformers` package have elsewhere or not at all.
   @Test(arguments: [
     ("glm4moe", "partial_rotary_factor", "0.5"), ("glm4moe", "rope_scaling", "null"),
