@@ -89,8 +89,8 @@ public struct PlanSource: Sendable {
         self.init(shapes, storedBytes: shapes.storedBytes, review: shapes.configReview)
         declaredPrediction = shapes.predictionBlocks
       } catch let error as FormatError {
-        // It may declare weights that can't be read, where those beside it are plain.
-        guard readsWeights, Self.hasWeights(folder),
+        // A directory's config.json may declare weights that can't be read, where those beside it are plain.
+        guard readsWeights, URL(filePath: source).lastPathComponent == "config.json", Self.hasWeights(folder),
           let model = try? CheckpointDirectory(
             path: folder, ignoring: ignoring, carriesPrediction: carriesPrediction)
         else { throw error }

@@ -116,6 +116,11 @@ import Testing
       let result = try qtool.run(["plan", path] + arguments)
       #expect(result.status == 0, "\(result.error)")
     }
+    // A file of another name is not that of the weights.
+    let other = model.directory.path("other.json")
+    try FileManager.default.copyItem(atPath: model.directory.path("config.json"), toPath: other)
+    let alone = try qtool.run(["plan", other] + arguments)
+    #expect(alone.status == 65 && alone.error.contains("declares weights packed with AWQ"), "\(alone.error)")
     try FileManager.default.removeItem(atPath: model.directory.path("model.safetensors"))
     for path in [model.path, model.directory.path("config.json")] {
       let result = try qtool.run(["plan", path] + arguments)
