@@ -126,6 +126,15 @@ import Testing
     #expect(alone.notes.contains { "\($0)".contains("config.json: is not read") })
   }
 
+  /// Meta's form has a params.json too.
+  @Test func anotherFormHasNoIgnorableKeys() throws {
+    let directory = try TemporaryDirectory()
+    for name in ["params.json", "consolidated.00.pth"] {
+      try "{}".write(toFile: directory.path(name), atomically: true, encoding: .utf8)
+    }
+    #expect(try ConfigReview.ignorableKeys(path: directory.url.path) == [])
+  }
+
   @Test func missingShard() throws {
     try FileManager.default.removeItem(atPath: model.directory.path("consolidated-00002-of-00002.safetensors"))
     #expect(message().contains("consolidated-00002-of-00002.safetensors: key weight_map: is named in consolidated"))

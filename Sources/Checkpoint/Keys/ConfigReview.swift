@@ -25,7 +25,10 @@ public struct ConfigReview: Sendable, Equatable {
   /// - Throws: `FormatError` if config.json can't be read or its architecture is unknown.
   public static func ignorableKeys(path: String) throws -> [String] {
     let location = try ModelLocation(path)
-    guard DirectoryListing(path: location.directory).hasConfiguration else { return [] }
+    let listing = DirectoryListing(path: location.directory)
+    guard listing.names.contains("config.json") || MistralForm.isRead(listing, chosen: location.weights) else {
+      return []
+    }
     let given = try Config.read(in: location.directory, weights: location.weights)
     let (architecture, config) = try Architectures.resolved(given)
     return config.ignorable(architecture).map(\.name)
