@@ -17,7 +17,7 @@ package enum JSONValue: Sendable, Hashable {
   package var string: String? { if case .string(let value) = self { value } else { nil } }
   package var array: [JSONValue]? { if case .array(let value) = self { value } else { nil } }
   package var object: [String: JSONValue]? { if case .object(let value) = self { value } else { nil } }
-  var double: Double? {
+  package var double: Double? {
     switch self {
     case .int(let value): Double(value)
     case .number(let value): value

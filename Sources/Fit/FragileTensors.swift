@@ -53,11 +53,11 @@ public enum FragileTensors {
     }
   }
 
-  /// The name of a floor: for another form than GGUF, that of its smallest type with as many bits.
+  /// The name of a floor: for another form than GGUF, that of its smallest type with at least as many bits.
   private static func name(of floor: GGMLType, in source: any ModelSource) -> String {
     let types = (source.outputForm?.menu ?? []).filter { $0.bitsPerWeight >= floor.bitsPerWeight }
     let type = types.min { ($0.bitsPerWeight, $0.rawValue) < ($1.bitsPerWeight, $1.rawValue) }
-    return type.map { $0.affine.map { "\($0.bits)bit/\($0.group)" } ?? $0.name } ?? floor.name
+    return type?.menuName ?? floor.name
   }
 
   private static func tensors(of source: any ModelSource) -> [(tensor: TensorInfo, floor: GGMLType)] {

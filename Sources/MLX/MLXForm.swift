@@ -51,7 +51,7 @@ struct MLXContainer: OutputContainer {
       formats[type, default: 0] += tensor.shape.count
     }
     let table = formats.sorted { ($1.value, $0.key.rawValue) < ($0.value, $1.key.rawValue) }
-      .map { (name: $0.key.affine.map { "\($0.bits)bit/\($0.group)" } ?? $0.key.name, weights: $0.value) }
+      .map { (name: $0.key.menuName, weights: $0.value) }
     let config = source.folder.configuration(
       layout, floats: source.scales == .f16 ? "float16" : "bfloat16",
       isTied: source.tensor(named: "output.weight") == nil, source.arguments,

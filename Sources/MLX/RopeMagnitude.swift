@@ -13,27 +13,16 @@ struct RopeMagnitude {
 
   /// - Parameter parameters: `rope_scaling` or `rope_parameters`.
   init(_ parameters: JSONValue) {
-    let factor = parameters["factor"]?.number ?? 1
+    let factor = parameters["factor"]?.double ?? 1
     func growth(_ scale: Double) -> Double { factor > 1 ? 1 + 0.1 * scale * log(factor) : 1 }
-    let (scale, all) = (parameters["mscale"]?.number, parameters["mscale_all_dim"]?.number)
+    let (scale, all) = (parameters["mscale"]?.double, parameters["mscale_all_dim"]?.double)
     computed = growth(scale ?? 1) / growth(all ?? 0)
-    if let given = parameters["attention_factor"]?.number {
+    if let given = parameters["attention_factor"]?.double {
       declared = given
     } else if let scale, let all, scale != 0, all != 0 {
       declared = growth(scale) / growth(all)
     } else {
       declared = growth(1)
-    }
-  }
-}
-
-extension JSONValue {
-  /// An integer or a fraction.
-  fileprivate var number: Double? {
-    switch self {
-    case .int(let value): Double(value)
-    case .number(let value): value
-    default: nil
     }
   }
 }

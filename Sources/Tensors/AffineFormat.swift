@@ -61,8 +61,11 @@ public struct AffineFormat: Sendable, Hashable {
 
   /// `4bit/64`, with `-f16` for scales that are halves and `-plain` for those of `mx.quantize`.
   public var name: String {
-    "\(bits)bit/\(group)" + (scales == .f16 ? "-f16" : "") + (encoder == .plain ? "-plain" : "")
+    menuName + (scales == .f16 ? "-f16" : "") + (encoder == .plain ? "-plain" : "")
   }
+
+  /// The ``name`` without scales and encoder: `4bit/64`.
+  public var menuName: String { "\(bits)bit/\(group)" }
 
   /// The format of a ``name``. `4bit` means `4bit/64`.
   public init?(name: some StringProtocol) {
@@ -83,6 +86,9 @@ public struct AffineFormat: Sendable, Hashable {
 }
 
 extension GGMLType {
+  /// The name that a user gives the type: `4bit/64`, or ggml's name.
+  public var menuName: String { affine?.menuName ?? name }
+
   /// The first raw value of the affine types.
   package static let firstAffine: UInt32 = 100_000
 

@@ -147,11 +147,6 @@ extension ModelSource {
   }
 }
 
-extension GGMLType {
-  /// The name that a user gives the type: `4bit/64`.
-  var menuName: String { affine.map { "\($0.bits)bit/\($0.group)" } ?? name }
-}
-
 extension Mix {
   /// The recipe of an MLX directory.
   func mlxRecipe(for source: MLXSource) throws -> Recipe {
