@@ -93,10 +93,10 @@ enum Architectures {
 
   /// At most three known names, those that have the most letters at their beginning in common with an unknown one.
   private static func similar(to name: String) -> [String] {
-    let known = OrderedSet(all.flatMap { $0.names }).map { known in
-      (name: known, common: zip(known.lowercased(), name.lowercased()).prefix { $0 == $1 }.count)
+    let candidates = OrderedSet(all.flatMap { $0.names }).map { candidate in
+      (name: candidate, common: zip(candidate.lowercased(), name.lowercased()).prefix { $0 == $1 }.count)
     }
-    let nearest = known.filter { $0.common >= 4 && $0.name != name }.sorted {
+    let nearest = candidates.filter { $0.common >= 4 && $0.name != name }.sorted {
       ($1.common, $0.name) < ($0.common, $1.name)
     }
     return nearest.prefix(3).map(\.name)

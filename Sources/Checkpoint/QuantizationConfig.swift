@@ -104,9 +104,9 @@ extension QuantizationConfig {
   /// Rotations that `transform_config` declares.
   fileprivate enum Rotations {
     case none
-    /// Of weights alone, on both sides of a product, so that they cancel in plain weights.
+    /// Rotations of weights alone, on both sides of a product, so that they cancel in plain weights.
     case ofWeights
-    /// Also of hidden states, while the model runs.
+    /// Rotations of hidden states too, while the model runs.
     case ofStates
 
     init(_ value: JSONValue?) {
@@ -115,8 +115,8 @@ extension QuantizationConfig {
         return
       }
       let groups = value["config_groups"]?.object ?? [:]
-      let places = groups.values.flatMap { $0["apply"]?.array ?? [.null] }.map { $0["location"]?.string ?? "" }
-      self = !places.isEmpty && places.allSatisfy { $0.hasPrefix("weight_") } ? .ofWeights : .ofStates
+      let locations = groups.values.flatMap { $0["apply"]?.array ?? [.null] }.map { $0["location"]?.string ?? "" }
+      self = !locations.isEmpty && locations.allSatisfy { $0.hasPrefix("weight_") } ? .ofWeights : .ofStates
     }
   }
 

@@ -80,9 +80,7 @@ struct WeightChoice {
     return .shards(set)
   }
 
-  private static func none(
-    _ listing: DirectoryListing, _ sets: [ShardSet], single: String
-  ) -> FormatError {
+  private static func none(_ listing: DirectoryListing, _ sets: [ShardSet], single: String) -> FormatError {
     if let error = listing.danglingLink(single) { return error }
     guard let best = sets.min(by: { $0.missing.count < $1.missing.count }) else {
       return UnreadableDirectory(listing).error(lacking: .weights)

@@ -10,9 +10,9 @@ import Transformer
 ///     let members = runs.map { FeedbackGroup.Member($0, path: "model-\($0.plan.types[0]).gguf", options: options) }
 ///     let reports = try FeedbackGroup(members).write()
 ///
-/// Each file has the bytes of a group of its own, which ``FeedbackRun`` writes: for a part of a file too. In two streams, the
-/// exact one is computed once; each file has a stream through its own rounded layers, and its Gram matrices are sums over
-/// that stream. In one stream, all files have the same inputs, and the Gram matrices are summed once.
+/// Each file has the bytes that ``FeedbackRun`` writes, which is a group of one. Only such a group can write a part of a file.
+/// In two streams, the exact one is computed once; each file has a stream through its own rounded layers, and its Gram
+/// matrices are sums over that stream. In one stream, all files have the same inputs, and the Gram matrices are summed once.
 public struct FeedbackGroup {
   /// A file of the group.
   public struct Member {
@@ -255,7 +255,7 @@ public struct FeedbackGroup {
     for (name, index) in output.planned where output.remaining[name] == nil {
       if try session.isWritten(index) { model.add(name) }
     }
-    // A tied head is encoded at the end, by the last part.
+    // A tied head is encoded at the end, in the last part.
     let embedding = "token_embd.weight"
     if withEmbedding, output.member.run.tensors[embedding] == nil,
       let index = plan.source.tensors.firstIndex(where: { $0.name == embedding }),

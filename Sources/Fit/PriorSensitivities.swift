@@ -48,6 +48,7 @@ public final class PriorTables {
   /// By the digest of the importance.
   private var tables: [String?: SensitivityTable] = [:]
 
+  /// Creates a store without tables.
   public init() {}
 
   func table(of source: any ModelSource, matrix: ImportanceMatrix?, in run: FitRun) throws -> SensitivityTable {

@@ -117,6 +117,7 @@ public struct HubWait: Sendable, Equatable {
   public let server: String
   /// The status of its answer; 0 if there was none.
   public let status: Int
+  /// The cause of the failure, without addresses.
   public let reason: String
   /// Seconds until the last attempt, at most.
   public let seconds: Double

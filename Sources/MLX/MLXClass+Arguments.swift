@@ -18,7 +18,7 @@ extension MLXClass {
     }
     // Gemma 4 has a base for each kind of layers.
     let shared = Self.shared.filter { name != "gemma4_text" || $0 != "rope_theta" }
-    return try ((Self.own[name] ?? []) + shared).filter(isMissing).compactMap { key in
+    return try ((Self.further[name] ?? []) + shared).filter(isMissing).compactMap { key in
       if let value = values.text(key) { return value == "null" && given[key] == .null ? nil : (key, value) }
       guard needs(key) else { return nil }
       throw FormatError(
@@ -71,7 +71,7 @@ extension MLXClass {
   ]
 
   /// The keys of each class beside the shared ones.
-  private static let own: [String: [String]] = [
+  private static let further: [String: [String]] = [
     "llama": ["head_dim"], "qwen3": ["head_dim"], "seed_oss": ["head_dim"], "smollm3": ["head_dim"],
     "olmo2": ["head_dim"], "ernie4_5": ["head_dim"], "ministral3": ["head_dim"],
     "granite": ["logits_scaling", "attention_multiplier", "embedding_multiplier", "residual_multiplier"],

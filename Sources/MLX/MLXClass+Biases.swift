@@ -42,28 +42,28 @@ extension MLXClass {
     func failure(_ title: String, layer: Int?, _ reason: String) -> FormatError {
       FormatError(path: folder.directory, subject: "tensor blk.\(layer ?? 0).\(title).bias", reason)
     }
-    let known = Set(groups.flatMap(\.titles))
-    if let other = found.keys.sorted().first(where: { !known.contains($0) }) {
+    let biasable = Set(groups.flatMap(\.titles))
+    if let other = found.keys.sorted().first(where: { !biasable.contains($0) }) {
       throw failure(
         other, layer: found[other]?.min(), "is stored; mlx_lm's class of \(folder.modelType) has no bias there")
     }
     return try groups.compactMap { group in
       let all = group.titles.map { found[$0] ?? [] }
       let isBiased = group.key == nil || all.contains { !$0.isEmpty }
-      if isBiased, let most = all.max(by: { $0.count < $1.count }) {
-        if let index = all.firstIndex(where: { $0 != most || $0.isEmpty }) {
+      if isBiased, let layers = all.max(by: { $0.count < $1.count }) {
+        if let index = all.firstIndex(where: { $0 != layers || $0.isEmpty }) {
           throw failure(
-            group.titles[index], layer: most.subtracting(all[index]).min(),
+            group.titles[index], layer: layers.subtracting(all[index]).min(),
             "is missing; in mlx_lm's class of \(folder.modelType), "
               + "\(group.titles.joined(separator: ", ")) have biases together")
         }
       }
       guard let key = group.key else { return nil }
       let text = folder.language[key]?.bool
-      return text == isBiased || text == nil && !isBiased && !needsFlag(key) ? nil : (key, "\(isBiased)")
+      return text == isBiased || text == nil && !isBiased && !needsFlags ? nil : (key, "\(isBiased)")
     }
   }
 
-  /// Whether a class does not start without a flag.
-  private func needsFlag(_ key: String) -> Bool { ["granite", "ernie4_5", "glm4_moe", "glm_moe_dsa"].contains(name) }
+  /// Whether the class does not start without its flags.
+  private var needsFlags: Bool { ["granite", "ernie4_5", "glm4_moe", "glm_moe_dsa"].contains(name) }
 }

@@ -54,7 +54,7 @@ struct MLXClass: Sendable {
     func failure(_ subject: String, _ reason: String, hint: String? = nil) -> FormatError {
       FormatError(path: folder.configPath, subject: subject, reason, hint: hint)
     }
-    if let given = folder.architecture, let known = Self.architectures[modelType], !known.contains(given) {
+    if let given = folder.architecture, let names = Self.architectures[modelType], !names.contains(given) {
       throw failure(
         "key model_type", "is \(modelType), but architectures names \(given): mlx_lm would load another model",
         hint: "correct the one that is wrong")

@@ -1,7 +1,7 @@
 import GGUF
 import Tensors
 
-/// What a directory's config.json has for a class of mlx_lm, beside what the checkpoint's has.
+/// The keys that a directory's config.json has for a class of mlx_lm, beside those of the checkpoint's.
 struct MLXClassArguments: Sendable {
   /// Keys that the checkpoint's configuration lacks.
   let missing: [(key: String, value: String)]
@@ -10,7 +10,7 @@ struct MLXClassArguments: Sendable {
   /// Keys of `rope_parameters`, for classes that read it alone.
   let rotation: [(key: String, value: String)]
 
-  /// Nothing, for the configuration around that of a language model.
+  /// No keys, for the configuration around that of a language model.
   static let none = MLXClassArguments(missing: [], flags: [], rotation: [])
 
   private init(
@@ -22,10 +22,10 @@ struct MLXClassArguments: Sendable {
 
   /// - Throws: `FormatError` for what the model does not tell, and for biases that the class can't hold.
   init(_ model: any ModelSource, metadata: Metadata, in folder: MLXFolder) throws {
-    let (values, class_) = (MLXClassValues(model, metadata), folder.mlxClass)
+    let (values, holder) = (MLXClassValues(model, metadata), folder.mlxClass)
     self.init(
-      missing: try class_.arguments(values, folder), flags: try class_.biases(model, folder),
-      rotation: class_.rotation(values))
+      missing: try holder.arguments(values, folder), flags: try holder.biases(model, folder),
+      rotation: holder.rotation(values))
   }
 
   /// Sets keys in the configuration of a language model, or of a larger model.

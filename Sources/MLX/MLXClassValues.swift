@@ -1,7 +1,7 @@
 import GGUF
 import Tensors
 
-/// What the arguments of mlx_lm's classes are in a model, from its keys under GGUF's names and its tensors.
+/// The arguments of mlx_lm's classes for a model, from its keys under GGUF's names and its tensors.
 struct MLXClassValues {
   let model: any ModelSource
   private let metadata: Metadata

@@ -7,8 +7,8 @@ import Synchronization
 ///
 /// Calls are executed in order. After a failure, no further call is executed, and the next call throws the error.
 ///
-/// Unchecked: only the queue uses writer, journal, digest and sums, until ``finish()`` has waited for it; while it waits for the
-/// other queue, that one uses the digest.
+/// Unchecked: only the queue uses writer, journal, digest and sums, until ``finish()`` has waited for it. During a write,
+/// only the other queue uses the digest, and the write waits for it.
 final class RewriteOutput: @unchecked Sendable {
   /// The maximum number of pending writes, which bounds memory.
   private static let maximumPending = 2

@@ -89,7 +89,7 @@ extension KeyRule {
 }
 
 extension Config {
-  /// Refuses groups of experts that are no division of them, or of which more are used than exist.
+  /// Refuses a number of groups that does not divide the experts, and more used groups than exist.
   func checkGroups(_ all: Int?, used: Int?, experts: Int) throws {
     func failure(_ key: String, _ reason: String) -> FormatError {
       FormatError(path: path, subject: "key \(title(key))", reason)

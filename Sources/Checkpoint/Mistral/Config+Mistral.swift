@@ -1,7 +1,7 @@
 import Files
 
 extension Config {
-  /// The config.json that a directory's model has, or the one that its params.json stands for.
+  /// The configuration of a directory's model, from config.json or params.json.
   ///
   /// - Parameter weights: the name of a chosen file of weights.
   static func read(in directory: String, weights: String? = nil) throws -> Config {

@@ -7,7 +7,7 @@ enum MistralForm {
   /// The beginning of the names of weights.
   static let weights = "consolidated"
 
-  /// Whether this form of a directory is read: it is the only one, or a file of its weights was chosen.
+  /// Whether this form of a directory is read, since it is the only one, or since a file of its weights was chosen.
   ///
   /// - Parameter chosen: the name of the file.
   static func isRead(_ listing: DirectoryListing, chosen: String?) -> Bool {
@@ -19,7 +19,7 @@ enum MistralForm {
       : files.isEmpty && !listing.names.contains { $0 == "config.json" || $0.hasSuffix(".pth") }
   }
 
-  /// The name that `transformers` has for a stored tensor, and the inner part of it for a layer's; nil for others.
+  /// The name that `transformers` has for a stored tensor; nil for tensors that are not part of a language model.
   static func name(of stored: String) -> String? {
     for (ours, theirs) in outer where stored.hasPrefix(theirs) { return ours + stored.dropFirst(theirs.count) }
     guard let (layer, inner) = parts(of: stored, behind: "layers.") else { return nil }
@@ -51,12 +51,12 @@ enum MistralForm {
     }
   }
 
-  /// The number behind a prefix, and the rest behind it.
+  /// The number after a prefix, and the text after the number's dot.
   private static func parts(of name: some StringProtocol, behind prefix: String) -> (Substring, Substring)? {
     guard name.hasPrefix(prefix) else { return nil }
-    let rest = Substring(name).dropFirst(prefix.count)
-    guard let dot = rest.firstIndex(of: "."), Int(rest[..<dot]) != nil else { return nil }
-    return (rest[..<dot], rest[rest.index(after: dot)...])
+    let suffix = Substring(name).dropFirst(prefix.count)
+    guard let dot = suffix.firstIndex(of: "."), Int(suffix[..<dot]) != nil else { return nil }
+    return (suffix[..<dot], suffix[suffix.index(after: dot)...])
   }
 
   private static let outer = [
