@@ -17,13 +17,9 @@ struct TekkenVocabulary {
   ///   - size: the model's number of tokens; nil for that of the file.
   ///   - pre: llama.cpp's name of the splitter; nil to recognise it by its pattern.
   init(path: String, size: Int?, pre: String?) throws {
-    let file = try TekkenFile(path: path)
+    let file = try TekkenFile(path: path, maximumCount: size)
     let name = try Self.splitter(file, pre: pre)
-    let count = file.special.count + file.tokens.count
-    guard count <= size ?? count else {
-      throw FormatError(path: path, "has \(count) tokens, and the model \(size ?? 0)")
-    }
-    var list = TokenList(count: size ?? count)
+    var list = TokenList(count: size ?? file.special.count + file.tokens.count)
     for (id, token) in file.special.enumerated() { list.set(id, token, .control) }
     for (rank, token) in file.tokens.enumerated() {
       list.set(file.special.count + rank, ByteAlphabet.text(of: token[...]), .normal)
@@ -55,18 +51,20 @@ struct TekkenVocabulary {
   }
 
   private static func splitter(_ file: TekkenFile, pre: String?) throws -> String {
-    func failure(_ topic: FormatError.Topic, _ subject: String, _ reason: String) -> FormatError {
+    func failure(_ subject: String, _ reason: String, topic: FormatError.Topic) -> FormatError {
       FormatError(
         topic: topic, path: file.path, subject: subject, reason,
         hint: "known: \(PreTokenizer.names.joined(separator: ", "))")
     }
     if let pre {
-      guard PreTokenizer(name: pre) != nil else { throw failure(.misnamedSplitter, "splitter \(pre)", "is unknown") }
+      guard PreTokenizer(name: pre) != nil else {
+        throw failure("splitter \(pre)", "is unknown", topic: .misnamedSplitter)
+      }
       return pre
     }
     let steps: [SplitStep] = [.split(SplitStructure.canonical(file.pattern)), .byteLevel(regex: false)]
     guard let splitter = Splitter(steps: steps), let name = PreTokenizer.name(for: splitter, ignoresMerges: true) else {
-      throw failure(.unknownSplitter, "key config.pattern", "is unknown: \(file.pattern.prefix(240))")
+      throw failure("key config.pattern", "is unknown: \(file.pattern.prefix(240))", topic: .unknownSplitter)
     }
     return name
   }
@@ -101,7 +99,8 @@ private struct TekkenFile {
   private(set) var special: [String] = []
   private(set) var pattern = ""
 
-  init(path: String) throws {
+  /// - Parameter maximumCount: the model's number of tokens; nil for no bound.
+  init(path: String, maximumCount: Int?) throws {
     self.path = path
     var config = JSONValue.null
     var defined: [JSONValue]?
@@ -131,6 +130,10 @@ private struct TekkenFile {
       throw FormatError(
         path: path, subject: "key config.default_vocab_size",
         "asks for \(used) tokens beside the special ones, and the file lists \(all.count)")
+    }
+    // Checked before the reserved tokens are named: a short file can reserve millions.
+    if let maximumCount, reserved + used > maximumCount {
+      throw FormatError(path: path, "has \(reserved + used) tokens, and the model \(maximumCount)")
     }
     guard let pattern = config["pattern"]?.string else {
       throw FormatError(path: path, subject: "key config.pattern", "is missing")
