@@ -32,14 +32,7 @@ final class PassImportance {
     return file(layer)
   }
 
-  /// Continues with the sums of an earlier run; false where there are none, so that the pass has to begin again.
-  func resume(behind layer: Int) -> Bool {
-    guard let sums = sums(behind: layer) else { return false }
-    collector.resume(from: sums)
-    return true
-  }
-
-  /// The sums of an earlier run behind a layer; nil where there are none.
+  /// The sums of an earlier run behind a layer; nil where there are none, so that the pass has to begin again.
   func sums(behind layer: Int) -> ImportanceMatrix? {
     guard let digest = journal?.inherited[key(layer)], let sums = try? ImportanceMatrix(path: file(layer)),
       sums.digest == digest
