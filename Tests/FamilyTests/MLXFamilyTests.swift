@@ -86,9 +86,6 @@ import Testing
     Refusal(
       "olmo3", ["layer_types": #"["full_attention", "full_attention", "full_attention", "full_attention"]"#],
       "has full attention alone"),
-    Refusal("glm4moe", ["n_group": "8", "topk_group": "4"], "key n_group: is 8 for 8 experts"),
-    Refusal("glm4moe", ["n_group": "3", "topk_group": "1"], "key n_group: is 3 for 8 experts"),
-    Refusal("glm4moe", ["n_group": "4", "topk_group": "5"], "key topk_group: is 5 of 4 groups"),
     Refusal(
       "glm4moe",
       [

@@ -6,7 +6,7 @@
     speed     200M parameters, F16, random weights that keep activations in range; vocabulary padded to 32000
     speed-moe 190M parameters, F16, 8 experts of which 2
     large     12 GB, BF16, 27 layers shaped as Llama-3-8B's; weights are one random block over and over
-    70b       80 layers shaped as Llama-3-70B's with its vocabulary, BF16
+    70b       80 layers shaped as Llama-3-70B's, its number of tokens, BF16
     405b      one layer shaped as Llama-3.1-405B's, BF16
     r1        one MoE layer shaped as DeepSeek-R1's, BF16
 

@@ -87,6 +87,11 @@ private struct MistralParameters {
     // Some files have a string. A missing window means none.
     fields["sliding_window"] = window?.string.flatMap { Int($0) }.map { .int($0) } ?? window ?? .null
     length()
+    // As llama.cpp reads a file without it.
+    if given["rope_theta"] ?? .null == .null {
+      given["rope_theta"] = .int(10_000)
+      notes.append("\(path): key rope_theta is missing, and 10000 is written")
+    }
     let dense = isTempered ? "Ministral3ForCausalLM" : "MistralForCausalLM"
     fields["architectures"] = .array([.string(hasExperts ? MistralLarge3Checkpoint.names[0] : dense)])
     for (key, value) in given {
@@ -99,6 +104,10 @@ private struct MistralParameters {
 
   private mutating func length() {
     let longest = given.removeValue(forKey: "max_seq_len")
+    if let longest, let other = given["max_position_embeddings"], !longest.equals(other) {
+      notes.append(
+        "\(path): key max_seq_len is \(longest.text), and max_position_embeddings, which is written, \(other.text)")
+    }
     let declared = given.removeValue(forKey: "max_position_embeddings") ?? longest
     if declared == nil {
       notes.append("\(path): key max_position_embeddings is missing, and 128000 is written as the context's length")
@@ -154,7 +163,10 @@ private struct MistralParameters {
     } else if growth != nil {
       rope["mscale_all_dim"] = .int(0)
     }
-    for (key, value) in yarn { rope[key] = value }
+    for (key, value) in yarn {
+      guard rope[key] ?? .null == .null else { throw failure("yarn.\(key)", "contradicts the other keys of yarn") }
+      rope[key] = value
+    }
     if let growth {
       let key = "original_max_position_embeddings"
       if let length = growth[key], length != .null, let other = rope[key], !length.equals(other) {

@@ -99,6 +99,9 @@ private struct TekkenFile {
   private(set) var special: [String] = []
   private(set) var pattern = ""
 
+  /// Bytes of a token. Published ones have up to some hundreds; finding the merges of a token takes the square of its length.
+  private static let maximumLength = 4096
+
   /// - Parameter maximumCount: the model's number of tokens; nil for no bound.
   init(path: String, maximumCount: Int?) throws {
     self.path = path
@@ -162,6 +165,11 @@ private struct TekkenFile {
         path: path, subject: "key vocab",
         "has at index \(rank) no token of this rank"
           + (rank < 256 ? ", which is the byte itself" : ""))
+    }
+    guard data.count <= Self.maximumLength else {
+      throw FormatError(
+        path: path, subject: "token of rank \(rank)",
+        "has \(data.count) bytes, and at most \(Self.maximumLength) are read")
     }
     return Array(data)
   }
