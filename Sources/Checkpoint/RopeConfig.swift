@@ -269,3 +269,11 @@ extension Config {
     return Array(sizes) + [Int32](repeating: 0, count: 4 - sizes.count)
   }
 }
+
+extension Config {
+  /// Refuses a model without parameters of its rotation, where the default of the configuration class scales positions.
+  func requireRotation() throws {
+    guard ["rope_parameters", "rope_scaling", "rope_theta"].allSatisfy({ self[$0] ?? .null == .null }) else { return }
+    throw FormatError(path: path, subject: "key rope_parameters", "is missing")
+  }
+}

@@ -165,7 +165,8 @@ extension PlanError {
   /// The library's hint, with the options that help.
   var advice: String? {
     switch topic {
-    case .machine: (hint.map { "\($0); or " } ?? "") + "describe one with --memory 256GB --bandwidth 819GB/s"
+    case .machine:
+      (hint.map { "\($0); or " } ?? "") + "describe one to qtool plan with --memory 256GB --bandwidth 819GB/s"
     case .shape: "qtool plan --list shows the names"
     case .cacheType: "plan with --kv f16"
     case nil: hint

@@ -55,7 +55,8 @@ import Testing
 
   @Test func unknownArchitecture() throws {
     let outcome = try convert { try $0.replace("LlamaForCausalLM", by: "LlamoForCausalLM", in: "config.json") }
-    expect(outcome, status: 65, "config.json", "LlamoForCausalLM", "hint: similar: LlamaForCausalLM; ", "CONTRIBUTING.md")
+    expect(
+      outcome, status: 65, "config.json", "LlamoForCausalLM", "hint: similar: LlamaForCausalLM; ", "CONTRIBUTING.md")
   }
 
   @Test func unknownElementType() throws {

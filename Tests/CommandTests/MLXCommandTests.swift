@@ -277,6 +277,9 @@ import Testing
     let other = try run(
       ["quantize", Repository.demoModel, "--type", "Q4_K_M", "--pin", "attn_v=4bit", "-o", path], status: 64)
     #expect(other.error.contains("is a type of MLX"), "\(other.error)")
+    let bits = try run(["quantize", Repository.demoModel, "--type", "4bit", "-o", path], status: 64)
+    #expect(
+      bits.error.contains("--type 4bit: is a type of MLX, which no GGUF has\nhint: --format mlx"), "\(bits.error)")
     #expect(out.contents == ["model.gguf"])
   }
 }

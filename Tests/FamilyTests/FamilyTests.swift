@@ -124,6 +124,34 @@ import Transformer
     #expect(error?.keys.contains { $0.name == key && $0.value == value } == true, "\(String(describing: error?.keys))")
   }
 
+  /// Keys that a file leaves out have the defaults of `transformers`' class, or are refused.
+  @Test func keysThatAreMissing() throws {
+    func shapes(_ name: String, without key: String) throws -> ModelShapes {
+      var config = try Family(name).config
+      config[key] = nil
+      if var inner = config["text_config"] as? [String: Any] {
+        inner[key] = nil
+        config["text_config"] = inner
+      }
+      return try ModelShapes(
+        configuration: String(decoding: try JSONSerialization.data(withJSONObject: config), as: UTF8.self), name: name)
+    }
+    for (name, key, gguf, value) in [
+      ("olmo2", "rope_parameters", "olmo2.rope.freq_base", Float(10_000)),
+      ("olmo3", "rope_parameters", "olmo2.rope.freq_base", 500_000),
+      ("glm4moelite", "rms_norm_eps", "deepseek2.attention.layer_norm_rms_epsilon", 1e-5),
+      ("glm-dsa", "rms_norm_eps", "glm-dsa.attention.layer_norm_rms_epsilon", 1e-5),
+      ("deepseek32", "rms_norm_eps", "deepseek32.attention.layer_norm_rms_epsilon", 1e-6),
+    ] {
+      #expect(try shapes(name, without: key).metadata[gguf] == .float32(value), "\(name)")
+    }
+    for (name, key) in [
+      ("olmo3", "sliding_window"), ("ministral3", "rope_parameters"), ("mistral4", "rope_parameters"),
+    ] {
+      #expect { _ = try shapes(name, without: key) } throws: { "\($0)".contains("key \(key): is missing") }
+    }
+  }
+
   /// Beyond the tokens that an indexer selects, attention is not to all keys.
   @Test(arguments: ["glm-dsa", "deepseek32"]) func textsBeyondTheIndexersSelection(name: String) throws {
     let family = try Family(name)

@@ -102,7 +102,6 @@ import Testing
         """
       ], "multiplies queries and keys by 2.0"),
     Refusal("phi3", ["head_dim": "32"], "key head_dim: is 32"),
-    Refusal("olmo3", ["sliding_window": "null"], "key sliding_window: is missing"),
   ]) func modelsThatAClassComputesOtherwiseAreRefused(refusal: Refusal) throws {
     let directory = try TemporaryDirectory()
     let path = try Family(refusal.name).write(in: directory) { config in

@@ -125,14 +125,16 @@ import Testing
     #expect(text.removeUnknownScripts(encode: encode) == [])
 
     var named = try CalibrationText(paths: [russian, folder.path])
-    #expect(named.removeUnknownScripts(encode: encode) == ["russian.txt"])
+    // The file of this name in the folder is removed, and the other is used.
+    #expect(named.removeUnknownScripts(encode: encode) == [])
     #expect(named.names == ["russian.txt", "greek.txt", "latin.txt"])
 
-    // No other file remains.
+    // No other text remains.
+    try folder.write("empty.txt", "")
     try FileManager.default.removeItem(atPath: greek)
     try FileManager.default.removeItem(atPath: folder.path + "/latin.txt")
     var alone = try CalibrationText(paths: [folder.path])
-    #expect(alone.removeUnknownScripts(encode: encode) == [] && alone.names == ["russian.txt"])
+    #expect(alone.removeUnknownScripts(encode: encode) == [] && alone.names == ["empty.txt", "russian.txt"])
   }
 
   @Test(arguments: [

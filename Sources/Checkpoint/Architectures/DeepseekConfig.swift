@@ -34,6 +34,7 @@ struct DeepseekConfig: Sendable {
     let groupsUsed: Int?
     let scale: Double
     let normalizes: Bool
+    var epsilon = 1e-6
     /// Gate and up of all experts are one tensor, in the checkpoint as in a GGUF.
     var hasJointExperts = false
   }
@@ -89,7 +90,7 @@ struct DeepseekConfig: Sendable {
 
   /// - Parameter scoring: the default of a missing `scoring_func`.
   func keys(scoring defaultScoring: String?) throws -> Metadata {
-    var metadata = try decoder.keys(name, isLatent: true, epsilon: 1e-6)
+    var metadata = try decoder.keys(name, isLatent: true, epsilon: defaults.epsilon)
     if let prediction { metadata.merge(prediction.keys(name)) { $1 } }
     if let indexer { metadata.merge(indexer.keys(name)) { $1 } }
     func set(_ key: String, _ value: Int?) {

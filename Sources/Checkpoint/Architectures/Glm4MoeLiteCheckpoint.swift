@@ -8,7 +8,8 @@ struct Glm4MoeLiteCheckpoint: CheckpointArchitecture {
   static let keys = DeepseekV3Checkpoint.keys.adding(KeyTable(rules: [.densePrefix]))
 
   private static let defaults = DeepseekConfig.Defaults(
-    queryRank: 768, denseLayers: 1, sharedExperts: 1, groups: 1, groupsUsed: 1, scale: 1.8, normalizes: true)
+    queryRank: 768, denseLayers: 1, sharedExperts: 1, groups: 1, groupsUsed: 1, scale: 1.8, normalizes: true,
+    epsilon: 1e-5)
   private let deepseek: DeepseekConfig
 
   init(config: Config) throws { deepseek = try DeepseekConfig(config, Self.defaults, carriesPrediction: true) }

@@ -7,7 +7,8 @@ struct GlmDsaCheckpoint: CheckpointArchitecture {
   static let keys = IndexedLatent.keys
 
   private static let defaults = DeepseekConfig.Defaults(
-    queryRank: 2048, denseLayers: 3, sharedExperts: 1, groups: 1, groupsUsed: 1, scale: 2.5, normalizes: true)
+    queryRank: 2048, denseLayers: 3, sharedExperts: 1, groups: 1, groupsUsed: 1, scale: 2.5, normalizes: true,
+    epsilon: 1e-5)
   private let deepseek: DeepseekConfig
 
   init(config: Config) throws {

@@ -19,7 +19,10 @@ struct Mistral3Checkpoint: CheckpointArchitecture {
 
   private let decoder: DecoderConfig
 
-  init(config: Config) throws { decoder = try DecoderConfig(config) }
+  init(config: Config) throws {
+    if config["model_type"]?.string == "ministral3" { try config.requireRotation() }
+    decoder = try DecoderConfig(config)
+  }
 
   func hyperparameters() throws -> Metadata {
     let name = Self.ggufName

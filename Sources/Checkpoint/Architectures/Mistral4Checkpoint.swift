@@ -23,7 +23,10 @@ struct Mistral4Checkpoint: CheckpointArchitecture {
     hasJointExperts: true)
   private let deepseek: DeepseekConfig
 
-  init(config: Config) throws { deepseek = try DeepseekConfig(config, Self.defaults, name: Self.ggufName) }
+  init(config: Config) throws {
+    try config.requireRotation()
+    deepseek = try DeepseekConfig(config, Self.defaults, name: Self.ggufName)
+  }
 
   func hyperparameters() throws -> Metadata {
     try deepseek.keys(scoring: nil).merging(deepseek.decoder.rope.latentTemperatureKeys(Self.ggufName)) { $1 }

@@ -1,3 +1,4 @@
+import Files
 import GGUF
 
 /// Olmo2ForCausalLM and Olmo3ForCausalLM: norms of the outputs of attention and feed-forward network, none of their
@@ -50,7 +51,14 @@ struct Olmo2Checkpoint: CheckpointArchitecture {
 
   private let decoder: DecoderConfig
 
-  init(config: Config) throws { decoder = try DecoderConfig(config, theta: 500_000) }
+  init(config: Config) throws {
+    // The defaults of the two configuration classes differ.
+    let hasWindow = try config.architecture == Self.names[1]
+    decoder = try DecoderConfig(config, theta: hasWindow ? 500_000 : 10_000)
+    if hasWindow, config["sliding_window"] == nil {
+      throw FormatError(path: config.path, subject: "key sliding_window", "is missing")
+    }
+  }
 
   func hyperparameters() throws -> Metadata {
     let (name, config) = (Self.ggufName, decoder.config)

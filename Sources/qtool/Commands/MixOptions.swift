@@ -151,6 +151,9 @@ struct Mix: Sendable {
     }
     // A type without a mix of its name, such as MXFP4, needs --pure.
     if let type = GGMLType(name: name), type.canEncode {
+      guard !type.isAffine else {
+        throw Failure(.usage, "--type \(name): is a type of MLX, which no GGUF has", hint: "--format mlx writes it")
+      }
       if isPure { return Recipe(base: .type(type)) }
       let mix = StockMix.allCases.first { $0.base == type }
       throw Failure(
