@@ -1,7 +1,7 @@
 extension CalibrationText {
   /// The maximum number of tokens for a character of a script that the vocabulary has. With more, the vocabulary has neither
-  /// words nor most letters of the script, and spells its characters in bytes. English with a vocabulary of single bytes has 1; Chinese has 0.6 to 0.8 with the
-  /// vocabularies of multilingual models, and 1.8 with that of an English model.
+  /// words nor most letters of the script, and spells its characters in bytes. English with a vocabulary of single bytes
+  /// has 1; Chinese has 1.8 with the vocabulary of SmolLM2, an English model.
   static let tokensPerCharacter = 1.5
   /// The number of a file's first characters that are counted.
   static let sampledCharacters = 20_000

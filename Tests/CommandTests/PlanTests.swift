@@ -107,7 +107,7 @@ import Testing
     #expect(result.output.contains("140,226,135,552") && result.output.contains("current form 575.7 MB"))
   }
 
-  /// What config.json declares counts only without weights: those beside it may be plain.
+  /// The declared quantization counts only without weights: those beside it may be plain.
   @Test func aDeclaredMethodBesidePlainWeights() throws {
     let model = try ReferenceModel.copy("llama2")
     try model.set("quantization_config", ["quant_method": "awq", "bits": 4])

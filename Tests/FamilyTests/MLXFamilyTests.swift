@@ -127,7 +127,7 @@ import Testing
     return try #require(try JSONSerialization.jsonObject(with: data) as? [String: Any])
   }
 
-  /// What the `transformers` package has as a default, and mlx_lm's class needs or has otherwise.
+  /// Defaults of the `transformers` package that mlx_lm's class needs, or has otherwise.
   @Test(arguments: [
     ("minimax-m2", ["rotary_dim", "use_qk_norm"], "rotary_dim", "12"),
     ("glm4moe", ["attention_bias"], "attention_bias", "1"),
