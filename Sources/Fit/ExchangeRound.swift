@@ -69,6 +69,7 @@ struct ExchangeRound {
         part.map(\.types), beside: base == nil ? [incumbent.types] : [], windows: windows)
       let shown = base ?? drifts.removeFirst()
       base = shown
+      let balance = WindowBalance(shown.divergences, rows: windows.scored.count)
       for (mix, drift) in zip(part, drifts) {
         let prior = expected[mix.group] * (space.costs(mix.types)[mix.group] - costs[mix.group])
         let change = change(of: mix, state, drift, against: shown, prior: prior)
@@ -76,7 +77,7 @@ struct ExchangeRound {
         let scale = (incumbent.drift.mean / max(shown.mean, 1e-12)).squareRoot()
         let step = MixSteps.Step(
           group: mix.group, bytes: space.bytes(mix.types) - bytes, change: change,
-          losses: zip(drift.losses, shown.losses).map { ($0 - $1) * scale })
+          losses: balance.weighted(zip(drift.losses, shown.losses).map { ($0 - $1) * scale }, asFactors: true))
         result.append(Stepped(step: step, types: mix.types))
       }
     }
@@ -90,9 +91,8 @@ struct ExchangeRound {
     let indices = state.space.groups.indices.filter { state.space.groups[$0] == mix.group }
     let key = StepKey(
       group: mix.group, from: indices.map { state.incumbent.types[$0] }, to: indices.map { mix.types[$0] })
-    let difference = Estimate(meanOf: zip(drift.divergences, base.divergences).map { $0 - $1 })
-    let scale = max(base.mean, 1e-12)
-    let relative = Estimate(value: difference.value / scale, error: difference.error / scale)
+    let relative = Estimate(
+      meanOf: WindowBalance.changes(to: drift, from: base, rows: probes.scored.count))
     let all = measured[key].map { $0.joined(with: relative) } ?? relative
     measured[key] = all
     let mean = state.incumbent.drift.mean

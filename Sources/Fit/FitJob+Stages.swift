@@ -9,7 +9,7 @@ import Transformer
 
 /// The input of a stage of a job, and its estimated time on this machine.
 public struct StageEstimate: Sendable, Equatable {
-  public enum Stage: String, Sendable, CaseIterable {
+  public enum Stage: String, Codable, Sendable, CaseIterable {
     case importance, errors, probes, search, comparison, encoding
     /// The pass of error feedback, which encodes.
     case feedback
@@ -49,16 +49,21 @@ extension FitJob {
     let importance = try importanceStage(pass, texts, bytes: encoding.bytes)
     // A given budget includes the importance.
     let available = max(0, texts.budget - (budget == nil ? 0 : importance?.seconds ?? 0))
-    var measuring = given == nil ? try sensitivityStages(costs, texts, window: window, available: available) : []
-    func remaining() -> Double { available - measuring.reduce(0) { $0 + $1.seconds } }
-    if searches, let search = texts.search {
+    let least = try leastTimes(texts)
+    let reserved = least?.reserved(of: available, policy) ?? 0
+    var measuring =
+      given == nil ? try sensitivityStages(costs, texts, window: window, available: available - reserved) : []
+    let isProbed = given != nil || least?.hasProbes(in: available, policy) ?? true
+    if !isProbed { measuring.removeAll { $0.stage == .probes } }
+    func remaining() -> Double { available - reserved - measuring.reduce(0) { $0 + $1.seconds } }
+    if searches, isProbed, let search = texts.search, least?.hasSearch(in: remaining() + reserved, policy) ?? true {
       measuring.append(
         StageEstimate(
           stage: .search, bytes: encoding.bytes, tokens: search.windows.count * texts.context,
           seconds: max(0, remaining()) * policy.searchShare, isBound: true))
     }
-    if let final = texts.final {
-      measuring.append(comparisonStage(final, texts, encoding, window: window, remaining: remaining()))
+    if let final = texts.final, least?.hasComparison(in: available, policy) ?? true {
+      measuring.append(comparisonStage(final, texts, encoding, window: window, remaining: remaining() + reserved))
     }
     return [importance].compactMap { $0 } + measuring + [try feedbackStage() ?? encoding]
   }
@@ -104,7 +109,7 @@ extension FitJob {
     _ final: ScoringWindows, _ texts: FitTexts, _ encoding: StageEstimate, window: Double, remaining: Double
   ) -> StageEstimate {
     // The model, the stock mixes and the fitted ones; all but the model are encoded.
-    let mixes = Double(policy.stockMixes + (searches ? 3 : 2))
+    let mixes = Double(comparedMixes)
     let count = final.windows.count
     let whole = (1 + mixes) * window * Double(count) + mixes * encoding.seconds
     let minimum = whole * Double(policy.fewestWindows) / Double(max(policy.fewestWindows, count))
@@ -163,7 +168,7 @@ extension FitJob {
 }
 
 /// The cost of measuring and encoding a model's weights on this machine.
-private struct WeightCosts {
+struct WeightCosts {
   let source: any ModelSource
   /// Types whose errors are measured.
   let types: [GGMLType]

@@ -147,44 +147,37 @@ public struct FitJob {
     return given.table
   }
 
-  /// Measured sensitivities, with the input of the next stages.
-  public struct Measured {
-    public let matrix: ImportanceMatrix?
-    public let table: SensitivityTable
-    public let texts: FitTexts
-    let goal: FitTarget
-    /// Runs mixes. The search and the last comparison share the tensors that it has encoded.
-    let trials: MixTrials
-    /// System uptime at the start of the budget.
-    let start: Double
-    /// A digest of everything that the choice of types depends on.
-    let key: String
-  }
-
-  private func now() -> Double { ProcessInfo.processInfo.systemUptime }
+  static func now() -> Double { ProcessInfo.processInfo.systemUptime }
 
   /// Sensitivities: given, stored by an earlier run, or measured now.
   ///
   /// - Parameter text: the text of this stage and of the next ones.
   public func sensitivities(_ matrix: ImportanceMatrix?, on text: CalibrationText) throws -> Measured {
-    let start = budget == nil ? now() : made
+    let start = budget == nil ? Self.now() : made
     let goal = try goal(matrix)
     try goal.check()
     let texts = try FitTexts(text, for: source, options: settings.forward, budget: budget, policy: policy)
+    let least = try leastTimes(texts)
+    let available = max(0, texts.budget - (Self.now() - start))
+    let isProbed = least?.hasProbes(in: available, policy) ?? true
     let table =
       try givenTable(matrix)
-      ?? SensitivityMeasurement(
-        of: source, matrix: matrix, windows: texts.probes,
-        budget: max(0, texts.budget - (now() - start)) * policy.sensitivityShare, limitsErrors: budget != nil,
-        in: settings, policy: policy
-      ).table(
-        earlier: { workspace?.sensitivities(like: $0, observer) }, keep: { try workspace?.keep($0) })
-    return Measured(
+      ?? (isProbed
+        ? SensitivityMeasurement(
+          of: source, matrix: matrix, windows: texts.probes,
+          budget: (available - (least?.reserved(of: available, policy) ?? 0)) * policy.sensitivityShare,
+          limitsErrors: budget != nil, in: settings, policy: policy
+        ).table(
+          earlier: { workspace?.sensitivities(like: $0, observer) }, keep: { try workspace?.keep($0) })
+        : priors.table(of: source, matrix: matrix, in: settings))
+    var measured = Measured(
       matrix: matrix, table: table, texts: texts, goal: goal,
       trials: try MixTrials(
         source: source, importance: matrix?.lookup, options: settings.forward, feedback: feedback?.factors),
-      start: start,
-      key: try key(table, texts))
+      start: start, key: try key(table, texts))
+    measured.least = least
+    if given == nil, !isProbed, let least { measured.omitted = [OmittedStage(stage: .probes, seconds: least.probes)] }
+    return measured
   }
 
   /// The report of an interrupted run of the same job.
@@ -217,8 +210,11 @@ public struct FitJob {
 
   /// Searches for a mix that is better than the allocation; nil if the search is off, or time or text is too short.
   public func search(_ measured: Measured, from allocated: [GGMLType]) throws -> MixSearch.Result? {
-    let remaining = measured.texts.budget - (now() - measured.start)
-    guard searches, remaining > 0, let windows = measured.texts.search else { return nil }
+    let available = measured.remaining
+    let remaining = available - (measured.least?.reserved(of: available, policy) ?? 0)
+    guard searches, remaining > 0, measured.omitted.isEmpty, let windows = measured.texts.search,
+      measured.least?.hasSearch(in: available, policy) ?? true
+    else { return nil }
     let space = SearchSpace(
       tensors: source.tensors, options: allocator(measured.table, measured.goal).options,
       groups: measured.table.groups(of: source)
@@ -250,18 +246,19 @@ public struct FitJob {
     var types = found?.types ?? allocated
     var choice: FitReport.Choice = found == nil ? .allocation : .search
     var comparison: FitReport.Comparison?
-    if let windows = texts.final {
+    let candidates =
+      [StockComparison.Candidate(choice: .allocation, types: allocated)]
+      + (found.map { [StockComparison.Candidate(choice: .search, types: $0.types)] } ?? [])
+      + (try expected(measured))
+    if let windows = try texts.final.flatMap({
+      try affordable($0, measured, mixes: candidates.count + policy.stockMixes)
+    }) {
       let stage = FitStage.comparison(model: source.name)
       observer.begin(stage)
-      let candidates =
-        [StockComparison.Candidate(choice: .allocation, types: allocated)]
-        + (found.map { [StockComparison.Candidate(choice: .search, types: $0.types)] } ?? [])
-        + (try expected(measured))
       let verdict = try StockComparison(
         source: source, target: measured.goal, hasImportance: measured.matrix != nil, policy: policy
       ).verdict(
-        of: candidates, trials: measured.trials,
-        windows: try affordable(windows, measured, mixes: candidates.count + policy.stockMixes), progress: observer)
+        of: candidates, trials: measured.trials, windows: windows, progress: observer)
       observer.end(stage)
       (types, choice, comparison) = (verdict.types, verdict.choice, verdict.comparison)
     }
@@ -272,6 +269,15 @@ public struct FitJob {
     report.search = found.map { FitReport.Search(trials: $0.trials, rounds: $0.rounds, isCutShort: $0.isCutShort) }
     report.comparison = comparison
     report.isEstimated = feedback != nil
+    report.omitted = measured.omitted
+    if let least = measured.least {
+      if searches, found == nil, texts.search != nil {
+        report.omitted.append(OmittedStage(stage: .search, seconds: least.search))
+      }
+      if comparison == nil, texts.final != nil {
+        report.omitted.append(OmittedStage(stage: .comparison, seconds: least.comparison))
+      }
+    }
     if texts.windowCount < needed {
       report.shortage = FitReport.Shortage(windows: texts.windowCount, context: texts.context, needed: needed)
     }
@@ -293,19 +299,6 @@ public struct FitJob {
     ).written(file, trials: trials, windows: windows, progress: observer)
     observer.end(stage)
     return written
-  }
-
-  /// As many windows as the remaining budget allows for some mixes and the source, by the speed of earlier measurements.
-  /// Without a given budget, all of them, so that the result does not depend on the clock.
-  private func affordable(_ windows: ScoringWindows, _ measured: Measured, mixes: Int) throws -> ScoringWindows {
-    guard budget != nil else { return windows }
-    let pass = try ForwardPass(source: source, options: settings.forward)
-    let each =
-      try measured.trials.windowSeconds
-      ?? pass.estimatedSeconds(try pass.plan(windows: 1, length: measured.texts.context))
-    let remaining = measured.texts.budget - (now() - measured.start)
-    let count = remaining / max(each * Double(1 + mixes), 1e-12)
-    return windows.spread(max(policy.fewestWindows, Int(max(0, min(count, 1e6)))))
   }
 
   /// The allocation without probes: more measuring is never worse than none. Empty where the table has no expectations.

@@ -19,9 +19,12 @@ public struct FitPolicy: Sendable {
   /// The search's share of the time that remains after sensitivities. The last comparison gets the rest: seven mixes on its
   /// windows, where a round of the search runs dozens.
   public var searchShare = 0.8
-  /// Windows of the last comparison that are run even where the budget is spent: without it, nothing says whether the
-  /// measurements were worth anything. Two, so that one unusual text does not decide.
+  /// Windows of the last comparison at least: without it, nothing says whether the measurements were worth anything. Two, so
+  /// that one unusual text does not decide.
   public var fewestWindows = 2
+  /// The part of a given budget that this least comparison takes at most: where it would take more, neither it nor a search
+  /// runs, and the time is for probes.
+  public var comparisonShare = 0.4
   /// Number of stock mixes that a fit is compared with: the largest is not always the best.
   public var stockMixes = 3
   /// A stock mix may exceed the target by this factor. A target is often the size of a file of llama-quantize, which lacks
@@ -53,7 +56,7 @@ public struct FitPolicy: Sendable {
     Double(weights) * encodingNanoseconds * 1e-9 / Double(ProcessInfo.processInfo.activeProcessorCount)
   }
 
-  /// Floating-point operations per second, for converting seconds to work. About the speed of a core with weights in its
-  /// cache, times the number of processors (not of threads).
-  static let nominalSpeed = 2e10 * Double(ProcessInfo.processInfo.activeProcessorCount)
+  /// Floating-point operations per second, for converting seconds to work: what a core reaches in a forward pass
+  /// (Documentation/benchmarks-forward.md), times the number of processors (not of threads).
+  static let nominalSpeed = 7.5e10 * Double(ProcessInfo.processInfo.activeProcessorCount)
 }

@@ -36,6 +36,8 @@ public struct FitReport: Codable, Sendable, Equatable {
   public struct Comparison: Codable, Sendable, Equatable {
     /// Number of windows of the final text.
     public let windows: Int
+    /// Divergence of the fitted mix that was chosen.
+    public let fitted: Double
     public let allocation: Double
     /// The search's mix, if it differs from the allocation.
     public let search: Double?
@@ -49,8 +51,6 @@ public struct FitReport: Codable, Sendable, Equatable {
     /// The stock mix that is written because it is better; nil if a fitted mix is.
     public let written: String?
 
-    /// Divergence of the best fitted mix.
-    public var fitted: Double { [allocation, search, expected].compactMap { $0 }.min() ?? allocation }
     public var best: Measured? { stock.min { $0.divergence < $1.divergence } }
   }
 
@@ -93,6 +93,8 @@ public struct FitReport: Codable, Sendable, Equatable {
   /// Whether the comparison's mixes were estimated: with error feedback, of which trials have only the average effect.
   public internal(set) var isEstimated = false
   public internal(set) var shortage: Shortage?
+  /// Stages for which a given budget was too short.
+  public internal(set) var omitted: [OmittedStage] = []
   /// The written file; nil without error feedback, where ``comparison`` has it, and before it is written.
   public var written: Written?
 

@@ -126,7 +126,7 @@ public struct MixSearch {
       return result(last.types, first.drift.mean, last.drift.mean)
     }
     let whole = try trials.drifts(of: [first.types, last.types], windows: windows)
-    return result(
-      whole[1].mean < whole[0].mean ? last.types : first.types, whole[0].mean, min(whole[0].mean, whole[1].mean))
+    let gains = WindowBalance.changes(to: whole[1], from: whole[0], rows: windows.scored.count).reduce(0, +) < 0
+    return result(gains ? last.types : first.types, whole[0].mean, whole[gains ? 1 : 0].mean)
   }
 }

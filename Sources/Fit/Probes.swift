@@ -34,7 +34,8 @@ package struct Probes {
     return fitting.canEncode ? fitting : .q8_0
   }
 
-  /// KL divergence in nats by group, with its standard error over windows.
+  /// KL divergence in nats by group, with its standard error over windows. Every window counts alike: its weight is the
+  /// inverse of the sum of all groups' divergence in it.
   ///
   /// - Parameter progress: its steps are layers.
   func estimates(of groups: [ProbeGroup], progress: any RunObserver) throws -> [Estimate] {
@@ -44,9 +45,17 @@ package struct Probes {
     }
     // A rounded tensor is read in one probe only.
     let trials = try MixTrials(source: source, importance: importance, options: options, keepsEncoded: false)
-    return try trials.drifts(of: mixes, windows: windows, progress: progress).map { drift in
+    let drifts = try trials.drifts(of: mixes, windows: windows, progress: progress)
+    let rows = windows.scored.count
+    var sums = [Double](repeating: 0, count: drifts.first?.positions ?? 0)
+    for drift in drifts { for (position, divergence) in drift.divergences.enumerated() { sums[position] += divergence } }
+    let balance = WindowBalance(sums, rows: rows)
+    return drifts.map { drift in
+      let divergences = balance.weighted(drift.divergences)
       // Arithmetic noise can make a mean near zero negative.
-      Estimate(value: max(0, drift.mean), error: Self.standardError(drift.divergences, of: windows.scored.count))
+      return Estimate(
+        value: max(0, divergences.reduce(0, +) / Double(max(1, divergences.count))),
+        error: Self.standardError(divergences, of: rows))
     }
   }
 

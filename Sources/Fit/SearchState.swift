@@ -97,11 +97,10 @@ struct SearchState {
     try report()
   }
 
-  /// A measurement relative to another one on the same text.
+  /// A measurement relative to another one on the same text; every window counts alike.
   func trial(_ types: [GGMLType], _ drift: Drift, against base: Drift, level: Double) -> MixSurrogate.Trial {
-    let ratio = drift.mean / max(base.mean, 1e-12)
-    let difference = Estimate(meanOf: zip(drift.divergences, base.divergences).map { $0 - $1 })
+    let change = Estimate(meanOf: WindowBalance.changes(to: drift, from: base, rows: screen.scored.count))
     return MixSurrogate.Trial(
-      costs: space.costs(types), level: level * ratio, error: level * difference.error / max(base.mean, 1e-12))
+      costs: space.costs(types), level: level * (1 + change.value), error: level * change.error)
   }
 }

@@ -5,7 +5,7 @@ import Quantize
 import Tensors
 
 /// The last comparison: the fitted mixes with the nearest stock mixes, on text that no earlier stage has seen.
-struct StockComparison {
+package struct StockComparison {
   let source: any ModelSource
   let target: FitTarget
   let hasImportance: Bool
@@ -85,7 +85,7 @@ struct StockComparison {
     let drifts = try trials.drifts(
       of: fitted.map(\.types) + stock.map(\.types), windows: windows, progress: progress)
     let stockDrifts = drifts[fitted.count...]
-    let chosen = fitted.indices.min { drifts[$0].mean < drifts[$1].mean } ?? 0
+    let chosen = Self.choice(of: fitted.map(\.choice), drifts, rows: windows.scored.count)
     let fittedDrift = drifts[chosen]
     func divergence(_ choice: FitReport.Choice) -> Double? {
       fitted.firstIndex { $0.choice == choice }.map { drifts[$0].mean }
@@ -96,12 +96,28 @@ struct StockComparison {
     let fitting = zip(stock, stockDrifts).filter { $0.0.bytes <= target.bytes && $0.1.mean < fittedDrift.mean }
     let written = fitting.min { $0.1.mean < $1.1.mean }?.0
     let comparison = FitReport.Comparison(
-      windows: windows.windows.count, allocation: drifts[0].mean, search: divergence(.search),
-      expected: divergence(.expected),
+      windows: windows.windows.count, fitted: fittedDrift.mean, allocation: drifts[0].mean,
+      search: divergence(.search), expected: divergence(.expected),
       stock: measured(stock, Array(stockDrifts)), low: difference?.low ?? 0, high: difference?.high ?? 0,
       written: written?.name)
     return Verdict(
       types: written?.types ?? fitted[chosen].types, choice: written == nil ? fitted[chosen].choice : .stock,
       comparison: comparison)
+  }
+
+  /// The index of the mix to take: the one without measurements of this model, unless another gains more than the gain's
+  /// standard error. So few windows, or windows of unlike kinds, do not make a file worse. Every window counts alike.
+  ///
+  /// - Parameters:
+  ///   - candidates: origins of the mixes.
+  ///   - drifts: their drifts, in the same order; more are ignored.
+  ///   - rows: the number of scored positions of a window.
+  package static func choice(of candidates: [FitReport.Choice], _ drifts: [Drift], rows: Int) -> Int {
+    let base = candidates.firstIndex(of: .expected) ?? 0
+    let changes = candidates.indices.map { index in
+      let values = WindowBalance.changes(to: drifts[index], from: drifts[base], rows: rows)
+      return Estimate(meanOf: values).value + (index == base ? 0 : Probes.standardError(values, of: rows))
+    }
+    return candidates.indices.min { (changes[$0], $0) < (changes[$1], $1) } ?? base
   }
 }

@@ -23,6 +23,7 @@ extension FitReport {
       + [unmeasuredLine].compactMap { $0 } + floors.map(\.line)
       + [
         searchLine, isEstimated ? choiceLine(words) : comparisonLine(words), writtenLine(words), shortageLine(words),
+        omittedLine,
       ].compactMap { $0 }
   }
 
@@ -41,7 +42,9 @@ extension FitReport {
         line +=
           ", \(isEstimated ? "estimated " : "")KLD \(Figures.significant(comparison.allocation)) to "
           + "\(Figures.significant(after)) (\(Figures.percent(after / comparison.allocation - 1, 1))) on unseen text"
-        if after > comparison.allocation { line += ", so the allocation is kept" }
+        if comparison.search != nil, choice == .allocation || choice == .expected {
+          line += ", not beyond the standard error, so its mix is not taken"
+        }
       }
       return line + (search.isCutShort ? ", ended by --budget" : "")
     }
@@ -53,7 +56,8 @@ extension FitReport {
     if let written = comparison.written {
       return "by the estimate, the types of the \(words.one) \(written) are better and were taken"
     }
-    return choice == .expected ? "by the estimate, the mix without probes is the best" : nil
+    return choice == .expected
+      ? "by the estimate, probes and search gain less than the standard error, so the mix without them was taken" : nil
   }
 
   private static func windows(_ count: Int) -> String { count == 1 ? "1 window" : "\(count) windows" }
@@ -81,7 +85,10 @@ extension FitReport {
       + "(\(Figures.percent(fitted / stock - 1, 1)); 95 % interval of the difference: "
       + "\(Figures.significant(comparison.low, 3)) to \(Figures.significant(comparison.high, 3)))"
     guard fitted > stock else {
-      return (choice == .expected ? "the mix without probes is the best: " : "the fitted mix is kept: ") + figures
+      return
+        (choice == .expected
+        ? "probes and search gain less than the standard error, so the mix without them is kept: "
+        : "the fitted mix is kept: ") + figures
     }
     switch comparison.written {
     case nil: return "\(best.name) is better, but slightly too large: " + figures
@@ -89,6 +96,12 @@ extension FitReport {
     case let name?:
       return "the \(words.one) \(name) was written; \(best.name) is better, but slightly too large: " + figures
     }
+  }
+
+  private var omittedLine: String? {
+    guard !omitted.isEmpty else { return nil }
+    let names = omitted.map { "\($0.stage.rawValue) (at least \(Figures.duration($0.seconds)))" }
+    return "the time of --budget was too short for " + names.joined(separator: " and ")
   }
 
   private func shortageLine(_ words: BaselineWords) -> String? {

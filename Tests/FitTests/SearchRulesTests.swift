@@ -21,6 +21,8 @@ import Testing
   private final class Trials: MixMeasuring {
     /// Mean divergence of a mix, by number of windows.
     let drift: ([GGMLType], Int) -> Double
+    /// Factors of it, by window.
+    var factors: ([GGMLType]) -> [Double] = { _ in [] }
     private(set) var count = 0
     /// A second for every window of every mix and of the source.
     private(set) var seconds = 0.0
@@ -34,8 +36,12 @@ import Testing
       seconds += Double((mixes.count + 1) * windows.windows.count)
       return mixes.map { mix in
         let rows = windows.rowCount
+        let (mean, factors) = (drift(mix, windows.windows.count), factors(mix))
         return Drift(
-          divergences: Array(repeating: drift(mix, windows.windows.count), count: rows),
+          divergences: (0..<rows).map { row in
+            let window = row / windows.scored.count
+            return factors.indices.contains(window) ? mean * factors[window] : mean
+          },
           baseLosses: Array(repeating: 1, count: rows), losses: Array(repeating: 1, count: rows),
           sameTops: Array(repeating: true, count: rows))
       }
@@ -198,5 +204,48 @@ import Testing
     let result = try search.run(from: start)
     #expect(result.types == (isKept ? better : start))
     #expect(result.initial == 1 && abs(result.final - (isKept ? 0.95 : 1)) < 1e-12)
+  }
+
+  /// The first of four windows has ten times the divergence of the others. A mix that gains a tenth there and loses a twentieth
+  /// in each of the others has the smaller mean, but is worse.
+  @Test(arguments: [(0.9, 1.05, false), (1.05, 0.9, true)])
+  func everyWindowCountsAlike(loud: Double, quiet: Double, isTaken: Bool) throws {
+    let trials = Trials { _, _ in 1 }
+    let other = chain[0]
+    trials.factors = { $0 == other ? [10 * loud, quiet, quiet, quiet] : [10, 1, 1, 1] }
+    var search = try search(trials, allocations: [other])
+    search.policy.exchangeRounds = 0
+    #expect(try search.run(from: start).types == (isTaken ? other : start))
+  }
+
+  /// Measuring decides only where a mix gains more than the standard error of its gain.
+  @Test(arguments: [(0.02, 0.9, 0), (0.02, 0.995, 2), (0.3, 0.95, 2), (0.02, 1.1, 2)])
+  func aGainWithinItsErrorIsNone(noise: Double, level: Double, chosen: Int) throws {
+    var random = SplitMix(seed: 7)
+    let base = (0..<64).map { _ in 0.5 + random.fraction() }
+    func drift(_ divergences: [Double]) -> Drift {
+      let ones = divergences.map { _ in 1.0 }
+      return Drift(divergences: divergences, baseLosses: ones, losses: ones, sameTops: ones.map { _ in true })
+    }
+    let sign = base.indices.map { $0 / 4 % 2 == 0 ? noise : -noise }
+    let drifts = [drift(zip(base, sign).map { $0 * (level + $1) }), drift(base.map { 1.01 * $0 }), drift(base)]
+    #expect(StockComparison.choice(of: [.allocation, .search, .expected], drifts, rows: 4) == chosen)
+  }
+
+  /// A budget keeps time for the last comparison where that takes less than its share of it, and searches only then.
+  @Test func stagesThatABudgetAllows() {
+    let least = LeastTimes(probes: 100, search: 50, comparison: 40)
+    func stages(_ seconds: Double) -> [Bool] {
+      let policy = FitPolicy()
+      return [
+        least.hasProbes(in: seconds, policy), least.hasSearch(in: seconds, policy),
+        least.hasComparison(in: seconds, policy),
+      ]
+    }
+    #expect(stages(99) == [false, false, false])
+    // With time kept for the comparison, there is too little for probes.
+    #expect(stages(100) == [false, true, true])
+    #expect(stages(140) == [true, true, true])
+    #expect(stages(0) == [false, false, false])
   }
 }

@@ -38,11 +38,26 @@ import Transformer
     #expect(probe.tensors == ["blk.2.ffn_down.weight", "blk.3.ffn_down.weight"])
     #expect(table.entries.filter { probe.tensors.contains($0.tensor) }.map(\.probe) == [probe.name, probe.name])
 
-    // Equal to rounding both layers in one whole run.
-    let types = model.tensors.map { probe.tensors.contains($0.name) ? GGMLType.q3_K : $0.type }
-    let trial = try MixTrials(source: model, importance: nil, options: ForwardOptions()).drifts(
-      of: [types], windows: windows)[0]
-    #expect(abs(trial.mean - probe.divergence) < 1e-3 * probe.divergence)
+    // Equal to rounding both layers in one whole run, where every window counts by the inverse of all probes' divergence.
+    let mixes = table.probes.map { probe in
+      model.tensors.map { probe.tensors.contains($0.name) ? GGMLType.q3_K : $0.type }
+    }
+    let trials = try MixTrials(source: model, importance: nil, options: ForwardOptions()).drifts(
+      of: mixes, windows: windows
+    ).map { drift in
+      windows.windows.indices.map { window in
+        let rows = windows.scored.count
+        return drift.divergences[window * rows..<(window + 1) * rows].reduce(0, +) / Double(rows)
+      }
+    }
+    let sums = windows.windows.indices.map { window in trials.reduce(0) { $0 + $1[window] } }
+    let mean = sums.reduce(0, +) / Double(sums.count)
+    // No window has less than a quarter of the mean, so that each gets a weight of mean / sum.
+    try #require(sums.allSatisfy { $0 > mean / 4 } && sums.max()! > 1.05 * sums.min()!)
+    for (probe, trial) in zip(table.probes, trials) {
+      let expected = zip(trial, sums).reduce(0) { $0 + $1.0 * mean / $1.1 } / Double(sums.count)
+      #expect(abs(probe.divergence - expected) < 1e-3 * expected, "\(probe.name)")
+    }
   }
 
   @Test func spilledStatesGiveTheSameProbes() throws {
