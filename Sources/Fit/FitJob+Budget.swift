@@ -1,19 +1,18 @@
 import Foundation
-import Foundation
 import GGUF
 import Imatrix
 import Perplexity
 import Tensors
 import Transformer
 
-/// A stage that does not run, as a given budget is too short for it.
+/// A stage that does not run, as the budget is too short for it.
 public struct OmittedStage: Codable, Sendable, Equatable {
   public let stage: StageEstimate.Stage
   /// Seconds that it takes at least on this machine.
   public let seconds: Double
 }
 
-/// What the stages take at least on this machine, in seconds.
+/// What the stages take at least, in seconds.
 package struct LeastTimes {
   /// A probe of each class in all layers.
   let probes: Double
@@ -21,11 +20,16 @@ package struct LeastTimes {
   let search: Double
   /// All mixes on ``FitPolicy/fewestWindows``.
   let comparison: Double
+  /// A pass over one window, and encoding the model once.
+  let window: Double
+  let encoding: Double
 
-  package init(probes: Double, search: Double, comparison: Double) {
+  package init(probes: Double, search: Double, comparison: Double, window: Double = 0, encoding: Double = 0) {
     self.probes = probes
     self.search = search
     self.comparison = comparison
+    self.window = window
+    self.encoding = encoding
   }
 
   /// The seconds to keep for the comparison. Where it would take most of the time, there is none.
@@ -58,8 +62,7 @@ extension FitJob {
     let start: Double
     /// A digest of everything that the choice of types depends on.
     let key: String
-    /// nil without a given budget.
-    var least: LeastTimes?
+    let least: LeastTimes
     /// Stages for which the budget was too short.
     var omitted: [OmittedStage] = []
 
@@ -67,14 +70,20 @@ extension FitJob {
     var remaining: Double { texts.budget - (FitJob.now() - start) }
   }
 
-  /// What the stages take at least; nil without a given budget, where the least always runs, so that the result does not
+  /// What the stages take at least on this machine; where no budget is given, by nominal speeds, so that the result does not
   /// depend on the clock.
-  func leastTimes(_ texts: FitTexts) throws -> LeastTimes? {
-    guard budget != nil else { return nil }
+  func leastTimes(_ texts: FitTexts) throws -> LeastTimes {
     let pass = try ForwardPass(source: source, options: settings.forward)
-    let window = try pass.estimatedSeconds(try pass.plan(windows: 1, length: texts.context))
-    let types = SensitivityTable.types(of: source, hasImportance: !importanceInput.isNothing)
-    let encoding = try WeightCosts(source, types: types).encoding(as: try expectedTypes(types)).seconds
+    let plan = try pass.plan(windows: 1, length: texts.context)
+    let (window, encoding): (Double, Double)
+    if budget != nil {
+      let types = SensitivityTable.types(of: source, hasImportance: !importanceInput.isNothing)
+      encoding = try WeightCosts(source, types: types).encoding(as: try expectedTypes(types)).seconds
+      window = try pass.estimatedSeconds(plan)
+    } else {
+      encoding = FitPolicy.nominalEncoding(source.tensors.reduce(0) { $0 + $1.shape.count })
+      window = plan.operations / FitPolicy.nominalSpeed
+    }
     let layers = try Decoder(source).layerCount
     let groups = ProbeGroup.all(of: source, layers: layers, bands: 1)
     let passes = ProbeGroup.passes(groups, layers: layers)
@@ -84,24 +93,30 @@ extension FitJob {
     return LeastTimes(
       probes: (1 + passes) * window * Double(texts.probes.windows.count),
       search: window * (Double(judging) * (2 + candidates) + 1 + passes) + encoding,
-      comparison: (1 + mixes) * window * Double(policy.fewestWindows) + mixes * encoding)
+      comparison: (1 + mixes) * window * Double(policy.fewestWindows) + mixes * encoding,
+      window: window, encoding: encoding)
   }
 
   /// Mixes of the last comparison, where all differ.
   var comparedMixes: Int { policy.stockMixes + (searches ? 3 : 2) }
 
-  /// As many windows as the remaining budget allows for some mixes and the source, by the speed of earlier measurements; nil
-  /// if it allows none. Without a given budget, all of them, so that the result does not depend on the clock.
+  /// As many windows as the remaining budget allows for some mixes and the source, by the speed of earlier measurements;
+  /// without a given budget, as its share of nominal time allows. nil for none.
   func affordable(_ windows: ScoringWindows, _ measured: Measured, mixes: Int) throws -> ScoringWindows? {
-    guard let budget, let least = measured.least else { return windows }
-    let remaining = measured.remaining
-    // The budget holds within a tenth.
-    guard least.comparison <= remaining + budget / 20 else { return nil }
-    let pass = try ForwardPass(source: source, options: settings.forward)
-    let each =
-      try measured.trials.windowSeconds
-      ?? pass.estimatedSeconds(try pass.plan(windows: 1, length: measured.texts.context))
-    let count = remaining / max(each * Double(1 + mixes), 1e-12)
-    return windows.spread(max(policy.fewestWindows, Int(max(0, min(count, 1e6)))))
+    let least = measured.least
+    let each: Double
+    var seconds: Double
+    if let budget {
+      // The budget holds within a tenth.
+      guard least.comparison <= measured.remaining + budget / 20 else { return nil }
+      each = measured.trials.windowSeconds ?? least.window
+      seconds = measured.remaining
+    } else {
+      guard least.hasComparison(in: measured.texts.budget, policy) else { return nil }
+      each = least.window
+      seconds = policy.comparisonShare * measured.texts.budget - Double(mixes) * least.encoding
+    }
+    seconds /= max(each * Double(1 + mixes), 1e-12)
+    return windows.spread(max(policy.fewestWindows, Int(max(0, min(seconds, 1e6)))))
   }
 }

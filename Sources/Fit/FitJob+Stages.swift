@@ -50,19 +50,19 @@ extension FitJob {
     // A given budget includes the importance.
     let available = max(0, texts.budget - (budget == nil ? 0 : importance?.seconds ?? 0))
     let least = try leastTimes(texts)
-    let reserved = least?.reserved(of: available, policy) ?? 0
+    let reserved = least.reserved(of: available, policy)
     var measuring =
       given == nil ? try sensitivityStages(costs, texts, window: window, available: available - reserved) : []
-    let isProbed = given != nil || least?.hasProbes(in: available, policy) ?? true
+    let isProbed = given != nil || least.hasProbes(in: available, policy)
     if !isProbed { measuring.removeAll { $0.stage == .probes } }
     func remaining() -> Double { available - reserved - measuring.reduce(0) { $0 + $1.seconds } }
-    if searches, isProbed, let search = texts.search, least?.hasSearch(in: remaining() + reserved, policy) ?? true {
+    if searches, isProbed, let search = texts.search, least.hasSearch(in: remaining() + reserved, policy) {
       measuring.append(
         StageEstimate(
           stage: .search, bytes: encoding.bytes, tokens: search.windows.count * texts.context,
           seconds: max(0, remaining()) * policy.searchShare, isBound: true))
     }
-    if let final = texts.final, least?.hasComparison(in: available, policy) ?? true {
+    if let final = texts.final, least.hasComparison(in: available, policy) {
       measuring.append(comparisonStage(final, texts, encoding, window: window, remaining: remaining() + reserved))
     }
     return [importance].compactMap { $0 } + measuring + [try feedbackStage() ?? encoding]

@@ -158,25 +158,26 @@ public struct FitJob {
     try goal.check()
     let texts = try FitTexts(text, for: source, options: settings.forward, budget: budget, policy: policy)
     let least = try leastTimes(texts)
-    let available = max(0, texts.budget - (Self.now() - start))
-    let isProbed = least?.hasProbes(in: available, policy) ?? true
+    let available = budget == nil ? texts.budget : max(0, texts.budget - (Self.now() - start))
+    let measurement = SensitivityMeasurement(
+      of: source, matrix: matrix, windows: texts.probes,
+      budget: (available - least.reserved(of: available, policy)) * policy.sensitivityShare,
+      limitsErrors: budget != nil, in: settings, policy: policy)
+    let isProbed =
+      try least.hasProbes(in: available, policy)
+      || measurement.hasProbes(of: { workspace?.sensitivities(like: $0, NoObserver()) })
     let table =
       try givenTable(matrix)
       ?? (isProbed
-        ? SensitivityMeasurement(
-          of: source, matrix: matrix, windows: texts.probes,
-          budget: (available - (least?.reserved(of: available, policy) ?? 0)) * policy.sensitivityShare,
-          limitsErrors: budget != nil, in: settings, policy: policy
-        ).table(
+        ? measurement.table(
           earlier: { workspace?.sensitivities(like: $0, observer) }, keep: { try workspace?.keep($0) })
         : priors.table(of: source, matrix: matrix, in: settings))
     var measured = Measured(
       matrix: matrix, table: table, texts: texts, goal: goal,
       trials: try MixTrials(
         source: source, importance: matrix?.lookup, options: settings.forward, feedback: feedback?.factors),
-      start: start, key: try key(table, texts))
-    measured.least = least
-    if given == nil, !isProbed, let least { measured.omitted = [OmittedStage(stage: .probes, seconds: least.probes)] }
+      start: start, key: try key(table, texts), least: least)
+    if given == nil, !isProbed { measured.omitted = [OmittedStage(stage: .probes, seconds: least.probes)] }
     return measured
   }
 
@@ -211,9 +212,9 @@ public struct FitJob {
   /// Searches for a mix that is better than the allocation; nil if the search is off, or time or text is too short.
   public func search(_ measured: Measured, from allocated: [GGMLType]) throws -> MixSearch.Result? {
     let available = measured.remaining
-    let remaining = available - (measured.least?.reserved(of: available, policy) ?? 0)
-    guard searches, remaining > 0, measured.omitted.isEmpty, let windows = measured.texts.search,
-      measured.least?.hasSearch(in: available, policy) ?? true
+    let remaining = available - measured.least.reserved(of: available, policy)
+    guard searches, measured.omitted.isEmpty, measured.least.hasSearch(in: available, policy),
+      let windows = measured.texts.search
     else { return nil }
     let space = SearchSpace(
       tensors: source.tensors, options: allocator(measured.table, measured.goal).options,
@@ -270,13 +271,11 @@ public struct FitJob {
     report.comparison = comparison
     report.isEstimated = feedback != nil
     report.omitted = measured.omitted
-    if let least = measured.least {
-      if searches, found == nil, texts.search != nil {
-        report.omitted.append(OmittedStage(stage: .search, seconds: least.search))
-      }
-      if comparison == nil, texts.final != nil {
-        report.omitted.append(OmittedStage(stage: .comparison, seconds: least.comparison))
-      }
+    if searches, found == nil, texts.search != nil {
+      report.omitted.append(OmittedStage(stage: .search, seconds: measured.least.search))
+    }
+    if comparison == nil, texts.final != nil {
+      report.omitted.append(OmittedStage(stage: .comparison, seconds: measured.least.comparison))
     }
     if texts.windowCount < needed {
       report.shortage = FitReport.Shortage(windows: texts.windowCount, context: texts.context, needed: needed)

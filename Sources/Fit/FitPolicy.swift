@@ -22,7 +22,7 @@ public struct FitPolicy: Sendable {
   /// Windows of the last comparison at least: without it, nothing says whether the measurements were worth anything. Two, so
   /// that one unusual text does not decide.
   public var fewestWindows = 2
-  /// The part of a given budget that this least comparison takes at most: where it would take more, neither it nor a search
+  /// The part of the budget that this least comparison takes at most: where it would take more, neither it nor a search
   /// runs, and the time is for probes.
   public var comparisonShare = 0.4
   /// Number of stock mixes that a fit is compared with: the largest is not always the best.
@@ -59,4 +59,8 @@ public struct FitPolicy: Sendable {
   /// Floating-point operations per second, for converting seconds to work: what a core reaches in a forward pass
   /// (Documentation/benchmarks-forward.md), times the number of processors (not of threads).
   static let nominalSpeed = 7.5e10 * Double(ProcessInfo.processInfo.activeProcessorCount)
+
+  /// The speed by which amounts of text follow from a budget. Where none is given, a quarter of the nominal one, so that a run
+  /// ends in time and gives the same result on a slow or busy machine; a user who gives one wants it used.
+  static func speed(isGiven: Bool) -> Double { nominalSpeed * (isGiven ? 0.6 : 0.25) }
 }

@@ -93,7 +93,7 @@ public struct FitReport: Codable, Sendable, Equatable {
   /// Whether the comparison's mixes were estimated: with error feedback, of which trials have only the average effect.
   public internal(set) var isEstimated = false
   public internal(set) var shortage: Shortage?
-  /// Stages for which a given budget was too short.
+  /// Stages for which the budget was too short.
   public internal(set) var omitted: [OmittedStage] = []
   /// The written file; nil without error feedback, where ``comparison`` has it, and before it is written.
   public var written: Written?

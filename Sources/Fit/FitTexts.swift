@@ -66,10 +66,13 @@ public struct FitTexts: Sendable {
     let trained = try Decoder(source).contextLength
     let all = try calibration.windows(by: tokenizer, context: min(policy.context, max(8, trained)))
     let pass = try ForwardPass(source: source, options: options)
-    let seconds = try pass.plan(windows: 1, length: all.context).operations / FitPolicy.nominalSpeed
+    let operations = try pass.plan(windows: 1, length: all.context).operations
     let weights = source.tensors.reduce(0) { $0 + $1.shape.count }
-    let work = seconds * Double(all.windows.count) + FitPolicy.nominalEncoding(weights)
-    self.init(all, seconds: seconds, budget: budget ?? policy.autoBudget(work), policy: policy)
+    let work =
+      operations * Double(all.windows.count) / FitPolicy.nominalSpeed + FitPolicy.nominalEncoding(weights)
+    self.init(
+      all, seconds: operations / FitPolicy.speed(isGiven: budget != nil), budget: budget ?? policy.autoBudget(work),
+      policy: policy)
   }
 }
 

@@ -19,7 +19,7 @@ public struct ImportanceInput {
   /// Substrings of tensor names: only names with one of `included` (if not empty) and none of `excluded` are used.
   public var included: [String] = []
   public var excluded: [String] = []
-  /// Seconds that measuring may take, by ``FitPolicy/nominalSpeed``: of the text, as many windows as that allows. nil for
+  /// Seconds that measuring may take, by ``FitPolicy/speed(isGiven:)``: of the text, as many windows as that allows. nil for
   /// the whole text.
   public var seconds: Double?
 
@@ -64,7 +64,7 @@ public struct ImportanceInput {
   func windowLimit(for source: any ModelSource, in run: FitRun) throws -> Int? {
     try seconds.map { seconds in
       let pass = try ForwardPass(source: source, options: run.forward)
-      let each = try pass.plan(windows: 1, length: FitPolicy().context).operations / FitPolicy.nominalSpeed
+      let each = try pass.plan(windows: 1, length: FitPolicy().context).operations / FitPolicy.speed(isGiven: true)
       return max(Self.fewestWindows, Int(min(1e9, seconds / each)))
     }
   }

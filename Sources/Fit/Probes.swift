@@ -48,7 +48,9 @@ package struct Probes {
     let drifts = try trials.drifts(of: mixes, windows: windows, progress: progress)
     let rows = windows.scored.count
     var sums = [Double](repeating: 0, count: drifts.first?.positions ?? 0)
-    for drift in drifts { for (position, divergence) in drift.divergences.enumerated() { sums[position] += divergence } }
+    for drift in drifts {
+      for (position, divergence) in drift.divergences.enumerated() { sums[position] += divergence }
+    }
     let balance = WindowBalance(sums, rows: rows)
     return drifts.map { drift in
       let divergences = balance.weighted(drift.divergences)

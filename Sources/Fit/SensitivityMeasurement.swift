@@ -53,6 +53,14 @@ public struct SensitivityMeasurement {
     return try table(earlier: { _ in measured })
   }
 
+  /// Whether an earlier run has left probes.
+  ///
+  /// - Parameter earlier: as that of ``table(earlier:keep:)``.
+  func hasProbes(of earlier: (SensitivityTable) -> SensitivityTable?) throws -> Bool {
+    let empty = try passes.emptyTable()
+    return earlier(empty).map { $0.matches(empty) && !$0.probes.isEmpty } ?? false
+  }
+
   /// - Parameters:
   ///   - earlier: returns the stored table of an earlier run, given an empty table with the inputs.
   ///   - keep: receives the table so far, and the complete one.

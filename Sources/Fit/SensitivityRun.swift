@@ -15,7 +15,7 @@ package struct SensitivityRun {
   package var errors = RelativeErrors()
   /// Seconds for all measurements; nil for no limit. The first round always runs.
   package var budget: Double?
-  /// Seconds after which the remaining errors are measured on small samples; nil for no limit.
+  /// Seconds after which the remaining errors are measured on small samples; nil if the result must not depend on the clock.
   package var errorSeconds: Double?
   /// Number of bands of layers; nil for as many as the budget allows, at most one per layer.
   package var bands: Int?
@@ -124,18 +124,19 @@ package struct SensitivityRun {
       bands: bands ?? 0, isComplete: false, probes: [], entries: [])
   }
 
-  /// Maximum number of bands whose probes fit the remaining seconds. Computed from the estimated time of the reference
-  /// pass, so that it is repeatable; from the measured time only if that is more than twice as long.
+  /// Maximum number of bands whose probes fit the remaining seconds. Without a limit by the clock, computed from the nominal
+  /// time of the reference pass, so that it is repeatable; from the measured time only if that is more than twice as long.
   private func bandsWithin(_ seconds: Double?, layers: Int) throws -> Int {
     guard let seconds else { return layers }
     let pass = try ForwardPass(source: source, options: probes.options)
     let windows = probes.windows
     let expected =
-      try pass.plan(windows: windows.windows.count, length: windows.context).operations / FitPolicy.nominalSpeed
+      try pass.plan(windows: windows.windows.count, length: windows.context).operations
+      / FitPolicy.speed(isGiven: false)
     let start = ContinuousClock.now
     _ = try pass.run(windows: windows.windows, scored: windows.scored)
     let taken = Double((ContinuousClock.now - start) / .seconds(1))
-    let once = taken > 2 * expected ? taken : expected
+    let once = errorSeconds != nil || taken > 2 * expected ? taken : expected
     var bands = layers
     // Four fifths: the estimate does not include the scoring.
     while bands > 1,

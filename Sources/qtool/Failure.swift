@@ -228,6 +228,8 @@ extension Failure {
     switch (error.operation, error.code) {
     case (.open, ENOENT):
       self.init(.missing, "\(error.path): no such file or directory", hint: "check the path")
+    case (.open, EISDIR):
+      self.init(.missing, "\(error.path): is a folder, not a file", hint: "name a file in it, such as its GGUF")
     case (.open, _):
       self.init(.missing, "\(error.path): cannot be opened: \(error.reason)")
     case (.create, EBUSY):

@@ -44,6 +44,8 @@ extension FitReport {
           + "\(Figures.significant(after)) (\(Figures.percent(after / comparison.allocation - 1, 1))) on unseen text"
         if comparison.search != nil, choice == .allocation || choice == .expected {
           line += ", not beyond the standard error, so its mix is not taken"
+        } else if choice == .search, after > comparison.allocation {
+          line += ", but lower where every window counts alike"
         }
       }
       return line + (search.isCutShort ? ", ended by --budget" : "")
@@ -101,7 +103,7 @@ extension FitReport {
   private var omittedLine: String? {
     guard !omitted.isEmpty else { return nil }
     let names = omitted.map { "\($0.stage.rawValue) (at least \(Figures.duration($0.seconds)))" }
-    return "the time of --budget was too short for " + names.joined(separator: " and ")
+    return "left out, as --budget allows too little time: " + names.joined(separator: ", ")
   }
 
   private func shortageLine(_ words: BaselineWords) -> String? {

@@ -35,8 +35,8 @@ extension ModelSource {
   /// The folder of a GGUF of floats, with the config.json and the tokenizer's files of the same model. Its order of rows and
   /// the weights of its norms are undone exactly.
   fileprivate func folderOfFloats() throws -> String {
-    func refused(_ reason: String, _ hint: String) -> Failure {
-      Failure(.usage, "--format mlx: \(name) \(reason)", hint: hint)
+    func refused(_ reason: String, _ hint: String, _ code: Failure.Code = .usage) -> Failure {
+      Failure(code, "--format mlx: \(name) \(reason)", hint: hint)
     }
     guard let path = tensors.first.flatMap({ path(of: $0) }), !(self is MLXModel) else {
       throw refused("is not a Hugging Face directory of floats", "name the original model")
@@ -55,7 +55,7 @@ extension ModelSource {
     if let other = try ModelDifference(between: self, and: ModelShapes(path: folder, carriesPrediction: false)) {
       throw refused(
         "and \(folder)/config.json are of different models: \(other.subject) is \(other.model) in the one and "
-          + "\(other.config) by the other", "name the original model, or put its config.json beside the GGUF")
+          + "\(other.config) by the other", "name the original model, or put its config.json beside the GGUF", .data)
     }
     return folder
   }
@@ -96,9 +96,9 @@ extension ModelSource {
       return type
     }
     if let affine = type.affine { return affine.with(mlx.scales).type }
-    guard [.f16, .bf16, .f32].contains(type) else {
+    guard [.f16, .bf16].contains(type) else {
       throw Failure(
-        .usage, "\(type): MLX has no such type",
+        .usage, "\(type): \(type == .f32 ? "matrices of MLX have no more than 16 bits" : "MLX has no such type")",
         hint: "known: 2bit, 3bit, 4bit, 5bit, 6bit, 8bit with groups of 32, 64 "
           + "or 128 (4bit/64), and \(mlx.scales.type)")
     }

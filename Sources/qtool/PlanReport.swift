@@ -161,10 +161,17 @@ struct PlanReport {
     // The mark is in the table only if the row is.
     let best =
       plan.best.map { shown.contains($0) ? "" : "best mix that fits: \(plan.rows[$0].name)\n" } ?? ""
+    let command = machine.map { machine in
+      "\n  qtool quantize MODEL --fit \(machine) --context \(plan.context)\(cache) makes one of that size"
+    }
     return best
       + "largest file that fits: \(Figures.grouped(plan.largestFile)) bytes, \(Figures.bytes(plan.largestFile))"
-      + (machine.map { "\n  qtool quantize MODEL --fit \($0) --context \(plan.context)\(cache) makes one of that size" }
-        ?? "") + wired
+      + (fitsWhole ? "; the model fits as it is" : command ?? "") + wired
+  }
+
+  /// Whether the unchanged model fits, so that `--fit` has nothing to make.
+  private var fitsWhole: Bool {
+    plan.model.tensors.reduce(plan.metadata.bytes) { $0 + ($1.shape.bytes(as: $1.type) ?? 0) } <= plan.largestFile
   }
 
   /// Programs that open the shown rows, grouped by verdict.

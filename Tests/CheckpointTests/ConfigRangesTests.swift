@@ -56,6 +56,10 @@ import Testing
     ("DeepseekV3", #""n_group": 4"#, "key n_group: is 4, as many groups as experts"),
     ("DeepseekV3", #""n_group": 1, "topk_group": 2"#, "key topk_group: is 2, of 1 group"),
     ("DeepseekV3", #""n_group": 2, "topk_group": 3"#, "key topk_group: is 3, of 2 groups"),
+    (
+      "DeepseekV3", #""n_group": 2, "topk_group": 1, "num_experts_per_tok": 3"#,
+      "key num_experts_per_tok: is 3, but 1 of 2 groups have 2 experts"
+    ),
     ("DeepseekV3", #""routed_scaling_factor": 0.0"#, "key routed_scaling_factor: is 0, not a positive number"),
     ("DeepseekV3", #""routed_scaling_factor": 1e300"#, "key routed_scaling_factor: is 1e+300, beyond single precision"),
     ("Glm4Moe", #""n_group": 3"#, "key n_group: is 3, which does not divide 4 experts"),

@@ -97,4 +97,16 @@ import Testing
     let result = try qtool.run(["card"] + named)
     #expect(result.status == status && result.error.contains(message), "\(result.error)")
   }
+
+  /// By default, a machine must hold no more context than the model was trained for; more is possible, and said.
+  @Test func contextIsThatOfTheModel() throws {
+    let file = try quantize("Q4_0")
+    let card = try qtool.run(["card", file, "--base-model", "team/demo"])
+    #expect(card.output.contains("cache of 2048 tokens"), "\(card.output)")
+    let longer = try qtool.run(["card", file, "--base-model", "team/demo", "--context", "4k"])
+    #expect(longer.status == 0 && longer.output.contains("cache of 4096 tokens"), "\(longer.output)")
+    #expect(longer.error.contains("--context 4,096 is beyond the 2,048 tokens"), "\(longer.error)")
+    let folder = try qtool.run(["card", demo.path])
+    #expect(folder.status == 66 && folder.error.contains("is a folder, not a file"), "\(folder.error)")
+  }
 }

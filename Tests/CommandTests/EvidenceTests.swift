@@ -64,4 +64,31 @@ import Testing
     ])
     #expect(refused.status == 64 && refused.error.contains("--calibration"), "\(refused.error)")
   }
+
+  /// A budget that is too short for probes leaves the prior, and says how long they take.
+  @Test func stagesBeyondABudgetAreNamed() throws {
+    let command = [
+      "quantize", Repository.demoModel, "--target", "1.9MB", "--no-importance", "--no-feedback", "--calibration",
+      Repository.calibration, "--budget", "0.01s",
+    ]
+    let dry = try qtool.run(command + ["--dry-run"])
+    #expect(dry.status == 0 && dry.error.contains("encoding"), "\(dry.error)")
+    #expect(!["probes  ", "search  ", "comparison  "].contains { dry.error.contains($0) }, "\(dry.error)")
+    let file = out.path("short.gguf")
+    let result = try qtool.run(command + ["-o", file])
+    #expect(result.status == 0 && result.output.contains("evidence: prior"), "\(result.error)")
+    #expect(
+      result.output.contains("left out, as --budget allows too little time: probes (at least ")
+        && result.output.contains("search (at least ") && result.output.contains("comparison (at least "))
+    #expect(try GGUFFile(path: file).metadata.optionalString("quantize.evidence") == "prior")
+    // By the prior, so as without a budget.
+    let prior = out.path("prior.gguf")
+    #expect(
+      try qtool.run([
+        "quantize", Repository.demoModel, "--target", "1.9MB", "--no-importance", "--no-feedback", "--budget", "0",
+        "-o", prior,
+      ]).status == 0)
+    let (one, other) = (try GGUFFile(path: file), try GGUFFile(path: prior))
+    #expect(one.tensors.map(\.type) == other.tensors.map(\.type))
+  }
 }

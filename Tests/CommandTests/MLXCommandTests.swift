@@ -102,6 +102,17 @@ import Testing
     #expect(try Self.size(of: out.path("fitted")) <= 2_600_000)
   }
 
+  @Test func whatMLXCannotHoldIsRefused() throws {
+    let out = try TemporaryDirectory()
+    for (options, part) in [
+      (["--type", "4bit", "--pin", "attn_v=F32", "-o", out.path("a")], "no more than 16 bits"),
+      (["--type", "4bit", "-o", out.path("a.gguf")], "is the name of a GGUF"),
+    ] {
+      let result = try run(["quantize", Repository.demoModel, "--format", "mlx"] + options, status: 64)
+      #expect(result.error.contains(part) && out.contents.isEmpty, "\(result.error)")
+    }
+  }
+
   @Test func aSizeIsNeverExceededAndThePlanIsExact() throws {
     let out = try TemporaryDirectory()
     let path = out.path("fitted")
@@ -144,7 +155,7 @@ import Testing
     try text.replacing("\"hidden_size\": 256", with: "\"hidden_size\": 512").write(
       toFile: config, atomically: true, encoding: .utf8)
     let other = try run(
-      ["quantize", gguf, "--format", "mlx", "--type", "4bit", "-o", out.path("c")], status: 64)
+      ["quantize", gguf, "--format", "mlx", "--type", "4bit", "-o", out.path("c")], status: 65)
     #expect(other.error.contains("are of different models"), "\(other.error)")
     // Keys that shape arithmetic.
     for (key, value, part) in [
@@ -165,7 +176,7 @@ import Testing
     ] {
       try Self.set(key, value, in: text, to: config)
       let refused = try run(
-        ["quantize", gguf, "--format", "mlx", "--type", "4bit", "-o", out.path("c")], status: 64)
+        ["quantize", gguf, "--format", "mlx", "--type", "4bit", "-o", out.path("c")], status: 65)
       #expect(refused.error.contains("are of different models") && refused.error.contains(part), "\(refused.error)")
     }
   }

@@ -30,6 +30,14 @@ import Testing
     }
   }
 
+  /// A model that a machine holds needs no smaller file, which --fit would refuse to make.
+  @Test func aModelThatFitsAsItIs() throws {
+    let result = try qtool.run(["plan", Repository.demoModel, "--machine", "m3-ultra-256"])
+    #expect(result.output.contains("; the model fits as it is") && !result.output.contains("--fit"), "\(result.output)")
+    let large = try qtool.run(["plan", "DeepSeek-R1", "--machine", "m3-ultra-256"])
+    #expect(large.output.contains("quantize MODEL --fit m3-ultra-256") && !large.output.contains("fits as it is"))
+  }
+
   @Test func figuresAsJSON() throws {
     let plan = try json(
       ["Llama-3.3-70B", "--machine", "m3-ultra-256", "--context", "32768", "--kv", "q8_0", "--target", "50GB"])

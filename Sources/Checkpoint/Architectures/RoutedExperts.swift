@@ -104,6 +104,11 @@ extension Config {
     guard used ?? 1 <= groups else {
       throw failure("topk_group", "is \(used ?? 1), of \(groups) \(groups == 1 ? "group" : "groups")")
     }
+    if let used, let chosen = self["num_experts_per_tok"]?.int, chosen > used * (experts / groups) {
+      throw failure(
+        "num_experts_per_tok",
+        "is \(chosen), but \(used) of \(groups) groups have \(used * (experts / groups)) experts")
+    }
   }
 
   /// The factor of the experts' weights. Readers take 0 as a missing factor.

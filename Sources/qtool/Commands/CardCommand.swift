@@ -63,7 +63,13 @@ struct CardCommand: ParsableCommand {
         .data, "\(drift ?? ""): has none of these files",
         hint: "it has \(report.models.map(\.name).prefix(3).joined(separator: ", "))")
     }
-    let window = context?.tokens ?? 8192
+    let trained = try models.compactMap { try ModelDimensions(of: $0).trainedContext }.min()
+    if let trained, let context, context.tokens > trained {
+      progress.note(
+        "warning: --context \(Figures.grouped(context.tokens)) is beyond the \(Figures.grouped(trained)) tokens that the model "
+          + "was trained for")
+    }
+    let window = context?.tokens ?? min(trained ?? 8192, 8192)
     var entries: [HubCard.File] = []
     for model in models {
       progress.start("hashing \(model.name)", total: model.bytes, unit: .bytes)

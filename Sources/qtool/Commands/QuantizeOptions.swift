@@ -32,6 +32,9 @@ struct QuantizedOutputOptions: ParsableArguments {
     if format.count > 1, output?.contains("{format}") == false {
       throw ValidationError("several forms need {format} in their name, such as -o 'Model-{mix}.{format}'")
     }
+    if format == [.mlx], let output, output.lowercased().hasSuffix(".gguf") {
+      throw ValidationError("--format mlx writes a folder, and -o \(output) is the name of a GGUF")
+    }
   }
 
   /// The file of a mix; nil on a dry run without a name.
