@@ -2,121 +2,120 @@ import Foundation
 import GGUF
 import Imatrix
 import Perplexity
+import Quantize
 import Tensors
 import Transformer
 
-/// A stage that does not run, as the budget is too short for it.
-public struct OmittedStage: Codable, Sendable, Equatable {
-  public let stage: StageEstimate.Stage
-  /// Seconds that it takes at least on this machine.
-  public let seconds: Double
-}
+/// The time that a job has spent of its budget.
+final class BudgetClock {
+  /// Seconds of the importance pass.
+  var importance = 0.0
+  /// System uptime at which the job would have begun with its importance.
+  private(set) var start = 0.0
 
-/// What the stages take at least, in seconds.
-package struct LeastTimes {
-  /// A probe of each class in all layers.
-  let probes: Double
-  /// A round of the search with one window for its steps.
-  let search: Double
-  /// All mixes on ``FitPolicy/fewestWindows``.
-  let comparison: Double
-  /// A pass over one window, and encoding the model once.
-  let window: Double
-  let encoding: Double
+  static func now() -> Double { ProcessInfo.processInfo.systemUptime }
 
-  package init(probes: Double, search: Double, comparison: Double, window: Double = 0, encoding: Double = 0) {
-    self.probes = probes
-    self.search = search
-    self.comparison = comparison
-    self.window = window
-    self.encoding = encoding
-  }
+  /// Starts the other stages.
+  func begin() { start = Self.now() - importance }
 
-  /// The seconds to keep for the comparison. Where it would take most of the time, there is none.
-  func reserved(of available: Double, _ policy: FitPolicy) -> Double {
-    comparison <= policy.comparisonShare * available ? comparison : 0
-  }
-
-  /// Whether the last comparison can run. Without it, nothing confirms a search.
-  package func hasComparison(in available: Double, _ policy: FitPolicy) -> Bool { reserved(of: available, policy) > 0 }
-
-  package func hasProbes(in available: Double, _ policy: FitPolicy) -> Bool {
-    probes <= available - reserved(of: available, policy)
-  }
-
-  package func hasSearch(in available: Double, _ policy: FitPolicy) -> Bool {
-    hasComparison(in: available, policy) && search <= available - reserved(of: available, policy)
-  }
+  var spent: Double { Self.now() - start }
 }
 
 extension FitJob {
-  /// Measured sensitivities, with the input of the next stages.
-  public struct Measured {
-    public let matrix: ImportanceMatrix?
-    public let table: SensitivityTable
-    public let texts: FitTexts
+  /// The input of all stages that run text.
+  struct Inputs {
+    let matrix: ImportanceMatrix?
+    let texts: FitTexts
     let goal: FitTarget
-    /// Runs mixes. The search and the last comparison share the tensors that it has encoded.
-    let trials: MixTrials
-    /// System uptime at the start of the budget.
-    let start: Double
     /// A digest of everything that the choice of types depends on.
     let key: String
-    let least: LeastTimes
-    /// Stages for which the budget was too short.
-    var omitted: [OmittedStage] = []
-
-    /// Seconds of the budget that are left.
-    var remaining: Double { texts.budget - (FitJob.now() - start) }
   }
 
-  /// What the stages take at least on this machine; where no budget is given, by nominal speeds, so that the result does not
-  /// depend on the clock.
-  func leastTimes(_ texts: FitTexts) throws -> LeastTimes {
+  /// Measured sensitivities, with the input of the next stages.
+  public struct Measured {
+    let inputs: Inputs
+    public let table: SensitivityTable
+    /// Runs mixes. The search and the last comparison share the tensors that it has encoded.
+    let trials: MixTrials
+    let minimum: MinimumTimes
+    let stages: StageChoice
+    public var texts: FitTexts { inputs.texts }
+  }
+
+  /// Seconds of the budget that are left.
+  func remaining(of texts: FitTexts) -> Double { texts.budget - clock.spent }
+
+  /// - Parameter costs: measured times of encoding; nil where no budget is given.
+  func minimumTimes(_ texts: FitTexts, _ costs: @autoclosure () throws -> WeightCosts) throws -> MinimumTimes {
     let pass = try ForwardPass(source: source, options: settings.forward)
     let plan = try pass.plan(windows: 1, length: texts.context)
-    let (window, encoding): (Double, Double)
+    let types = SensitivityTable.types(of: source, hasImportance: !importanceInput.isNothing)
+    let (window, encoding, errors): (Double, Double, Double)
     if budget != nil {
-      let types = SensitivityTable.types(of: source, hasImportance: !importanceInput.isNothing)
-      encoding = try WeightCosts(source, types: types).encoding(as: try expectedTypes(types)).seconds
+      let costs = try costs()
       window = try pass.estimatedSeconds(plan)
+      encoding = costs.encoding(as: try expectedTypes(types)).seconds
+      errors = costs.errors(limit: RelativeErrors.minimumWeights).seconds
     } else {
-      encoding = FitPolicy.nominalEncoding(source.tensors.reduce(0) { $0 + $1.shape.count })
+      let counts = source.tensors.filter(\.isQuantizable).map(\.shape.count)
+      let sampled = counts.reduce(0) { $0 + min($1, RelativeErrors.minimumWeights) }
       window = plan.operations / FitPolicy.nominalSpeed
+      encoding = FitPolicy.nominalEncoding(counts.reduce(0, +))
+      errors = FitPolicy.nominalEncoding(sampled * types.count)
     }
     let layers = try Decoder(source).layerCount
     let groups = ProbeGroup.all(of: source, layers: layers, bands: 1)
-    let passes = ProbeGroup.passes(groups, layers: layers)
-    let candidates = Double(1 + searchPolicy.shares.count + searchPolicy.samples)
-    let judging = min(texts.search?.windows.count ?? 0, searchPolicy.tokens / max(1, texts.context))
-    let mixes = Double(comparedMixes)
-    return LeastTimes(
-      probes: (1 + passes) * window * Double(texts.probes.windows.count),
-      search: window * (Double(judging) * (2 + candidates) + 1 + passes) + encoding,
-      comparison: (1 + mixes) * window * Double(policy.fewestWindows) + mixes * encoding,
-      window: window, encoding: encoding)
+    return MinimumTimes(
+      window: window, encoding: encoding, errors: errors,
+      passes: 2 + ProbeGroup.passes(groups, layers: layers), probed: texts.probes.windows.count,
+      judged: min(texts.search?.windows.count ?? 0, max(1, searchPolicy.tokens / max(1, texts.context))),
+      candidates: searchPolicy.shares.count + searchPolicy.samples,
+      compared: min(texts.final?.windows.count ?? 0, policy.fewestWindows),
+      mixes: policy.stockMixes + (searches ? 3 : 2), after: feedback == nil ? 0 : policy.stockMixes)
   }
 
-  /// Mixes of the last comparison, where all differ.
-  var comparedMixes: Int { policy.stockMixes + (searches ? 3 : 2) }
+  func stageChoice(_ minimum: MinimumTimes, _ texts: FitTexts, available: Double, given: Bool) -> StageChoice {
+    StageChoice(
+      minimum, available: available, given: given, searches: searches && texts.search != nil,
+      compares: texts.final != nil, policy)
+  }
 
-  /// As many windows as the remaining budget allows for some mixes and the source, by the speed of earlier measurements;
-  /// without a given budget, as its share of nominal time allows. nil for none.
-  func affordable(_ windows: ScoringWindows, _ measured: Measured, mixes: Int) throws -> ScoringWindows? {
-    let least = measured.least
-    let each: Double
-    var seconds: Double
+  /// As many windows for the last comparison as the remaining budget allows, by the speed of earlier measurements; without a
+  /// given budget, as its share of nominal time allows. nil for none.
+  func affordable(_ windows: ScoringWindows, _ measured: Measured, mixes: Int) -> ScoringWindows? {
+    guard measured.stages.comparison else { return nil }
+    let minimum = measured.minimum
+    let encoding = Double(mixes + minimum.after) * minimum.encoding
+    var (each, seconds) = (minimum.window, policy.comparisonShare * measured.texts.budget - encoding)
     if let budget {
-      // The budget holds within a tenth.
-      guard least.comparison <= measured.remaining + budget / 20 else { return nil }
-      each = measured.trials.windowSeconds ?? least.window
-      seconds = measured.remaining
-    } else {
-      guard least.hasComparison(in: measured.texts.budget, policy) else { return nil }
-      each = least.window
-      seconds = policy.comparisonShare * measured.texts.budget - Double(mixes) * least.encoding
+      let left = remaining(of: measured.texts)
+      // The comparison may exceed the budget by a twentieth.
+      guard minimum.comparison(of: mixes, windows: minimum.compared) <= left + budget / 20 else { return nil }
+      // The measured time includes encoding.
+      seconds = measured.trials.windowSeconds == nil ? left - encoding : left
+      each = measured.trials.windowSeconds ?? each
     }
-    seconds /= max(each * Double(1 + mixes), 1e-12)
-    return windows.spread(max(policy.fewestWindows, Int(max(0, min(seconds, 1e6)))))
+    seconds /= max(each * Double(minimum.passCount(mixes)), 1e-12)
+    return windows.spread(max(minimum.compared, Int(max(0, min(seconds, 1e6)))))
+  }
+
+  /// Compares a file that was written with error feedback with the nearest stock mixes without, on the text that no earlier
+  /// stage has seen: what the file is worth beside those of llama-quantize. nil without text or time for it.
+  ///
+  /// - Parameter report: the windows are those of its comparison.
+  public func compare(
+    _ file: any ModelSource, _ matrix: ImportanceMatrix?, _ report: FitReport
+  ) throws -> FitReport.Written? {
+    guard runsModel, let text, let count = report.comparison?.windows else { return nil }
+    let texts = try FitTexts(text, for: source, options: settings.forward, budget: budget, policy: policy)
+    guard let windows = texts.final?.spread(count) else { return nil }
+    let stage = FitStage.comparison(model: source.name)
+    observer.begin(stage)
+    let trials = try MixTrials(source: source, importance: matrix?.lookup, options: settings.forward)
+    let written = try StockComparison(
+      source: source, target: try goal(matrix), hasImportance: matrix != nil, policy: policy
+    ).written(file, trials: trials, windows: windows, progress: observer)
+    observer.end(stage)
+    return written
   }
 }

@@ -49,21 +49,25 @@ extension FitJob {
     let importance = try importanceStage(pass, texts, bytes: encoding.bytes)
     // A given budget includes the importance.
     let available = max(0, texts.budget - (budget == nil ? 0 : importance?.seconds ?? 0))
-    let least = try leastTimes(texts)
-    let reserved = least.reserved(of: available, policy)
-    var measuring =
-      given == nil ? try sensitivityStages(costs, texts, window: window, available: available - reserved) : []
-    let isProbed = given != nil || least.hasProbes(in: available, policy)
-    if !isProbed { measuring.removeAll { $0.stage == .probes } }
-    func remaining() -> Double { available - reserved - measuring.reduce(0) { $0 + $1.seconds } }
-    if searches, isProbed, let search = texts.search, least.hasSearch(in: remaining() + reserved, policy) {
+    let minimum = try minimumTimes(texts, costs)
+    let choice = stageChoice(minimum, texts, available: available, given: given != nil)
+    let free = available - choice.reserved
+    var measuring: [StageEstimate] = []
+    if given == nil {
+      measuring =
+        choice.probes
+        ? try sensitivityStages(costs, texts, window: window, available: free, minimum: minimum.probes)
+        : [costs.errors(limit: RelativeErrors.minimumWeights)]
+    }
+    func left() -> Double { max(0, free - measuring.reduce(0) { $0 + $1.seconds }) }
+    if choice.search, let search = texts.search {
       measuring.append(
         StageEstimate(
           stage: .search, bytes: encoding.bytes, tokens: search.windows.count * texts.context,
-          seconds: max(0, remaining()) * policy.searchShare, isBound: true))
+          seconds: left() * policy.searchShare, isBound: true))
     }
-    if let final = texts.final, least.hasComparison(in: available, policy) {
-      measuring.append(comparisonStage(final, texts, encoding, window: window, remaining: remaining() + reserved))
+    if choice.comparison, let final = texts.final {
+      measuring.append(comparisonStage(final, texts, encoding, minimum, available: left() + choice.reserved))
     }
     return [importance].compactMap { $0 } + measuring + [try feedbackStage() ?? encoding]
   }
@@ -84,8 +88,9 @@ extension FitJob {
   /// - Parameters:
   ///   - window: seconds of a pass over one window.
   ///   - available: seconds for all measurements after the importance.
+  ///   - minimum: seconds of the errors and the fewest probes.
   private func sensitivityStages(
-    _ costs: WeightCosts, _ texts: FitTexts, window: Double, available: Double
+    _ costs: WeightCosts, _ texts: FitTexts, window: Double, available: Double, minimum: Double
   ) throws -> [StageEstimate] {
     let share = available * policy.sensitivityShare
     let errors = costs.errors(
@@ -96,7 +101,7 @@ extension FitJob {
     let groups = ProbeGroup.all(of: source, layers: layers, bands: layers)
     let count = texts.probes.windows.count
     let whole = (1 + ProbeGroup.passes(groups, layers: layers)) * window * Double(count)
-    let limit = max(0, share - errors.seconds)
+    let limit = max(minimum, share) - min(share, errors.seconds)
     return [
       errors,
       StageEstimate(
@@ -106,17 +111,13 @@ extension FitJob {
   }
 
   private func comparisonStage(
-    _ final: ScoringWindows, _ texts: FitTexts, _ encoding: StageEstimate, window: Double, remaining: Double
+    _ final: ScoringWindows, _ texts: FitTexts, _ encoding: StageEstimate, _ minimum: MinimumTimes, available: Double
   ) -> StageEstimate {
-    // The model, the stock mixes and the fitted ones; all but the model are encoded.
-    let mixes = Double(comparedMixes)
-    let count = final.windows.count
-    let whole = (1 + mixes) * window * Double(count) + mixes * encoding.seconds
-    let minimum = whole * Double(policy.fewestWindows) / Double(max(policy.fewestWindows, count))
-    let limit = max(minimum, remaining)
+    let whole = minimum.comparison(of: minimum.mixes, windows: final.windows.count)
+    let limit = max(minimum.comparison, available)
     return StageEstimate(
-      stage: .comparison, bytes: encoding.bytes, tokens: count * texts.context, seconds: min(whole, limit),
-      isBound: whole > limit)
+      stage: .comparison, bytes: encoding.bytes, tokens: final.windows.count * texts.context,
+      seconds: min(whole, limit), isBound: whole > limit)
   }
 
   private func feedbackStage() throws -> StageEstimate? {

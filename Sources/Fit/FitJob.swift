@@ -43,8 +43,7 @@ public struct FitJob {
   public var searchPolicy = SearchPolicy()
   public var workspace: Workspace?
   public let settings: FitRun
-  /// System uptime when the job was made: a given budget counts from there.
-  private let made = ProcessInfo.processInfo.systemUptime
+  let clock = BudgetClock()
 
   public init(of source: any ModelSource, target: Int, text: CalibrationText?, run: FitRun) {
     self.source = source
@@ -69,7 +68,7 @@ public struct FitJob {
     }
   }
 
-  private var observer: any RunObserver { settings.observer }
+  var observer: any RunObserver { settings.observer }
 
   /// The header of the file. Without a matrix, its provenance is a placeholder of the same length.
   ///
@@ -93,7 +92,7 @@ public struct FitJob {
   /// - Throws: `QuantizeError`
   public func check() throws { try goal(nil).check() }
 
-  private func goal(_ matrix: ImportanceMatrix?) throws -> FitTarget {
+  func goal(_ matrix: ImportanceMatrix?) throws -> FitTarget {
     FitTarget(
       target, header: try header(matrix), hasImportance: !importanceInput.isNothing,
       constraints: try effectiveConstraints(matrix))
@@ -116,6 +115,8 @@ public struct FitJob {
 
   /// The importance matrix; nil if none is used.
   public func importance() throws -> ImportanceMatrix? {
+    let start = BudgetClock.now()
+    defer { clock.importance += BudgetClock.now() - start }
     var input = importanceInput
     input.seconds = budget.map { $0 * policy.importanceShare }
     return try input.matrix(of: source, in: settings, workspace: workspace)
@@ -124,8 +125,10 @@ public struct FitJob {
   /// Runs all stages in order.
   public func run(_ matrix: ImportanceMatrix?) throws -> FitReport {
     guard runsModel, let text else { return try estimate(matrix) }
-    let measured = try sensitivities(matrix, on: text)
-    if let report = try keptReport(measured) { return report }
+    clock.begin()
+    let inputs = try inputs(matrix, on: text)
+    if let report = try keptReport(inputs) { return report }
+    let measured = try sensitivities(inputs)
     let allocated = try allocate(measured)
     return try confirm(measured, allocated, try search(measured, from: allocated))
   }
@@ -147,43 +150,43 @@ public struct FitJob {
     return given.table
   }
 
-  static func now() -> Double { ProcessInfo.processInfo.systemUptime }
-
-  /// Sensitivities: given, stored by an earlier run, or measured now.
-  ///
-  /// - Parameter text: the text of this stage and of the next ones.
-  public func sensitivities(_ matrix: ImportanceMatrix?, on text: CalibrationText) throws -> Measured {
-    let start = budget == nil ? Self.now() : made
+  private func inputs(_ matrix: ImportanceMatrix?, on text: CalibrationText) throws -> Inputs {
     let goal = try goal(matrix)
     try goal.check()
     let texts = try FitTexts(text, for: source, options: settings.forward, budget: budget, policy: policy)
-    let least = try leastTimes(texts)
-    let available = budget == nil ? texts.budget : max(0, texts.budget - (Self.now() - start))
-    let measurement = SensitivityMeasurement(
-      of: source, matrix: matrix, windows: texts.probes,
-      budget: (available - least.reserved(of: available, policy)) * policy.sensitivityShare,
-      limitsErrors: budget != nil, in: settings, policy: policy)
-    let isProbed =
-      try least.hasProbes(in: available, policy)
-      || measurement.hasProbes(of: { workspace?.sensitivities(like: $0, NoObserver()) })
+    return Inputs(matrix: matrix, texts: texts, goal: goal, key: try key(texts, matrix))
+  }
+
+  /// Sensitivities: given, stored by an earlier run, or measured now; without time for them, those of other models.
+  private func sensitivities(_ inputs: Inputs) throws -> Measured {
+    let (matrix, texts) = (inputs.matrix, inputs.texts)
+    let types = SensitivityTable.types(of: source, hasImportance: !importanceInput.isNothing)
+    let minimum = try minimumTimes(texts, try WeightCosts(source, types: types))
+    // Without a given budget, the clock has no influence on the choice of stages.
+    let available = budget == nil ? texts.budget : max(0, remaining(of: texts))
+    func measurement(_ seconds: Double) -> SensitivityMeasurement {
+      SensitivityMeasurement(
+        of: source, matrix: matrix, windows: texts.probes, budget: seconds, limitsErrors: budget != nil, in: settings,
+        policy: policy)
+    }
+    let isStored = try measurement(0).hasProbes(of: { workspace?.sensitivities(like: $0, NoObserver()) })
+    let stages = stageChoice(minimum, texts, available: available, given: given != nil || isStored)
     let table =
       try givenTable(matrix)
-      ?? (isProbed
-        ? measurement.table(
+      ?? (stages.probes
+        ? measurement((available - stages.reserved) * policy.sensitivityShare).table(
           earlier: { workspace?.sensitivities(like: $0, observer) }, keep: { try workspace?.keep($0) })
         : priors.table(of: source, matrix: matrix, in: settings))
-    var measured = Measured(
-      matrix: matrix, table: table, texts: texts, goal: goal,
+    return Measured(
+      inputs: inputs, table: table,
       trials: try MixTrials(
         source: source, importance: matrix?.lookup, options: settings.forward, feedback: feedback?.factors),
-      start: start, key: try key(table, texts), least: least)
-    if given == nil, !isProbed { measured.omitted = [OmittedStage(stage: .probes, seconds: least.probes)] }
-    return measured
+      minimum: minimum, stages: stages)
   }
 
   /// The report of an interrupted run of the same job.
-  private func keptReport(_ measured: Measured) throws -> FitReport? {
-    guard let report = workspace?.report(key: measured.key) else { return nil }
+  private func keptReport(_ inputs: Inputs) throws -> FitReport? {
+    guard let report = workspace?.report(key: inputs.key) else { return nil }
     observer.note(FitNote.typesReused)
     return report
   }
@@ -191,7 +194,9 @@ public struct FitJob {
   /// The exact allocation for the measured costs.
   ///
   /// - Throws: `QuantizeError` where some tensor has no importance for the types that it would need.
-  public func allocate(_ measured: Measured) throws -> [GGMLType] { try allocation(measured.table, measured.goal) }
+  private func allocate(_ measured: Measured) throws -> [GGMLType] {
+    try allocation(measured.table, measured.inputs.goal)
+  }
 
   private func allocation(_ table: SensitivityTable, _ goal: FitTarget) throws -> [GGMLType] {
     let allocator = allocator(table, goal)
@@ -210,24 +215,23 @@ public struct FitJob {
   }
 
   /// Searches for a mix that is better than the allocation; nil if the search is off, or time or text is too short.
-  public func search(_ measured: Measured, from allocated: [GGMLType]) throws -> MixSearch.Result? {
-    let available = measured.remaining
-    let remaining = available - measured.least.reserved(of: available, policy)
-    guard searches, measured.omitted.isEmpty, measured.least.hasSearch(in: available, policy),
+  private func search(_ measured: Measured, from allocated: [GGMLType]) throws -> MixSearch.Result? {
+    let seconds = (remaining(of: measured.texts) - measured.stages.reserved) * policy.searchShare
+    guard measured.stages.search, budget == nil || seconds >= measured.minimum.search,
       let windows = measured.texts.search
     else { return nil }
     let space = SearchSpace(
-      tensors: source.tensors, options: allocator(measured.table, measured.goal).options,
+      tensors: source.tensors, options: allocator(measured.table, measured.inputs.goal).options,
       groups: measured.table.groups(of: source)
     ) {
-      try allocator(measured.table, measured.goal, scale: $0).types(for: target)
+      try allocator(measured.table, measured.inputs.goal, scale: $0).types(for: target)
     } spare: {
-      try target - measured.goal.size.bytes(of: $0)
+      try target - measured.inputs.goal.size.bytes(of: $0)
     }
     var search = MixSearch(
       trials: measured.trials, windows: windows, stepWindows: measured.texts.probes, space: space)
     search.policy = searchPolicy
-    search.budget = remaining * policy.searchShare
+    search.budget = seconds
     search.seed = seed
     let stage = FitStage.search(
       model: source.name, rounds: searchPolicy.coefficientRounds + searchPolicy.exchangeRounds)
@@ -240,73 +244,61 @@ public struct FitJob {
 
   /// Compares the fitted mixes with stock mixes on text that no earlier stage has seen, and takes the best. With error
   /// feedback all of them are estimates: ``compare(_:_:)`` measures the file.
-  public func confirm(
+  private func confirm(
     _ measured: Measured, _ allocated: [GGMLType], _ found: MixSearch.Result?
   ) throws -> FitReport {
-    let texts = measured.texts
+    let (texts, goal) = (measured.texts, measured.inputs.goal)
     var types = found?.types ?? allocated
     var choice: FitReport.Choice = found == nil ? .allocation : .search
+    var grade = measured.table.grade
     var comparison: FitReport.Comparison?
+    let expected = try expected(measured)
     let candidates =
       [StockComparison.Candidate(choice: .allocation, types: allocated)]
       + (found.map { [StockComparison.Candidate(choice: .search, types: $0.types)] } ?? [])
-      + (try expected(measured))
-    if let windows = try texts.final.flatMap({
-      try affordable($0, measured, mixes: candidates.count + policy.stockMixes)
-    }) {
+      + (expected.map { [StockComparison.Candidate(choice: .expected, types: $0)] } ?? [])
+    if let windows = texts.final.flatMap({ affordable($0, measured, mixes: candidates.count + policy.stockMixes) }) {
       let stage = FitStage.comparison(model: source.name)
       observer.begin(stage)
       let verdict = try StockComparison(
-        source: source, target: measured.goal, hasImportance: measured.matrix != nil, policy: policy
+        source: source, target: goal, hasImportance: measured.inputs.matrix != nil, policy: policy
       ).verdict(
-        of: candidates, trials: measured.trials, windows: windows, progress: observer)
+        of: candidates, against: given == nil ? expected ?? allocated : allocated, trials: measured.trials,
+        windows: windows, progress: observer)
       observer.end(stage)
       (types, choice, comparison) = (verdict.types, verdict.choice, verdict.comparison)
+    } else if texts.final != nil, given == nil, let expected {
+      // Nothing confirms the measurements.
+      (types, choice, grade) = (expected, .expected, measured.table.evidence ?? .prior)
     }
     let needed = searches ? FitTexts.neededWindows : FitTexts.neededWindows - 1
     var report = report(
-      types, evidence: choice == .search ? .searched : measured.table.grade, choice: choice,
-      constraints: measured.goal.constraints)
+      types, evidence: choice == .search ? .searched : grade, choice: choice, constraints: goal.constraints)
     report.search = found.map { FitReport.Search(trials: $0.trials, rounds: $0.rounds, isCutShort: $0.isCutShort) }
     report.comparison = comparison
     report.isEstimated = feedback != nil
-    report.omitted = measured.omitted
-    if searches, found == nil, texts.search != nil {
-      report.omitted.append(OmittedStage(stage: .search, seconds: measured.least.search))
-    }
-    if comparison == nil, texts.final != nil {
-      report.omitted.append(OmittedStage(stage: .comparison, seconds: measured.least.comparison))
-    }
     if texts.windowCount < needed {
       report.shortage = FitReport.Shortage(windows: texts.windowCount, context: texts.context, needed: needed)
     }
-    try workspace?.keep(report, key: measured.key)
+    let minimum = measured.minimum
+    if !measured.stages.probes { report.omitted.append(OmittedStage(stage: .probes, seconds: minimum.probes)) }
+    if searches, found == nil, texts.search != nil {
+      report.omitted.append(OmittedStage(stage: .search, seconds: minimum.search))
+    }
+    if comparison == nil, texts.final != nil {
+      report.omitted.append(OmittedStage(stage: .comparison, seconds: minimum.comparison))
+    }
+    try workspace?.keep(report, key: measured.inputs.key)
     return report
   }
 
-  /// Compares a file that was written with error feedback with the nearest stock mixes without, on the text that no earlier
-  /// stage has seen: what the file is worth beside those of llama-quantize. nil if no text is left for it.
-  public func compare(_ file: any ModelSource, _ matrix: ImportanceMatrix?) throws -> FitReport.Written? {
-    guard runsModel, let text else { return nil }
-    let texts = try FitTexts(text, for: source, options: settings.forward, budget: budget, policy: policy)
-    guard let windows = texts.final else { return nil }
-    let stage = FitStage.comparison(model: source.name)
-    observer.begin(stage)
-    let trials = try MixTrials(source: source, importance: matrix?.lookup, options: settings.forward)
-    let written = try StockComparison(
-      source: source, target: try goal(matrix), hasImportance: matrix != nil, policy: policy
-    ).written(file, trials: trials, windows: windows, progress: observer)
-    observer.end(stage)
-    return written
-  }
-
-  /// The allocation without probes: more measuring is never worse than none. Empty where the table has no expectations.
-  private func expected(_ measured: Measured) throws -> [StockComparison.Candidate] {
+  /// The allocation without probes; nil where the table has no expectations.
+  private func expected(_ measured: Measured) throws -> [GGMLType]? {
     var table = measured.table
-    guard !table.probes.isEmpty, table.entries.allSatisfy({ $0.expectation != nil }) else { return [] }
+    guard !table.probes.isEmpty, table.entries.allSatisfy({ $0.expectation != nil }) else { return nil }
     table.probes = []
     table.distribute()
-    return [StockComparison.Candidate(choice: .expected, types: try allocation(table, measured.goal))]
+    return try allocation(table, measured.inputs.goal)
   }
 
   private func report(
@@ -320,19 +312,24 @@ public struct FitJob {
     return report
   }
 
-  private func key(_ table: SensitivityTable, _ texts: FitTexts) throws -> String {
+  /// Does not depend on measurements: an interrupted run ends with the types that it has chosen, also where another machine
+  /// load would lead to others.
+  private func key(_ texts: FitTexts, _ matrix: ImportanceMatrix?) throws -> String {
     var parts = [
-      settings.version, "\(target)", "\(texts.budget) \(searches) \(seed)", texts.search?.digest ?? "",
-      texts.final?.digest ?? "",
+      settings.version, "\(target)", "\(texts.budget) \(searches) \(seed)", texts.probes.digest,
+      texts.search?.digest ?? "", texts.final?.digest ?? "", try ModelFingerprint(of: source).hex,
+      matrix?.digest ?? "none",
     ]
     if let feedback { parts += ["feedback", feedback.windows.digest] + feedback.tensors.sorted() }
     parts += (constraints.pins + constraints.floors).map(\.description) + ["\(constraints.pins.count)"]
     parts +=
       constraints.excluded.map(\.name).sorted() + [constraints.only.map { "\($0.map(\.name).sorted())" } ?? "all"]
     parts += ["\(constraints.leavesOutput)"]
-    let encoder = JSONEncoder()
-    encoder.outputFormatting = .sortedKeys
-    return DataDigest.of(
-      (parts + [String(decoding: try encoder.encode(table), as: UTF8.self)]).joined(separator: "\n"))
+    if let given {
+      let encoder = JSONEncoder()
+      encoder.outputFormatting = .sortedKeys
+      parts.append(String(decoding: try encoder.encode(given.table), as: UTF8.self))
+    }
+    return DataDigest.of(parts.joined(separator: "\n"))
   }
 }

@@ -25,6 +25,10 @@ public struct FitPolicy: Sendable {
   /// The part of the budget that this least comparison takes at most: where it would take more, neither it nor a search
   /// runs, and the time is for probes.
   public var comparisonShare = 0.4
+  /// A mix that was measured is taken if it gains more than this number of standard errors of its gain over the mix without
+  /// probes. Two: the text of a user differs from calibration text by more than windows of the latter differ. With one, six
+  /// minutes made a file of SmolLM2 5 % worse on WikiText-2.
+  public var gainErrors = 2.0
   /// Number of stock mixes that a fit is compared with: the largest is not always the best.
   public var stockMixes = 3
   /// A stock mix may exceed the target by this factor. A target is often the size of a file of llama-quantize, which lacks

@@ -88,7 +88,7 @@ public struct FitReport: Codable, Sendable, Equatable {
   public internal(set) var unmeasuredClasses: [String] = []
   /// nil if no search ran.
   public internal(set) var search: Search?
-  /// nil if no text was left for it.
+  /// nil without text or time for it.
   public internal(set) var comparison: Comparison?
   /// Whether the comparison's mixes were estimated: with error feedback, of which trials have only the average effect.
   public internal(set) var isEstimated = false

@@ -35,7 +35,7 @@ package struct Probes {
   }
 
   /// KL divergence in nats by group, with its standard error over windows. Every window counts alike: its weight is the
-  /// inverse of the sum of all groups' divergence in it.
+  /// inverse of the sum of the groups' divergence in it.
   ///
   /// - Parameter progress: its steps are layers.
   func estimates(of groups: [ProbeGroup], progress: any RunObserver) throws -> [Estimate] {

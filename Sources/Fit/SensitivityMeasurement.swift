@@ -14,8 +14,8 @@ public struct SensitivityMeasurement {
   /// - Parameters:
   ///   - windows: windows of the probes.
   ///   - budget: seconds; nil for no limit.
-  ///   - limitsErrors: whether errors are measured on less where they take longer than their share of the budget. The result
-  ///     then depends on the clock.
+  ///   - limitsErrors: whether errors are measured on less where they take longer than their share of the budget, and the
+  ///     number of bands follows from the measured time. The result then depends on the clock.
   ///   - bands: number of bands of layers; nil for as many as the budget allows.
   public init(
     of source: any ModelSource, matrix: ImportanceMatrix?, windows: ScoringWindows, budget: Double?,
@@ -31,6 +31,7 @@ public struct SensitivityMeasurement {
       passes.errors.weightLimit = RelativeErrors.weightLimit(
         of: source.tensors.count(where: \.isQuantizable), types: types.count, seconds: budget * policy.errorShare)
       if limitsErrors { passes.errorSeconds = budget * policy.errorShare }
+      passes.followsClock = limitsErrors
     }
     passes.bands = bands
     passes.evidence = evidence

@@ -15,8 +15,10 @@ package struct SensitivityRun {
   package var errors = RelativeErrors()
   /// Seconds for all measurements; nil for no limit. The first round always runs.
   package var budget: Double?
-  /// Seconds after which the remaining errors are measured on small samples; nil if the result must not depend on the clock.
+  /// Seconds after which the remaining errors are measured on small samples; nil for no limit.
   package var errorSeconds: Double?
+  /// Whether the number of bands follows from the measured time of a pass. The result then depends on the clock.
+  package var followsClock = false
   /// Number of bands of layers; nil for as many as the budget allows, at most one per layer.
   package var bands: Int?
   /// A table whose expectations the probes are joined with; nil for the prior.
@@ -136,7 +138,7 @@ package struct SensitivityRun {
     let start = ContinuousClock.now
     _ = try pass.run(windows: windows.windows, scored: windows.scored)
     let taken = Double((ContinuousClock.now - start) / .seconds(1))
-    let once = errorSeconds != nil || taken > 2 * expected ? taken : expected
+    let once = followsClock || taken > 2 * expected ? taken : expected
     var bands = layers
     // Four fifths: the estimate does not include the scoring.
     while bands > 1,

@@ -73,9 +73,12 @@ package struct StockComparison {
     let types: [GGMLType]
   }
 
-  /// - Parameter candidates: the allocation first; those that repeat an earlier one's types are left out.
+  /// - Parameters:
+  ///   - candidates: the allocation first; those that repeat an earlier one's types are left out.
+  ///   - base: types that are taken unless others surely gain; those of a candidate.
   func verdict(
-    of candidates: [Candidate], trials: any MixMeasuring, windows: ScoringWindows, progress: any RunObserver
+    of candidates: [Candidate], against base: [GGMLType], trials: any MixMeasuring, windows: ScoringWindows,
+    progress: any RunObserver
   ) throws -> Verdict {
     let stock = try nearest()
     var fitted: [Candidate] = []
@@ -85,7 +88,9 @@ package struct StockComparison {
     let drifts = try trials.drifts(
       of: fitted.map(\.types) + stock.map(\.types), windows: windows, progress: progress)
     let stockDrifts = drifts[fitted.count...]
-    let chosen = Self.choice(of: fitted.map(\.choice), drifts, rows: windows.scored.count)
+    let chosen = Self.choice(
+      of: Array(drifts[..<fitted.count]), against: fitted.firstIndex { $0.types == base } ?? 0,
+      rows: windows.scored.count, errors: policy.gainErrors)
     let fittedDrift = drifts[chosen]
     func divergence(_ choice: FitReport.Choice) -> Double? {
       fitted.firstIndex { $0.choice == choice }.map { drifts[$0].mean }
@@ -105,19 +110,19 @@ package struct StockComparison {
       comparison: comparison)
   }
 
-  /// The index of the mix to take: the one without measurements of this model, unless another gains more than the gain's
-  /// standard error. So few windows, or windows of unlike kinds, do not make a file worse. Every window counts alike.
+  /// The index of the mix to take: the base, unless another surely gains. So few windows, or windows of unlike kinds, do not
+  /// make a file worse. Every window counts alike.
   ///
   /// - Parameters:
-  ///   - candidates: origins of the mixes.
-  ///   - drifts: their drifts, in the same order; more are ignored.
+  ///   - base: index of a drift.
   ///   - rows: the number of scored positions of a window.
-  package static func choice(of candidates: [FitReport.Choice], _ drifts: [Drift], rows: Int) -> Int {
-    let base = candidates.firstIndex(of: .expected) ?? 0
-    let changes = candidates.indices.map { index in
-      let values = WindowBalance.changes(to: drifts[index], from: drifts[base], rows: rows)
-      return Estimate(meanOf: values).value + (index == base ? 0 : Probes.standardError(values, of: rows))
+  ///   - errors: ``FitPolicy/gainErrors``.
+  package static func choice(of drifts: [Drift], against base: Int, rows: Int, errors: Double) -> Int {
+    let bounds = drifts.indices.map { index in
+      guard index != base else { return 0.0 }
+      let changes = WindowBalance.changes(to: drifts[index], from: drifts[base], rows: rows)
+      return Estimate(meanOf: changes).value + errors * Probes.standardError(changes, of: rows)
     }
-    return candidates.indices.min { (changes[$0], $0) < (changes[$1], $1) } ?? base
+    return drifts.indices.min { (bounds[$0], $0) < (bounds[$1], $1) } ?? base
   }
 }

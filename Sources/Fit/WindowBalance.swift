@@ -8,7 +8,7 @@ import Perplexity
 struct WindowBalance {
   /// A window where the base has less than this part of the mean counts as if it had so much: in text that the model knows
   /// by heart, relative changes are noise.
-  private static let least = 0.25
+  private static let minimumShare = 0.25
 
   /// Their mean, weighted by the base's divergence, is 1.
   private let weights: [Double]
@@ -22,14 +22,15 @@ struct WindowBalance {
     self.rows = rows
     let means = stride(from: 0, to: base.count, by: rows).map { start in
       let window = base[start..<min(base.count, start + rows)]
-      return window.reduce(0, +) / Double(window.count)
+      // Arithmetic noise can make a mean near zero negative.
+      return max(0, window.reduce(0, +) / Double(window.count))
     }
     let mean = means.reduce(0, +) / Double(max(1, means.count))
     guard mean > 0 else {
       weights = means.map { _ in 1 }
       return
     }
-    let inverse = means.map { 1 / max($0, mean * Self.least) }
+    let inverse = means.map { 1 / max($0, mean * Self.minimumShare) }
     let scale = mean * Double(means.count) / zip(means, inverse).reduce(0) { $0 + $1.0 * $1.1 }
     weights = inverse.map { $0 * scale }
   }
@@ -40,8 +41,8 @@ struct WindowBalance {
     return values.enumerated().map { $1 * factors[$0 / rows] }
   }
 
-  /// The relative change of each position from one drift to another on the same text, whose mean is that of the windows' relative
-  /// changes.
+  /// The relative change of each position from one drift to another on the same text. Their mean is that of the windows'
+  /// relative changes, but for windows below ``minimumShare``; a uniform change of x gives x.
   static func changes(to drift: Drift, from base: Drift, rows: Int) -> [Double] {
     let scale = 1 / max(base.mean, 1e-12)
     return WindowBalance(base.divergences, rows: rows).weighted(

@@ -43,7 +43,9 @@ extension FitReport {
           ", \(isEstimated ? "estimated " : "")KLD \(Figures.significant(comparison.allocation)) to "
           + "\(Figures.significant(after)) (\(Figures.percent(after / comparison.allocation - 1, 1))) on unseen text"
         if comparison.search != nil, choice == .allocation || choice == .expected {
-          line += ", not beyond the standard error, so its mix is not taken"
+          line +=
+            after < comparison.allocation
+            ? "; its gain over the mix without probes is not certain, so it is not taken" : ", so its mix is not taken"
         } else if choice == .search, after > comparison.allocation {
           line += ", but lower where every window counts alike"
         }
@@ -59,8 +61,10 @@ extension FitReport {
       return "by the estimate, the types of the \(words.one) \(written) are better and were taken"
     }
     return choice == .expected
-      ? "by the estimate, probes and search gain less than the standard error, so the mix without them was taken" : nil
+      ? "by the estimate, \(measuring) less than two standard errors, so the mix without probes was taken" : nil
   }
+
+  private var measuring: String { search == nil ? "probes gain" : "probes and search gain" }
 
   private static func windows(_ count: Int) -> String { count == 1 ? "1 window" : "\(count) windows" }
 
@@ -89,7 +93,7 @@ extension FitReport {
     guard fitted > stock else {
       return
         (choice == .expected
-        ? "probes and search gain less than the standard error, so the mix without them is kept: "
+        ? "\(measuring) less than two standard errors, so the mix without probes is kept: "
         : "the fitted mix is kept: ") + figures
     }
     switch comparison.written {
@@ -103,14 +107,14 @@ extension FitReport {
   private var omittedLine: String? {
     guard !omitted.isEmpty else { return nil }
     let names = omitted.map { "\($0.stage.rawValue) (at least \(Figures.duration($0.seconds)))" }
-    return "left out, as --budget allows too little time: " + names.joined(separator: ", ")
+    return "left out, as the budget is too short: " + names.joined(separator: ", ")
   }
 
   private func shortageLine(_ words: BaselineWords) -> String? {
     shortage.map {
       let lacking = [
-        search == nil && $0.needed > 2 ? "no search" : nil,
-        comparison == nil ? "no comparison with \(words.many)" : nil,
+        $0.windows < 3 && $0.needed > 2 ? "no search" : nil,
+        $0.windows < 2 ? "no comparison with \(words.many)" : nil,
       ].compactMap { $0 }.joined(separator: " and ")
       return "\(lacking): the calibration text has \($0.windows) window\($0.windows == 1 ? "" : "s") of \($0.context) "
         + "tokens, but \($0.needed) are needed: give more text with --calibration"

@@ -78,7 +78,7 @@ import Testing
     let result = try qtool.run(command + ["-o", file])
     #expect(result.status == 0 && result.output.contains("evidence: prior"), "\(result.error)")
     #expect(
-      result.output.contains("left out, as --budget allows too little time: probes (at least ")
+      result.output.contains("left out, as the budget is too short: probes (at least ")
         && result.output.contains("search (at least ") && result.output.contains("comparison (at least "))
     #expect(try GGUFFile(path: file).metadata.optionalString("quantize.evidence") == "prior")
     // By the prior, so as without a budget.

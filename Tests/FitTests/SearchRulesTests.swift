@@ -218,7 +218,7 @@ import Testing
     #expect(try search.run(from: start).types == (isTaken ? other : start))
   }
 
-  /// Measuring decides only where a mix gains more than the standard error of its gain.
+  /// Measuring decides only where a mix gains more than two standard errors of its gain.
   @Test(arguments: [(0.02, 0.9, 0), (0.02, 0.995, 2), (0.3, 0.95, 2), (0.02, 1.1, 2)])
   func aGainWithinItsErrorIsNone(noise: Double, level: Double, chosen: Int) throws {
     var random = SplitMix(seed: 7)
@@ -229,23 +229,29 @@ import Testing
     }
     let sign = base.indices.map { $0 / 4 % 2 == 0 ? noise : -noise }
     let drifts = [drift(zip(base, sign).map { $0 * (level + $1) }), drift(base.map { 1.01 * $0 }), drift(base)]
-    #expect(StockComparison.choice(of: [.allocation, .search, .expected], drifts, rows: 4) == chosen)
+    #expect(StockComparison.choice(of: drifts, against: 2, rows: 4, errors: 2) == chosen)
   }
 
-  /// A budget keeps time for the last comparison where that takes less than its share of it, and searches only then.
+  /// A comparison takes at most its share of the budget; without it, nothing is measured.
   @Test func stagesThatABudgetAllows() {
-    let least = LeastTimes(probes: 100, search: 50, comparison: 40)
-    func stages(_ seconds: Double) -> [Bool] {
-      let policy = FitPolicy()
-      return [
-        least.hasProbes(in: seconds, policy), least.hasSearch(in: seconds, policy),
-        least.hasComparison(in: seconds, policy),
-      ]
+    let minimum = MinimumTimes(
+      window: 1, encoding: 2, errors: 4, passes: 12, probed: 8, judged: 1, candidates: 5, compared: 2, mixes: 6,
+      after: 3)
+    // 14 windows of mixes and source, 10 of the file, stock mixes and source afterwards, and nine encodings.
+    #expect(minimum.probes == 100 && minimum.search == 21 && minimum.comparison == 42)
+    func stages(_ seconds: Double, given: Bool = false, compares: Bool = true) -> [Bool] {
+      let choice = StageChoice(
+        minimum, available: seconds, given: given, searches: true, compares: compares, FitPolicy())
+      #expect(choice.reserved == (choice.comparison ? 42 : 0))
+      return [choice.probes, choice.search, choice.comparison]
     }
-    #expect(stages(99) == [false, false, false])
-    // With time kept for the comparison, there is too little for probes.
-    #expect(stages(100) == [false, true, true])
-    #expect(stages(140) == [true, true, true])
-    #expect(stages(0) == [false, false, false])
+    #expect(stages(104) == [false, false, false])
+    #expect(stages(106) == [false, false, true])
+    #expect(stages(143) == [true, false, true])
+    #expect(stages(170) == [true, true, true])
+    // Given sensitivities need no probes, and a text of one window leaves nothing to compare.
+    #expect(stages(106, given: true) == [true, true, true] && stages(50, given: true) == [true, false, false])
+    #expect(stages(99, compares: false) == [false, false, false])
+    #expect(stages(100, compares: false) == [true, false, false])
   }
 }

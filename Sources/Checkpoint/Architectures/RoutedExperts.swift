@@ -89,7 +89,8 @@ extension KeyRule {
 }
 
 extension Config {
-  /// Refuses a number of groups that does not divide the experts, and more used groups than exist.
+  /// Refuses a number of groups that does not divide the experts, more used groups than exist, and used groups with fewer
+  /// experts than a token uses.
   func checkGroups(_ all: Int?, used: Int?, experts: Int) throws {
     func failure(_ key: String, _ reason: String) -> FormatError {
       FormatError(path: path, subject: "key \(title(key))", reason)

@@ -38,7 +38,10 @@ struct CardCommand: ParsableCommand {
   var baseModel: String?
   @Option(name: .long, help: ArgumentHelp("Who made the files.", valueName: "name")) var quantizedBy: String?
   @Option(
-    name: .long, help: ArgumentHelp("Tokens of context that a machine must hold, such as 32k.", valueName: "tokens"))
+    name: .long,
+    help: ArgumentHelp(
+      "Tokens of context that a machine must hold, such as 32k (default: as many as the model was trained for, at most "
+        + "8,192).", valueName: "tokens"))
   var context: ContextLength?
   @Option(
     name: [.short, .long], help: ArgumentHelp("The file to write (default: standard output).", valueName: "file"),
@@ -63,7 +66,7 @@ struct CardCommand: ParsableCommand {
         .data, "\(drift ?? ""): has none of these files",
         hint: "it has \(report.models.map(\.name).prefix(3).joined(separator: ", "))")
     }
-    let trained = try models.compactMap { try ModelDimensions(of: $0).trainedContext }.min()
+    let trained = models.compactMap { (try? ModelDimensions(of: $0))?.trainedContext }.min()
     if let trained, let context, context.tokens > trained {
       progress.note(
         "warning: --context \(Figures.grouped(context.tokens)) is beyond the \(Figures.grouped(trained)) tokens that the model "

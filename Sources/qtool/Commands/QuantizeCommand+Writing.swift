@@ -187,7 +187,7 @@ extension QuantizeCommand {
     do {
       let path = destination.output
       let model: any ModelSource = MLXModel.isMLX(path) ? try MLXModel(path: path) : try openModel(path: path)
-      var written = try job.compare(model, file.matrix)
+      var written = try file.report.flatMap { try job.compare(model, file.matrix, $0) }
       written?.hasFeedback = hasFeedback
       file.report?.written = written
     } catch is Interruption {
