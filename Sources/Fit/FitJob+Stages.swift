@@ -56,7 +56,7 @@ extension FitJob {
     if given == nil {
       measuring =
         choice.probes
-        ? try sensitivityStages(costs, texts, window: window, available: free, minimum: minimum.probes)
+        ? try sensitivityStages(costs, texts, window: window, available: free, minimum: minimum.probes - minimum.errors)
         : [costs.errors(limit: RelativeErrors.minimumWeights)]
     }
     func left() -> Double { max(0, free - measuring.reduce(0) { $0 + $1.seconds }) }
@@ -88,7 +88,7 @@ extension FitJob {
   /// - Parameters:
   ///   - window: seconds of a pass over one window.
   ///   - available: seconds for all measurements after the importance.
-  ///   - minimum: seconds of the errors and the fewest probes.
+  ///   - minimum: seconds of the fewest probes.
   private func sensitivityStages(
     _ costs: WeightCosts, _ texts: FitTexts, window: Double, available: Double, minimum: Double
   ) throws -> [StageEstimate] {
@@ -101,7 +101,7 @@ extension FitJob {
     let groups = ProbeGroup.all(of: source, layers: layers, bands: layers)
     let count = texts.probes.windows.count
     let whole = (1 + ProbeGroup.passes(groups, layers: layers)) * window * Double(count)
-    let limit = max(minimum, share) - min(share, errors.seconds)
+    let limit = max(minimum, share - errors.seconds)
     return [
       errors,
       StageEstimate(

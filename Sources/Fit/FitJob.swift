@@ -250,7 +250,7 @@ public struct FitJob {
     let (texts, goal) = (measured.texts, measured.inputs.goal)
     var types = found?.types ?? allocated
     var choice: FitReport.Choice = found == nil ? .allocation : .search
-    var grade = measured.table.grade
+    let grades = (measured: measured.table.grade, expected: measured.table.evidence ?? .prior)
     var comparison: FitReport.Comparison?
     let expected = try expected(measured)
     let candidates =
@@ -269,11 +269,12 @@ public struct FitJob {
       (types, choice, comparison) = (verdict.types, verdict.choice, verdict.comparison)
     } else if texts.final != nil, given == nil, let expected {
       // Nothing confirms the measurements.
-      (types, choice, grade) = (expected, .expected, measured.table.evidence ?? .prior)
+      (types, choice) = (expected, .expected)
     }
     let needed = searches ? FitTexts.neededWindows : FitTexts.neededWindows - 1
     var report = report(
-      types, evidence: choice == .search ? .searched : grade, choice: choice, constraints: goal.constraints)
+      types, evidence: choice == .search ? .searched : choice == .expected ? grades.expected : grades.measured,
+      choice: choice, constraints: goal.constraints)
     report.search = found.map { FitReport.Search(trials: $0.trials, rounds: $0.rounds, isCutShort: $0.isCutShort) }
     report.comparison = comparison
     report.isEstimated = feedback != nil

@@ -50,7 +50,7 @@ extension FitReport {
           line += ", but lower where every window counts alike"
         }
       }
-      return line + (search.isCutShort ? ", ended by --budget" : "")
+      return line + (search.isCutShort ? ", ended by the limit of time" : "")
     }
   }
 
@@ -87,7 +87,7 @@ extension FitReport {
     guard let best = comparison.best else { return "no \(words.one) is as small as the target" }
     let (fitted, stock) = (comparison.fitted, best.divergence)
     let figures =
-      "KLD \(Figures.significant(fitted)), \(best.name) \(Figures.significant(stock)), on \(comparison.windows) windows "
+      "KLD \(Figures.significant(fitted)), \(best.name) \(Figures.significant(stock)), on \(Self.windows(comparison.windows)) "
       + "(\(Figures.percent(fitted / stock - 1, 1)); 95 % interval of the difference: "
       + "\(Figures.significant(comparison.low, 3)) to \(Figures.significant(comparison.high, 3)))"
     guard fitted > stock else {
