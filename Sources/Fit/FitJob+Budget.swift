@@ -32,20 +32,22 @@ extension FitJob {
   }
 
   /// Measured sensitivities, with the input of the next stages.
-  public struct Measured {
+  struct Measured {
     let inputs: Inputs
-    public let table: SensitivityTable
+    let table: SensitivityTable
     /// Runs mixes. The search and the last comparison share the tensors that it has encoded.
     let trials: MixTrials
     let minimum: MinimumTimes
     let stages: StageChoice
-    public var texts: FitTexts { inputs.texts }
+    var texts: FitTexts { inputs.texts }
   }
 
   /// Seconds of the budget that are left.
   func remaining(of texts: FitTexts) -> Double { texts.budget - clock.spent }
 
-  /// - Parameter costs: measured times of encoding; nil where no budget is given.
+  /// The minimum times of the stages.
+  ///
+  /// - Parameter costs: measured times of encoding, which are asked for only where a budget is given.
   func minimumTimes(_ texts: FitTexts, _ costs: @autoclosure () throws -> WeightCosts) throws -> MinimumTimes {
     let pass = try ForwardPass(source: source, options: settings.forward)
     let plan = try pass.plan(windows: 1, length: texts.context)
@@ -74,6 +76,7 @@ extension FitJob {
       mixes: policy.stockMixes + (searches ? 3 : 2), after: feedback == nil ? 0 : policy.stockMixes)
   }
 
+  /// The stages that there is time for.
   func stageChoice(_ minimum: MinimumTimes, _ texts: FitTexts, available: Double, given: Bool) -> StageChoice {
     StageChoice(
       minimum, available: available, given: given, searches: searches && texts.search != nil,

@@ -243,7 +243,7 @@ public struct FitJob {
   }
 
   /// Compares the fitted mixes with stock mixes on text that no earlier stage has seen, and takes the best. With error
-  /// feedback all of them are estimates: ``compare(_:_:)`` measures the file.
+  /// feedback all of them are estimates: ``compare(_:_:_:)`` measures the file.
   private func confirm(
     _ measured: Measured, _ allocated: [GGMLType], _ found: MixSearch.Result?
   ) throws -> FitReport {

@@ -22,8 +22,8 @@ public struct FitPolicy: Sendable {
   /// Windows of the last comparison at least: without it, nothing says whether the measurements were worth anything. Two, so
   /// that one unusual text does not decide.
   public var fewestWindows = 2
-  /// The part of the budget that this least comparison takes at most: where it would take more, neither it nor a search
-  /// runs, and the time is for probes.
+  /// The part of the budget that this least comparison takes at most: where it would take more, neither it nor
+  /// probes and a search run.
   public var comparisonShare = 0.4
   /// A mix that was measured is taken if it gains more than this number of standard errors of its gain over the mix without
   /// probes. Two: the text of a user differs from calibration text by more than windows of the latter differ. With one, six

@@ -65,10 +65,7 @@ package struct Probes {
   /// distribution, with the variance that few windows have. Of fewer than four windows it is that over positions, and
   /// twice as large.
   package static func standardError(_ divergences: [Double], of count: Int) -> Double {
-    let means = stride(from: 0, to: divergences.count, by: max(1, count)).map { start in
-      let window = divergences[start..<min(divergences.count, start + count)]
-      return window.reduce(0, +) / Double(window.count)
-    }
+    let means = WindowBalance.means(divergences, rows: max(1, count))
     guard means.count > 3 else { return 2 * Estimate(meanOf: divergences).error }
     let freedom = Double(means.count - 1)
     return Estimate(meanOf: means).error * (freedom / (freedom - 2)).squareRoot()

@@ -20,12 +20,13 @@ package struct MinimumTimes: Sendable {
   let probed: Int
   /// Windows that the search's candidates are measured on.
   let judged: Int
-  /// Mixes of a round of the search, and the first.
+  /// Candidates of a round of the search.
   let candidates: Int
   /// Windows of the last comparison at least.
   let compared: Int
-  /// Mixes of the last comparison, and stock mixes that a file with error feedback is compared with after it is written.
+  /// Mixes of the last comparison.
   let mixes: Int
+  /// Stock mixes that a file with error feedback is compared with after it is written.
   let after: Int
 
   package init(
@@ -55,7 +56,7 @@ package struct MinimumTimes: Sendable {
   ///   - mixes: the number of mixes; the source is run too.
   ///   - windows: windows of each.
   func comparison(of mixes: Int, windows: Int) -> Double {
-    Double((passCount(mixes)) * windows) * window + Double(mixes + after) * encoding
+    Double(passCount(mixes) * windows) * window + Double(mixes + after) * encoding
   }
 
   /// Passes over each window of a comparison, and of the one after the file is written.

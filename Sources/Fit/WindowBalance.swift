@@ -20,11 +20,8 @@ struct WindowBalance {
   init(_ base: [Double], rows: Int) {
     let rows = max(1, rows)
     self.rows = rows
-    let means = stride(from: 0, to: base.count, by: rows).map { start in
-      let window = base[start..<min(base.count, start + rows)]
-      // Arithmetic noise can make a mean near zero negative.
-      return max(0, window.reduce(0, +) / Double(window.count))
-    }
+    // Arithmetic noise can make a mean near zero negative.
+    let means = Self.means(base, rows: rows).map { max(0, $0) }
     let mean = means.reduce(0, +) / Double(max(1, means.count))
     guard mean > 0 else {
       weights = means.map { _ in 1 }
@@ -33,6 +30,14 @@ struct WindowBalance {
     let inverse = means.map { 1 / max($0, mean * Self.minimumShare) }
     let scale = mean * Double(means.count) / zip(means, inverse).reduce(0) { $0 + $1.0 * $1.1 }
     weights = inverse.map { $0 * scale }
+  }
+
+  /// The mean of each window.
+  static func means(_ values: [Double], rows: Int) -> [Double] {
+    stride(from: 0, to: values.count, by: rows).map { start in
+      let window = values[start..<min(values.count, start + rows)]
+      return window.reduce(0, +) / Double(window.count)
+    }
   }
 
   /// Values of each position, multiplied by the window's weight, or by its square root for values whose products count.

@@ -166,12 +166,7 @@ struct PlanReport {
     }
     return best
       + "largest file that fits: \(Figures.grouped(plan.largestFile)) bytes, \(Figures.bytes(plan.largestFile))"
-      + (fitsWhole ? "; the model fits as it is" : command ?? "") + wired
-  }
-
-  /// Whether the unchanged model fits, so that `--fit` has nothing to make.
-  private var fitsWhole: Bool {
-    plan.model.tensors.reduce(plan.metadata.bytes) { $0 + ($1.shape.bytes(as: $1.type) ?? 0) } <= plan.largestFile
+      + (plan.unchangedBytes <= plan.largestFile ? "; the model fits as it is" : command ?? "") + wired
   }
 
   /// Programs that open the shown rows, grouped by verdict.
@@ -209,6 +204,9 @@ struct PlanReport {
 }
 
 extension MemoryPlan {
+  /// Bytes of the model as it is: where it fits, `--fit` has nothing to make.
+  var unchangedBytes: Int { model.tensors.reduce(metadata.bytes) { $0 + ($1.shape.bytes(as: $1.type) ?? 0) } }
+
   /// - Throws: `PlanError` of kind `unfit` that names the smallest file and the memory that it needs.
   func checkThatSomethingFits() throws {
     guard let smallest, !smallest.fits else { return }

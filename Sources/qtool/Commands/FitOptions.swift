@@ -36,8 +36,7 @@ struct FitOptions: ParsableArguments {
     let mixes = model is MLXSource ? PlannedMix.mlx() : PlannedMix.all(hasImportance: hasImportance)
     for mix in mixes where hasImportance || !mix.needsImportance { plan.add(mix) }
     try plan.checkThatSomethingFits()
-    let metadata = plan.metadata.bytes
-    let whole = model.tensors.reduce(metadata) { $0 + ($1.shape.bytes(as: $1.type) ?? 0) }
+    let whole = plan.unchangedBytes
     progress.note(
       "\(plan.machine.title) holds a file of \(Figures.grouped(plan.largestFile)) bytes at a context of "
         + Figures.grouped(plan.context))
